@@ -1,0 +1,190 @@
+"""The edge: Traefik, the only service that publishes ports. Its routes come from a file, not from the engine."""
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import bcrypt
+import pulumi
+import yaml
+
+from infra.service import SECRETS, Config, Health, Mount, Port, Service, ServiceArgs, data_volume
+from infra.settings import Edge as EdgeSettings
+
+USER = "admin"
+METRICS_PORT = 8082
+
+_WEB, _SECURE, _INTERNAL = "web", "websecure", "internal"
+_WEB_PORT, _SECURE_PORT = 8080, 8443
+_CONFIG = "/etc/traefik"
+_CERTIFICATES = "/certificates"
+_AUTHORITIES = {
+    "staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
+    "production": "https://acme-v02.api.letsencrypt.org/directory",
+}
+# OWASP Secure Headers Project, the ones that hold for an API and for dashboards alike.
+_SECURITY_HEADERS = {
+    "contentTypeNosniff": True,
+    "frameDeny": True,
+    "referrerPolicy": "no-referrer",
+    "permissionsPolicy": "camera=(), geolocation=(), microphone=()",
+    "customResponseHeaders": {"Server": "", "X-Powered-By": ""},
+}
+_HSTS = {"stsSeconds": 31536000, "stsIncludeSubdomains": False}
+
+
+@dataclass(frozen=True)
+class Route:
+    """A host name at the edge, and who may come through.
+
+    `target` is the URL of a service inside, or the name of one of Traefik's own (`api@internal`).
+    `requests_per_minute` bounds each client address, with a burst of as many.
+    """
+
+    service: str
+    hosts: Sequence[str]
+    target: str
+    authentication: Literal["none", "password"]
+    requests_per_minute: int
+
+
+@dataclass(frozen=True)
+class EdgeArgs:
+    """What the edge needs. `networks` reach the routes' targets; `public_network` has a way out and the ports."""
+
+    prefix: str
+    image: pulumi.Input[str]
+    settings: EdgeSettings
+    routes: Sequence[Route]
+    password: pulumi.Output[str]
+    cloudflare_token: pulumi.Output[str] | None
+    public_network: pulumi.Input[str]
+    networks: Sequence[pulumi.Input[str]]
+
+
+class Edge(pulumi.ComponentResource):
+    """Traefik with the routes that it was given."""
+
+    def __init__(self, args: EdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("vps:infra:Edge", "edge", None, opts)
+        settings = args.settings
+        config = {
+            "traefik.yml": yaml.safe_dump(static_config(settings)),
+            "routes.yml": yaml.safe_dump(dynamic_config(settings, args.routes)),
+        }
+        secrets = {"users": args.password.apply(password_line)}
+        environment: Mapping[str, str] = {}
+        mounts: list[Mount] = []
+        ports = [Port(_WEB_PORT, settings.http_port, settings.address)]
+        if settings.tls and args.cloudflare_token:
+            secrets["cloudflare-token"] = args.cloudflare_token
+            environment = {"CF_DNS_API_TOKEN_FILE": f"{SECRETS}/cloudflare-token"}
+            mounts.append(Mount(data_volume("certificates", args.prefix, self).name, _CERTIFICATES))
+            ports.append(Port(_SECURE_PORT, settings.tls.port, settings.address))
+        Service(
+            "traefik",
+            ServiceArgs(
+                prefix=args.prefix,
+                image=args.image,
+                entrypoint=["traefik"],
+                command=[f"--configFile={_CONFIG}/traefik.yml"],
+                health=Health(["traefik", "healthcheck", f"--configFile={_CONFIG}/traefik.yml"]),
+                memory_mb=256,
+                cpus=1.0,
+                networks=[args.public_network, *args.networks],
+                environment=environment,
+                config=Config(_CONFIG, config),
+                secrets=secrets,
+                mounts=mounts,
+                ports=ports,
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.register_outputs({})
+
+
+def url(settings: EdgeSettings, host: str) -> str:
+    """Where a route's host is reached from outside. The scheme's own port is left out."""
+    scheme, port, usual = ("https", settings.tls.port, 443) if settings.tls else ("http", settings.http_port, 80)
+    return f"{scheme}://{host}" if port == usual else f"{scheme}://{host}:{port}"
+
+
+def password_line(password: str) -> str:
+    """The password as a line of a htpasswd file.
+
+    The salt is taken from the password, so that the same password gives the same line and the edge is not replaced
+    on every `up`. That is sound for a password that no one else has: these are generated for one stack.
+    """
+    seed = hashlib.sha256(f"htpasswd:{password}".encode()).digest()[:16]
+    # bcrypt spells base64 with an alphabet of its own, and its cost of 10 is about 50 ms for one check.
+    standard = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    own = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+    salt = b"$2b$10$" + b64encode(seed).rstrip(b"=").translate(bytes.maketrans(standard, own))
+    return f"{USER}:{bcrypt.hashpw(password.encode(), salt).decode()}\n"
+
+
+def static_config(settings: EdgeSettings) -> dict[str, Any]:
+    """Traefik's start-up configuration."""
+    no_encoded_paths = {
+        f"allowEncoded{character}": False
+        for character in ("Slash", "BackSlash", "NullCharacter", "Semicolon", "Percent", "QuestionMark", "Hash")
+    }
+    web: dict[str, Any] = {"address": f":{_WEB_PORT}", "http": {"encodedCharacters": no_encoded_paths}}
+    config: dict[str, Any] = {
+        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+        "entryPoints": {_WEB: web, _INTERNAL: {"address": f":{METRICS_PORT}"}},
+        "providers": {"file": {"filename": f"{_CONFIG}/routes.yml", "watch": False}},
+        "api": {"dashboard": True},
+        "ping": {"entryPoint": _INTERNAL},
+        "metrics": {"prometheus": {"entryPoint": _INTERNAL, "addRoutersLabels": True}},
+        "log": {"format": "json", "level": "INFO"},
+        "accessLog": {"format": "json", "fields": {"headers": {"defaultMode": "drop"}}},
+    }
+    if settings.tls:
+        redirect = {"to": f":{settings.tls.port}", "scheme": "https", "permanent": True}
+        web["http"]["redirections"] = {"entryPoint": redirect}
+        config["entryPoints"][_SECURE] = {
+            "address": f":{_SECURE_PORT}",
+            "http": {"encodedCharacters": no_encoded_paths, "tls": {"certResolver": "letsencrypt"}},
+        }
+        config["certificatesResolvers"] = {
+            "letsencrypt": {
+                "acme": {
+                    "email": settings.tls.email,
+                    "caServer": _AUTHORITIES[settings.tls.authority],
+                    "storage": f"{_CERTIFICATES}/acme.json",
+                    "keyType": "EC256",
+                    "dnsChallenge": {"provider": "cloudflare"},
+                }
+            }
+        }
+    return config
+
+
+def dynamic_config(settings: EdgeSettings, routes: Sequence[Route]) -> dict[str, Any]:
+    """Routers, services and middlewares for the routes."""
+    headers = _SECURITY_HEADERS | (_HSTS if settings.tls else {})
+    middlewares: dict[str, Any] = {
+        "security-headers": {"headers": headers},
+        "password": {"basicAuth": {"usersFile": f"{SECRETS}/users", "removeHeader": True}},
+    }
+    routers: dict[str, Any] = {}
+    services: dict[str, Any] = {}
+    for route in routes:
+        rate = f"rate-{route.service}"
+        middlewares[rate] = {
+            "rateLimit": {"average": route.requests_per_minute, "period": "1m", "burst": route.requests_per_minute}
+        }
+        chain = ["security-headers", rate] + (["password"] if route.authentication == "password" else [])
+        internal = route.target.endswith("@internal")
+        routers[route.service] = {
+            "rule": " || ".join(f"Host(`{host}`)" for host in route.hosts),
+            "entryPoints": [_SECURE if settings.tls else _WEB],
+            "middlewares": chain,
+            "service": route.target if internal else route.service,
+        }
+        if not internal:
+            services[route.service] = {"loadBalancer": {"servers": [{"url": route.target}]}}
+    return {"http": {"routers": routers, "services": services, "middlewares": middlewares}}

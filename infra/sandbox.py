@@ -1,0 +1,98 @@
+"""The public code runner: `api`, which visitors reach, and `executor`, which owns the engine's socket."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from infra.service import STACK_LABEL, EngineSocket, Health, Mount, Service, ServiceArgs
+from infra.settings import Sandbox as SandboxSettings
+
+API_PORT = 8000
+
+_RUN = "/run/executor"
+_SOCKET = f"{_RUN}/executor.sock"
+_HEALTHCHECK = ("python", "-I", "-S", "/srv/app/healthcheck.py")
+
+
+@dataclass(frozen=True)
+class SandboxArgs:
+    """What the runner needs. `environments` holds an image digest by environment; `proxies` the edge's addresses."""
+
+    prefix: str
+    image: pulumi.Input[str]
+    environments: Mapping[str, pulumi.Input[str]]
+    settings: SandboxSettings
+    engine_socket: str
+    network: pulumi.Input[str]
+    proxies: pulumi.Input[str]
+
+
+class Sandbox(pulumi.ComponentResource):
+    """Two processes that share a Unix socket and nothing else.
+
+    The executor has no network at all; the api has no engine socket, and a network that leads only to the edge.
+    """
+
+    def __init__(self, args: SandboxArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("vps:infra:Sandbox", "sandbox", None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        settings = args.settings
+        profile = settings.profile.model_dump_json()
+        run = docker.Volume(
+            "executor-run",
+            name=f"{args.prefix}-executor-run",
+            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=args.prefix)],
+            opts=child,
+        )
+        executor = Service(
+            "executor",
+            ServiceArgs(
+                prefix=args.prefix,
+                image=args.image,
+                entrypoint=["python", "-m", "app.executor"],
+                command=[],
+                health=Health([*_HEALTHCHECK, f"unix:{_SOCKET}"]),
+                memory_mb=256,
+                cpus=1.0,
+                root_reason="the engine's socket belongs to root; all capabilities are dropped",
+                engine_socket=EngineSocket(args.engine_socket, "creates and removes the sandboxes"),
+                mounts=[Mount(run.name, _RUN)],
+                tmp_mb=16,
+                environment={
+                    "EXECUTOR_PROFILE": profile,
+                    "EXECUTOR_ENVIRONMENTS": pulumi.Output.json_dumps(dict(args.environments)),
+                    "EXECUTOR_STACK": args.prefix,
+                    "EXECUTOR_SOCKET": _SOCKET,
+                    "EXECUTOR_ENGINE": "unix:///var/run/docker.sock",
+                    "EXECUTOR_RUNTIME": settings.runtime,
+                    "EXECUTOR_CONCURRENCY": str(settings.concurrency),
+                },
+            ),
+            opts=child,
+        )
+        Service(
+            "api",
+            ServiceArgs(
+                prefix=args.prefix,
+                image=args.image,
+                entrypoint=["python", "-m", "app.api"],
+                command=[],
+                health=Health([*_HEALTHCHECK, f"http://127.0.0.1:{API_PORT}/health"]),
+                memory_mb=192,
+                cpus=1.0,
+                networks=[args.network],
+                mounts=[Mount(run.name, _RUN, read_only=True)],
+                tmp_mb=16,
+                environment={
+                    "API_EXECUTOR_SOCKET": _SOCKET,
+                    "API_PROFILE": profile,
+                    "API_REQUESTS_PER_MINUTE": str(settings.requests_per_minute),
+                    "API_TRUSTED_PROXIES": args.proxies,
+                    "API_ALLOWED_ORIGINS": ",".join(settings.allowed_origins),
+                },
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[executor]),
+        )
+        self.register_outputs({})

@@ -1,0 +1,241 @@
+"""A long-running container, hardened unless an argument says otherwise and why. Every one is made here."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+
+STACK_LABEL = "vps.stack"
+SERVICE_LABEL = "vps.service"
+ROLE_LABEL = "vps.role"
+SECRETS = "/run/secrets"
+
+_OPEN_FILES = 65536
+# RLIMIT_NPROC counts every process of a user id on the host: services that share an id share this number.
+_PROCESSES = 4096
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the engine finds out that a service works: a command of its image, and how often it runs (seconds)."""
+
+    command: Sequence[str]
+    interval_seconds: int = 5
+    timeout_seconds: int = 4
+    retries: int = 6
+
+
+@dataclass(frozen=True)
+class Config:
+    """Files that a service reads, by file name, in a directory that it can't write."""
+
+    directory: str
+    files: Mapping[str, pulumi.Input[str]]
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A named volume where a service sees it."""
+
+    volume: pulumi.Input[str]
+    path: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port published on the host. Only the edge has any."""
+
+    internal: int
+    external: int
+    address: str
+
+
+@dataclass(frozen=True)
+class EngineSocket:
+    """The engine's socket, bound into the container. Whoever holds it owns the host: hence the reason.
+
+    The policy pack knows by name the services that may have it, and refuses any other.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ServiceArgs:
+    """One long-running container of the platform.
+
+    Sizes are in MB (MiB, as the engine counts them), `cpus` in cores, `user` is `uid:gid`. A service that must be
+    root says why in `root_reason`, and the policy pack must know it by name. `environment` can be read by whoever may
+    inspect the container, so secrets are files: `secrets`, by name, under /run/secrets. Without `networks` it has
+    only a loopback interface.
+    """
+
+    prefix: str
+    image: pulumi.Input[str]
+    entrypoint: Sequence[str]
+    command: Sequence[pulumi.Input[str]]
+    health: Health
+    memory_mb: int
+    cpus: float
+    networks: Sequence[pulumi.Input[str]] = ()
+    user: str = "65532:65532"
+    root_reason: str | None = None
+    environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    config: Config | None = None
+    secrets: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
+    mounts: Sequence[Mount] = ()
+    ports: Sequence[Port] = ()
+    tmp_mb: int = 0
+    engine_socket: EngineSocket | None = None
+
+
+class Service(pulumi.ComponentResource):
+    """A container, with its configuration in a volume.
+
+    Configuration travels through the engine, so that a stack on this machine and one over SSH are the same: a loader
+    container that is never started carries the files into a volume named after their content (the engine refuses
+    uploads into a container whose root is read-only). Other content is another volume, which replaces the service.
+    The files belong to root and the service mounts them read-only.
+    """
+
+    def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("vps:infra:Service", name, None, opts)
+        self._name = name
+        self._args = args
+        mounts = [_volume(mount) for mount in args.mounts]
+        loaders: list[pulumi.Resource] = []
+        # Apart from the secrets, so that a preview shows how the rest of the configuration changes.
+        configs = {"config": args.config, "secrets": Config(SECRETS, args.secrets) if args.secrets else None}
+        for kind, config in configs.items():
+            if config:
+                volume, loader = self._load(kind, config)
+                mounts.append(_volume(Mount(volume.name, config.directory, read_only=True)))
+                loaders.append(loader)
+        if args.tmp_mb:
+            mounts.append(_memory("/tmp", args.tmp_mb))  # noqa: S108 - the container's own
+        if args.engine_socket:
+            mounts.append(_bind(args.engine_socket.path, "/var/run/docker.sock"))
+        container = docker.Container(
+            f"{name}-container",
+            name=f"{args.prefix}-{name}",
+            hostname=name,
+            image=args.image,
+            entrypoints=args.entrypoint,
+            command=args.command,
+            envs=[pulumi.Output.concat(key, "=", value) for key, value in args.environment.items()],
+            user="0:0" if args.root_reason else args.user,
+            read_only=True,
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+            security_opts=["no-new-privileges:true"],
+            memory=args.memory_mb,
+            memory_swap=args.memory_mb,
+            cpus=str(args.cpus),
+            ulimits=[
+                docker.ContainerUlimitArgs(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES),
+                docker.ContainerUlimitArgs(name="nproc", soft=_PROCESSES, hard=_PROCESSES),
+            ],
+            restart="unless-stopped",
+            log_driver="json-file",
+            log_opts={"max-size": "10m", "max-file": "3"},
+            healthcheck=docker.ContainerHealthcheckArgs(
+                tests=["CMD", *args.health.command],
+                interval=f"{args.health.interval_seconds}s",
+                timeout=f"{args.health.timeout_seconds}s",
+                retries=args.health.retries,
+            ),
+            mounts=mounts,
+            ports=[
+                docker.ContainerPortArgs(internal=port.internal, external=port.external, ip=port.address)
+                for port in args.ports
+            ],
+            labels=self._labels("service"),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=loaders,
+                delete_before_replace=True,
+                # The provider calls a change of these an update in place, and does nothing.
+                replace_on_changes=["healthcheck"],
+            ),
+            **self._network(),
+        )
+        self.register_outputs({"container": container.name})
+
+    def _load(self, kind: str, config: Config) -> tuple[docker.Volume, docker.Container]:
+        args = self._args
+        contents = pulumi.Output.json_dumps(dict(config.files))
+        # The hash tells nothing of a generated secret, and a name that is a secret would be hidden everywhere.
+        digest = pulumi.Output.unsecret(contents.apply(lambda text: hashlib.sha256(text.encode()).hexdigest()[:12]))
+        name = pulumi.Output.concat(f"{args.prefix}-{self._name}-{kind}-", digest)
+        volume = docker.Volume(
+            f"{self._name}-{kind}",
+            name=name,
+            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=args.prefix)],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        loader = docker.Container(
+            f"{self._name}-{kind}-loader",
+            name=name,
+            image=args.image,
+            entrypoints=["never-started"],
+            must_run=False,
+            start=False,
+            user=args.user,
+            network_mode="none",
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
+            security_opts=["no-new-privileges:true"],
+            mounts=[_volume(Mount(volume.name, config.directory))],
+            uploads=[
+                docker.ContainerUploadArgs(file=f"{config.directory}/{file}", content=content, permissions="0444")
+                for file, content in config.files.items()
+            ],
+            labels=self._labels(f"{kind}-loader"),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return volume, loader
+
+    def _labels(self, role: str) -> list[docker.ContainerLabelArgs]:
+        args = self._args
+        labels = {STACK_LABEL: args.prefix, SERVICE_LABEL: self._name, ROLE_LABEL: role}
+        if role == "service" and args.root_reason:
+            labels["vps.weakened.root"] = args.root_reason
+        if role == "service" and args.engine_socket:
+            labels["vps.weakened.engine-socket"] = args.engine_socket.reason
+        return [docker.ContainerLabelArgs(label=label, value=value) for label, value in labels.items()]
+
+    def _network(self) -> dict[str, Any]:
+        if not self._args.networks:
+            return {"network_mode": "none"}
+        return {
+            "networks_advanced": [
+                docker.ContainerNetworksAdvancedArgs(name=network, aliases=[self._name])
+                for network in self._args.networks
+            ]
+        }
+
+
+def data_volume(name: str, prefix: str, parent: pulumi.Resource) -> docker.Volume:
+    """A volume whose data outlives the stack: `destroy` leaves it on the engine, the next `up` finds it again."""
+    return docker.Volume(
+        f"{name}-data",
+        name=f"{prefix}-{name}-data",
+        labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=prefix)],
+        opts=pulumi.ResourceOptions(parent=parent, retain_on_delete=True),
+    )
+
+
+def _volume(mount: Mount) -> docker.ContainerMountArgs:
+    return docker.ContainerMountArgs(type="volume", source=mount.volume, target=mount.path, read_only=mount.read_only)
+
+
+def _memory(path: str, size_mb: int) -> docker.ContainerMountArgs:
+    options = docker.ContainerMountTmpfsOptionsArgs(size_bytes=size_mb * 1024**2)
+    return docker.ContainerMountArgs(type="tmpfs", target=path, tmpfs_options=options)
+
+
+def _bind(source: str, target: str) -> docker.ContainerMountArgs:
+    return docker.ContainerMountArgs(type="bind", source=source, target=target)

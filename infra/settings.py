@@ -1,0 +1,250 @@
+"""The whole configuration of the platform, parsed once from the stack's config into frozen models.
+
+`vps:platform` is one object; its shape is `PlatformSettings`. Secrets are keys of their own (`Secrets`), so that
+the engine encrypts them. An unknown key, a malformed value or a missing secret raises `SettingsError`, which names
+the key, what is wrong with it and how to mend it.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import pulumi
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from app.profile import SandboxProfile
+
+NAMESPACE = "vps"
+ENVIRONMENTS = ("python", "node", "bash")
+IMAGES_OF_OURS = ("app", *(f"sandbox-{environment}" for environment in ENVIRONMENTS))
+UPSTREAM_IMAGES = {
+    "traefik": "traefik:v3.7.15",
+    "prometheus": "prom/prometheus:v3.16.0",
+    "grafana": "grafana/grafana:13.2.3",
+    "portainer": "portainer/portainer-ce:2.33.5-alpine",
+}
+
+HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class SettingsError(Exception):
+    """The stack's configuration can't be used. The message is written for the operator."""
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Engine(Settings):
+    """The Docker engine that everything runs on."""
+
+    host: Annotated[str, StringConstraints(pattern=r"^(unix|ssh|tcp|npipe)://")] = Field(
+        "unix:///var/run/docker.sock", description="How the Pulumi program reaches the engine: unix://, ssh://user@host"
+    )
+    ssh_options: tuple[str, ...] = Field((), description="Arguments for ssh, where `host` is an ssh:// one")
+    socket: Annotated[str, StringConstraints(pattern=r"^/")] = Field(
+        "/var/run/docker.sock", description="The engine's socket on its own host, for the executor and Portainer"
+    )
+
+
+class Tls(Settings):
+    """HTTPS with certificates from Let's Encrypt, proven by DNS-01 through Cloudflare."""
+
+    port: Port = 443
+    email: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")] = Field(
+        description="Where Let's Encrypt writes when something is wrong with a certificate"
+    )
+    authority: Literal["staging", "production"] = Field(
+        "staging", description="Staging certificates are not trusted by browsers and have generous quotas: begin there"
+    )
+
+
+class Edge(Settings):
+    """The reverse proxy: the only service that publishes ports."""
+
+    domain: HostName = Field("localhost", description="Services other than the API answer at <service>.<domain>")
+    api_hosts: tuple[HostName, ...] = Field(
+        ("localhost",), min_length=1, description="Names under which the API answers. The first one is shown in URLs"
+    )
+    address: str = Field("127.0.0.1", description="Address of the host on which the ports are published")
+    http_port: Port = Field(8000, description="Port for HTTP. With TLS on, it only redirects")
+    tls: Tls | None = Field(None, description="HTTPS. Off for a platform on one's own machine")
+
+
+class Sandbox(Settings):
+    """The public code runner."""
+
+    profile: SandboxProfile = Field(default_factory=SandboxProfile, description="Stricter than the floor, or equal")
+    concurrency: Annotated[int, Field(ge=1, le=64)] = Field(4, description="Sandboxes that run at the same time")
+    requests_per_minute: Annotated[int, Field(ge=1)] = Field(10, description="Executions for each client address")
+    runtime: Literal["runc", "crun", "runsc"] = Field("runc", description="OCI runtime that starts the sandboxes")
+    allowed_origins: tuple[str, ...] = Field((), description="Origins whose pages may call the API from a browser")
+
+
+class Prometheus(Settings):
+    """Metrics."""
+
+    enabled: bool = True
+    retention_days: Annotated[int, Field(ge=1)] = 15
+    scrape_seconds: Annotated[int, Field(ge=1, le=300)] = 15
+
+
+class Switch(Settings):
+    """A service that is on or off and has nothing else to set."""
+
+    enabled: bool = True
+
+
+class Services(Settings):
+    """The services around the API. Each is a switch, so that a small host can run a part."""
+
+    prometheus: Prometheus = Prometheus()
+    grafana: Switch = Switch()
+    portainer: Switch = Switch()
+
+
+class PlatformSettings(Settings):
+    """Everything that an operator may change and that is not a secret."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = Field(
+        description="Prefix of each container, network and volume. Default: vps-<stack>"
+    )
+    engine: Engine = Engine()
+    edge: Edge = Edge()
+    sandbox: Sandbox = Sandbox()
+    services: Services = Services()
+    images: dict[str, str] = Field(
+        default_factory=dict, description="Image references by name, over the pinned upstream ones"
+    )
+    unavailable: dict[str, str] = Field(
+        default_factory=dict, description="Services whose image can't be had on this machine, each with the reason"
+    )
+    on_unavailable: Literal["notice", "error"] = Field(
+        "error", description="What an unavailable service does: switch it off with a notice, or refuse the stack"
+    )
+
+    @model_validator(mode="after")
+    def _images_are_known(self) -> "PlatformSettings":
+        known = {*IMAGES_OF_OURS, *UPSTREAM_IMAGES}
+        if unknown := sorted(set(self.images) - known):
+            raise ValueError(f"images has unknown names {unknown}; it may hold {sorted(known)}")
+        if missing := [name for name in IMAGES_OF_OURS if name not in self.images]:
+            raise ValueError(f"images lacks {missing}: `make up` builds and names them; elsewhere name pushed ones")
+        if unknown := sorted(set(self.unavailable) - set(Services.model_fields)):
+            raise ValueError(f"unavailable has unknown names {unknown}; it may hold {sorted(Services.model_fields)}")
+        return self
+
+    @model_validator(mode="after")
+    def _unavailable_is_allowed(self) -> "PlatformSettings":
+        if self.on_unavailable == "error":
+            for service in self._switched_on():
+                if reason := self.unavailable.get(service):
+                    raise ValueError(
+                        f"services.{service} is on, but {reason}. Provide its image, or set "
+                        f"services.{service}.enabled: false"
+                    )
+        return self
+
+    def _switched_on(self) -> list[str]:
+        return [name for name in Services.model_fields if getattr(self.services, name).enabled]
+
+    def runs(self, service: str) -> bool:
+        """Whether the service is switched on and its image can be had."""
+        return service in self._switched_on() and service not in self.unavailable
+
+    def notices(self) -> list[str]:
+        """A sentence for each service that is wanted and left out."""
+        return [
+            f"{service} is off: {self.unavailable[service]}"
+            for service in self._switched_on()
+            if service in self.unavailable
+        ]
+
+    def image(self, name: str) -> str:
+        """The reference that an image is found by on the engine or in a registry."""
+        return self.images.get(name) or UPSTREAM_IMAGES[name]
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Secret values, each still encrypted for whoever prints it. One is there exactly where its service runs."""
+
+    dashboard_password: pulumi.Output[str]
+    grafana_password: pulumi.Output[str] | None
+    portainer_password: pulumi.Output[str] | None
+    cloudflare_token: pulumi.Output[str] | None
+
+
+SECRET_KEYS = {
+    "dashboard_password": "dashboardPassword",
+    "grafana_password": "grafanaPassword",
+    "portainer_password": "portainerPassword",
+    "cloudflare_token": "cloudflareToken",
+}
+
+
+def load_settings() -> tuple[PlatformSettings, Secrets]:
+    """Read the current stack's config.
+
+    Raises:
+        SettingsError: a key is unknown, malformed or missing. The message names all of them at once.
+    """
+    config = pulumi.Config(NAMESPACE)
+    known = {f"{NAMESPACE}:{key}" for key in ("platform", *SECRET_KEYS.values())}
+    if unknown := sorted(key for key in pulumi.runtime.config.get_config_env() if _is_ours(key) and key not in known):
+        raise SettingsError(
+            f"unknown config {', '.join(unknown)}; this program reads {', '.join(sorted(known))}. "
+            f"Remove it with: pulumi config rm {unknown[0]}"
+        )
+    settings = parse_settings(config.get_object("platform") or {}, stack=pulumi.get_stack())
+    return settings, _load_secrets(config, settings)
+
+
+def parse_settings(platform: dict[str, Any], stack: str) -> PlatformSettings:
+    """`vps:platform` as a model. `stack` is the default for the name prefix.
+
+    Raises:
+        SettingsError: naming each bad key and what it should be.
+    """
+    if not isinstance(platform, dict):
+        raise SettingsError(f"{NAMESPACE}:platform must be an object, and is {platform!r}")
+    try:
+        return PlatformSettings.model_validate({"name": f"{NAMESPACE}-{stack}", **platform})
+    except ValidationError as error:
+        problems = "\n".join(f"  {_describe(problem)}" for problem in error.errors())
+        raise SettingsError(
+            f"{NAMESPACE}:platform in Pulumi.{stack}.yaml can't be used:\n{problems}\n"
+            "Each key is described in infra/settings.py."
+        ) from None
+
+
+def _is_ours(key: str) -> bool:
+    return key.startswith(f"{NAMESPACE}:")
+
+
+def _describe(problem: Any) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "platform"
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key. Remove it, or correct its spelling"
+    if problem["type"] == "missing":
+        return f"{key}: missing"
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r:.80})"
+
+
+def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
+    needed = {
+        "dashboard_password": True,
+        "grafana_password": settings.runs("grafana"),
+        "portainer_password": settings.runs("portainer"),
+        "cloudflare_token": settings.edge.tls is not None,
+    }
+    for field, is_needed in needed.items():
+        if is_needed and not config.get(SECRET_KEYS[field]):
+            key = f"{NAMESPACE}:{SECRET_KEYS[field]}"
+            raise SettingsError(f"secret {key} is missing. Set it with: pulumi config set --secret {key}")
+    return Secrets(
+        **{
+            field: config.get_secret(SECRET_KEYS[field]) if is_needed else None  # type: ignore[arg-type]
+            for field, is_needed in needed.items()
+        }
+    )

@@ -1,0 +1,26 @@
+"""The program: the stack's config in, the platform's URLs out."""
+
+import sys
+from pathlib import Path
+
+import pulumi
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from infra.platform import Platform
+from infra.settings import SettingsError, load_settings
+
+
+def main() -> None:
+    try:
+        settings, secrets = load_settings()
+    except SettingsError as error:
+        raise pulumi.RunError(str(error)) from None
+    platform = Platform(settings, secrets)
+    pulumi.export("name", settings.name)
+    pulumi.export("urls", platform.urls)
+    pulumi.export("logins", platform.logins)
+    pulumi.export("notices", settings.notices())
+
+
+main()

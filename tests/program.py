@@ -1,0 +1,83 @@
+"""The real program under mocks: what it would ask the engine for, as plain inputs."""
+
+import json
+import os
+import runpy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pulumi
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = {name: f"vps/{name}:0123456789ab" for name in ("app", "sandbox-python", "sandbox-node", "sandbox-bash")}
+SECRETS = {
+    "dashboardPassword": "dashboard-password",
+    "grafanaPassword": "grafana-password",
+    "portainerPassword": "portainer-password",
+    "cloudflareToken": "cloudflare-token",
+}
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource as the engine would be asked for it: camelCase inputs."""
+
+    type: str
+    name: str
+    inputs: dict[str, Any]
+
+
+class Recorder(pulumi.runtime.Mocks):
+    """Answers as the engine does where the program reads an output back, and keeps every request."""
+
+    def __init__(self) -> None:
+        self.resources: list[Resource] = []
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        self.resources.append(Resource(args.typ, args.name, dict(args.inputs)))
+        computed: dict[str, dict[str, Any]] = {
+            "docker:index/remoteImage:RemoteImage": {"imageId": f"sha256:{args.name.encode().hex():0<64.64}"},
+            "docker:index/network:Network": {"ipamConfigs": [{"subnet": "172.30.0.0/24", "gateway": "172.30.0.1"}]},
+        }
+        return f"{args.name}-id", args.inputs | computed.get(args.typ, {})
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        raise AssertionError(f"the program looks something up at preview: {args.token}")
+
+
+def platform_config(stack: str, **overrides: Any) -> dict[str, Any]:
+    """`vps:platform` of a tracked stack file, with images as `make up` fills them in."""
+    tracked = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]["vps:platform"]
+    return {"images": IMAGES, **tracked, **overrides}
+
+
+def run_program(
+    stack: str, platform: Mapping[str, Any], secrets: Mapping[str, str] = SECRETS, **extra: str
+) -> list[Resource]:
+    """Run `stacks/__main__.py` with this configuration and return every resource that it asks for."""
+    config = {"vps:platform": json.dumps(platform), **{f"vps:{k}": v for k, v in secrets.items()}, **extra}
+    recorder = Recorder()
+    pulumi.runtime.set_mocks(recorder, project="vps", stack=stack)
+    pulumi.runtime.set_all_config(config, [f"vps:{key}" for key in secrets])
+
+    def program() -> None:
+        runpy.run_path(str(ROOT / "stacks" / "__main__.py"), run_name="__main__")
+
+    with mock.patch.dict(os.environ, {"PULUMI_CONFIG": json.dumps(config)}):
+        pulumi.runtime.test(program)()
+    return recorder.resources
+
+
+def containers(resources: list[Resource], role: str = "service") -> dict[str, dict[str, Any]]:
+    """The inputs of each container by its service, for one role."""
+    found = {}
+    for resource in resources:
+        if resource.type == "docker:index/container:Container":
+            labels = {label["label"]: label["value"] for label in resource.inputs["labels"]}
+            if labels["vps.role"].removesuffix("-loader") == role:
+                found[labels["vps.service"]] = resource.inputs
+    return found

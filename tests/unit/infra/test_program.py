@@ -1,0 +1,104 @@
+"""What the real program asks for, under mocks."""
+
+import json
+
+import pytest
+import yaml
+
+from app.profile import SandboxProfile
+from tests.program import SECRETS, Resource, containers, platform_config, run_program
+
+
+@pytest.fixture(scope="module")
+def local() -> list[Resource]:
+    return run_program("local", platform_config("local"))
+
+
+def envs(container: dict[str, object]) -> dict[str, str]:
+    assert isinstance(container["envs"], list)
+    return dict(entry.split("=", 1) for entry in container["envs"])
+
+
+def uploads(resources: list[Resource], service: str) -> dict[str, str]:
+    return {upload["file"]: upload["content"] for upload in containers(resources, "config")[service]["uploads"]}
+
+
+def test_every_service_runs(local: list[Resource]) -> None:
+    assert set(containers(local)) == {"traefik", "api", "executor", "prometheus", "grafana", "portainer"}
+
+
+def test_every_name_carries_the_prefix(local: list[Resource]) -> None:
+    named = [r for r in local if r.type.startswith("docker:") and "RemoteImage" not in r.type]
+    assert len(named) > 10
+    assert {r.inputs["name"].rpartition("vps-local-")[0] for r in named} == {""}
+
+
+def test_only_the_edge_publishes_ports(local: list[Resource]) -> None:
+    published = {service: c["ports"] for service, c in containers(local).items() if c.get("ports")}
+    assert published == {"traefik": [{"internal": 8080, "external": 8000, "ip": "127.0.0.1"}]}
+
+
+def test_only_named_services_hold_the_engine_socket(local: list[Resource]) -> None:
+    holders = {
+        service
+        for service, container in containers(local).items()
+        if any("docker.sock" in str(mount) for mount in container.get("mounts", []))
+    }
+    assert holders == {"executor", "portainer"}
+
+
+def test_the_executor_has_no_network_and_the_declared_profile(local: list[Resource]) -> None:
+    executor = containers(local)["executor"]
+    assert executor["networkMode"] == "none"
+    assert SandboxProfile.model_validate_json(envs(executor)["EXECUTOR_PROFILE"]) == SandboxProfile()
+    environments = json.loads(envs(executor)["EXECUTOR_ENVIRONMENTS"])
+    assert set(environments) == {"python", "node", "bash"}
+    assert all(image.startswith("sha256:") for image in environments.values())
+
+
+def test_the_api_trusts_only_the_network_of_the_edge(local: list[Resource]) -> None:
+    api = containers(local)["api"]
+    assert envs(api)["API_TRUSTED_PROXIES"] == "172.30.0.0/24"
+    assert [network["name"] for network in api["networksAdvanced"]] == ["vps-local-api"]
+
+
+def test_no_password_is_in_an_environment_or_a_label(local: list[Resource]) -> None:
+    for service, container in containers(local).items():
+        visible = json.dumps([container["envs"], container["labels"], container["command"]])
+        assert not [secret for secret in SECRETS.values() if secret in visible], service
+
+
+def test_another_config_file_is_another_volume() -> None:
+    def name(domain: str) -> str:
+        resources = run_program("local", platform_config("local", edge={"domain": domain}))
+        return containers(resources, "config")["traefik"]["name"]
+
+    assert name("localhost") == name("localhost")
+    assert name("localhost") != name("example.com")
+
+
+def test_routes_lead_where_the_urls_say(local: list[Resource]) -> None:
+    routers = yaml.safe_load(uploads(local, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
+    assert routers["api"]["rule"] == "Host(`localhost`) || Host(`127.0.0.1`)"
+    assert "password" not in routers["api"]["middlewares"]
+    for service in ("traefik", "prometheus", "portainer"):
+        assert "password" in routers[service]["middlewares"]
+        assert routers[service]["rule"] == f"Host(`{service}.localhost`)"
+
+
+def test_production_redirects_to_https_with_certificates_by_dns() -> None:
+    resources = run_program("prod", platform_config("prod"))
+    static = yaml.safe_load(uploads(resources, "traefik")["/etc/traefik/traefik.yml"])
+    acme = static["certificatesResolvers"]["letsencrypt"]["acme"]
+    assert acme["dnsChallenge"]["provider"] == "cloudflare"
+    assert static["entryPoints"]["web"]["http"]["redirections"]["entryPoint"]["scheme"] == "https"
+    assert envs(containers(resources)["traefik"]) == {"CF_DNS_API_TOKEN_FILE": "/run/secrets/cloudflare-token"}
+    routers = yaml.safe_load(uploads(resources, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
+    assert all(router["entryPoints"] == ["websecure"] for router in routers.values())
+
+
+def test_a_service_that_is_off_leaves_nothing() -> None:
+    services = {name: {"enabled": False} for name in ("prometheus", "grafana", "portainer")}
+    resources = run_program("local", platform_config("local", services=services))
+    assert set(containers(resources)) == {"traefik", "api", "executor"}
+    assert not [r for r in resources if "prometheus" in r.name or "monitoring" in r.name]

@@ -1,0 +1,75 @@
+"""Configuration in, frozen models or one clear error out."""
+
+from typing import Any
+
+import pydantic
+import pytest
+
+from infra.settings import SettingsError, parse_settings
+from tests.program import SECRETS, platform_config, run_program
+
+
+def parse(**overrides: Any) -> Any:
+    return parse_settings(platform_config("local", **overrides), stack="local")
+
+
+def test_tracked_local_config_is_valid_and_frozen() -> None:
+    settings = parse()
+    assert settings.name == "vps-local"
+    with pytest.raises(pydantic.ValidationError):
+        settings.edge.http_port = 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"sandbx": {}}, ["sandbx: unknown key"]),
+        ({"edge": {"http_prot": 1}}, ["edge.http_prot: unknown key"]),
+        ({"edge": {"http_port": 70000}}, ["edge.http_port", "65535", "70000"]),
+        ({"edge": {"domain": "not a host"}}, ["edge.domain", "not a host"]),
+        ({"sandbox": {"profile": {"pids": "many"}}}, ["sandbox.profile.pids", "integer"]),
+        ({"sandbox": {"profile": {"pidz": 4}}}, ["sandbox.profile.pidz: unknown key"]),
+        ({"engine": {"host": "vps.example.com"}}, ["engine.host", "unix|ssh|tcp"]),
+        ({"images": {}}, ["images lacks", "make up"]),
+        ({"unavailable": {"traefik": "x"}}, ["unavailable has unknown names ['traefik']"]),
+        ({"name": "Not Allowed"}, ["name", "Not Allowed"]),
+        ({"edge": {"tls": {"port": 443}}}, ["edge.tls.email: missing"]),
+        ({"edge": {"http_port": 0}, "sandbox": {"concurrency": 0}}, ["edge.http_port", "sandbox.concurrency"]),
+    ],
+)
+def test_bad_configuration_names_the_key_and_the_fault(overrides: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(SettingsError) as error:
+        parse(**overrides)
+    for word in ["Pulumi.local.yaml", *words]:
+        assert word in str(error.value)
+
+
+def test_an_unavailable_service_is_an_error_unless_notices_are_allowed() -> None:
+    reason = {"grafana": "its image could not be pulled"}
+    with pytest.raises(SettingsError, match=r"services.grafana.enabled: false"):
+        parse(unavailable=reason, on_unavailable="error")
+    settings = parse(unavailable=reason, on_unavailable="notice")
+    assert not settings.runs("grafana")
+    assert settings.notices() == ["grafana is off: its image could not be pulled"]
+
+
+def test_a_service_that_is_switched_off_gives_no_notice() -> None:
+    settings = parse(unavailable={"grafana": "no image"}, services={"grafana": {"enabled": False}})
+    assert settings.notices() == []
+
+
+def test_an_unknown_config_key_is_refused_by_name() -> None:
+    with pytest.raises(Exception, match=r"unknown config vps:plattform.*pulumi config rm vps:plattform"):
+        run_program("local", platform_config("local"), **{"vps:plattform": "{}"})
+
+
+@pytest.mark.parametrize("key", ["dashboardPassword", "grafanaPassword", "portainerPassword"])
+def test_a_missing_secret_is_named(key: str) -> None:
+    with pytest.raises(Exception, match=rf"secret vps:{key} is missing.*pulumi config set --secret vps:{key}"):
+        run_program("local", platform_config("local"), secrets={k: v for k, v in SECRETS.items() if k != key})
+
+
+def test_secrets_of_services_that_are_off_are_not_needed() -> None:
+    services = {"grafana": {"enabled": False}, "portainer": {"enabled": False}}
+    only = {"dashboardPassword": SECRETS["dashboardPassword"]}
+    assert run_program("local", platform_config("local", services=services), secrets=only)

@@ -91,7 +91,7 @@ class Grafana(pulumi.ComponentResource):
                 health=Health(["wget", "-q", "--spider", f"http://localhost:{GRAFANA_PORT}/api/health"]),
                 memory_mb=384,
                 cpus=1.0,
-                user="472:0",
+                user="472:472",
                 networks=[args.network],
                 environment={
                     "GF_SERVER_ROOT_URL": args.url,

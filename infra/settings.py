@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pulumi
+from pulumi.runtime.config import get_config_env, is_config_secret
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from app.profile import SandboxProfile
@@ -191,7 +192,7 @@ def load_settings() -> tuple[PlatformSettings, Secrets]:
     """
     config = pulumi.Config(NAMESPACE)
     known = {f"{NAMESPACE}:{key}" for key in ("platform", *SECRET_KEYS.values())}
-    if unknown := sorted(key for key in pulumi.runtime.config.get_config_env() if _is_ours(key) and key not in known):
+    if unknown := sorted(key for key in get_config_env() if _is_ours(key) and key not in known):
         raise SettingsError(
             f"unknown config {', '.join(unknown)}; this program reads {', '.join(sorted(known))}. "
             f"Remove it with: pulumi config rm {unknown[0]}"
@@ -239,9 +240,11 @@ def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
         "cloudflare_token": settings.edge.tls is not None,
     }
     for field, is_needed in needed.items():
+        key = f"{NAMESPACE}:{SECRET_KEYS[field]}"
         if is_needed and not config.get(SECRET_KEYS[field]):
-            key = f"{NAMESPACE}:{SECRET_KEYS[field]}"
             raise SettingsError(f"secret {key} is missing. Set it with: pulumi config set --secret {key}")
+        if is_needed and not is_config_secret(key):
+            raise SettingsError(f"{key} is not encrypted. Set it again with: pulumi config set --secret {key}")
     return Secrets(
         **{
             field: config.get_secret(SECRET_KEYS[field]) if is_needed else None  # type: ignore[arg-type]

@@ -56,13 +56,13 @@ def platform_config(stack: str, **overrides: Any) -> dict[str, Any]:
 
 
 def run_program(
-    stack: str, platform: Mapping[str, Any], secrets: Mapping[str, str] = SECRETS, **extra: str
+    stack: str, platform: Mapping[str, Any], secrets: Mapping[str, str] = SECRETS, encrypted: bool = True, **extra: str
 ) -> list[Resource]:
     """Run `stacks/__main__.py` with this configuration and return every resource that it asks for."""
     config = {"vps:platform": json.dumps(platform), **{f"vps:{k}": v for k, v in secrets.items()}, **extra}
     recorder = Recorder()
     pulumi.runtime.set_mocks(recorder, project="vps", stack=stack)
-    pulumi.runtime.set_all_config(config, [f"vps:{key}" for key in secrets])
+    pulumi.runtime.set_all_config(config, [f"vps:{key}" for key in secrets] if encrypted else [])
 
     def program() -> None:
         runpy.run_path(str(ROOT / "stacks" / "__main__.py"), run_name="__main__")

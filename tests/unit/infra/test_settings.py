@@ -73,3 +73,8 @@ def test_secrets_of_services_that_are_off_are_not_needed() -> None:
     services = {"grafana": {"enabled": False}, "portainer": {"enabled": False}}
     only = {"dashboardPassword": SECRETS["dashboardPassword"]}
     assert run_program("local", platform_config("local", services=services), secrets=only)
+
+
+def test_a_secret_in_plain_text_is_refused() -> None:
+    with pytest.raises(Exception, match=r"vps:dashboardPassword is not encrypted"):
+        run_program("local", platform_config("local"), encrypted=False)

@@ -13,7 +13,7 @@ SERVICE_LABEL = "vps.service"
 ROLE_LABEL = "vps.role"
 SECRETS = "/run/secrets"
 
-_OPEN_FILES = 65536
+_OPEN_FILES = 8192
 # RLIMIT_NPROC counts every process of a user id on the host: services that share an id share this number.
 _PROCESSES = 4096
 

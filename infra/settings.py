@@ -43,7 +43,7 @@ class Engine(Settings):
         "unix:///var/run/docker.sock", description="How the Pulumi program reaches the engine: unix://, ssh://user@host"
     )
     ssh_options: tuple[str, ...] = Field((), description="Arguments for ssh, where `host` is an ssh:// one")
-    socket: Annotated[str, StringConstraints(pattern=r"^/")] = Field(
+    socket: Annotated[str, StringConstraints(pattern=r"^/.+\.sock$")] = Field(
         "/var/run/docker.sock", description="The engine's socket on its own host, for the executor and Portainer"
     )
 

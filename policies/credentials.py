@@ -1,0 +1,26 @@
+"""Where secrets may not be: whoever may inspect a container, or read its crash report, reads its environment."""
+
+import re
+from collections.abc import Iterator
+
+from policies.inputs import Inputs
+from policies.rules import rule
+
+_SECRET_NAME = re.compile(r"(^|_)(PASSWORD|PASSWD|PASSPHRASE|PASS|SECRET|TOKEN|KEY|APIKEY|CREDENTIALS?)(_|$)", re.I)
+_URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@", re.I)
+
+
+@rule(
+    "container-credentials",
+    cis="4.10",
+    description="No secret is in a container's environment.",
+    fix="Put the secret in a file of the service's configuration, and name its path in a variable that ends in _FILE.",
+)
+def credentials(inputs: Inputs) -> Iterator[str]:
+    # Variables that only the update knows are read there. A finding names the variable and never its value.
+    for name, value in inputs.environment:
+        is_path = name.upper().endswith("_FILE") and value.startswith("/")
+        if value and _SECRET_NAME.search(name) and not is_path:
+            yield f"the variable {name} has the name of a secret and an inline value"
+        elif _URL_WITH_PASSWORD.search(value):
+            yield f"the variable {name} holds a URL with a password"

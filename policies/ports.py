@@ -1,0 +1,63 @@
+"""What is reachable from outside the stack."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from policies.inputs import Inputs
+from policies.rules import rule
+
+EDGE = "traefik"
+_WEB_PORTS = (80, 443)
+_FIRST_UNPRIVILEGED_PORT = 1024
+_LAST_PORT = 65535
+
+
+def _ports(inputs: Inputs) -> Iterator[dict[str, Any]]:
+    for port in inputs.sequence("ports"):
+        yield port if isinstance(port, dict) else {"external": port, "ip": port}
+
+
+@rule(
+    "container-ports",
+    cis="5.9",
+    description="Only the edge publishes ports, each of them by its number.",
+    fix=f"Reach the service through the edge (label vps.service={EDGE}), and there name `external`.",
+)
+def ports(inputs: Inputs) -> Iterator[str]:
+    if inputs.get("publishAllPorts") not in (None, False):
+        yield f"publishAllPorts is {inputs.get('publishAllPorts')!r}"
+    for port in _ports(inputs):
+        external = port.get("external")
+        if inputs.service != EDGE:
+            yield f"{inputs.service!r} publishes port {external!r}"
+        elif not isinstance(external, int):
+            yield f"the port of the host for {port.get('internal')!r} is {external!r}"
+
+
+@rule(
+    "container-privileged-ports",
+    cis="5.8",
+    description="Of the ports below 1024, only the edge's 80 and 443 are published.",
+    fix="Publish another port, or none.",
+)
+def privileged_ports(inputs: Inputs) -> Iterator[str]:
+    allowed = _WEB_PORTS if inputs.service == EDGE else ()
+    for port in _ports(inputs):
+        external = port.get("external")
+        if external is None:
+            continue  # the engine chooses a high one; container-ports refuses it
+        unprivileged = isinstance(external, int) and _FIRST_UNPRIVILEGED_PORT <= external <= _LAST_PORT
+        if not unprivileged and external not in allowed:
+            yield f"{inputs.service!r} publishes port {external!r}"
+
+
+@rule(
+    "container-port-addresses",
+    cis="5.14",
+    description="Only the edge listens on an address other than the host's loopback.",
+    fix="Set `ip` of the port to 127.0.0.1.",
+)
+def port_addresses(inputs: Inputs) -> Iterator[str]:
+    for port in _ports(inputs):
+        if inputs.service != EDGE and port.get("ip") not in ("127.0.0.1", "::1"):
+            yield f"{inputs.service!r} publishes port {port.get('external')!r} on {port.get('ip')!r}"

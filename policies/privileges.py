@@ -1,0 +1,99 @@
+"""What a container may do to its host's kernel."""
+
+import re
+from collections.abc import Iterator
+
+from policies.inputs import Inputs
+from policies.rules import Scope, rule
+
+_NON_ROOT = re.compile(r"[1-9]\d*:[1-9]\d*")
+_NO_NEW_PRIVILEGES = {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
+_DEVICE_INPUTS = ("devices", "deviceCgroupRules", "deviceRequests", "gpus")
+
+
+@rule(
+    "container-privileged",
+    cis="5.5",
+    description="No container is privileged.",
+    fix="Leave `privileged` out; grant nothing in its place.",
+)
+def privileged(inputs: Inputs) -> Iterator[str]:
+    if inputs.get("privileged") not in (None, False):
+        yield f"privileged is {inputs.get('privileged')!r}"
+
+
+@rule(
+    "container-capabilities-dropped",
+    cis="5.4",
+    scope=Scope.WITH_PROCESS,
+    description="A container drops every Linux capability.",
+    fix="Set capabilities.drops to ['ALL'].",
+)
+def capabilities_dropped(inputs: Inputs) -> Iterator[str]:
+    drops = inputs.mapping("capabilities").get("drops")
+    if drops != ["ALL"]:
+        yield f"capabilities.drops is {drops!r}"
+
+
+@rule(
+    "container-capabilities-added",
+    cis="5.4",
+    description="No container is given a Linux capability.",
+    fix="Leave capabilities.adds out; a port below 1024 is published by the engine, not bound in the container.",
+)
+def capabilities_added(inputs: Inputs) -> Iterator[str]:
+    capabilities = inputs.get("capabilities")
+    if not isinstance(capabilities, dict | None):
+        yield f"capabilities is {capabilities!r}"
+    elif capabilities and capabilities.get("adds"):
+        yield f"capabilities.adds is {capabilities['adds']!r}"
+
+
+@rule(
+    "container-no-new-privileges",
+    cis="5.26",
+    scope=Scope.WITH_PROCESS,
+    description="setuid programs gain nothing in a container.",
+    fix="Set securityOpts to ['no-new-privileges:true'].",
+)
+def no_new_privileges(inputs: Inputs) -> Iterator[str]:
+    options = inputs.sequence("securityOpts")
+    if not _NO_NEW_PRIVILEGES.intersection(options):
+        yield f"securityOpts is {options!r}"
+
+
+@rule(
+    "container-security-options",
+    cis="5.2, 5.3, 5.22",
+    description="The engine's seccomp, AppArmor and SELinux confinement stays on.",
+    fix="Leave every security option but no-new-privileges out.",
+)
+def security_options(inputs: Inputs) -> Iterator[str]:
+    for option in inputs.sequence("securityOpts"):
+        if option not in _NO_NEW_PRIVILEGES:
+            yield f"the security option {option!r}"
+
+
+@rule(
+    "container-user",
+    cis="4.1",
+    scope=Scope.WITH_PROCESS,
+    description="A container's process is not root.",
+    fix="Set `user` to a numeric uid:gid, neither of them 0 (the image alone knows what a name means).",
+)
+def user(inputs: Inputs) -> Iterator[str]:
+    value = inputs.get("user")
+    if not isinstance(value, str) or not _NON_ROOT.fullmatch(value):
+        yield f"user is {value!r}"
+
+
+@rule(
+    "container-devices",
+    cis="5.18",
+    description="No container is given a device of the host.",
+    fix=f"Leave {', '.join(_DEVICE_INPUTS)} out.",
+)
+def devices(inputs: Inputs) -> Iterator[str]:
+    for name in _DEVICE_INPUTS:
+        if inputs.get(name):
+            yield f"{name} is {inputs.get(name)!r}"

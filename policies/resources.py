@@ -1,0 +1,84 @@
+"""What a container may use up: memory, processor, processes and open files, disk by its log."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from policies.inputs import Inputs
+from policies.rules import Scope, rule
+
+_ULIMITS = ("nofile", "nproc")
+_BOUNDED_LOG_DRIVERS = ("json-file", "local")
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+@rule(
+    "container-memory",
+    cis="5.11",
+    scope=Scope.WITH_PROCESS,
+    description="A container's memory is bounded.",
+    fix="Set `memory`, in MiB.",
+)
+def memory(inputs: Inputs) -> Iterator[str]:
+    if not _positive(inputs.get("memory")):
+        yield f"memory is {inputs.get('memory')!r}"
+
+
+@rule(
+    "container-swap",
+    cis="5.11",
+    scope=Scope.WITH_PROCESS,
+    description="A container has no swap beyond its memory.",
+    fix="Set memorySwap (memory and swap together, in MiB) to the same number as `memory`.",
+)
+def swap(inputs: Inputs) -> Iterator[str]:
+    total = inputs.get("memorySwap")
+    if not _positive(total) or total != inputs.get("memory"):
+        yield f"memorySwap is {total!r} with memory {inputs.get('memory')!r}"
+
+
+@rule(
+    "container-cpus",
+    cis="5.12",
+    scope=Scope.WITH_PROCESS,
+    description="A container's processor time is bounded.",
+    fix="Set `cpus`, in cores, as a string.",
+)
+def cpus(inputs: Inputs) -> Iterator[str]:
+    value = inputs.get("cpus")
+    try:
+        cores = float(value)
+    except (TypeError, ValueError):
+        cores = 0
+    if not _positive(cores):
+        yield f"cpus is {value!r}"
+
+
+@rule(
+    "container-ulimits",
+    cis="5.19, 5.29",
+    scope=Scope.WITH_PROCESS,
+    description="A container's open files and processes are bounded (the provider has no pids limit).",
+    fix=f"Set ulimits {' and '.join(_ULIMITS)}, with positive numbers.",
+)
+def ulimits(inputs: Inputs) -> Iterator[str]:
+    declared = {limit["name"]: limit for limit in inputs.sequence("ulimits") if isinstance(limit, dict)}
+    for name in _ULIMITS:
+        limit = declared.get(name, {})
+        if not _positive(limit.get("soft")) or not _positive(limit.get("hard")):
+            yield f"ulimit {name} is {limit or None!r}"
+
+
+@rule(
+    "container-log-size",
+    scope=Scope.WITH_PROCESS,
+    description="A container's log can't fill the disk.",
+    fix="Set logDriver to 'json-file' or 'local' and logOpts max-size.",
+)
+def log_size(inputs: Inputs) -> Iterator[str]:
+    driver, size = inputs.get("logDriver"), inputs.mapping("logOpts").get("max-size")
+    if driver not in _BOUNDED_LOG_DRIVERS or not isinstance(size, str) or size.startswith("-"):
+        yield f"logDriver is {driver!r} with max-size {size!r}"

@@ -1,0 +1,114 @@
+"""Resources that the pack has nothing against. A test takes one and changes a property of it."""
+
+from typing import Any
+
+from app.profile import FLOOR
+from policies.objects import NETWORK, VOLUME
+from policies.rules import CONTAINER
+from tests.policies.support import Resource
+
+ID = "sha256:" + "0" * 64
+IMAGE = "docker:index/remoteImage:RemoteImage"
+
+
+def labels(service: str) -> list[dict[str, str]]:
+    return [{"label": "vps.stack", "value": "vps-test"}, {"label": "vps.service", "value": service}]
+
+
+def _container(service: str, inputs: dict[str, Any], changes: dict[str, Any]) -> Resource:
+    merged = {**inputs, "labels": labels(service), **changes}
+    return Resource(CONTAINER, service, {name: value for name, value in merged.items() if value is not None})
+
+
+def container(service: str = "api", **changes: Any) -> Resource:
+    """A service's container, as the provider completes it; `name=None` leaves a property out."""
+    inputs = {
+        "image": ID,
+        "name": f"vps-test-{service}",
+        "start": True,
+        "mustRun": True,
+        "user": "65532:65532",
+        "readOnly": True,
+        "capabilities": {"drops": ["ALL"]},
+        "securityOpts": ["no-new-privileges:true"],
+        "memory": 256.0,
+        "memorySwap": 256.0,
+        "cpus": "0.5",
+        "ulimits": [
+            {"name": "nofile", "soft": 1024.0, "hard": 1024.0},
+            {"name": "nproc", "soft": 256.0, "hard": 256.0},
+        ],
+        "restart": "unless-stopped",
+        "logDriver": "json-file",
+        "logOpts": {"max-size": "10m", "max-file": "3"},
+        "healthcheck": {"tests": ["CMD", "check"], "interval": "5s"},
+        "networkMode": "bridge",
+        "networksAdvanced": [{"name": "vps-test-edge", "aliases": [service]}],
+        "mounts": [
+            {"type": "volume", "source": "vps-test-data", "target": "/data", "readOnly": True},
+            {"type": "tmpfs", "target": "/tmp", "tmpfsOptions": {"sizeBytes": 1048576.0}},
+        ],
+        "envs": ["LEVEL=info", "TOKEN_FILE=/run/config/token"],
+    }
+    return _container(service, inputs, changes)
+
+
+def edge(**changes: Any) -> Resource:
+    ports = [{"internal": 8000.0, "external": 8000.0, "ip": "127.0.0.1", "protocol": "tcp"}]
+    return container("traefik", **{"ports": ports, **changes})
+
+
+def executor(profile: str | None = None, **changes: Any) -> Resource:
+    inputs = {
+        "user": "0:0",
+        "networkMode": "none",
+        "networksAdvanced": None,
+        "envs": [f"EXECUTOR_PROFILE={profile or FLOOR.model_dump_json()}", "EXECUTOR_RUNTIME=runc"],
+        "mounts": [{"type": "bind", "source": "/var/run/docker.sock", "target": "/var/run/docker.sock"}],
+    }
+    return container("executor", **{**inputs, **changes})
+
+
+def portainer(**changes: Any) -> Resource:
+    mounts = [{"type": "bind", "source": "/var/run/docker.sock", "target": "/var/run/docker.sock"}]
+    return container("portainer", **{"user": "0:0", "mounts": mounts, **changes})
+
+
+def loader(**changes: Any) -> Resource:
+    """A container that never starts: it has no bounds, as nothing runs in it."""
+    inputs = {
+        "image": ID,
+        "start": False,
+        "mustRun": False,
+        "restart": "no",
+        "networkMode": "bridge",
+        "mounts": [{"type": "volume", "source": "vps-test-config", "target": "/config"}],
+        "uploads": [{"file": "/config/a.yaml", "content": "a: 1"}],
+    }
+    return _container("prometheus", inputs, changes)
+
+
+def network(**changes: Any) -> Resource:
+    return Resource(NETWORK, "edge", {"name": "vps-test-edge", "internal": True, "labels": labels("")[:1], **changes})
+
+
+def volume(**changes: Any) -> Resource:
+    return Resource(VOLUME, "data", {"name": "vps-test-data", "labels": labels("")[:1], **changes})
+
+
+def image(name: str) -> Resource:
+    return Resource(IMAGE, "image", {"name": name, "keepLocally": True})
+
+
+def stack() -> list[Resource]:
+    """A whole stack that passes."""
+    return [
+        edge(),
+        container("api"),
+        executor(),
+        portainer(),
+        loader(),
+        network(),
+        volume(),
+        image("traefik:v3.7.15"),
+    ]

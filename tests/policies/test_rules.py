@@ -1,0 +1,327 @@
+"""Each rule fires on a resource with one thing wrong with it, alone, and stays silent on what is right."""
+
+from typing import Any, NamedTuple
+
+import pulumi_docker as docker
+import pytest
+from pulumi_policy.proxy import UNKNOWN_ARRAY_VALUE, UNKNOWN_BOOLEAN_VALUE, UNKNOWN_STRING_VALUE
+
+from app.profile import FLOOR, SandboxProfile
+from policies.exemptions import EXEMPTIONS, Exemption
+from policies.pack import POLICIES
+from policies.rules import CONTAINER
+from tests.policies import samples
+from tests.policies.samples import ID, container, edge, executor, image, loader, network, portainer, volume
+from tests.policies.support import Resource, exemptions_used, violations
+
+WEAKER: dict[str, Any] = {
+    "network": "bridge",
+    "read_only_root": False,
+    "tmp_mb": 51,
+    "cap_drop": ("NET_RAW",),
+    "no_new_privileges": False,
+    "user": "0:0",
+    "pids": 51,
+    "cpus": 0.6,
+    "memory_mb": 257,
+    "swap_mb": 1,
+    "timeout_seconds": 31,
+    "output_kb": 11,
+    "code_kb": 65,
+}
+
+
+class Fires(NamedTuple):
+    """A stack, and all the policies that refuse it."""
+
+    policies: set[str]
+    resources: list[Resource]
+
+
+def _bad(policies: str, *resources: Resource) -> Fires:
+    return Fires(set(policies.split()), list(resources))
+
+
+def _weak(field: str) -> Fires:
+    profile = FLOOR.model_copy(update={field: WEAKER[field]})
+    return _bad(f"sandbox-{field.replace('_', '-')}", executor(profile.model_dump_json()))
+
+
+def _bind(source: str, **more: Any) -> list[dict[str, Any]]:
+    return [{"type": "bind", "source": source, "target": "/x", **more}]
+
+
+def _ports(external: int | None, ip: str) -> list[dict[str, Any]]:
+    return [{"internal": 8000, "external": external, "ip": ip}]
+
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - the value under test
+
+BAD = [
+    *(_weak(field) for field in SandboxProfile.model_fields),
+    _bad("sandbox-profile", executor(envs=["EXECUTOR_RUNTIME=runc"])),
+    _bad("sandbox-profile", executor(envs=[])),
+    _bad("sandbox-profile", executor("no JSON")),
+    _bad("sandbox-profile", executor('{"pids": 5, "colour": "red"}')),
+    _bad("sandbox-profile", executor(envs=["EXECUTOR_PROFILE={}", 'EXECUTOR_PROFILE={"pids": 999}'])),
+    _bad("sandbox-profile", executor(envs=[UNKNOWN_STRING_VALUE])),
+    _bad("sandbox-executor", container("api")),
+    _bad("sandbox-executor", container("api"), executor(start=False, mustRun=False, restart="no")),
+    _bad("container-privileged", container("x", privileged=True)),
+    _bad("container-privileged", loader(privileged=True)),
+    _bad("container-capabilities-dropped", container("x", capabilities=None)),
+    _bad("container-capabilities-dropped", container("x", capabilities={"drops": ["NET_RAW"]})),
+    _bad("container-capabilities-added", container("x", capabilities={"drops": ["ALL"], "adds": ["SYS_ADMIN"]})),
+    _bad("container-capabilities-added", loader(capabilities={"adds": ["NET_BIND_SERVICE"]})),
+    _bad("container-no-new-privileges", container("x", securityOpts=None)),
+    _bad(
+        "container-no-new-privileges container-security-options",
+        container("x", securityOpts=["no-new-privileges:false"]),
+    ),
+    _bad("container-security-options", container("x", securityOpts=["no-new-privileges", "seccomp=unconfined"])),
+    _bad("container-security-options", container("x", securityOpts=["no-new-privileges", "apparmor=unconfined"])),
+    _bad("container-security-options", loader(securityOpts=["label=disable"])),
+    *(_bad("container-user", container("x", user=user)) for user in (None, "", "0", "0:0", "root", "65532:0", "65532")),
+    _bad("container-devices", container("x", devices=[{"hostPath": "/dev/kvm"}])),
+    _bad("container-devices", container("x", deviceCgroupRules=["c 1:3 rwm"])),
+    _bad("container-devices", loader(gpus="all")),
+    _bad("container-network-mode", container("x", networkMode="host")),
+    _bad("container-network-mode", loader(networkMode="container:other")),
+    _bad("container-default-bridge", container("x", networksAdvanced=None)),
+    _bad("container-default-bridge", container("x", networksAdvanced=[{"name": "bridge"}])),
+    _bad("container-default-bridge", container("x", networkMode=None, networksAdvanced=[{"name": "host"}])),
+    _bad("container-pid-mode", container("x", pidMode="host")),
+    _bad("container-ipc-mode", container("x", ipcMode="host")),
+    _bad("container-ipc-mode", container("x", ipcMode="shareable")),
+    _bad("container-userns-mode", container("x", usernsMode="host")),
+    _bad("container-cgroup", container("x", cgroupParent="/")),
+    _bad("container-cgroup", container("x", cgroupnsMode="host")),
+    _bad("container-memory container-swap", container("x", memory=None)),
+    _bad("container-memory container-swap", container("x", memory=0, memorySwap=0)),
+    _bad("container-swap", container("x", memorySwap=None)),
+    _bad("container-swap", container("x", memorySwap=-1)),
+    _bad("container-swap", container("x", memorySwap=512)),
+    *(_bad("container-cpus", container("x", cpus=cpus)) for cpus in (None, "0", "-1", "many", "inf", "nan")),
+    _bad("container-ulimits", container("x", ulimits=None)),
+    _bad("container-ulimits", container("x", ulimits=[{"name": "nofile", "soft": 1024, "hard": 1024}])),
+    _bad("container-log-size", container("x", logOpts={"max-file": "3"})),
+    _bad("container-log-size", container("x", logOpts={"max-size": "-1"})),
+    _bad("container-log-size", container("x", logDriver=None)),
+    *(_bad("container-host-paths", container("x", mounts=_bind(path))) for path in ("/", "/etc", "/var/run", "/proc")),
+    _bad("container-host-paths", container("x", volumes=[{"hostPath": "/etc", "containerPath": "/x"}])),
+    _bad("container-host-paths", container("x", volumes=[{"volumeName": "/etc", "containerPath": "/x"}])),
+    _bad("container-host-paths", loader(mounts=_bind("/srv"))),
+    _bad("container-host-paths", executor(mounts=_bind("/run"))),
+    _bad("container-engine-socket", container("x", mounts=_bind("/var/run/docker.sock", readOnly=True))),
+    _bad("container-engine-socket", container("x", mounts=_bind("/run/containerd/containerd.sock"))),
+    _bad("container-engine-socket", container("x", volumes=[{"hostPath": "/run/docker.sock", "containerPath": "/x"}])),
+    _bad("container-engine-socket", loader(mounts=_bind("/var/run/docker.sock"))),
+    _bad(
+        "container-volume-driver",
+        container(
+            "x",
+            mounts=[
+                {
+                    "type": "volume",
+                    "target": "/x",
+                    "volumeOptions": {"driverOptions": {"type": "none", "o": "bind", "device": "/etc"}},
+                }
+            ],
+        ),
+    ),
+    _bad("container-volumes-from", container("x", volumes=[{"fromContainer": "vps-test-executor"}])),
+    _bad(
+        "container-mount-propagation",
+        executor(mounts=_bind("/var/run/docker.sock", bindOptions={"propagation": "rshared"})),
+    ),
+    _bad("container-read-only-root", container("x", readOnly=None)),
+    _bad("container-read-only-root", container("x", readOnly=False)),
+    _bad("container-ports", container("x", ports=_ports(9090, "127.0.0.1"))),
+    _bad("container-ports", edge(ports=_ports(None, "127.0.0.1"))),
+    _bad("container-ports", edge(publishAllPorts=True)),
+    _bad("container-ports", loader(ports=_ports(9090, "127.0.0.1"))),
+    _bad("container-privileged-ports", edge(ports=_ports(22, "127.0.0.1"))),
+    _bad("container-privileged-ports container-ports", container("x", ports=_ports(443, "127.0.0.1"))),
+    _bad("container-port-addresses container-ports", container("x", ports=_ports(9090, EVERYWHERE))),
+    _bad("container-labels", container("x", labels=None)),
+    _bad("container-labels", container("x", labels=samples.labels("x")[:1])),
+    _bad("container-healthcheck", container("x", healthcheck=None)),
+    _bad("container-healthcheck", container("x", healthcheck={"tests": ["NONE"]})),
+    _bad("container-restart", container("x", restart="always")),
+    _bad("container-restart", container("x", restart="on-failure")),
+    _bad("container-restart", container("x", restart="on-failure", maxRetryCount=6)),
+    *(
+        _bad("container-image-digest", container("x", image=name))
+        for name in ("traefik", "traefik:v3.7.15", "sha256:0", f"traefik@{ID}0")
+    ),
+    *(
+        _bad("image-version", image(name))
+        for name in ("traefik", "traefik:latest", "host:5000/traefik", "host:5000/a/traefik:latest")
+    ),
+    *(
+        _bad("container-credentials", container("x", envs=[entry]))
+        for entry in (
+            "PASSWORD=hunter2",
+            "GF_SECURITY_ADMIN_PASSWORD=hunter2",
+            "CF_DNS_API_TOKEN=hunter2",
+            "client_secret=hunter2",
+            "AWS_ACCESS_KEY_ID=hunter2",
+            "TOKEN_FILE=hunter2",
+            "DATABASE=postgres://user:hunter2@db/x",
+        )
+    ),
+    _bad("container-credentials", loader(envs=["TOKEN=hunter2"])),
+    _bad("network-driver", network(driver="host")),
+    _bad("network-driver", network(driver="macvlan")),
+    _bad("network-labels", network(labels=[])),
+    _bad("volume-driver", volume(driver="sshfs")),
+    _bad("volume-driver", volume(driverOpts={"type": "none", "o": "bind", "device": "/etc"})),
+    _bad("volume-labels", volume(labels=[])),
+    _bad("swarm-service", Resource("docker:index/service:Service", "x", {"taskSpec": {}})),
+    _bad("engine-plugin", Resource("docker:index/plugin:Plugin", "x", {"name": "x"})),
+]
+
+
+GOOD = [
+    container("x", image=f"traefik:v3.7.15@{ID}"),
+    container("x", user="1000:1000"),
+    container("x", networkMode="none", networksAdvanced=None),
+    container("x", restart="on-failure", maxRetryCount=5),
+    container("x", restart=None),
+    container("x", logDriver="local"),
+    container("x", ipcMode="none", cgroupnsMode="private", privileged=False, publishAllPorts=False),
+    container("x", volumes=[{"volumeName": "vps-test-data", "containerPath": "/data"}]),
+    container("x", envs=["API_TOKEN_FILE=/run/config/token", "MONKEY=1", "KEYBOARD=us", "TOKEN="]),
+    container("x", envs=None, mounts=None),
+    edge(ports=[*_ports(80, EVERYWHERE), *_ports(443, "::"), *_ports(8000, "192.0.2.1")]),
+    executor(SandboxProfile(pids=10, memory_mb=64).model_dump_json()),
+    executor("{}"),
+    loader(user=None, networkMode="none"),
+    network(driver="bridge"),
+    volume(driver="local"),
+    image("host:5000/traefik:v3.7.15"),
+    image(f"traefik@{ID}"),
+    image(ID),
+    Resource("random:index/randomPassword:RandomPassword", "x", {"privileged": True}),
+    # What only the update knows, and may come from another resource.
+    container("x", image=UNKNOWN_STRING_VALUE),
+    container("x", networksAdvanced=[{"name": UNKNOWN_STRING_VALUE}]),
+    container("x", mounts=[{"type": "volume", "source": UNKNOWN_STRING_VALUE, "target": "/x"}]),
+    container("x", volumes=[{"volumeName": UNKNOWN_STRING_VALUE, "containerPath": "/x"}]),
+    container("x", envs=["LEVEL=info", UNKNOWN_STRING_VALUE]),
+    executor(envs=[UNKNOWN_STRING_VALUE, f"EXECUTOR_PROFILE={FLOOR.model_dump_json()}", UNKNOWN_STRING_VALUE]),
+]
+
+UNREADABLE = {
+    "privileged": {"container-privileged"},
+    "capabilities": {"container-capabilities-dropped", "container-capabilities-added"},
+    "securityOpts": {"container-no-new-privileges", "container-security-options"},
+    "user": {"container-user"},
+    "devices": {"container-devices"},
+    "networkMode": {"container-network-mode"},
+    "pidMode": {"container-pid-mode"},
+    "ipcMode": {"container-ipc-mode"},
+    "usernsMode": {"container-userns-mode"},
+    "cgroupParent": {"container-cgroup"},
+    "memory": {"container-memory", "container-swap"},
+    "memorySwap": {"container-swap"},
+    "cpus": {"container-cpus"},
+    "ulimits": {"container-ulimits"},
+    "logOpts": {"container-log-size"},
+    "mounts": {"container-host-paths", "container-volume-driver", "container-mount-propagation"},
+    "volumes": {"container-host-paths", "container-volumes-from"},
+    "readOnly": {"container-read-only-root"},
+    "ports": {"container-ports", "container-privileged-ports", "container-port-addresses"},
+    "labels": {"container-labels"},
+    "healthcheck": {"container-healthcheck"},
+    "restart": {"container-restart"},
+}
+
+
+def test_a_whole_stack_passes() -> None:
+    assert violations(samples.stack()) == []
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda case: "+".join(sorted(case.policies)))
+def test_fires_on_what_is_wrong(case: Fires) -> None:
+    assert {violation.policy for violation in violations(case.resources)} == case.policies
+
+
+@pytest.mark.parametrize("resource", GOOD)
+def test_is_silent_on_what_is_right(resource: Resource) -> None:
+    assert violations([resource]) == []
+
+
+def test_no_policy_is_without_a_case_that_fires() -> None:
+    assert {policy.name for policy in POLICIES} == {name for case in BAD for name in case.policies}
+
+
+def test_names_are_unique() -> None:
+    names = [policy.name for policy in POLICIES]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("unknown", [UNKNOWN_STRING_VALUE, UNKNOWN_BOOLEAN_VALUE, UNKNOWN_ARRAY_VALUE])
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_property_that_must_be_literal_is_refused_where_it_cannot_be_read(name: str, unknown: str) -> None:
+    found = violations([container("x", **{name: unknown})])
+    assert {violation.policy for violation in found} == UNREADABLE[name]
+
+
+@pytest.mark.parametrize("name", ["start", "mustRun", "restart"])
+def test_a_container_that_may_start_is_judged_like_one_that_runs(name: str) -> None:
+    found = violations([loader(**{name: UNKNOWN_BOOLEAN_VALUE})])
+    assert {"container-memory", "container-user", "container-healthcheck"} <= {found.policy for found in found}
+
+
+def test_a_refusal_names_what_was_found_and_the_fix() -> None:
+    (found,) = violations([executor(FLOOR.model_copy(update={"pids": 51}).model_dump_json())])
+    assert found.resource == "executor"
+    assert "pids is 51, and must be at most 50" in found.message
+    assert "Fix: Set pids" in found.message
+
+
+def test_a_refused_secret_is_not_shown() -> None:
+    found = violations([container("x", envs=["PASSWORD=hunter2", "URL=http://user:hunter2@host/"])])
+    assert len(found) == 2
+    assert not any("hunter2" in violation.message for violation in found)
+
+
+@pytest.mark.parametrize("exemption", EXEMPTIONS, ids=lambda exemption: f"{exemption.service}-{exemption.rule}")
+def test_an_exemption_is_needed_and_holds_for_its_service_alone(exemption: Exemption) -> None:
+    exempted = {"executor": executor(), "portainer": portainer()}[exemption.service]
+    assert violations([exempted]) == []
+    assert exemption in exemptions_used([exempted])
+    other = {**exempted.inputs, "labels": samples.labels("other")}
+    assert exemption.rule in {found.policy for found in violations([Resource(CONTAINER, "other", other)])}
+
+
+def _schema(args: type) -> set[str]:
+    """The property names of the installed SDK, in the spelling of the engine."""
+    properties = (value for value in vars(args).values() if isinstance(value, property))
+    return {getattr(value.fget, "_pulumi_name", None) or value.fget.__name__ for value in properties if value.fget}
+
+
+ELEMENTS = {
+    "capabilities": docker.ContainerCapabilitiesArgs,
+    "devices": docker.ContainerDeviceArgs,
+    "healthcheck": docker.ContainerHealthcheckArgs,
+    "labels": docker.ContainerLabelArgs,
+    "mounts": docker.ContainerMountArgs,
+    "networksAdvanced": docker.ContainerNetworksAdvancedArgs,
+    "ports": docker.ContainerPortArgs,
+    "ulimits": docker.ContainerUlimitArgs,
+    "uploads": docker.ContainerUploadArgs,
+    "volumes": docker.ContainerVolumeArgs,
+}
+
+
+def test_the_properties_that_the_cases_change_exist() -> None:
+    """A misspelt property would make a rule, and its case, pass for ever."""
+    containers = [item for case in BAD for item in case.resources if item.type == CONTAINER]
+    for item in containers:
+        assert set(item.inputs) <= _schema(docker.ContainerArgs)
+        for name, args in ELEMENTS.items():
+            value = item.inputs.get(name) or []
+            for element in value if isinstance(value, list) else [value]:
+                assert set(element) <= _schema(args)

@@ -1,9 +1,11 @@
 """The real program under mocks: what it would ask the engine for, as plain inputs."""
 
+import asyncio
+import contextlib
 import json
 import os
 import runpy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,15 +63,27 @@ def run_program(
     """Run `stacks/__main__.py` with this configuration and return every resource that it asks for."""
     config = {"vps:platform": json.dumps(platform), **{f"vps:{k}": v for k, v in secrets.items()}, **extra}
     recorder = Recorder()
-    pulumi.runtime.set_mocks(recorder, project="vps", stack=stack)
-    pulumi.runtime.set_all_config(config, [f"vps:{key}" for key in secrets] if encrypted else [])
 
     def program() -> None:
         runpy.run_path(str(ROOT / "stacks" / "__main__.py"), run_name="__main__")
 
-    with mock.patch.dict(os.environ, {"PULUMI_CONFIG": json.dumps(config)}):
+    with _event_loop(), mock.patch.dict(os.environ, {"PULUMI_CONFIG": json.dumps(config)}):
+        pulumi.runtime.set_mocks(recorder, project="vps", stack=stack)
+        pulumi.runtime.set_all_config(config, [f"vps:{key}" for key in secrets] if encrypted else [])
         pulumi.runtime.test(program)()
     return recorder.resources
+
+
+@contextlib.contextmanager
+def _event_loop() -> Iterator[None]:
+    """The SDK runs on the thread's current loop, which other tests may have closed."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
 
 
 def containers(resources: list[Resource], role: str = "service") -> dict[str, dict[str, Any]]:

@@ -1,0 +1,54 @@
+"""The api's settings. The only place in this process that reads the environment."""
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, Json
+
+from app.configuration import Settings, read_settings
+from app.profile import SandboxProfile
+
+PREFIX = "API_"
+
+
+def _split(value: object) -> object:
+    """The items of a comma-separated variable; defaults are tuples already."""
+    return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+
+
+def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_network(value)) for value in values)
+
+
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or value != f"{parts.scheme}://{parts.netloc}" or "*" in value:
+            raise ValueError(f"{value!r} is not an origin")
+    return values
+
+
+class ApiSettings(Settings):
+    """Each field is the variable API_<FIELD>."""
+
+    profile: Json[SandboxProfile] = Field(description="the JSON of the executor's SandboxProfile; {} is the floor.")
+    executor_socket: Path = Field(
+        Path("/run/executor/executor.sock"), description="the path of the executor's Unix socket."
+    )
+    host: str = Field("0.0.0.0", description="the address on which to listen.")  # noqa: S104 - the edge is in front
+    port: int = Field(8000, ge=1, le=65535, description="the port on which to listen, from 1 to 65535.")
+    requests_per_minute: int = Field(10, ge=1, description="executions a minute for each client address, at least 1.")
+    trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_networks)] = Field(
+        (), description="networks whose X-Forwarded-For is believed, separated by commas, as in 172.20.0.0/16."
+    )
+    allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_origins)] = Field(
+        (), description="origins whose pages may call this API, separated by commas, as in https://example.org."
+    )
+
+
+def api_settings(environ: Mapping[str, str]) -> ApiSettings:
+    """The settings in `environ`, or `SettingsError` that names each variable at fault."""
+    return read_settings(ApiSettings, PREFIX, environ)

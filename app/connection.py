@@ -1,0 +1,40 @@
+"""Work that nobody waits for any longer is cancelled."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import anyio
+from starlette.requests import Request
+
+T = TypeVar("T")
+
+
+class ClientGone(Exception):
+    """The client closed its connection before the answer."""
+
+
+async def while_connected(request: Request, work: Awaitable[T]) -> T:
+    """The result of `work`, which is cancelled, with `ClientGone`, when the client hangs up. Read the body first.
+
+    A cancel scope does it, and not the task's own `cancel`: that would also tear a call in a thread away from its
+    result, and a sandbox that is just being created would not be seen by those who remove it.
+    """
+    with anyio.CancelScope() as scope:
+
+        def gone(watcher: asyncio.Future[None]) -> None:
+            if not watcher.cancelled():
+                scope.cancel()
+
+        watching = asyncio.ensure_future(_hang_up(request))
+        watching.add_done_callback(gone)
+        try:
+            return await work
+        finally:
+            watching.cancel()
+    raise ClientGone
+
+
+async def _hang_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

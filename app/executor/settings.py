@@ -1,0 +1,67 @@
+"""The executor's settings. The only place in this process that reads the environment."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, Json
+
+from app.configuration import Settings, read_settings
+from app.environments import ENVIRONMENTS
+from app.profile import SandboxProfile
+
+PREFIX = "EXECUTOR_"
+
+
+def _strong(profile: SandboxProfile) -> SandboxProfile:
+    if weaknesses := profile.weaknesses():
+        raise ValueError(f"the profile is weaker than the floor: {'; '.join(weaknesses.values())}")
+    return profile
+
+
+def _images(images: dict[str, str]) -> dict[str, str]:
+    if not images:
+        raise ValueError("it names no environment")
+    if unknown := sorted(set(images) - set(ENVIRONMENTS)):
+        raise ValueError(f"there is no environment {', '.join(unknown)}; known are {', '.join(ENVIRONMENTS)}")
+    if empty := sorted(name for name, image in images.items() if not image.strip()):
+        raise ValueError(f"no image is given for {', '.join(empty)}")
+    return images
+
+
+def _unix_url(url: str) -> str:
+    if not re.fullmatch(r"unix:///.+", url):
+        raise ValueError(f"{url!r} is not the URL of a Unix socket")
+    return url
+
+
+class ExecutorSettings(Settings):
+    """Each field is the variable EXECUTOR_<FIELD>."""
+
+    profile: Annotated[Json[SandboxProfile], AfterValidator(_strong)] = Field(
+        description="the JSON of a SandboxProfile, each field at least as strict as its default; {} is the floor."
+    )
+    environments: Annotated[Json[dict[str, str]], AfterValidator(_images)] = Field(
+        description='JSON of environment to image, as in {"python": "sha256:..."}.'
+    )
+    stack: str = Field(
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$",
+        description="the stack's name, as in vps-local; it begins the sandboxes' names and is their vps.stack label.",
+    )
+    socket: Path = Field(
+        Path("/run/executor/executor.sock"), description="the path of the Unix socket on which to serve."
+    )
+    engine: Annotated[str, AfterValidator(_unix_url)] = Field(
+        "unix:///var/run/docker.sock", description="the engine's socket, as in unix:///var/run/docker.sock."
+    )
+    runtime: str = Field("runc", min_length=1, description="an OCI runtime that the engine knows, as in runc.")
+    concurrency: int = Field(4, ge=1, le=256, description="sandboxes at once, from 1 to 256.")
+    queue: int = Field(16, ge=0, le=4096, description="executions that may wait for a sandbox, from 0 to 4096.")
+    queue_seconds: float = Field(5, gt=0, le=60, description="the longest wait for a sandbox, up to 60 seconds.")
+    sweep_seconds: float = Field(30, gt=0, le=3600, description="seconds between two sweeps of orphaned sandboxes.")
+
+
+def executor_settings(environ: Mapping[str, str]) -> ExecutorSettings:
+    """The settings in `environ`, or `SettingsError` that names each variable at fault."""
+    return read_settings(ExecutorSettings, PREFIX, environ)

@@ -1,0 +1,54 @@
+"""What an execution wrote, held to a limit while it arrives."""
+
+import codecs
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Stream(IntEnum):
+    """Which stream bytes were written to, numbered as the Docker Engine numbers them."""
+
+    STDOUT = 1
+    STDERR = 2
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """Output as text. `output` is both streams in order of arrival; `truncated` says whether bytes were dropped."""
+
+    output: str
+    stdout: str
+    stderr: str
+    truncated: bool
+
+
+class Recorder:
+    """Keeps the first `limit` bytes, both streams counted together.
+
+    Each stream is decoded as one UTF-8 text, however it was cut into chunks; invalid bytes become U+FFFD. A character
+    that the limit cuts in two is dropped.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+        self._pieces: list[tuple[Stream, str]] = []
+        self._decoders = {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in Stream}
+        self.truncated = False
+
+    def write(self, stream: Stream, chunk: bytes) -> None:
+        """Take what fits of the chunk. `truncated` is set once something didn't fit."""
+        kept = chunk[: self._left]
+        self._left -= len(kept)
+        self.truncated = self.truncated or len(kept) < len(chunk)
+        self._pieces.append((stream, self._decoders[stream].decode(kept)))
+
+    def transcript(self) -> Transcript:
+        """Everything kept. Call it once, at the end of the run."""
+        if not self.truncated:
+            self._pieces += [(stream, decoder.decode(b"", final=True)) for stream, decoder in self._decoders.items()]
+        return Transcript(
+            output="".join(text for _, text in self._pieces),
+            stdout="".join(text for stream, text in self._pieces if stream is Stream.STDOUT),
+            stderr="".join(text for stream, text in self._pieces if stream is Stream.STDERR),
+            truncated=self.truncated,
+        )

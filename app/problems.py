@@ -1,0 +1,114 @@
+"""Refusals as RFC 9457 problem documents (application/problem+json), spoken by both processes.
+
+Each has a stable machine-readable `code`. A failure of a visitor's code is none of these: that is a result.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+from http import HTTPStatus
+from types import MappingProxyType
+
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+
+class Code(StrEnum):
+    """Why a request was refused."""
+
+    INVALID_JSON = "invalid_json"
+    INVALID_REQUEST = "invalid_request"
+    UNKNOWN_ENVIRONMENT = "unknown_environment"
+    EMPTY_CODE = "empty_code"
+    CODE_TOO_LONG = "code_too_long"
+    INPUT_TOO_LONG = "input_too_long"
+    BODY_TOO_LONG = "body_too_long"
+    TIMEOUT_TOO_LONG = "timeout_too_long"
+    RATE_LIMITED = "rate_limited"
+    BUSY = "busy"
+    ENGINE_UNAVAILABLE = "engine_unavailable"
+    EXECUTOR_UNAVAILABLE = "executor_unavailable"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    INTERNAL_ERROR = "internal_error"
+
+
+STATUSES: Mapping[Code, HTTPStatus] = MappingProxyType(
+    {
+        Code.INVALID_JSON: HTTPStatus.BAD_REQUEST,
+        Code.INVALID_REQUEST: HTTPStatus.UNPROCESSABLE_ENTITY,
+        Code.UNKNOWN_ENVIRONMENT: HTTPStatus.BAD_REQUEST,
+        Code.EMPTY_CODE: HTTPStatus.BAD_REQUEST,
+        Code.CODE_TOO_LONG: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        Code.INPUT_TOO_LONG: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        Code.BODY_TOO_LONG: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        Code.TIMEOUT_TOO_LONG: HTTPStatus.BAD_REQUEST,
+        Code.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+        Code.BUSY: HTTPStatus.SERVICE_UNAVAILABLE,
+        Code.ENGINE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+        Code.EXECUTOR_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+        Code.NOT_FOUND: HTTPStatus.NOT_FOUND,
+        Code.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
+        Code.INTERNAL_ERROR: HTTPStatus.INTERNAL_SERVER_ERROR,
+    }
+)
+
+
+class Problem(BaseModel):
+    """The body of a refusal. `retry_after` is in seconds, and the Retry-After header's value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: Code
+    retry_after: int | None = None
+
+
+class Refused(Exception):
+    """Ends a request with a problem document."""
+
+    def __init__(self, code: Code, detail: str, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.problem = Problem(
+            title=STATUSES[code].phrase, status=STATUSES[code], detail=detail, code=code, retry_after=retry_after
+        )
+
+
+ExceptionHandler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def exception_handlers(count: Callable[[Code], None]) -> dict[int | type[Exception], ExceptionHandler]:
+    """Starlette's `exception_handlers`: everything that isn't an answer becomes a problem; `count` sees each code."""
+
+    def answer(refused: Refused, headers: Mapping[str, str] | None = None) -> Response:
+        problem = refused.problem
+        count(problem.code)
+        retry = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
+        return Response(
+            problem.model_dump_json(exclude_none=True),
+            status_code=problem.status,
+            media_type="application/problem+json",
+            headers={**(headers or {}), **retry},
+        )
+
+    async def on_refused(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)  # noqa: S101 - Starlette looks handlers up by type
+        return answer(error)
+
+    async def on_not_found(request: Request, _: Exception) -> Response:
+        return answer(Refused(Code.NOT_FOUND, f"There is nothing at {request.url.path}."))
+
+    async def on_method_not_allowed(request: Request, error: Exception) -> Response:
+        headers = error.headers if isinstance(error, HTTPException) else None
+        return answer(
+            Refused(Code.METHOD_NOT_ALLOWED, f"{request.url.path} doesn't answer to {request.method}."), headers
+        )
+
+    async def on_error(_: Request, __: Exception) -> Response:
+        return answer(Refused(Code.INTERNAL_ERROR, "This is a fault of the platform, not of your request."))
+
+    return {Refused: on_refused, 404: on_not_found, 405: on_method_not_allowed, Exception: on_error}

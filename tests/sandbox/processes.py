@@ -1,0 +1,200 @@
+"""The two real processes, over a real Unix socket, on the real engine."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from docker import APIClient
+
+ROOT = Path(__file__).parents[2]
+ENGINE = "unix:///var/run/docker.sock"
+START_SECONDS = 30
+
+T = TypeVar("T")
+Answer = dict[str, Any]
+
+
+def until(condition: Callable[[], T], seconds: float, what: str) -> T:
+    """The first true value of `condition`, or a failure that says what was waited for."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+    return found
+
+
+class Process:
+    """One of the app's processes, its log in a file."""
+
+    def __init__(self, module: str, variables: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("ab") as stream:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                cwd=ROOT,
+                env={"PATH": os.environ["PATH"], **variables},
+                stdout=stream,
+                stderr=stream,
+            )
+
+    def signal(self, number: signal.Signals) -> float:
+        """Send it, wait for the end, and return the seconds that it took."""
+        started = time.monotonic()
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        return time.monotonic() - started
+
+    def wait(self) -> tuple[int, str]:
+        """Exit code and log of a process that ends by itself."""
+        try:
+            return self._process.wait(START_SECONDS), self.log.read_text()
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGKILL)
+            raise
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+
+class Platform:
+    """An api in front of an executor, with a stack label of its own."""
+
+    def __init__(self, stack: str, images: str, folder: Path, **variables: str) -> None:
+        folder.mkdir()
+        self.stack = stack
+        self.engine = APIClient(base_url=ENGINE, version="auto")
+        self._folder = folder
+        self._socket = folder / "executor.sock"
+        self._executor_variables = {
+            "EXECUTOR_PROFILE": "{}",
+            "EXECUTOR_ENVIRONMENTS": images,
+            "EXECUTOR_STACK": stack,
+            "EXECUTOR_SOCKET": str(self._socket),
+            "EXECUTOR_ENGINE": ENGINE,
+            "EXECUTOR_QUEUE_SECONDS": "60",
+            **variables,
+        }
+        self._port = _free_port()
+        self.executor: Process | None = None
+        self.api: Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Of the api."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> "Platform":
+        """Start both, and wait until they are well."""
+        self.start_executor()
+        self.start_api()
+        self.wait_until_well()
+        return self
+
+    def start_executor(self) -> Process:
+        """Start the executor, without waiting for it."""
+        self.executor = Process("app.executor", self._executor_variables, self._folder / "executor.log")
+        return self.executor
+
+    def start_api(self) -> Process:
+        """Start the api, without waiting for it."""
+        variables = {
+            "API_PROFILE": self._executor_variables["EXECUTOR_PROFILE"],
+            "API_EXECUTOR_SOCKET": str(self._socket),
+            "API_HOST": "127.0.0.1",
+            "API_PORT": str(self._port),
+            "API_REQUESTS_PER_MINUTE": "100000",
+        }
+        self.api = Process("app.api", variables, self._folder / "api.log")
+        return self.api
+
+    def wait_until_well(self) -> None:
+        """Until /health says so."""
+        until(self._well, START_SECONDS, f"a healthy platform; see {self._folder}")
+
+    def stop(self) -> None:
+        """End both, and remove what they left."""
+        self.stop_processes()
+        for name in self.sandboxes():
+            self.engine.remove_container(name, force=True)
+        self.engine.close()
+
+    def stop_processes(self) -> None:
+        """End both."""
+        for process in (self.api, self.executor):
+            if process is not None:
+                process.signal(signal.SIGTERM)
+
+    def version(self, environment: str) -> str:
+        """What /environments says of it."""
+        found = httpx.get(f"{self.url}/environments").json()["environments"]
+        return str(next(known["version"] for known in found if known["name"] == environment))
+
+    def health(self) -> httpx.Response:
+        """The answer of /health."""
+        return httpx.get(f"{self.url}/health", timeout=10)
+
+    def post(self, environment: str, code: str, **more: object) -> httpx.Response:
+        """The answer to an execution."""
+        body = {"environment": environment, "code": code, **more}
+        return httpx.post(f"{self.url}/execute", json=body, timeout=100)
+
+    def run(self, environment: str, code: str, **more: object) -> Answer:
+        """The result of an execution that is not refused."""
+        response = self.post(environment, code, **more)
+        assert response.status_code == 200, response.text
+        answer: Answer = response.json()
+        return answer
+
+    def sandboxes(self) -> list[str]:
+        """Names of this stack's sandboxes, in whatever state."""
+        filters = {"label": [f"vps.stack={self.stack}", "vps.sandbox"]}
+        return [found["Names"][0][1:] for found in self.engine.containers(all=True, filters=filters)]
+
+    def wait_for_sandbox(self) -> str:
+        """The name of the one sandbox that runs."""
+
+        def running() -> str | None:
+            filters = {"label": [f"vps.stack={self.stack}", "vps.sandbox"]}
+            names: list[str] = [found["Names"][0][1:] for found in self.engine.containers(filters=filters)]
+            return names[0] if names else None
+
+        return str(until(running, 10, "a sandbox that runs"))
+
+    def wait_for_none(self, seconds: float = 10) -> None:
+        """Until no sandbox is left."""
+        until(lambda: not self.sandboxes(), seconds, "all sandboxes to be removed")
+
+    def _well(self) -> bool:
+        for process in (self.executor, self.api):
+            assert process is None or process.running, process.log.read_text()
+        try:
+            return self.health().status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def output_json(answer: Answer) -> Any:
+    """What the code printed, which must be JSON and nothing else."""
+    assert answer["status"] == "success", answer
+    return json.loads(answer["stdout"])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

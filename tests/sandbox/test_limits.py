@@ -1,0 +1,398 @@
+"""Every limit of the profile, shown by an attack from inside."""
+
+import threading
+import time
+
+import pytest
+
+from app.profile import FLOOR, SandboxProfile
+from tests.sandbox.processes import Platform, output_json, until
+
+ENVIRONMENTS = ("python", "node", "bash")
+OUTPUT = FLOOR.output_kb * 1024
+GRACE_SECONDS = 5
+"""Beside the timeout: making and removing a sandbox on a busy machine."""
+
+ATTACKED = {
+    "network": "test_no_way_out",
+    "read_only_root": "test_only_tmp_can_be_written",
+    "tmp_mb": "test_tmp_is_full_at_its_size",
+    "cap_drop": "test_no_privilege_is_held",
+    "no_new_privileges": "test_no_privilege_is_held",
+    "user": "test_no_privilege_is_held",
+    "pids": "test_processes_are_counted",
+    "cpus": "test_half_a_core",
+    "memory_mb": "test_memory_bomb",
+    "swap_mb": "test_no_swap_beyond_the_memory",
+    "timeout_seconds": "test_busy_loop",
+    "output_kb": "test_flood_of_output",
+    "code_kb": "test_code_over_the_limit",
+}
+
+
+def test_every_limit_is_attacked_here() -> None:
+    assert set(ATTACKED) == set(SandboxProfile.model_fields)
+    assert set(ATTACKED.values()) <= set(globals())
+
+
+REACH_OUT = {
+    "python": """
+import json, os, socket
+failures = []
+for address in ("1.1.1.1", "172.17.0.1", "169.254.169.254"):
+    try:
+        socket.create_connection((address, 80), 2)
+    except OSError as error:
+        failures.append(error.errno)
+try:
+    socket.getaddrinfo("example.org", 80)
+except socket.gaierror:
+    failures.append("dns")
+print(json.dumps([failures, [name for _, name in socket.if_nameindex()]]))
+""",
+    "node": """
+const net = require("net"), dns = require("dns"), os = require("os");
+const attempt = (host) => new Promise((done) =>
+  net.connect(80, host).on("error", (error) => done(-error.errno)).on("connect", () => done("connected")));
+const lookup = new Promise((done) => dns.lookup("example.org", (error) => done(error ? "dns" : "resolved")));
+Promise.all([...["1.1.1.1", "172.17.0.1", "169.254.169.254"].map(attempt), lookup]).then((failures) =>
+  console.log(JSON.stringify([failures, Object.keys(os.networkInterfaces())])));
+""",
+    "bash": """
+failures=()
+for address in 1.1.1.1 172.17.0.1 169.254.169.254; do
+  said=$(exec 2>&1; : >/dev/tcp/$address/80) && failures+=(0)
+  [[ $said == *"Network is unreachable"* ]] && failures+=(101)
+done
+getent hosts example.org >&2 || failures+=('"dns"')
+names=$(cd /sys/class/net && printf '"%s",' *)
+echo "[[$(IFS=,; echo "${failures[*]}")], [${names%,}]]"
+""",
+}
+
+
+@pytest.mark.parametrize("environment", REACH_OUT)
+def test_no_way_out(platform: Platform, environment: str) -> None:
+    unreachable = 101
+    failures, interfaces = output_json(platform.run(environment, REACH_OUT[environment]))
+    assert failures == [unreachable, unreachable, unreachable, "dns"]
+    assert interfaces == ["lo"]
+
+
+WRITE_EVERYWHERE = """
+import json, os
+written = []
+for folder, folders, names in os.walk("/"):
+    if folder == "/":
+        folders.remove("proc")
+    try:
+        with open(os.path.join(folder, "mark"), "w") as mark:
+            mark.write("x")
+        written.append(folder)
+    except OSError:
+        pass
+    for name in names:
+        path = os.path.join(folder, name)
+        if os.path.isfile(path) and not os.path.islink(path) and os.access(path, os.W_OK):
+            written.append(path)
+for path in ("/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/sysrq-trigger", "/proc/1/oom_score"):
+    try:
+        open(path, "w").write("1")
+        written.append(path)
+    except OSError:
+        pass
+print(json.dumps(sorted(written)))
+"""
+
+
+def test_only_tmp_can_be_written(platform: Platform) -> None:
+    assert output_json(platform.run("python", WRITE_EVERYWHERE)) == ["/tmp", "/tmp/main.py"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "code"),
+    [
+        ("node", "try { require('fs').writeFileSync('/var/tmp/x', '1') } catch (error) { console.log(error.code) }"),
+        ("bash", "exec 2>&1; echo 1 >/var/tmp/x || echo EROFS"),
+    ],
+)
+def test_the_root_is_read_only_elsewhere_too(platform: Platform, environment: str, code: str) -> None:
+    assert platform.run(environment, code)["stdout"].endswith("EROFS\n")
+
+
+FILL_TMP = {
+    "python": """
+import os
+try:
+    with open("/tmp/big", "wb", 0) as big:
+        while True:
+            big.write(bytes(65536))
+except OSError as error:
+    assert error.errno == 28, error
+print(os.stat("/tmp/big").st_size)
+""",
+    "node": """
+const fs = require("fs"), big = fs.openSync("/tmp/big", "w"), block = Buffer.alloc(65536);
+try { for (;;) fs.writeSync(big, block); } catch (error) { if (error.code !== "ENOSPC") throw error; }
+console.log(fs.statSync("/tmp/big").size);
+""",
+    "bash": "head -c 99M /dev/zero >/tmp/big 2>/dev/null; stat -c %s /tmp/big",
+}
+
+
+@pytest.mark.parametrize("environment", FILL_TMP)
+def test_tmp_is_full_at_its_size(platform: Platform, environment: str) -> None:
+    size = int(output_json(platform.run(environment, FILL_TMP[environment])))
+    assert (FLOOR.tmp_mb - 1) * 2**20 < size <= FLOOR.tmp_mb * 2**20
+
+
+def test_nothing_native_runs_from_tmp(platform: Platform) -> None:
+    answer = platform.run("bash", "cp /usr/bin/true /tmp/own && /tmp/own")
+    assert answer["exit_code"] == 126
+    assert "Permission denied" in answer["stderr"]
+
+
+STATUS = {
+    "python": "print(open('/proc/self/status').read())",
+    "node": "console.log(require('fs').readFileSync('/proc/self/status', 'utf8'))",
+    "bash": "cat /proc/self/status",
+}
+
+
+@pytest.mark.parametrize("environment", STATUS)
+def test_no_privilege_is_held(platform: Platform, environment: str) -> None:
+    lines = platform.run(environment, STATUS[environment])["stdout"].strip().splitlines()
+    status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+    assert {int(status[f"Cap{name}"][0], 16) for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
+    assert status["NoNewPrivs"] == ["1"]
+    assert status["Seccomp"] == ["2"]
+    assert status["Uid"] == status["Gid"] == ["65534"] * 4
+    assert set(status["Groups"]) <= {"65534"}
+
+
+def test_no_privilege_is_gained(platform: Platform) -> None:
+    code = """
+import ctypes, errno, json, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def attempt(call):
+    try:
+        return call()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+def checked(result):
+    if result != 0:
+        raise OSError(ctypes.get_errno(), "")
+    return "done"
+print(json.dumps({
+    "setuid": attempt(lambda: os.setuid(0)),
+    "setgroups": attempt(lambda: os.setgroups([0])),
+    "chroot": attempt(lambda: os.chroot("/tmp")),
+    "mknod": attempt(lambda: os.mknod("/tmp/disk", 0o60600, os.makedev(8, 0))),
+    "mount": attempt(lambda: checked(libc.mount(b"none", b"/tmp", b"tmpfs", 0, None))),
+    "user namespace": attempt(lambda: checked(libc.unshare(0x10000000))),
+    "raw socket": attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1) and "done"),
+    "packet socket": attempt(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW) and "done"),
+    "nice": attempt(lambda: os.nice(-5)),
+    "kill init's parent": attempt(lambda: os.kill(1, 0)),
+}))
+"""
+    refused = output_json(platform.run("python", code))
+    assert refused.pop("kill init's parent") is None  # it is the code itself
+    assert refused == dict.fromkeys(refused, "EPERM")
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_image_has_no_setuid_program(platform: Platform, environment: str) -> None:
+    search = "find / -xdev -perm /6000 -type f; command -v find"
+    code = {
+        "python": f"import os; os.system({search!r})",
+        "node": f"console.log(require('child_process').execSync({search!r}, {{encoding: 'utf8'}}))",
+        "bash": search,
+    }
+    assert platform.run(environment, code[environment])["stdout"].split() == ["/usr/bin/find"]
+
+
+FORK = """
+import json, os, signal, time
+children = []
+try:
+    while len(children) < 500:
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+        children.append(child)
+except OSError as error:
+    print(json.dumps([len(children), error.errno]))
+"""
+
+
+def test_processes_are_counted(platform: Platform) -> None:
+    again = 11
+    assert output_json(platform.run("python", FORK)) == [FLOOR.pids - 1, again]
+
+
+def test_threads_are_counted(platform: Platform) -> None:
+    code = """
+import json, threading, time
+started = 0
+try:
+    while started < 500:
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        started += 1
+except RuntimeError:
+    print(json.dumps(started), flush=True)
+    import os; os._exit(0)
+"""
+    assert output_json(platform.run("python", code)) == FLOOR.pids - 1
+
+
+def test_a_fork_bomb_ends_with_its_sandbox(platform: Platform) -> None:
+    started = time.monotonic()
+    answer = platform.run("bash", ":(){ :|:& };:; while :; do :; done", timeout=2)
+    assert answer["status"] == "timeout"
+    assert time.monotonic() - started < 2 + GRACE_SECONDS
+
+
+MEMORY = {
+    "python": """
+held = []
+while True:
+    held.append(bytes([1]) * 2**20)
+    print(len(held))
+""",
+    "node": """
+const held = [];
+for (;;) { held.push(Buffer.alloc(2 ** 20, 1)); console.log(held.length); }
+""",
+    "bash": "held=x; while :; do held=$held$held; echo $((${#held} >> 20)); done",
+}
+
+
+@pytest.mark.parametrize("environment", MEMORY)
+def test_memory_bomb(platform: Platform, environment: str) -> None:
+    answer = platform.run(environment, MEMORY[environment])
+    assert (answer["status"], answer["exit_code"]) == ("memory_limit", 137)
+    assert answer["error"] == "The code used more than its 256 MB of memory, and was stopped by the sandbox."
+
+
+def test_memory_bomb_of_small_objects_in_node(platform: Platform) -> None:
+    assert platform.run("node", "const held = []; for (;;) held.push({ held });")["status"] == "memory_limit"
+
+
+@pytest.mark.parametrize("environment", ["python", "node"])
+def test_no_swap_beyond_the_memory(platform: Platform, environment: str) -> None:
+    held = [int(line) for line in platform.run(environment, MEMORY[environment])["stdout"].split()]
+    assert FLOOR.memory_mb * 0.7 < held[-1] <= FLOOR.memory_mb
+
+
+def test_a_child_killed_for_its_memory_fails_no_parent_that_copes(platform: Platform) -> None:
+    code = """
+import subprocess, sys
+child = subprocess.run([sys.executable, "-c", "x = bytes([1]) * 2**30"])
+print(child.returncode)
+"""
+    answer = platform.run("python", code)
+    assert (answer["status"], answer["stdout"]) == ("success", "-9\n")
+
+
+BUSY = {
+    "python": "print('begun')\nwhile True: pass",
+    "node": "console.log('begun'); for (;;);",
+    "bash": "echo begun; while :; do :; done",
+}
+
+
+@pytest.mark.parametrize("environment", BUSY)
+def test_busy_loop(platform: Platform, environment: str) -> None:
+    started = time.monotonic()
+    answer = platform.run(environment, BUSY[environment], timeout=1.5)
+    assert time.monotonic() - started < 1.5 + GRACE_SECONDS
+    assert (answer["status"], answer["exit_code"], answer["output"]) == ("timeout", None, "begun\n")
+    assert answer["error"] == "The code ran longer than its 1.5 s, and was stopped by the sandbox."
+    assert 1.5 <= answer["execution_time"] < 2.5
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "trap '' TERM INT HUP; while :; do sleep 1; done",
+        "exec >&- 2>&- <&-; sleep 60",
+        "sleep 60 & disown; sleep 60",
+    ],
+)
+def test_code_cannot_outlive_its_timeout(platform: Platform, code: str) -> None:
+    assert platform.run("bash", code, timeout=1)["status"] == "timeout"
+
+
+def test_a_background_process_ends_with_the_code(platform: Platform) -> None:
+    started = time.monotonic()
+    assert platform.run("bash", "sleep 60 & echo done")["status"] == "success"
+    assert time.monotonic() - started < GRACE_SECONDS
+
+
+FLOOD = {
+    "python": "import os\nwhile True: os.write(1, b'x' * 65536)",
+    "node": "const block = 'x'.repeat(65536); for (;;) require('fs').writeSync(1, block);",
+    "bash": "head -c 1G /dev/zero | tr '\\0' x",
+}
+
+
+@pytest.mark.parametrize("environment", FLOOD)
+def test_flood_of_output(platform: Platform, environment: str) -> None:
+    answer = platform.run(environment, FLOOD[environment])
+    assert (answer["status"], answer["exit_code"], answer["truncated"]) == ("output_limit", None, True)
+    assert answer["output"] == answer["stdout"] == "x" * OUTPUT
+    assert answer["error"] == "The code wrote more than its 10 KB of output, and was stopped by the sandbox."
+    assert answer["execution_time"] < GRACE_SECONDS
+
+
+@pytest.mark.parametrize(("more", "status"), [(0, "success"), (1, "output_limit")])
+def test_the_limit_of_output_is_exact(platform: Platform, more: int, status: str) -> None:
+    code = f"import os; os.write(2, b'e' * 1000); os.write(1, b'o' * {OUTPUT - 1000 + more})"
+    answer = platform.run("python", code)
+    assert (answer["status"], len(answer["output"]), answer["truncated"]) == (status, OUTPUT, more > 0)
+
+
+def test_a_character_across_the_limit_of_output(platform: Platform) -> None:
+    answer = platform.run("python", f"print('x' * {OUTPUT - 2} + '😀' * 9)")
+    assert answer["stdout"] == "x" * (OUTPUT - 2)
+
+
+def test_half_a_core(platform: Platform) -> None:
+    code = """
+import json, os, time
+begun = time.monotonic()
+for _ in range(3):
+    os.fork()
+while time.monotonic() - begun < 3:
+    pass
+for _ in range(3):
+    try:
+        os.wait()
+    except ChildProcessError:
+        break
+if os.getpid() == 1:
+    times = os.times()
+    used = times.user + times.system + times.children_user + times.children_system
+    print(json.dumps(used / (time.monotonic() - begun)))
+"""
+    assert 0 < output_json(platform.run("python", code)) < FLOOR.cpus * 1.15
+
+
+def test_code_over_the_limit(platform: Platform) -> None:
+    response = platform.post("python", "#" * (FLOOR.code_kb * 1024 + 1))
+    assert (response.status_code, response.json()["code"]) == (413, "code_too_long")
+
+
+def test_a_sandbox_never_has_more_processes_than_allowed(platform: Platform) -> None:
+    """Counted from outside, while a bomb that never rests is going off."""
+    answers: list[object] = []
+    bomb = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
+    runner = threading.Thread(target=lambda: answers.append(platform.run("python", bomb, timeout=3)["status"]))
+    runner.start()
+    name = platform.wait_for_sandbox()
+    counts = [len(platform.engine.top(name)["Processes"]) for _ in range(5)]
+    runner.join()
+    assert max(counts) <= FLOOR.pids
+    assert until(lambda: answers, 1, "an answer") == ["timeout"]

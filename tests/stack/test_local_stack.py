@@ -1,0 +1,189 @@
+"""The life of one stack, in order: up, used, changed, drifted, destroyed. Each test goes on from the one before."""
+
+import dataclasses
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.stack.conftest import StackFactory, free_port
+from tools import health, leftovers
+from tools.prepare import Prepared
+from tools.stack import Stack
+from tools.steps import Report
+
+HELLO = {
+    "python": 'print("hello from", "python")',
+    "node": 'console.log("hello from", "node")',
+    "bash": 'echo "hello from bash"',
+}
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def stack(new_stack: StackFactory, prepared: Prepared, report: Report, port: int) -> Stack:
+    """The stack, up and healthy."""
+    made = new_stack(edge={"http_port": port}, services={"prometheus": {"scrape_seconds": 1}})
+    made.up(report)
+    health.wait(prepared.engine, made.prefix, f"http://localhost:{port}", report)
+    return made
+
+
+@pytest.fixture(scope="module")
+def edge(stack: Stack, port: int) -> httpx.Client:
+    """A client of the edge. The host is chosen by header, so that no resolver has to know `*.localhost`."""
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=40, trust_env=False)
+
+
+@pytest.fixture(scope="module")
+def password(stack: Stack, report: Report) -> str:
+    return stack.secret("vps:dashboardPassword", report)
+
+
+def container_ids(stack: Stack, prepared: Prepared) -> dict[str, str]:
+    containers = prepared.engine.client().containers.list(filters={"label": f"vps.stack={stack.prefix}"})
+    return {container.labels["vps.service"]: str(container.id) for container in containers}
+
+
+@pytest.mark.parametrize("environment", HELLO)
+def test_a_visitors_code_runs_in_each_environment(edge: httpx.Client, environment: str) -> None:
+    answer = edge.post("/execute", json={"environment": environment, "code": HELLO[environment]})
+    assert answer.status_code == httpx.codes.OK
+    body = answer.json()
+    assert (body["status"], body["output"], body["environment"]) == (
+        "success",
+        f"hello from {environment}\n",
+        environment,
+    )
+    assert body["execution_id"]
+    assert body["error"] is None
+    assert body["execution_time"] > 0
+
+
+def test_the_api_describes_itself(edge: httpx.Client) -> None:
+    assert edge.get("/health").json()["engine"] == "reachable"
+    versions = {entry["name"]: entry["version"] for entry in edge.get("/environments").json()["environments"]}
+    assert set(versions) == set(HELLO)
+    assert all(versions.values())
+    assert edge.get("/stats").json()["executions"]["python"] == {"success": 1}
+
+
+def test_answers_carry_the_security_headers(edge: httpx.Client) -> None:
+    headers = edge.get("/health").headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "server" not in headers
+
+
+@pytest.mark.parametrize(
+    ("service", "path"), [("traefik", "/dashboard/"), ("traefik", "/api/rawdata"), ("prometheus", "/api/v1/targets")]
+)
+def test_dashboards_ask_for_the_password(edge: httpx.Client, password: str, service: str, path: str) -> None:
+    host = {"host": f"{service}.localhost"}
+    assert edge.get(path, headers=host).status_code == httpx.codes.UNAUTHORIZED
+    assert edge.get(path, headers=host, auth=("admin", "guess")).status_code == httpx.codes.UNAUTHORIZED
+    assert edge.get(path, headers=host, auth=("admin", password)).status_code == httpx.codes.OK
+
+
+def test_an_unknown_host_reaches_nothing(edge: httpx.Client) -> None:
+    assert edge.get("/", headers={"host": "elsewhere.example.com"}).status_code == httpx.codes.NOT_FOUND
+    assert edge.get("/metrics").status_code == httpx.codes.NOT_FOUND
+
+
+def test_prometheus_scrapes_every_target(edge: httpx.Client, password: str) -> None:
+    def health_by_job() -> dict[str, str]:
+        answer = edge.get("/api/v1/targets", headers={"host": "prometheus.localhost"}, auth=("admin", password))
+        return {target["labels"]["job"]: target["health"] for target in answer.json()["data"]["activeTargets"]}
+
+    wanted = {"prometheus": "up", "traefik": "up"}
+    deadline = time.monotonic() + 15
+    while health_by_job() != wanted and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert health_by_job() == wanted
+
+
+def test_the_eleventh_request_of_a_minute_is_refused(edge: httpx.Client) -> None:
+    # An address of one's own making counts for nothing: the edge replaces what a client sends.
+    answers = [
+        edge.post(
+            "/execute",
+            json={"environment": "bash", "code": "true"},
+            headers={"x-forwarded-for": f"198.51.100.{number}"},
+        )
+        for number in range(11)
+    ]
+    refused = [answer for answer in answers if answer.status_code == httpx.codes.TOO_MANY_REQUESTS]
+    assert refused
+    assert answers[-1] in refused
+    assert int(refused[0].headers["retry-after"]) > 0
+    assert refused[0].json()["code"] == "rate_limited"
+
+
+def test_outputs_name_the_secrets_and_never_their_values(stack: Stack, password: str, report: Report) -> None:
+    outputs = stack.outputs(report)
+    assert outputs["logins"]["prometheus"] == {"user": "admin", "secret": "dashboardPassword"}
+    assert set(outputs["urls"]) >= {"api", "traefik", "prometheus"}
+    assert password not in str(outputs)
+
+
+def test_no_secret_is_readable_in_the_state(stack: Stack, password: str) -> None:
+    files = [path for path in stack.home.rglob("*") if path.is_file()]
+    assert len(files) > 3
+    assert not [path for path in files if password.encode() in path.read_bytes()]
+
+
+def test_a_second_up_changes_nothing(stack: Stack, prepared: Prepared, report: Report) -> None:
+    before = container_ids(stack, prepared)
+    stack.preview(report, "--expect-no-changes")
+    stack.up(report)
+    assert container_ids(stack, prepared) == before
+    assert not stack.has_drifted(report)
+
+
+def test_a_changed_setting_replaces_only_its_own_container(
+    stack: Stack, prepared: Prepared, report: Report, port: int
+) -> None:
+    before = container_ids(stack, prepared)
+    changed = _with_scrape_interval(stack, 2)
+    changed.configure(prepared.images, report)
+    changed.up(report)
+    after = container_ids(stack, prepared)
+    assert {service for service in before if before[service] != after.get(service)} == {"prometheus"}
+    health.wait(prepared.engine, stack.prefix, f"http://localhost:{port}", report)
+
+
+def test_a_container_removed_by_hand_is_noticed_and_comes_back(
+    stack: Stack, prepared: Prepared, report: Report, edge: httpx.Client
+) -> None:
+    prepared.engine.client().containers.get(f"{stack.prefix}-api").remove(force=True)
+    assert stack.has_drifted(report)
+    stack.mend(report)
+    stack.up(report)
+    health.wait(prepared.engine, stack.prefix, str(edge.base_url), report)
+    assert edge.post("/execute", json={"environment": "bash", "code": "echo back"}).json()["output"] == "back\n"
+
+
+def test_destroy_leaves_nothing_but_data(stack: Stack, prepared: Prepared, report: Report) -> None:
+    stack.destroy(report)
+    found = leftovers.find(prepared.engine.client(), stack.prefix)
+    assert found.names == []
+    assert found.volumes == (f"{stack.prefix}-prometheus-data",)
+
+
+def test_data_is_found_again_by_the_next_up(stack: Stack, prepared: Prepared, report: Report) -> None:
+    client = prepared.engine.client()
+    created = client.volumes.get(f"{stack.prefix}-prometheus-data").attrs["CreatedAt"]
+    stack.up(report)
+    assert client.volumes.get(f"{stack.prefix}-prometheus-data").attrs["CreatedAt"] == created
+    stack.destroy(report)
+
+
+def _with_scrape_interval(stack: Stack, seconds: int) -> Stack:
+    overrides: dict[str, Any] = {**stack.overrides, "services": {"prometheus": {"scrape_seconds": seconds}}}
+    return dataclasses.replace(stack, overrides=overrides)

@@ -1,0 +1,84 @@
+"""What the real engine refuses, and that nothing is half-applied after it."""
+
+import pytest
+
+from tests.stack.conftest import StackFactory, free_port
+from tools import leftovers
+from tools.prepare import Prepared
+from tools.stack import Stack
+from tools.steps import Report, StepFailed
+
+
+@pytest.mark.parametrize(
+    ("overrides", "rule"),
+    [
+        ({"sandbox": {"profile": {"pids": 51}}}, "sandbox-pids"),
+        ({"sandbox": {"profile": {"network": "bridge"}}}, "sandbox-network"),
+        ({"sandbox": {"profile": {"no_new_privileges": False}}}, "sandbox-no-new-privileges"),
+        ({"images": {"traefik": "traefik:latest"}}, "image-version"),
+    ],
+)
+def test_one_weakened_flag_fails_the_preview_with_the_rules_name(
+    new_stack: StackFactory, prepared: Prepared, report: Report, overrides: dict[str, object], rule: str
+) -> None:
+    stack = new_stack(**overrides)
+    report.log.unlink(missing_ok=True)
+    with pytest.raises(StepFailed, match="policy pack refuses"):
+        stack.preview(report)
+    assert rule in report.log.read_text()
+    with pytest.raises(StepFailed, match="policy pack refuses"):
+        stack.up(report)
+    assert leftovers.find(prepared.engine.client(), stack.prefix).names == []
+
+
+def test_an_unknown_key_is_named_by_the_program_too(new_stack: StackFactory, report: Report) -> None:
+    stack = new_stack()
+    text = stack.config_file.read_text().replace("http_port:", "http_prot:")
+    stack.config_file.write_text(text)
+    report.log.unlink(missing_ok=True)
+    with pytest.raises(StepFailed):
+        stack.preview(report)
+    said = report.log.read_text()
+    assert "edge.http_prot: unknown key" in said
+    assert "Traceback" not in said
+
+
+def test_a_wrong_passphrase_is_told_and_changes_nothing(new_stack: StackFactory, report: Report) -> None:
+    stack = new_stack()
+    right = stack.passphrase_file.read_text()
+    stack.passphrase_file.write_text("wrong")
+    with pytest.raises(StepFailed, match="is not the one that the stack was encrypted with"):
+        stack.up(report)
+    stack.passphrase_file.write_text(right)
+    stack.preview(report)
+
+
+def test_production_previews(new_stack: StackFactory, report: Report) -> None:
+    """The tracked prod config over SSH to a documentation address: nothing is looked up at preview."""
+    stack = _production(new_stack, report)
+    said = stack.preview(report, "--diff")
+    assert "ssh://deploy@vps.example.com" in said
+    assert "https://sandbox.example.com" in said
+    assert "cloudflare-secret" not in said
+
+
+def _production(new_stack: StackFactory, report: Report) -> Stack:
+    stack = new_stack("prod", services={name: {"enabled": False} for name in ("grafana", "portainer")})
+    stack.set_secret("vps:cloudflareToken", "cloudflare-secret", report)
+    return stack
+
+
+def test_a_port_that_is_taken_leaves_a_stack_that_the_next_up_mends(
+    new_stack: StackFactory, prepared: Prepared, report: Report
+) -> None:
+    port = free_port()
+    first = new_stack(edge={"http_port": port})
+    first.up(report)
+    second = new_stack(edge={"http_port": port})
+    with pytest.raises(StepFailed):
+        second.up(report)
+    first.destroy(report)
+    second.mend(report)
+    second.up(report)
+    second.destroy(report)
+    assert leftovers.find(prepared.engine.client(), second.prefix).names == []

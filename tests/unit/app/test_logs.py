@@ -1,0 +1,31 @@
+"""Each record is one line of JSON, whatever is in it."""
+
+import json
+import logging
+import sys
+
+from app.logs import JsonLines
+
+
+def line(message: str, **more: object) -> dict[str, object]:
+    record = logging.makeLogRecord({"name": "app", "levelname": "INFO", "msg": message, **more})
+    text = JsonLines().format(record)
+    assert "\n" not in text
+    found: dict[str, object] = json.loads(text)
+    return found
+
+
+def test_fields_are_beside_the_message() -> None:
+    found = line("execution", fields={"seconds": 0.5})
+    assert (found["message"], found["level"], found["logger"], found["seconds"]) == ("execution", "info", "app", 0.5)
+
+
+def test_a_message_cannot_forge_a_line() -> None:
+    assert line('a\n{"level": "error"}')["message"] == 'a\n{"level": "error"}'
+
+
+def test_a_traceback_stays_on_its_line() -> None:
+    try:
+        raise ValueError("why")
+    except ValueError:
+        assert "ValueError: why" in str(line("failed", exc_info=sys.exc_info())["exception"])

@@ -1,0 +1,127 @@
+"""Settings that can't be used are refused with a sentence for each variable at fault."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from app.api.settings import api_settings
+from app.configuration import SettingsError
+from app.executor.settings import executor_settings
+from app.profile import FLOOR, SandboxProfile
+
+EXECUTOR = {
+    "EXECUTOR_PROFILE": "{}",
+    "EXECUTOR_ENVIRONMENTS": '{"python": "sha256:1"}',
+    "EXECUTOR_STACK": "vps-test",
+}
+WEAKER: dict[str, object] = {
+    "network": "bridge",
+    "read_only_root": False,
+    "tmp_mb": 51,
+    "cap_drop": ["NET_RAW"],
+    "no_new_privileges": False,
+    "user": "0:0",
+    "pids": 51,
+    "cpus": 0.6,
+    "memory_mb": 257,
+    "swap_mb": 1,
+    "timeout_seconds": 31,
+    "output_kb": 11,
+    "code_kb": 65,
+}
+
+
+def executor_fault(changes: Mapping[str, str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        executor_settings({**EXECUTOR, **changes})
+    return str(caught.value)
+
+
+def api_fault(changes: Mapping[str, str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        api_settings({"API_PROFILE": "{}", **changes})
+    return str(caught.value)
+
+
+def test_executor_defaults() -> None:
+    settings = executor_settings({**EXECUTOR, "HOME": "/"})
+    assert settings.profile == FLOOR
+    assert (settings.concurrency, settings.runtime) == (4, "runc")
+    assert settings.engine == "unix:///var/run/docker.sock"
+
+
+def test_stricter_profile_is_taken() -> None:
+    settings = executor_settings({**EXECUTOR, "EXECUTOR_PROFILE": '{"timeout_seconds": 2, "pids": 10}'})
+    assert settings.profile == SandboxProfile(timeout_seconds=2, pids=10)
+
+
+def test_every_field_of_the_profile_has_a_weaker_value_here() -> None:
+    assert set(WEAKER) == set(SandboxProfile.model_fields)
+
+
+@pytest.mark.parametrize("field", WEAKER)
+def test_weaker_profile_is_refused_by_name(field: str) -> None:
+    profile = FLOOR.model_copy(update={field: WEAKER[field]}).model_dump_json(warnings=False)
+    fault = executor_fault({"EXECUTOR_PROFILE": profile})
+    assert "EXECUTOR_PROFILE is wrong: the profile is weaker than the floor" in fault
+    assert f"{field} is " in fault
+
+
+def test_all_weaknesses_are_named_at_once() -> None:
+    fault = executor_fault({"EXECUTOR_PROFILE": '{"pids": 99, "memory_mb": 999}'})
+    assert "pids is 99" in fault
+    assert "memory_mb is 999" in fault
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"EXECUTOR_PROFILE": "{"}, "EXECUTOR_PROFILE is wrong: Invalid JSON"),
+        ({"EXECUTOR_PROFILE": '{"pidz": 1}'}, "EXECUTOR_PROFILE is wrong at pidz: Extra inputs are not permitted"),
+        ({"EXECUTOR_ENVIRONMENTS": "{}"}, "it names no environment"),
+        ({"EXECUTOR_ENVIRONMENTS": '{"ruby": "x"}'}, "no environment ruby; known are python, node, bash"),
+        ({"EXECUTOR_ENVIRONMENTS": '{"bash": " "}'}, "no image is given for bash"),
+        ({"EXECUTOR_STACK": "a b"}, "EXECUTOR_STACK is wrong"),
+        ({"EXECUTOR_ENGINE": "tcp://1.2.3.4:2375"}, "'tcp://1.2.3.4:2375' is not the URL of a Unix socket"),
+        ({"EXECUTOR_CONCURRENCY": "many"}, "EXECUTOR_CONCURRENCY is wrong"),
+        ({"EXECUTOR_CONCURRENCY": "0"}, "sandboxes at once, from 1 to 256"),
+        ({"EXECUTOR_TIMEOUT": "3"}, "EXECUTOR_TIMEOUT is not a setting. Remove it; the settings are EXECUTOR_PROFILE"),
+    ],
+)
+def test_bad_executor_variable_is_named_with_the_fix(changes: dict[str, str], words: str) -> None:
+    assert words in executor_fault(changes)
+
+
+def test_each_missing_variable_is_named() -> None:
+    with pytest.raises(SettingsError) as caught:
+        executor_settings({})
+    lines = str(caught.value).splitlines()
+    assert [line.split(" is not set. Set it to: ")[0] for line in lines] == list(EXECUTOR)
+
+
+def test_api_lists_are_split() -> None:
+    settings = api_settings(
+        {
+            "API_PROFILE": "{}",
+            "API_TRUSTED_PROXIES": "172.20.0.0/16, fd00::/8,10.0.0.1",
+            "API_ALLOWED_ORIGINS": "https://a.example,http://localhost:3000",
+        }
+    )
+    assert settings.trusted_proxies == ("172.20.0.0/16", "fd00::/8", "10.0.0.1/32")
+    assert settings.allowed_origins == ("https://a.example", "http://localhost:3000")
+    assert api_settings({"API_PROFILE": "{}", "API_ALLOWED_ORIGINS": ""}).allowed_origins == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"API_TRUSTED_PROXIES": "*"}, "API_TRUSTED_PROXIES is wrong: '*' does not appear to be"),
+        ({"API_TRUSTED_PROXIES": "10.0.0.1/8"}, "has host bits set"),
+        ({"API_ALLOWED_ORIGINS": "*"}, "'*' is not an origin"),
+        ({"API_ALLOWED_ORIGINS": "https://a.example/"}, "'https://a.example/' is not an origin"),
+        ({"API_REQUESTS_PER_MINUTE": "0"}, "API_REQUESTS_PER_MINUTE is wrong"),
+        ({"API_PORT": "70000"}, "the port on which to listen"),
+    ],
+)
+def test_bad_api_variable_is_named(changes: dict[str, str], words: str) -> None:
+    assert words in api_fault(changes)

@@ -1,0 +1,29 @@
+"""Durations are remembered in bounded memory, and closely enough."""
+
+import random
+
+import pytest
+
+from app.api.stats import Durations
+
+
+def test_no_durations_no_quantiles() -> None:
+    assert Durations().quantile(0.5) is None
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95])
+def test_quantiles_are_within_their_error(share: float) -> None:
+    seen = [random.Random(seed).lognormvariate(-1.5, 1) for seed in range(2001)]  # noqa: S311
+    durations = Durations()
+    for seconds in seen:
+        durations.add(seconds)
+    assert durations.quantile(share) == pytest.approx(sorted(seen)[int(share * 2000)], rel=0.05)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-9, 1e9])
+def test_extremes_are_held(seconds: float) -> None:
+    durations = Durations()
+    durations.add(seconds)
+    found = durations.quantile(0.5)
+    assert found is not None
+    assert 0.001 <= found < 300

@@ -29,6 +29,10 @@ from app.protocol import EnvironmentInfo, Execution, ExecutionResult
 _log = logging.getLogger(__name__)
 
 _CLIENT_CLOSED_REQUEST = 499
+_ENGINE_REASONS = {
+    "unreachable": "The sandbox engine does not answer.",
+    "failing": "The sandbox engine fails to make sandboxes.",
+}
 
 
 class Health(BaseModel):
@@ -37,7 +41,7 @@ class Health(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status: Literal["ok", "unavailable"]
-    engine: Literal["reachable", "unreachable", "unknown"]
+    engine: Literal["reachable", "failing", "unreachable", "unknown"]
     active_sandboxes: int | None = None
     reason: str | None = None
 
@@ -122,7 +126,7 @@ async def _health(executor: ExecutorClient) -> Health:
         status="ok" if found.engine == "reachable" else "unavailable",
         engine=found.engine,
         active_sandboxes=found.active_sandboxes,
-        reason=None if found.engine == "reachable" else "The sandbox engine does not answer.",
+        reason=_ENGINE_REASONS.get(found.engine),
     )
 
 
@@ -132,7 +136,8 @@ def _json(answer: BaseModel) -> Response:
 
 def _log_execution(execution: Execution, result: ExecutionResult) -> None:
     """One line of metadata. The code itself is the visitor's: only its size in bytes and its hash are kept."""
-    code = execution.code.encode()
+    _, files = execution.sources("code")
+    code = b"".join(file.data() for file in files)
     fields = {
         "execution_id": result.execution_id,
         "environment": result.environment,

@@ -159,7 +159,7 @@ class Service(pulumi.ComponentResource):
                 depends_on=loaders,
                 delete_before_replace=True,
                 # The provider calls a change of these an update in place, and does nothing.
-                replace_on_changes=["healthcheck"],
+                replace_on_changes=["mounts", "healthcheck"],
             ),
             **self._network(),
         )

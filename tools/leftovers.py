@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 import docker
 
-from infra.service import STACK_LABEL
+from infra.service import DATA_ROLE, ROLE_LABEL, STACK_LABEL
 
 SANDBOX_LABEL = "vps.sandbox"
-# How infra.service.data_volume names the volumes that outlive a stack.
-_DATA_SUFFIX = "-data"
 # What holds another comes first.
 _ORDER = ("container", "network", "volume")
 
@@ -63,10 +61,11 @@ def find(client: docker.DockerClient, prefix: str) -> Leftovers:
         for it in client.containers.list(all=True, sparse=True, filters=mine)
     ]
     networks = [Thing("network", str(it.id), str(it.name)) for it in client.networks.list(filters=mine)]
-    volumes = [str(it.name) for it in client.volumes.list(filters=mine)]
-    data = tuple(name for name in volumes if name.endswith(_DATA_SUFFIX))
-    made = [Thing("volume", name, name) for name in volumes if name not in data]
-    return Leftovers((*containers, *networks, *made), data)
+    volumes = {str(it.name): it.attrs["Labels"].get(ROLE_LABEL) for it in client.volumes.list(filters=mine)}
+    made = [Thing("volume", name, name) for name, role in volumes.items() if role != DATA_ROLE]
+    return Leftovers(
+        (*containers, *networks, *made), tuple(name for name, role in volumes.items() if role == DATA_ROLE)
+    )
 
 
 def remove(client: docker.DockerClient, found: Leftovers) -> None:

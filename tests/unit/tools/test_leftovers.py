@@ -21,7 +21,10 @@ def test_data_volumes_are_apart_from_those_that_the_program_makes() -> None:
     def listing(*found: Any) -> Any:
         return SimpleNamespace(list=lambda **_: list(found))
 
-    volumes = [SimpleNamespace(name=name) for name in ("vps-x-prometheus-data", "vps-x-traefik-config-0123")]
+    volumes = [
+        SimpleNamespace(name="vps-x-prometheus-data", attrs={"Labels": {"vps.role": "data"}}),
+        SimpleNamespace(name="vps-x-traefik-config-0123", attrs={"Labels": {}}),
+    ]
     client: Any = SimpleNamespace(containers=listing(), networks=listing(), volumes=listing(*volumes))
     found = leftovers.find(client, "vps-x")
     assert found.volumes == ("vps-x-prometheus-data",)

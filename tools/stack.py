@@ -19,6 +19,8 @@ from tools.toolchain import Toolchain
 
 POLICIES = ROOT / "policies"
 _PROJECT = "name: vps\nruntime: python\n"
+# How the engine prints what a rule of the pack reports (see policies/rules.py).
+_REFUSAL = re.compile(r"\[mandatory\]\s+(\S+).*?Found: (.*?) Fix: ([^\n]*)", re.DOTALL)
 _OWN_IDS = tuple(f"docker:index/{kind.lower()}:{kind}" for kind in ("Container", "Network", "Volume"))
 _START_OVER = "If it is lost, `make down FORGET=1` removes the stack without it (data volumes stay); then `make up`."
 
@@ -203,11 +205,10 @@ class Stack:
             message = f"The stack's state in {self.home / 'state'} can't be read."
             fix = f"Put a backup back: the engine keeps one beside it, *.json.bak. {_START_OVER}"
             return StepFailed(message, fix, report.log)
-        if rules := sorted(set(re.findall(r"\[mandatory\]\s+(\S+)", said))):
-            message = f"The policy pack refuses this stack: {', '.join(rules)}."
-            return StepFailed(
-                message, "Correct what each rule found, as the log says, then run this again.", report.log
-            )
+        if refusals := sorted(set(_REFUSAL.findall(said))):
+            found = "\n".join(f"  {rule}: {finding}" for rule, finding, _ in refusals)
+            fixes = " ".join(dict.fromkeys(fix for *_, fix in refusals))
+            return StepFailed(f"The policy pack refuses this stack.\n{found}", fixes)
         cause = next((line.partition("error: ")[2] for line in said.splitlines() if "error: " in line), f"{error}.")
         fix = "See to that cause; what was done is kept, and the same command goes on from there."
         return StepFailed(cause, fix, report.log)

@@ -141,9 +141,9 @@ def test_the_engine_is_told_where_all_is_by_its_environment_only(
         ("error: incorrect passphrase", "is not the one that the stack was encrypted with", "FORGET=1"),
         ("error: failed to load checkpoint: place 1: unexpected end", "can't be read", r"\.json\.bak"),
         (
-            "        - [mandatory]  read-only-root  (docker: x)",
-            "refuses this stack: read-only-root",
-            "what each rule found",
+            "    [mandatory]  read-only-root  (docker: x)\nFound: readOnly is None. Fix: Set readOnly to true.",
+            r"refuses this stack.\n  read-only-root: readOnly is None\.",
+            r"Set readOnly to true\.",
         ),
         ("pulumi:Stack error: unknown config vps:x", "^unknown config vps:x$", "same command goes on"),
         ("no reason at all", "pulumi up --yes` ended with exit code 255", "same command goes on"),

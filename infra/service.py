@@ -11,11 +11,13 @@ import pulumi_docker as docker
 STACK_LABEL = "vps.stack"
 SERVICE_LABEL = "vps.service"
 ROLE_LABEL = "vps.role"
+DATA_ROLE = "data"
 SECRETS = "/run/secrets"
 
 _OPEN_FILES = 8192
 # RLIMIT_NPROC counts every process of a user id on the host: services that share an id share this number.
 _PROCESSES = 4096
+_SECONDS_TO_END = 10
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,9 @@ class Service(pulumi.ComponentResource):
                 docker.ContainerUlimitArgs(name="nproc", soft=_PROCESSES, hard=_PROCESSES),
             ],
             restart="unless-stopped",
+            # The executor removes its sandboxes when it is told to end, and Prometheus writes down what it holds.
+            destroy_grace_seconds=_SECONDS_TO_END,
+            stop_timeout=_SECONDS_TO_END,
             log_driver="json-file",
             log_opts={"max-size": "10m", "max-file": "3"},
             healthcheck=docker.ContainerHealthcheckArgs(
@@ -159,7 +164,7 @@ class Service(pulumi.ComponentResource):
                 depends_on=loaders,
                 delete_before_replace=True,
                 # The provider calls a change of these an update in place, and does nothing.
-                replace_on_changes=["healthcheck"],
+                replace_on_changes=["mounts", "healthcheck"],
             ),
             **self._network(),
         )
@@ -223,7 +228,10 @@ def data_volume(name: str, prefix: str, parent: pulumi.Resource) -> docker.Volum
     return docker.Volume(
         f"{name}-data",
         name=f"{prefix}-{name}-data",
-        labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=prefix)],
+        labels=[
+            docker.VolumeLabelArgs(label=STACK_LABEL, value=prefix),
+            docker.VolumeLabelArgs(label=ROLE_LABEL, value=DATA_ROLE),
+        ],
         opts=pulumi.ResourceOptions(parent=parent, retain_on_delete=True),
     )
 

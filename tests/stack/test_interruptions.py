@@ -36,17 +36,24 @@ def _cut_off(stack: Stack, prepared: Prepared, report: Report, blow: signal.Sign
     client = prepared.engine.client()
     running = multiprocessing.get_context("fork").Process(target=_up, args=(stack, report))
     running.start()
-    deadline = time.monotonic() + 60
-    while len(client.containers.list(all=True, filters={"label": f"vps.stack={stack.prefix}"})) < after_containers:
-        assert running.is_alive(), "up ended before it could be interrupted"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    assert running.pid is not None
-    for child in _descendants(running.pid) if blow is signal.SIGKILL else []:
-        os.kill(child, blow)
-    os.kill(running.pid, blow)
-    running.join(60)
-    assert running.exitcode != 0
+    try:
+        deadline = time.monotonic() + 60
+        while (
+            len([name for name in leftovers.find(client, stack.prefix).names if name.startswith("container")])
+            < after_containers
+        ):
+            assert running.is_alive(), "up ended before it could be interrupted"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert running.pid is not None
+        for child in _descendants(running.pid) if blow is signal.SIGKILL else []:
+            os.kill(child, blow)
+        os.kill(running.pid, blow)
+        running.join(60)
+        assert running.exitcode != 0
+    finally:
+        running.kill()
+        running.join()
 
 
 def _up(stack: Stack, report: Report) -> None:

@@ -46,8 +46,10 @@ def password(stack: Stack, report: Report) -> str:
 
 
 def container_ids(stack: Stack, prepared: Prepared) -> dict[str, str]:
-    containers = prepared.engine.client().containers.list(filters={"label": f"vps.stack={stack.prefix}"})
-    return {container.labels["vps.service"]: str(container.id) for container in containers}
+    """The id of each container that runs, by its name."""
+    label = f"vps.stack={stack.prefix}"
+    running = prepared.engine.client().containers.list(filters={"label": label}, sparse=True)
+    return {container.attrs["Names"][0].removeprefix(f"/{stack.prefix}-"): str(container.id) for container in running}
 
 
 @pytest.mark.parametrize("environment", HELLO)

@@ -1,0 +1,30 @@
+# Every target is a command of the Python program in tools/. It makes its own virtual environment first.
+PYTHON ?= python3
+TOOLS := $(PYTHON) tools/bootstrap.py
+
+.DEFAULT_GOAL := help
+.PHONY: help up preview down status logs test bench
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
+
+up: ## Bring the platform up on this machine; again to go on after a failure, or after a change
+	@$(TOOLS) up
+
+preview: ## Show what `make up` would change
+	@$(TOOLS) preview
+
+down: ## Remove all but its data. VOLUMES=1: the data too; ENGINE=1: our engine too; FORGET=1: where its state is lost
+	@$(TOOLS) down $(if $(VOLUMES),--volumes) $(if $(ENGINE),--engine) $(if $(FORGET),--forget)
+
+status: ## Show the services, their health and their URLs
+	@$(TOOLS) status
+
+logs: ## Show the logs, and follow them on a terminal. SERVICE=name: only that one
+	@$(TOOLS) logs $(if $(SERVICE),--service $(SERVICE))
+
+test: ## Lint, types and every test, on real parts
+	@$(TOOLS) test
+
+bench: ## Measure how long `make up` takes on this machine (it takes the platform down first)
+	@$(TOOLS) bench

@@ -1,0 +1,264 @@
+"""What tools.engine.build keeps, repeats and says, with a `go` that only pretends to compile."""
+
+import dataclasses
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from tools.engine import build
+
+FAKE_GO = """#!/bin/sh
+echo "$PWD $*" >> {calls}
+case "$1 $2" in
+"env GOVERSION")
+    printf '%s\\n%s\\n%s\\n' {version} {caches} {caches} ;;
+"list -deps")
+    {download} ;;
+"list -mod=readonly")
+    echo {module} ;;
+"build "*)
+    {compile}
+    output= previous=
+    for argument; do
+        [ "$previous" = -o ] && output=$argument
+        case $argument in */cmd/*) : > "$output${{argument##*/}}" ;; esac
+        previous=$argument
+    done ;;
+esac
+"""
+
+
+class Go:
+    """A folder to be on PATH, with a `go` that records its calls."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        self._calls = folder / "calls"
+        self._caches = folder / "caches"
+        script = folder / "module" / "python" / "cmd" / "pulumi-language-python-exec"
+        script.parent.mkdir(parents=True)
+        script.touch(mode=0o444)
+        self._module = folder / "module"
+        self.behave()
+
+    def behave(self, version: str = "go1.99.0", download: str = ":", compile_with: str = ":") -> None:
+        """Shell commands for the two steps that can fail."""
+        text = FAKE_GO.format(
+            calls=self._calls,
+            caches=self._caches,
+            module=self._module,
+            version=version,
+            download=download,
+            compile=compile_with,
+        )
+        (self.bin / "go").write_text(text)
+        (self.bin / "go").chmod(0o755)
+
+    def compiled(self) -> list[str]:
+        """The recipe's folders in the order of their compilations so far."""
+        lines = self._calls.read_text().splitlines() if self._calls.exists() else []
+        return [Path(line.split()[0]).name for line in lines if line.split()[1] == "build"]
+
+
+@pytest.fixture
+def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Go:
+    fake = Go(tmp_path)
+    monkeypatch.setenv("PATH", f"{fake.bin}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(build, "SPACE_NEEDED", 1)
+    return fake
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "logs" / "engine.log"
+
+
+def quiet(line: str) -> None:
+    """A report that nobody reads."""
+
+
+def unfinished(cache: Path) -> list[Path]:
+    return list((cache / "engine").glob(".building-*"))
+
+
+def test_the_pieces_lie_where_pulumi_looks_for_them(go: Go, cache: Path, log: Path) -> None:
+    engine = build.ensure(cache, log, quiet)
+    neighbours = {file.name for file in engine.pulumi.parent.iterdir()}
+    assert neighbours == {"pulumi", "pulumi-language-python", "pulumi-language-python-exec"}
+    assert os.access(engine.pulumi.parent / "pulumi-language-python-exec", os.X_OK)
+    plugins = Path(engine.environment["PULUMI_HOME"]) / "plugins"
+    assert (plugins / "resource-docker-v5.2.0" / "pulumi-resource-docker").exists()
+    assert unfinished(cache) == []
+
+
+def test_the_user_reads_what_is_going_on(go: Go, cache: Path, log: Path) -> None:
+    lines: list[str] = []
+    build.ensure(cache, log, lines.append)
+    assert [line.split(" (")[0] for line in lines] == [
+        "downloading the Go modules of pulumi 3.228.0",
+        "compiling pulumi 3.228.0",
+        "downloading the Go modules of the docker plugin 5.2.0",
+        "compiling the docker plugin 5.2.0",
+    ]
+
+
+def test_what_was_built_is_found_without_go(go: Go, cache: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = build.ensure(cache, log, quiet)
+    monkeypatch.setenv("PATH", str(cache))
+    assert build.ensure(cache, log, quiet) == first
+
+
+def test_a_changed_recipe_builds_the_piece_that_changed(
+    go: Go, cache: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tmp_path / "recipe"
+    shutil.copytree(build.RECIPE, recipe)
+    monkeypatch.setattr(build, "RECIPE", recipe)
+    before = build.ensure(cache, log, quiet)
+    with (recipe / "docker" / "go.sum").open("a") as sums:
+        sums.write("\n")
+    after = build.ensure(cache, log, quiet)
+    assert after.pulumi != before.pulumi
+    assert go.compiled() == ["cli", "docker", "docker"]
+
+
+@pytest.mark.parametrize("name", ["go.mod", "go.sum", "cmd/pulumi-resource-docker/provider.go", "shim/shim.go"])
+def test_every_file_of_the_recipe_counts_in_the_key(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tmp_path / "recipe"
+    shutil.copytree(build.RECIPE, recipe)
+    monkeypatch.setattr(build, "RECIPE", recipe)
+    docker = next(piece for piece in build.PIECES if piece.folder == "docker")
+    before = docker.key()
+    with (recipe / "docker" / name).open("a") as file:
+        file.write("\n")
+    assert docker.key() != before
+
+
+def test_the_build_flags_count_in_the_key_and_the_title_does_not() -> None:
+    piece = build.PIECES[0]
+    assert dataclasses.replace(piece, tags=("other",)).key() != piece.key()
+    assert dataclasses.replace(piece, variables=()).key() != piece.key()
+    assert dataclasses.replace(piece, title="another name").key() == piece.key()
+
+
+def test_go_is_missing(cache: Path, log: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(build.EngineBuildError, match=r"not on PATH\. Install Go 1\.25\.8 or newer") as caught:
+        build.ensure(cache, log, quiet)
+    assert caught.value.log == log
+
+
+@pytest.mark.parametrize("version", ["go1.19.8", "go1.24.13", "go1.25.7"])
+def test_go_is_too_old(go: Go, cache: Path, log: Path, version: str) -> None:
+    go.behave(version=version)
+    with pytest.raises(build.EngineBuildError, match=rf"{version} is too old .*Install Go 1\.25\.8 or newer"):
+        build.ensure(cache, log, quiet)
+    assert go.compiled() == []
+
+
+@pytest.mark.parametrize("version", ["go1.25.8", "go1.26", "go2.0.0", "go1.27-devel_abcdef1"])
+def test_go_is_new_enough(go: Go, cache: Path, log: Path, version: str) -> None:
+    go.behave(version=version)
+    assert build.ensure(cache, log, quiet).pulumi.exists()
+
+
+def test_the_disk_is_too_full(go: Go, cache: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(build, "SPACE_NEEDED", 6 * build.GIB)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(100 * build.GIB, 98 * build.GIB, 2 * build.GIB))
+    with pytest.raises(build.EngineBuildError, match=rf"2\.0 GiB are free at {cache}.* may take 6 GiB\. Make room"):
+        build.ensure(cache, log, quiet)
+    assert go.compiled() == []
+
+
+def test_a_module_is_not_served(go: Go, cache: Path, log: Path) -> None:
+    go.behave(download="echo 'example.com/thing@v1.0.0: 404 Not Found' >&2; exit 1")
+    with pytest.raises(build.EngineBuildError, match=r"GOPROXY.*example\.com/thing@v1\.0\.0: 404 Not Found"):
+        build.ensure(cache, log, quiet)
+    assert unfinished(cache) == []
+
+
+def test_a_failed_compilation_names_its_last_words_and_the_log(go: Go, cache: Path, log: Path) -> None:
+    go.behave(compile_with="echo 'first trouble' >&2; echo 'undefined: x' >&2; exit 1")
+    with pytest.raises(build.EngineBuildError, match=r"pulumi 3\.228\.0 did not compile\. Go says: undefined: x"):
+        build.ensure(cache, log, quiet)
+    assert "first trouble" in log.read_text()
+
+
+def test_a_failure_in_the_second_piece_keeps_the_first(go: Go, cache: Path, log: Path) -> None:
+    go.behave(compile_with='case "$PWD" in */docker) exit 1 ;; esac')
+    with pytest.raises(build.EngineBuildError):
+        build.ensure(cache, log, quiet)
+    go.behave()
+    build.ensure(cache, log, quiet)
+    assert go.compiled() == ["cli", "docker", "docker"]
+
+
+def test_it_waits_for_another_process_that_builds(go: Go, cache: Path, log: Path) -> None:
+    (cache / "engine").mkdir(parents=True)
+    lines: list[str] = []
+    told = threading.Event()
+
+    def report(line: str) -> None:
+        lines.append(line)
+        told.set()
+
+    with (cache / "engine" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = threading.Thread(target=build.ensure, args=(cache, log, report))
+        second.start()
+        assert told.wait(10)
+        assert go.compiled() == []
+    second.join(30)
+    assert lines[0] == "waiting for another process, which is building the engine"
+    assert go.compiled() == ["cli", "docker"]
+
+
+def _another_process(cache: Path, log: Path) -> subprocess.Popen[bytes]:
+    program = (
+        "import sys, pathlib; from tools.engine import build; build.SPACE_NEEDED = 1; "
+        "build.ensure(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), lambda line: None)"
+    )
+    root = build.RECIPE.parent.parent
+    return subprocess.Popen([sys.executable, "-c", program, cache, log], cwd=root, start_new_session=True)
+
+
+def test_two_processes_compile_once(go: Go, cache: Path, log: Path) -> None:
+    go.behave(compile_with="sleep 0.3")
+    processes = [_another_process(cache, log) for _ in range(2)]
+    assert [process.wait(30) for process in processes] == [0, 0]
+    assert go.compiled() == ["cli", "docker"]
+
+
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_build_is_begun_again(go: Go, cache: Path, log: Path, blow: signal.Signals) -> None:
+    go.behave(compile_with='case "$PWD" in */docker) sleep 60 ;; esac')
+    process = _another_process(cache, log)
+    try:
+        deadline = time.monotonic() + 30
+        while go.compiled() != ["cli", "docker"]:
+            assert time.monotonic() < deadline, "the second piece was never begun"
+            time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, blow)
+        process.wait(30)
+    go.behave()
+    engine = build.ensure(cache, log, quiet)
+    assert engine.pulumi.exists()
+    assert go.compiled() == ["cli", "docker", "docker"]
+    assert unfinished(cache) == []

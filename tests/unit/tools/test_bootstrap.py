@@ -1,0 +1,97 @@
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import bootstrap
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "requirements.txt").write_text("pulumi==3.272.0 --hash=sha256:00\n")
+    return tmp_path
+
+
+def pretend(root: Path) -> list[list[str]]:
+    """Make the environment with commands that only leave a folder. Returns the commands."""
+    ran: list[list[str]] = []
+
+    def run(argv: list[str]) -> None:
+        ran.append(argv)
+        (root / ".venv").mkdir(exist_ok=True)
+
+    bootstrap.make(root, run)
+    return ran
+
+
+def test_without_an_environment_nothing_is_made(root: Path) -> None:
+    assert not bootstrap.is_made(root)
+
+
+def test_once_made_it_is_not_made_again(root: Path) -> None:
+    pretend(root)
+    assert bootstrap.is_made(root)
+
+
+def test_packages_are_installed_by_their_hashes_into_an_empty_environment(root: Path) -> None:
+    venv, pip = pretend(root)
+    assert "--clear" in venv
+    assert "--require-hashes" in pip
+
+
+def test_other_requirements_make_it_anew(root: Path) -> None:
+    pretend(root)
+    (root / "requirements.txt").write_text("pulumi==3.273.0 --hash=sha256:11\n")
+    assert not bootstrap.is_made(root)
+
+
+def test_another_python_makes_it_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(root)
+    monkeypatch.setattr(sys, "version", "3.99.0")
+    assert not bootstrap.is_made(root)
+
+
+def test_an_interrupted_run_leaves_no_stamp(root: Path) -> None:
+    def run(argv: list[str]) -> None:
+        (root / ".venv").mkdir(exist_ok=True)
+        if "install" in argv:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bootstrap.make(root, run)
+    assert not bootstrap.is_made(root)
+
+
+def test_a_damaged_stamp_counts_as_none(root: Path) -> None:
+    pretend(root)
+    (root / ".venv" / "stamp.json").write_text("{")
+    assert not bootstrap.is_made(root)
+
+
+@pytest.mark.parametrize(("user", "installs"), [(0, True), (1000, False)])
+def test_a_missing_venv_module_is_installed_by_root_and_named_to_others(
+    root: Path, monkeypatch: pytest.MonkeyPatch, user: int, installs: bool
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(bootstrap.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+    if installs:
+        assert any(package in argv for argv in pretend(root))
+    else:
+        with pytest.raises(bootstrap.SetupFailed, match=package):
+            pretend(root)
+
+
+def test_an_old_python_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2))
+    with pytest.raises(SystemExit, match=r"needs Python 3\.11 or newer.* is 3\.9.*PYTHON="):
+        bootstrap.main()
+
+
+def test_a_failing_command_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with pytest.raises(bootstrap.SetupFailed, match="no such index"):
+        bootstrap._runner(log)(["sh", "-c", "echo no such index; exit 1"])

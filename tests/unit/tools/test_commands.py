@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from tools.commands import test as test_command
+from tools.commands import up
+from tools.commands.test import Count
+
+JUNIT = '<testsuites><testsuite tests="5" failures="1" errors="1" skipped="1"/></testsuites>'
+
+
+def test_results_are_counted_from_the_junit_file(tmp_path: Path) -> None:
+    file = tmp_path / "unit.xml"
+    file.write_text(JUNIT)
+    assert test_command.count(file) == Count(passed=2, failed=2, skipped=1)
+
+
+def test_a_suite_without_results_counts_as_a_failure(tmp_path: Path) -> None:
+    assert test_command.count(tmp_path / "unit.xml") == Count(0, 1)
+
+
+def test_a_suite_that_ran_nothing_counts_as_a_failure(tmp_path: Path) -> None:
+    file = tmp_path / "unit.xml"
+    file.write_text('<testsuites><testsuite tests="0" failures="0" errors="0" skipped="0"/></testsuites>')
+    assert test_command.count(file) == Count(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "summary"),
+    [
+        ("Resources:\n    + 3 to create\n\nUpdating\nResources:\n    + 3 created\n\nDuration: 5s\n", "+ 3 created"),
+        ("Resources:\n    27 unchanged\n\nDuration: 2s\n", "27 unchanged"),
+        ("nothing that is known", "done"),
+    ],
+)
+def test_the_engines_last_count_is_the_summary(said: str, summary: str) -> None:
+    assert up._changes(said.splitlines()) == summary

@@ -1,0 +1,97 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import docker_engine
+from tools.steps import Report, StepFailed
+
+
+@pytest.fixture(autouse=True)
+def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Nothing answers at the default place, and nobody's settings point elsewhere."""
+    url = f"unix://{tmp_path}/docker.sock"
+    monkeypatch.setattr(docker_engine, "DEFAULT_URL", url)
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(docker_engine, "configured_url", lambda: os.environ.get("DOCKER_HOST", url))
+    monkeypatch.setattr(sys, "platform", "linux")
+    return url
+
+
+def is_installed(monkeypatch: pytest.MonkeyPatch, yes: bool) -> None:
+    monkeypatch.setattr(docker_engine.shutil, "which", lambda name, path=None: f"/usr/sbin/{name}" if yes else None)
+
+
+def test_on_a_machine_that_is_not_ours_the_message_says_what_to_install(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_installed(monkeypatch, False)
+    monkeypatch.setattr(docker_engine.debian, "may_install", lambda: False)
+    with pytest.raises(StepFailed, match="not ours to change") as caught:
+        docker_engine.ensure(report)
+    assert "Install Docker Engine" in caught.value.fix
+
+
+def test_on_a_debian_that_is_ours_it_is_installed_and_started(
+    report: Report, monkeypatch: pytest.MonkeyPatch, no_engine: str
+) -> None:
+    installed: list[str] = []
+    is_installed(monkeypatch, False)
+    monkeypatch.setattr(docker_engine.debian, "may_install", lambda: True)
+    monkeypatch.setattr(docker_engine.debian, "install", lambda packages, report: installed.extend(packages))
+    monkeypatch.setattr(docker_engine.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(docker_engine, "start", lambda url, report: docker_engine.DockerEngine(url))
+    assert docker_engine.ensure(report).url == no_engine
+    assert installed == ["docker.io"]
+
+
+def test_a_user_is_told_to_start_an_installed_one(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_installed(monkeypatch, True)
+    monkeypatch.setattr(docker_engine.os, "geteuid", lambda: 1000)
+    with pytest.raises(StepFailed, match="installed and does not run"):
+        docker_engine.ensure(report)
+
+
+def test_an_engine_that_the_user_named_is_never_started_by_us(
+    report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/other.sock")
+    with pytest.raises(StepFailed, match=r"other\.sock") as caught:
+        docker_engine.ensure(report)
+    assert "DOCKER_HOST" in caught.value.fix
+
+
+def test_on_macos_docker_desktop_is_named(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(StepFailed) as caught:
+        docker_engine.ensure(report)
+    assert "Docker Desktop" in caught.value.fix
+
+
+def test_a_socket_that_is_not_permitted_names_the_group(
+    report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "docker.sock").touch()
+    monkeypatch.setattr(docker_engine.os, "access", lambda path, mode: False)
+    with pytest.raises(StepFailed, match="not permitted") as caught:
+        docker_engine.ensure(report)
+    assert "usermod -aG docker" in caught.value.fix
+
+
+def test_a_daemon_that_ends_at_once_is_not_waited_for(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_engine, "_init_system", lambda: None)
+    with pytest.raises(StepFailed, match="does not answer") as caught:
+        docker_engine.start(f"unix://{tmp_path}/docker.sock", report, ("sh", "-c", "echo no cgroups; exit 1"))
+    assert caught.value.log is not None
+    assert caught.value.log.read_text() == "no cgroups\n"
+
+
+def test_a_process_id_that_is_another_program_now_is_not_ours(own_cache: Path, report: Report) -> None:
+    folder = own_cache / "dockerd"
+    folder.mkdir(parents=True)
+    (folder / "dockerd.pid").write_text(str(os.getpid()))
+    assert docker_engine.daemon_pid() is None
+    assert "left alone" in docker_engine.stop(report)

@@ -1,0 +1,59 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tools import health
+from tools.steps import Report, StepFailed
+
+
+def container(service: str, status: str = "running", check: str | None = "healthy") -> Any:
+    state = {"Status": status} | ({"Health": {"Status": check}} if check else {})
+    labels = {"vps.service": service}
+    attributes = {"Name": f"/vps-{service}", "State": state, "Config": {"Labels": labels, "Image": "sha256:1"}}
+    return SimpleNamespace(attrs=attributes, logs=lambda tail: f"{service} can't go on\n".encode())
+
+
+def engine(*containers: Any) -> Any:
+    collection = SimpleNamespace(list=lambda **_: list(containers), get=lambda name: containers[0])
+    return SimpleNamespace(client=lambda: SimpleNamespace(containers=collection))
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "SECONDS_TO_BE_HEALTHY", 0)
+    monkeypatch.setattr(health.time, "sleep", lambda seconds: None)
+
+
+def wait(engine: Any, report: Report) -> str:
+    return health.wait(engine, "vps-trial", "http://localhost:1", report)
+
+
+def test_all_healthy_and_an_answer_is_well(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "api_refusal", lambda url: None)
+    assert wait(engine(container("api"), container("bare", check=None)), report).startswith("2 services healthy")
+
+
+@pytest.mark.parametrize(
+    ("bad", "named"),
+    [
+        (container("api", check="starting"), "api is starting"),
+        (container("api", check="unhealthy"), "api is unhealthy"),
+        (container("api", status="restarting"), "api is restarting"),
+        (container("api", status="exited"), "api is exited"),
+    ],
+)
+def test_what_is_not_well_is_named_and_its_log_is_shown(report: Report, bad: Any, named: str) -> None:
+    with pytest.raises(StepFailed, match=named):
+        wait(engine(bad), report)
+    assert "api can't go on" in report.log.read_text()
+
+
+def test_an_api_that_does_not_answer_through_the_edge_is_named(report: Report) -> None:
+    with pytest.raises(StepFailed, match="no answer at http://localhost:1"):
+        wait(engine(container("api")), report)
+
+
+def test_a_stack_without_services_is_not_well(report: Report) -> None:
+    with pytest.raises(StepFailed, match="no service is there yet"):
+        wait(engine(), report)

@@ -1,0 +1,40 @@
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import lock
+from tools.steps import StepFailed
+
+
+def test_a_second_command_is_told_who_holds_the_lock(tmp_path: Path) -> None:
+    with (
+        lock.exclusive(tmp_path, "make up"),
+        pytest.raises(StepFailed, match=rf"make up \(process {os.getpid()}\)"),
+        lock.exclusive(tmp_path, "make down"),
+    ):
+        pytest.fail("two held it")
+
+
+def test_it_is_free_after_its_holder(tmp_path: Path) -> None:
+    for _ in range(2):
+        with lock.exclusive(tmp_path, "make up"):
+            pass
+
+
+def test_it_stays_held_while_a_program_that_inherited_it_lives(tmp_path: Path) -> None:
+    with lock.exclusive(tmp_path, "make up") as held:
+        child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=(held,))
+    try:
+        with pytest.raises(StepFailed), lock.exclusive(tmp_path, "make up"):
+            pytest.fail("the child's work was not waited for")
+    finally:
+        child.communicate()
+    with lock.exclusive(tmp_path, "make up"):
+        pass
+
+
+def test_the_home_is_private(tmp_path: Path) -> None:
+    with lock.exclusive(tmp_path / "home", "make up"):
+        assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,65 @@
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tools import process
+from tools.steps import Report
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_both_streams_are_returned_and_logged(report: Report) -> None:
+    code = "import sys; print('out', flush=True); print('err', file=sys.stderr)"
+    assert process.run(python(code), report) == "out\nerr\n"
+    assert report.log.read_text() == "out\nerr\n"
+
+
+def test_another_exit_code_than_zero_is_an_error_with_what_was_said(report: Report) -> None:
+    with pytest.raises(process.CommandFailed) as caught:
+        process.run(python("print('why'); raise SystemExit(3)"), report)
+    assert (caught.value.code, caught.value.output) == (3, "why\n")
+
+
+def test_captured_output_is_not_logged_but_its_errors_are(report: Report) -> None:
+    code = "import sys; print('secret'); print('note', file=sys.stderr)"
+    assert process.capture(python(code), report) == "secret\n"
+    assert report.log.read_text() == "note\n"
+
+
+def test_a_failing_capture_carries_its_own_errors_only(report: Report) -> None:
+    report.write("earlier\n")
+    with pytest.raises(process.CommandFailed) as caught:
+        process.capture(python("import sys; sys.exit('why')"), report)
+    assert caught.value.output == "why\n"
+
+
+def test_environment_is_added_to_and_taken_from(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAKEN", "1")
+    code = "import os; print(os.environ.get('ADDED'), os.environ.get('TAKEN'))"
+    assert process.run(python(code), report, environment={"ADDED": "yes", "TAKEN": None}) == "yes None\n"
+
+
+def test_stdin_is_what_is_given_and_then_ends(report: Report) -> None:
+    assert process.run(["cat"], report, stdin="value") == "value"
+
+
+def test_an_interruption_lets_the_program_end_what_it_began(report: Report, tmp_path: Path) -> None:
+    started, ended = tmp_path / "started", tmp_path / "ended"
+    body = f"trap 'sleep 0.2; touch {ended}; exit 1' INT; touch {started}; while :; do sleep 0.05; done"
+
+    def interrupt() -> None:
+        while not started.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        process.run(["sh", "-c", body], report)
+    assert ended.exists()

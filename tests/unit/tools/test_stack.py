@@ -1,0 +1,236 @@
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.settings import IMAGES_OF_OURS
+from tests.unit.tools.conftest import Program
+from tools import stack_config
+from tools.images import ImageSet
+from tools.stack import Stack, forget
+from tools.steps import Report, StepFailed
+from tools.toolchain import Toolchain
+
+IMAGES = ImageSet({name: f"vps/{name}:1" for name in IMAGES_OF_OURS}, {"grafana": "it can't be had"})
+EMPTY: dict[str, Any] = {"deployment": {"secrets_providers": {"state": {"salt": "v1:salt"}}}}
+# Notes its arguments and what it was told by the environment; answers what the engine would.
+PULUMI = """
+echo "$@" >> {folder}/calls
+env | grep ^PULUMI_ > {folder}/environment
+case "$1 $2" in
+  "stack export") cat {folder}/export.json ;;
+  "config set") printf '  %s:\\n    secure: v1:%s\\n' "$4" "$(cat | wc -c)" >> {home}/Pulumi.trial.yaml ;;
+  "stack init") {init} ;;
+  *) {otherwise} ;;
+esac
+"""
+
+
+class FakeEngine:
+    """An engine with these containers: `id` by name, sandboxes among them."""
+
+    url = "unix:///var/run/docker.sock"
+
+    def __init__(self, containers: dict[str, str], sandboxes: tuple[str, ...] = ()) -> None:
+        self.removed: list[str] = []
+        listed = [
+            SimpleNamespace(
+                id=id, attrs={"Names": [f"/{name}"], "Labels": {"vps.sandbox": "1"} if name in sandboxes else {}}
+            )
+            for name, id in containers.items()
+        ]
+        self.containers = SimpleNamespace(list=lambda **_: listed)
+        self.networks = self.volumes = SimpleNamespace(list=lambda **_: [])
+        self.api = SimpleNamespace(remove_container=lambda id, **_: self.removed.append(id))
+
+    def client(self) -> "FakeEngine":
+        return self
+
+    def socket_on_its_host(self) -> str:
+        return "/var/run/docker.sock"
+
+
+MakeStack = Callable[..., Stack]
+
+
+@pytest.fixture
+def make_stack(tmp_path: Path, program: Program) -> MakeStack:
+    (tmp_path / "export.json").write_text(json.dumps(EMPTY))
+
+    def make(engine: Any = None, init: str = "true", otherwise: str = "true") -> Stack:
+        home = tmp_path / "home"
+        body = PULUMI.format(folder=tmp_path, home=home, init=init, otherwise=otherwise)
+        toolchain = Toolchain(program("pulumi", body), {}, "3.228.0", "fake")
+        return Stack(toolchain, engine or FakeEngine({}), "trial", home, overrides={"edge": {"http_port": 1234}})
+
+    return make
+
+
+def calls(tmp_path: Path) -> list[str]:
+    file = tmp_path / "calls"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def test_configuring_makes_the_stack_its_passphrase_and_its_config(make_stack: MakeStack, report: Report) -> None:
+    stack = make_stack()
+    stack.configure(IMAGES, report)
+    content = yaml.safe_load(stack.config_file.read_text())
+    platform = content["config"][stack_config.PLATFORM]
+    assert content["encryptionsalt"] == "v1:salt"
+    assert platform["images"]["app"] == "vps/app:1"
+    assert platform["unavailable"] == {"grafana": "it can't be had"}
+    assert platform["edge"]["http_port"] == 1234
+    assert set(content["config"]) == {stack_config.PLATFORM, *stack_config.GENERATED}
+    assert stack.passphrase_file.stat().st_mode & 0o777 == 0o600
+    assert stack.config_file.stat().st_mode & 0o777 == 0o600
+    assert stack.home.stat().st_mode & 0o777 == 0o700
+
+
+def test_configuring_again_keeps_passphrase_and_secrets(make_stack: MakeStack, report: Report) -> None:
+    stack = make_stack()
+    stack.configure(IMAGES, report)
+    before = stack.passphrase_file.read_text(), stack.config_file.read_text()
+    stack.configure(IMAGES, report)
+    assert (stack.passphrase_file.read_text(), stack.config_file.read_text()) == before
+
+
+def test_the_tracked_config_is_never_changed(make_stack: MakeStack, report: Report) -> None:
+    tracked = stack_config.template_file("local")
+    before = tracked.read_bytes()
+    stack = make_stack()
+    stack.configure(IMAGES, report)
+    stack.up(report)
+    assert tracked.read_bytes() == before
+
+
+def test_a_lost_config_takes_its_salt_from_the_state(make_stack: MakeStack, report: Report) -> None:
+    stack = make_stack(init="echo error: stack already exists; exit 1")
+    stack.configure(IMAGES, report)
+    assert stack_config.load(stack.config_file)["encryptionsalt"] == "v1:salt"
+
+
+def test_up_and_preview_always_load_the_policy_pack(make_stack: MakeStack, report: Report, tmp_path: Path) -> None:
+    stack = make_stack()
+    stack.up(report)
+    stack.preview(report)
+    assert all("--policy-pack" in call and "--config-file" in call for call in calls(tmp_path))
+    assert not any("--skip-preview" in call for call in calls(tmp_path))
+
+
+def test_the_engine_is_told_where_all_is_by_its_environment_only(
+    make_stack: MakeStack, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "of something else")
+    stack = make_stack()
+    stack.up(report)
+    told = dict(line.split("=", 1) for line in (tmp_path / "environment").read_text().splitlines())
+    assert told == {
+        "PULUMI_BACKEND_URL": f"file://{stack.home}/state",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(stack.passphrase_file),
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "message", "fix"),
+    [
+        ("error: incorrect passphrase", "is not the one that the stack was encrypted with", "FORGET=1"),
+        ("error: failed to load checkpoint: place 1: unexpected end", "can't be read", r"\.json\.bak"),
+        (
+            "    [mandatory]  read-only-root  (docker: x)\nFound: readOnly is None. Fix: Set readOnly to true.",
+            r"refuses this stack.\n  read-only-root: readOnly is None\.",
+            r"Set readOnly to true\.",
+        ),
+        ("pulumi:Stack error: unknown config vps:x", "^unknown config vps:x$", "same command goes on"),
+        ("no reason at all", "pulumi up --yes` ended with exit code 255", "same command goes on"),
+    ],
+)
+def test_what_the_engine_refuses_is_explained(
+    make_stack: MakeStack, report: Report, said: str, message: str, fix: str
+) -> None:
+    stack = make_stack(otherwise=f"echo '{said}'; exit 255")
+    with pytest.raises(StepFailed, match=message) as caught:
+        stack.up(report)
+    assert re.search(fix, caught.value.fix)
+    assert said in report.log.read_text()
+
+
+def test_a_missing_passphrase_is_never_replaced(make_stack: MakeStack, report: Report) -> None:
+    stack = make_stack()
+    stack.configure(IMAGES, report)
+    stack.passphrase_file.unlink()
+    with pytest.raises(StepFailed, match="is gone"):
+        stack.configure(IMAGES, report)
+    assert not stack.passphrase_file.exists()
+
+
+def test_nothing_is_mended_where_nothing_is_broken(make_stack: MakeStack, report: Report, tmp_path: Path) -> None:
+    stack = make_stack()
+    stack.configure(IMAGES, report)
+    before = len(calls(tmp_path))
+    assert stack.mend(report) == []
+    assert [call.split(" --")[0] for call in calls(tmp_path)[before:]] == ["stack export"]
+
+
+def test_a_stale_lock_is_removed(make_stack: MakeStack, report: Report, tmp_path: Path) -> None:
+    stack = make_stack()
+    locks = stack.home / "state" / ".pulumi" / "locks" / "organization" / "vps" / "trial"
+    locks.mkdir(parents=True)
+    (locks / "lock.json").write_text("{}")
+    assert stack.mend(report) == ["removed a stale lock"]
+    assert calls(tmp_path)[0].startswith("cancel --yes")
+
+
+def state(tmp_path: Path, *ids: str, pending: int = 0) -> None:
+    resources = [{"type": "docker:index/container:Container", "id": id} for id in ids]
+    deployment = {**EMPTY["deployment"], "resources": resources, "pending_operations": [{}] * pending}
+    (tmp_path / "export.json").write_text(json.dumps({"deployment": deployment}))
+
+
+def test_pending_operations_are_cleared(make_stack: MakeStack, report: Report, tmp_path: Path) -> None:
+    stack = make_stack()
+    state(tmp_path, pending=1)
+    stack.mend(report)
+    assert any(call.startswith("refresh") and "--clear-pending-creates" in call for call in calls(tmp_path))
+
+
+def test_what_the_engine_lost_is_read_anew(make_stack: MakeStack, report: Report, tmp_path: Path) -> None:
+    stack = make_stack(FakeEngine({}))
+    state(tmp_path, "gone")
+    assert stack.mend(report) == ["took up what an earlier command left"]
+
+
+def test_what_the_state_does_not_know_is_removed_but_sandboxes_are_not(
+    make_stack: MakeStack, report: Report, tmp_path: Path
+) -> None:
+    engine = FakeEngine({"known": "1", "orphan": "2", "sandbox": "3"}, sandboxes=("sandbox",))
+    state(tmp_path, "1")
+    assert make_stack(engine).mend(report) == ["removed container orphan"]
+    assert engine.removed == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "drifted"),
+    [("true", False), ("echo error: no changes were expected but changes were proposed; exit 1", True)],
+)
+def test_drift_is_a_difference_and_not_a_failure(
+    make_stack: MakeStack, report: Report, answer: str, drifted: bool
+) -> None:
+    assert make_stack(otherwise=answer).has_drifted(report) is drifted
+
+
+def test_a_stack_that_was_never_made_is_not_destroyed(make_stack: MakeStack, report: Report, tmp_path: Path) -> None:
+    make_stack().destroy(report)
+    assert calls(tmp_path) == []
+
+
+def test_forgetting_leaves_nothing_that_a_new_stack_would_trip_over(make_stack: MakeStack, report: Report) -> None:
+    stack = make_stack()
+    stack.configure(IMAGES, report)
+    forget(stack.home, stack.name)
+    assert not stack.passphrase_file.exists()
+    stack.configure(IMAGES, report)

@@ -1,0 +1,47 @@
+"""`python -m tools <command>`, in the virtual environment that tools/bootstrap.py made."""
+
+import argparse
+import importlib
+import signal
+import sys
+
+from rich.console import Console
+
+from tools.paths import HOME, private_folder
+from tools.steps import EXIT_FAILED, EXIT_INTERRUPTED, Runner, StepFailed
+
+COMMANDS = ("up", "preview", "down", "status", "logs", "test", "bench")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in COMMANDS:
+        commands.add_parser(name)
+    commands.choices["down"].add_argument("--volumes", action="store_true")
+    commands.choices["down"].add_argument("--engine", action="store_true")
+    commands.choices["down"].add_argument("--forget", action="store_true")
+    commands.choices["logs"].add_argument("--service")
+    options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    console = Console(highlight=False)
+    runner = Runner(console, private_folder(HOME) / "logs")
+    try:
+        command = importlib.import_module(f"tools.commands.{options.command}")
+        code: int = command.run(options, runner)
+    except StepFailed as failure:
+        runner.explain(failure)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        console.print(f"\nInterrupted. Nothing is lost: `make {options.command}` again goes on from here.")
+        return EXIT_INTERRUPTED
+    return code
+
+
+def _interrupt(number: int, _: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,20 @@
+"""Tables in plain columns: whole on a terminal and in a log, easy to copy from."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+_GAP = 3
+
+
+def show(console: Console, rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -> None:
+    """Print rows under their header, the first of them. The columns in `numbers` are aligned to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for position, row in enumerate(rows):
+        cells = [
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        line = (" " * _GAP).join(cells).rstrip()
+        console.print(Text(line, style="" if position else "bold"), soft_wrap=True)

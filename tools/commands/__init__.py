@@ -1,0 +1,1 @@
+"""One module a command: `run(options, runner)` returns the exit code."""

@@ -1,0 +1,74 @@
+"""`make down`: nothing of the platform is left, but its data, unless that is asked for too."""
+
+import argparse
+
+from tools import docker_engine, leftovers, lock, stack_config
+from tools.commands.up import STACK, TEMPLATE
+from tools.docker_engine import DockerEngine
+from tools.paths import HOME
+from tools.prepare import Preparation
+from tools.stack import Stack, config_file, forget
+from tools.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+
+
+class _Down:
+    def __init__(self, options: argparse.Namespace, held: int) -> None:
+        self._options = options
+        self._held = held
+        self._prefix = stack_config.settings(STACK, TEMPLATE, {}).name
+        self._preparation = Preparation()
+
+    def steps(self) -> list[Step]:
+        steps = [Step("Docker engine", self._find_engine)]
+        made = config_file(HOME, STACK).exists()
+        if made and not self._options.forget:
+            steps += [Step("Pulumi", self._preparation.find_toolchain), Step("Stack", self._destroy)]
+        steps.append(Step("Leftovers", self._remove))
+        if self._options.engine:
+            steps.append(Step("Engine", docker_engine.stop))
+        return steps
+
+    def _find_engine(self, report: Report) -> str:
+        url = docker_engine.configured_url()
+        engine = docker_engine.find(url)
+        if engine is None:
+            raise StepFailed(
+                f"No Docker engine answers at {url}, so what is on it can't be removed.",
+                "Start it (`make up` starts one that is installed), then run this again.",
+            )
+        self._preparation.engine = engine
+        return f"{engine.version()} at {url}"
+
+    @property
+    def _engine(self) -> DockerEngine:
+        return self._preparation.engine
+
+    def _destroy(self, report: Report) -> str:
+        stack = Stack(self._preparation.toolchain, self._engine, STACK, template=TEMPLATE, held=(self._held,))
+        stack.mend(report)
+        stack.destroy(report)
+        return "destroyed what its state knew"
+
+    def _remove(self, report: Report) -> str:
+        client = self._engine.client()
+        found = leftovers.find(client, self._prefix)
+        leftovers.remove(client, found)
+        if self._options.volumes:
+            leftovers.remove_volumes(client, found.volumes)
+        if self._options.forget:
+            forget(HOME, STACK)
+        left = leftovers.find(client, self._prefix)
+        if left:
+            raise StepFailed(f"Still there: {', '.join(left.names)}.", "Run this again.", report.log)
+        kept = f"; kept its data: {', '.join(left.volumes)} (VOLUMES=1 removes it too)" if left.volumes else ""
+        return f"nothing of {self._prefix} is left{kept}"
+
+
+def run(options: argparse.Namespace, runner: Runner) -> int:
+    with lock.exclusive(HOME, "make down") as held:
+        results = runner.run(_Down(options, held).steps())
+    if results[-1].failure:
+        return EXIT_FAILED
+    if docker_engine.daemon_pid():
+        runner.console.print("The Docker engine that `make up` started still runs; `make down ENGINE=1` stops it.")
+    return 0

@@ -1,0 +1,26 @@
+"""`make preview`: what `make up` would change."""
+
+import argparse
+
+from rich.text import Text
+
+from tools import lock
+from tools.commands.up import LocalStack
+from tools.paths import HOME
+from tools.steps import EXIT_FAILED, Report, Runner, Step
+
+
+def run(options: argparse.Namespace, runner: Runner) -> int:
+    said: list[str] = []
+
+    def preview(report: Report) -> str:
+        said.append(local.stack.preview(report, "--diff"))
+        return "passed by the policy pack"
+
+    with lock.exclusive(HOME, "make preview") as held:
+        local = LocalStack(held)
+        results = runner.run([*local.steps(), Step("Preview", preview)])
+    if results[-1].failure:
+        return EXIT_FAILED
+    runner.console.print(Text("\n" + said[0].strip()), soft_wrap=True)
+    return 0

@@ -1,0 +1,110 @@
+"""`make test`: lint, types and every suite, on real parts; a summary of what ran comes last."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tools import columns, process
+from tools.prepare import Preparation
+from tools.steps import EXIT_FAILED, Report, Result, Runner, Step, StepFailed
+
+TYPED = ("infra", "app", "policies", "stacks", "monitoring", "tools")
+CHECKS = {
+    "Lint": ("ruff", "check", "."),
+    "Format": ("ruff", "format", "--check", "."),
+    "Types": ("mypy", *TYPED),
+}
+SUITES = ("unit", "policies", "sandbox", "stack")
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many tests passed, failed and were skipped. A check that is no suite counts as one test."""
+
+    passed: int
+    failed: int
+    skipped: int = 0
+
+
+class _Tests:
+    """The steps after the preparation, and what each came to."""
+
+    def __init__(self, preparation: Preparation) -> None:
+        self._preparation = preparation
+        self.counts: dict[str, Count] = {}
+
+    def steps(self) -> list[Step]:
+        checks = [Step(name, partial(self._check, name)) for name in CHECKS]
+        suites = [Step(f"Tests: {name}", partial(self._suite, name)) for name in SUITES]
+        return checks + suites
+
+    def _check(self, name: str, report: Report) -> str:
+        self.counts[name] = Count(0, 1)
+        said = _python(CHECKS[name], report, {}, f"{name} found something.")
+        self.counts[name] = Count(1, 0)
+        return said.strip().rpartition("\n")[2]
+
+    def _suite(self, name: str, report: Report) -> str:
+        results = report.log.with_suffix(".xml")
+        results.unlink(missing_ok=True)
+        images = {"VPS_SANDBOX_IMAGES": json.dumps(self._preparation.images.sandboxes())}
+        argv = ("pytest", f"tests/{name}", f"--junitxml={results}", "--color=no")
+        try:
+            said = _python(argv, report, images, f"Tests in tests/{name} failed.")
+        finally:
+            self.counts[f"Tests: {name}"] = count(results)
+        return said.strip().rpartition("\n")[2].strip("= ")
+
+
+def count(results: Path) -> Count:
+    """The totals of a JUnit file. A suite that left none, or ran nothing, counts as one failure."""
+    if not results.exists():
+        return Count(0, 1)
+    suites = ElementTree.parse(results).getroot().iter("testsuite")  # noqa: S314 - pytest wrote it just now
+    totals = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    for suite in suites:
+        for key in totals:
+            totals[key] += int(suite.get(key, 0))
+    failed = totals["failures"] + totals["errors"]
+    if not totals["tests"]:
+        return Count(0, 1)
+    return Count(totals["tests"] - failed - totals["skipped"], failed, totals["skipped"])
+
+
+def run(options: argparse.Namespace, runner: Runner) -> int:
+    preparation = Preparation()
+    ready = runner.run(preparation.steps())
+    if ready[-1].failure:
+        return EXIT_FAILED
+    tests = _Tests(preparation)
+    results = runner.run(tests.steps(), keep_going=True)
+    _summarise(results, tests.counts, runner)
+    return EXIT_FAILED if any(result.failure for result in results) else 0
+
+
+def _python(argv: tuple[str, ...], report: Report, environment: Mapping[str, str], message: str) -> str:
+    try:
+        return process.run([sys.executable, "-m", *argv], report, environment=environment)
+    except process.CommandFailed as error:
+        fix = f"The whole output is in {report.log}. Again, only this: .venv/bin/python -m {' '.join(argv)}"
+        raise StepFailed(message, fix, report.log) from error
+
+
+def _summarise(results: list[Result], counts: Mapping[str, Count], runner: Runner) -> None:
+    rows = [("what ran", "result", "passed", "failed", "skipped", "seconds")]
+    for result in results:
+        of = counts[result.step.name]
+        outcome = "FAILED" if result.failure else "ok"
+        seconds = f"{result.seconds:.1f}"
+        rows.append((result.step.name, outcome, str(of.passed), str(of.failed), str(of.skipped), seconds))
+    runner.console.print()
+    columns.show(runner.console, rows, numbers=range(2, 6))
+    passed, failed, skipped = (
+        sum(getattr(of, key) for of in counts.values()) for key in ("passed", "failed", "skipped")
+    )
+    runner.console.print(f"\n{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))

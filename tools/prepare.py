@@ -1,0 +1,61 @@
+"""What every run on real parts needs first: an engine, a toolchain and the images."""
+
+from dataclasses import dataclass
+
+from tools import docker_engine, images, toolchain
+from tools.docker_engine import DockerEngine
+from tools.images import ImageSet
+from tools.paths import HOME
+from tools.steps import Report, Step
+from tools.toolchain import Toolchain
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All of it, ready to use."""
+
+    engine: DockerEngine
+    toolchain: Toolchain
+    images: ImageSet
+
+
+class Preparation:
+    """The steps that make a machine ready; each leaves its result here for the ones after it."""
+
+    engine: DockerEngine
+    toolchain: Toolchain
+    images: ImageSet
+
+    def steps(self) -> list[Step]:
+        return [
+            Step("Docker engine", self.find_engine),
+            Step("Pulumi", self.find_toolchain),
+            Step("Images", self.find_images),
+        ]
+
+    def find_engine(self, report: Report) -> str:
+        self.engine = docker_engine.ensure(report)
+        ours = docker_engine.daemon_pid()
+        note = f", started by make up (process {ours}, log {docker_engine.daemon_log()})" if ours else ""
+        return f"{self.engine.version()} at {self.engine.url}{note}"
+
+    def find_toolchain(self, report: Report) -> str:
+        self.toolchain = toolchain.ensure(report)
+        return f"{self.toolchain.version}, {self.toolchain.origin}"
+
+    def find_images(self, report: Report) -> str:
+        self.images = images.ensure(self.engine, report)
+        missing = f"; can't be had here: {', '.join(self.images.unavailable)}" if self.images.unavailable else ""
+        return f"{len(self.images.references)} ready{missing}"
+
+
+def prepare() -> Prepared:
+    """Engine, toolchain and images, for a session fixture of tests. Quick once `make up` or `make test` has run.
+
+    Raises:
+        StepFailed: one of them can't be had; the message says why, and what to do.
+    """
+    preparation = Preparation()
+    for step in preparation.steps():
+        step.run(Report(HOME / "logs" / f"prepare-{step.slug}.log"))
+    return Prepared(preparation.engine, preparation.toolchain, preparation.images)

@@ -1,0 +1,226 @@
+"""One stack of the program, on a file backend of its own. Each command that matters goes through the policy pack."""
+
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.settings import PlatformSettings
+from tools import leftovers, process, stack_config
+from tools.docker_engine import DockerEngine
+from tools.images import ImageSet
+from tools.paths import HOME, ROOT, private_folder, write_private
+from tools.steps import Report, StepFailed
+from tools.toolchain import Toolchain
+
+POLICIES = ROOT / "policies"
+_PROJECT = "name: vps\nruntime: python\n"
+# How the engine prints what a rule of the pack reports (see policies/rules.py).
+_REFUSAL = re.compile(r"\[mandatory\]\s+(\S+).*?Found: (.*?) Fix: ([^\n]*)", re.DOTALL)
+_OWN_IDS = tuple(f"docker:index/{kind.lower()}:{kind}" for kind in ("Container", "Network", "Volume"))
+_START_OVER = "If it is lost, `make down FORGET=1` removes the stack without it (data volumes stay); then `make up`."
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack and everything that it keeps: state, passphrase and generated config, all in `home`.
+
+    `template` names the tracked config file (`Pulumi.<template>.yaml`), `overrides` are merged into its
+    `vps:platform`: a test runs the very same program under another name, home and port. `held` are file descriptors
+    that the engine inherits (see `tools.lock`). Every method raises StepFailed when the engine refuses.
+    """
+
+    toolchain: Toolchain
+    engine: DockerEngine
+    name: str = "local"
+    home: Path = HOME
+    template: str = "local"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    held: Sequence[int] = ()
+
+    @property
+    def settings(self) -> PlatformSettings:
+        return stack_config.settings(self.name, self.template, self.overrides)
+
+    @property
+    def prefix(self) -> str:
+        """The value of the label `vps.stack` on everything of this stack."""
+        return self.settings.name
+
+    @property
+    def config_file(self) -> Path:
+        return config_file(self.home, self.name)
+
+    @property
+    def passphrase_file(self) -> Path:
+        return self.home / "passphrase"
+
+    def configure(self, images: ImageSet, report: Report) -> None:
+        """Make the stack if there is none, and write the config that it runs with. Secrets are made once."""
+        private_folder(self.home)
+        (self.home / "state").mkdir(exist_ok=True)
+        previous = stack_config.load(self.config_file)
+        self._ensure_passphrase(previous)
+        if stack_config.SALT not in previous:
+            previous[stack_config.SALT] = self._init(report)
+        self._write(stack_config.machine_values(self.engine, images), previous)
+        for key in stack_config.GENERATED:
+            if key not in (previous.get("config") or {}):
+                self.set_secret(key, secrets.token_urlsafe(18), report)
+
+    def preview(self, report: Report, *arguments: str) -> str:
+        """What `up` would change, as text. `arguments` go to the engine, for instance `--expect-no-changes`."""
+        return self._run("preview", "--policy-pack", str(POLICIES), *self._config(), *arguments, report=report)
+
+    def up(self, report: Report) -> str:
+        """Make everything as the program says. A preview runs first, so that what a policy refuses changes nothing."""
+        return self._run("up", "--yes", "--policy-pack", str(POLICIES), *self._config(), report=report)
+
+    def destroy(self, report: Report) -> None:
+        """Remove what the state knows. Nothing happens when the stack was never made."""
+        if self.config_file.exists():
+            self._run("destroy", "--yes", "--skip-preview", *self._config(), report=report)
+
+    def refresh(self, report: Report) -> None:
+        """Read the real resources into the state, and forget creations that were cut off."""
+        self._run("refresh", "--yes", "--skip-preview", "--clear-pending-creates", *self._config(), report=report)
+
+    def has_drifted(self, report: Report) -> bool:
+        """Whether the real resources differ from the state."""
+        try:
+            self._pulumi("refresh", "--preview-only", "--expect-no-changes", *self._config(), report=report)
+        except process.CommandFailed as error:
+            if "no changes were expected" in error.output:
+                return True
+            raise self._explain(error, report) from error
+        return False
+
+    def outputs(self, report: Report) -> dict[str, Any]:
+        """What the program exports. Secret values are masked."""
+        outputs: dict[str, Any] = json.loads(self._capture("stack", "output", "--json", report=report))
+        return outputs
+
+    def secret(self, key: str, report: Report) -> str:
+        """A secret value of the config, in clear."""
+        return self._capture("config", "get", key, *self._config(), report=report).strip()
+
+    def set_secret(self, key: str, value: str, report: Report) -> None:
+        """Put a secret value into the config, encrypted. `configure` keeps it."""
+        self._run("config", "set", "--secret", key, *self._config(), stdin=value, report=report)
+
+    def export(self, report: Report) -> dict[str, Any]:
+        """The state's deployment: `resources`, `pending_operations`, ..."""
+        exported: dict[str, Any] = json.loads(self._capture("stack", "export", report=report))
+        return exported.get("deployment") or {}
+
+    def mend(self, report: Report) -> list[str]:
+        """Put right what an interrupted command left. For the holder of the lock. Returns what was done, in words.
+
+        A backend lock is stale then. A creation that was cut off may have made something that the state doesn't know,
+        and whose name is taken: it is removed. What the state knows and the engine lost is read anew.
+        """
+        done = []
+        if any((self.home / "state" / ".pulumi" / "locks").rglob("*.json")):
+            self._run("cancel", "--yes", report=report)
+            done.append("removed a stale lock")
+        state = self.export(report)
+        known = {resource["id"] for resource in state.get("resources", ()) if resource["type"] in _OWN_IDS}
+        found = leftovers.find(self.engine.client(), self.prefix)
+        if state.get("pending_operations") or known - found.ids:
+            report.say("reading what is there")
+            self.refresh(report)
+            done.append("took up what an earlier command left")
+        if orphans := found.without(known).without_sandboxes():
+            leftovers.remove(self.engine.client(), orphans)
+            done.append(f"removed {', '.join(orphans.names)}")
+        return done
+
+    def _ensure_passphrase(self, previous: Mapping[str, Any]) -> None:
+        if self.passphrase_file.exists():
+            return
+        if stack_config.SALT in previous:
+            raise StepFailed(
+                f"The passphrase file {self.passphrase_file} is gone, and the stack's secrets are encrypted with it.",
+                f"Put it back. {_START_OVER}",
+            )
+        write_private(self.passphrase_file, secrets.token_urlsafe(32))
+
+    def _init(self, report: Report) -> str:
+        """Make the stack. Returns its encryption salt: from the state, when an earlier attempt got as far as that."""
+        # The engine writes the salt beside the project file: a project file of the home's own keeps ours untouched.
+        (self.home / "Pulumi.yaml").write_text(_PROJECT)
+        try:
+            self._pulumi("stack", "init", "--no-select", cwd=self.home, report=report)
+        except process.CommandFailed as error:
+            if "already exists" not in error.output:
+                raise self._explain(error, report) from error
+        return str(self.export(report)["secrets_providers"]["state"]["salt"])
+
+    def _write(self, machine: Mapping[str, Any], previous: Mapping[str, Any]) -> None:
+        template = stack_config.load(stack_config.template_file(self.template))
+        content = stack_config.compose(template, machine, self.overrides, previous)
+        write_private(self.config_file, stack_config.render(content, self.template))
+
+    def _config(self) -> tuple[str, ...]:
+        return ("--config-file", str(self.config_file))
+
+    def _run(self, *arguments: str, report: Report, stdin: str = "") -> str:
+        try:
+            return self._pulumi(*arguments, report=report, stdin=stdin)
+        except process.CommandFailed as error:
+            raise self._explain(error, report) from error
+
+    def _pulumi(self, *arguments: str, report: Report, stdin: str = "", cwd: Path = ROOT) -> str:
+        return process.run(
+            self._argv(arguments), report, environment=self._environment(), cwd=cwd, stdin=stdin, held=self.held
+        )
+
+    def _capture(self, *arguments: str, report: Report) -> str:
+        try:
+            return process.capture(self._argv(arguments), report, environment=self._environment(), held=self.held)
+        except process.CommandFailed as error:
+            raise self._explain(error, report) from error
+
+    def _argv(self, arguments: Sequence[str]) -> list[str]:
+        return [str(self.toolchain.pulumi), *arguments, "--stack", self.name, "--non-interactive", "--color", "never"]
+
+    def _environment(self) -> dict[str, str | None]:
+        return {
+            **self.toolchain.environment,
+            "PULUMI_BACKEND_URL": f"file://{(self.home / 'state').resolve()}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase_file.resolve()),
+            "PULUMI_CONFIG_PASSPHRASE": None,  # it would win over the file
+        }
+
+    def _explain(self, error: process.CommandFailed, report: Report) -> StepFailed:
+        said = error.output
+        if "incorrect passphrase" in said:
+            message = f"The passphrase in {self.passphrase_file} is not the one that the stack was encrypted with."
+            return StepFailed(message, f"Put the old one back. {_START_OVER}", report.log)
+        if "failed to load checkpoint" in said:
+            message = f"The stack's state in {self.home / 'state'} can't be read."
+            fix = f"Put a backup back: the engine keeps one beside it, *.json.bak. {_START_OVER}"
+            return StepFailed(message, fix, report.log)
+        if refusals := sorted(set(_REFUSAL.findall(said))):
+            found = "\n".join(f"  {rule}: {finding}" for rule, finding, _ in refusals)
+            fixes = " ".join(dict.fromkeys(fix for *_, fix in refusals))
+            return StepFailed(f"The policy pack refuses this stack.\n{found}", fixes)
+        cause = next((line.partition("error: ")[2] for line in said.splitlines() if "error: " in line), f"{error}.")
+        fix = "See to that cause; what was done is kept, and the same command goes on from there."
+        return StepFailed(cause, fix, report.log)
+
+
+def config_file(home: Path, name: str) -> Path:
+    """The generated config of a stack; it is there once the stack was made."""
+    return home / f"Pulumi.{name}.yaml"
+
+
+def forget(home: Path, name: str) -> None:
+    """Drop a stack's state, passphrase and generated config. What is on the engine is left to its labels."""
+    shutil.rmtree(home / "state", ignore_errors=True)
+    config_file(home, name).unlink(missing_ok=True)
+    (home / "passphrase").unlink(missing_ok=True)

@@ -1,0 +1,206 @@
+"""Steps as data, and the runner that shows each one's name, progress and seconds.
+
+On a terminal the running step is one line that moves; elsewhere each step is a few plain lines.
+"""
+
+import re
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+TAIL_LINES = 25
+PLAIN_SECONDS_BETWEEN_LINES = 10.0
+
+_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class StepFailed(Exception):
+    """A step can't go on. `message` names the cause, `fix` what to do, `log` the file whose end explains more."""
+
+    def __init__(self, message: str, fix: str, log: Path | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+        self.log = log
+
+
+class Report:
+    """What a running step writes to: a log file, and the line that shows how far it is."""
+
+    def __init__(self, log: Path, show: Callable[[str], None] = lambda text: None) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self.log = log
+        self._show = show
+
+    def say(self, text: str) -> None:
+        """Show a line of progress."""
+        if line := _CONTROL.sub("", text).strip():
+            self._show(line)
+
+    def write(self, text: str) -> None:
+        """Put text at the end of the log, and show its last line."""
+        with self.log.open("a") as sink:
+            sink.write(_CONTROL.sub("", text))
+        self.say(text.rstrip().rpartition("\n")[2])
+
+    def part(self, name: str) -> "Report":
+        """The report of something that runs beside others in the same step: a log of its own, the same line."""
+        log = self.log.with_name(f"{self.log.stem}-{name}.log")
+        log.unlink(missing_ok=True)
+        return Report(log, lambda text: self._show(f"{name}: {text}"))
+
+
+@dataclass(frozen=True)
+class Step:
+    """A named piece of work. `run` returns one line that sums up what it found or did, or raises StepFailed."""
+
+    name: str
+    run: Callable[[Report], str]
+
+    @property
+    def slug(self) -> str:
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a step ended, after how many seconds."""
+
+    step: Step
+    seconds: float
+    summary: str
+    failure: StepFailed | None = None
+
+
+class Runner:
+    """Runs steps in their order and shows them on `console`; their logs go to `logs`."""
+
+    def __init__(self, console: Console, logs: Path) -> None:
+        self.console = console
+        self._logs = logs
+
+    def run(self, steps: Sequence[Step], *, keep_going: bool = False) -> list[Result]:
+        """Run the steps up to the first that fails, or all of them with `keep_going`; failures are explained."""
+        results: list[Result] = []
+        width = max(len(step.name) for step in steps)
+        for number, step in enumerate(steps, 1):
+            view = _TerminalView if self.console.is_terminal else _PlainView
+            with view(self.console, step.name, width, f"[{number}/{len(steps)}]") as shown:
+                result = self._run_one(step, shown.progress)
+                shown.end(result)
+            results.append(result)
+            if result.failure:
+                self.explain(result.failure)
+                if not keep_going:
+                    break
+        return results
+
+    def _run_one(self, step: Step, show: Callable[[str], None]) -> Result:
+        log = self._logs / f"{step.slug}.log"
+        log.unlink(missing_ok=True)
+        report = Report(log, show)
+        started = time.monotonic()
+        summary, failure = "", None
+        try:
+            summary = step.run(report)
+        except StepFailed as error:
+            failure = error
+        except Exception as error:
+            report.write(traceback.format_exc())
+            fix = "This case is not foreseen. If running it again does not help, report it together with that log."
+            failure = StepFailed(f"{type(error).__name__}: {error}", fix, log)
+        return Result(step, time.monotonic() - started, summary, failure)
+
+    def explain(self, failure: StepFailed) -> None:
+        """Print what failed, the end of its log, and how to go on."""
+        self.console.print(Text(f"\n{failure.message}", style="bold red"), soft_wrap=True)
+        if failure.log and (tail := _tail(failure.log)):
+            self.console.print(Text(f"The end of {failure.log}:"), soft_wrap=True)
+            self.console.print(Text("\n".join(f"  | {line}" for line in tail), style="dim"), soft_wrap=True)
+        self.console.print(Text(f"To go on: {failure.fix}\n", style="bold"), soft_wrap=True)
+
+
+class _PlainView:
+    def __init__(self, console: Console, name: str, width: int, position: str) -> None:
+        self._console = console
+        self._position = position
+        self._name = name
+        self._started = self._last = time.monotonic()
+        self._lock = Lock()
+
+    def __enter__(self) -> "_PlainView":
+        self._line(f"{self._position} {self._name}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def progress(self, text: str) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if now - self._last >= PLAIN_SECONDS_BETWEEN_LINES:
+                self._last = now
+                self._line(f"      {now - self._started:.0f} s: {text[:160]}")
+
+    def end(self, result: Result) -> None:
+        outcome = "FAILED" if result.failure else f"ok: {result.summary}"
+        self._line(f"      {result.seconds:.1f} s, {outcome}")
+
+    def _line(self, text: str) -> None:
+        self._console.print(escape(text), soft_wrap=True, highlight=False)
+
+
+class _TerminalView:
+    def __init__(self, console: Console, name: str, width: int, position: str) -> None:
+        self._name = name
+        self._width = width
+        self._text = ""
+        self._started = time.monotonic()
+        self._spinner = Spinner("dots", style="cyan")
+        self._mark: RenderableType = self._spinner
+        self._style = "dim"
+        self._live = Live(console=console, get_renderable=self._line, refresh_per_second=8)
+
+    def __enter__(self) -> "_TerminalView":
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def progress(self, text: str) -> None:
+        self._text = text
+
+    def end(self, result: Result) -> None:
+        self._mark = Text("x", style="bold red") if result.failure else Text("✓", style="green")
+        self._text = "failed" if result.failure else result.summary
+        self._style = "red" if result.failure else ""
+
+    def _line(self) -> RenderableType:
+        line = Table.grid(padding=(0, 1), expand=True)
+        line.add_column(width=1)
+        line.add_column(width=self._width, no_wrap=True)
+        line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        line.add_column(justify="right", no_wrap=True)
+        seconds = f"{time.monotonic() - self._started:.1f} s"
+        line.add_row(self._mark, Text(self._name), Text(self._text, style=self._style), Text(seconds, style="dim"))
+        return line
+
+
+def _tail(log: Path) -> list[str]:
+    try:
+        return log.read_text(errors="replace").rstrip().splitlines()[-TAIL_LINES:]
+    except OSError:
+        return []

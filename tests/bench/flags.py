@@ -43,12 +43,16 @@ def options(sandbox: Inspected, folder: Path) -> list[str]:
 
 
 def check(client: docker.DockerClient, container: str, sandbox: Inspected) -> None:
-    """Return when the container has what the sandbox has, else raise `OtherFlags`."""
-    wanted, found = sandbox["HostConfig"], client.api.inspect_container(container)["HostConfig"]
-    if other := [
-        f"{key} is {found.get(key)!r}, not {value!r}" for key, value in wanted.items() if found.get(key) != value
-    ]:
+    """Return when the container has all that the sandbox has, else raise `OtherFlags`."""
+    found = client.api.inspect_container(container)["HostConfig"]
+    wanted = {key: value for key, value in sandbox["HostConfig"].items() if _is_set(value)}
+    if other := [f"{key} is {found[key]!r}, not {value!r}" for key, value in wanted.items() if found[key] != value]:
         raise OtherFlags("; ".join(other))
+
+
+def _is_set(value: Any) -> bool:
+    """Whether a property says anything: the client writes empty ones where the API's body had none."""
+    return any(map(_is_set, value.values())) if isinstance(value, Mapping) else bool(value)
 
 
 def _readable(option: str, folder: Path) -> str:

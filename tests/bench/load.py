@@ -82,7 +82,9 @@ def latency(
     return taken
 
 
-def closed(way: Way, environment: str, clients: int, rate: Rate, warm_up: float, seconds: float, meter: Meter) -> None:
+def closed(
+    way: Way, environment: str, clients: int, *, rate: Rate, warm_up: float, seconds: float, meter: Meter
+) -> None:
     """Add to `rate` what so many clients reach that ask again as soon as they are answered.
 
     The sandboxes that were ready at the beginning are used up in the warm-up, which is not counted.

@@ -19,7 +19,7 @@ _ENVIRONMENT = "python"
 """What runs under load."""
 SERVICES = ("traefik", "api", "executor")
 ENGINE = ("dockerd", "containerd")
-CLIENT, MACHINE = "client", "machine"
+CLIENT, MACHINE, SANDBOXES = "client", "machine", "ready sandboxes"
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,15 @@ QUICK = Plan(
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Rest:
-    """The platform with nobody asking. CPU in seconds a second, memory in bytes."""
+    """The platform with nobody asking. Memory in bytes; CPU in seconds a second, by part."""
 
     sandboxes: int
     sandbox_memory: int
-    sandbox_cpu: float
     shim_memory: int
     services_memory: int
-    services_cpu: float
-    machine_cpu: float
+    cpu: Mapping[str, float]
 
 
 @dataclass
@@ -141,18 +139,15 @@ class Measurements:
         shims = [pids[0] for pids in pool.values()]
         inside = [pid for pids in pool.values() for pid in pids[1:]]
         services = [pid for pids in self._services.values() for pid in pids]
-        before = machine.cpu_seconds(inside), machine.cpu_seconds(services), machine.busy_seconds()
+        before = {**self._meter(), SANDBOXES: machine.cpu_seconds(inside)}
         time.sleep(self._plan.rest)
-        after = machine.cpu_seconds(inside), machine.cpu_seconds(services), machine.busy_seconds()
-        spent = [(late - early) / self._plan.rest for early, late in zip(before, after, strict=True)]
+        after = {**self._meter(), SANDBOXES: machine.cpu_seconds(inside)}
         self.figures.rest = Rest(
-            len(pool),
-            machine.memory(inside),
-            spent[0],
-            machine.memory(shims),
-            machine.memory(services),
-            spent[1],
-            spent[2],
+            sandboxes=len(pool),
+            sandbox_memory=machine.memory(inside),
+            shim_memory=machine.memory(shims),
+            services_memory=machine.memory(services),
+            cpu={part: (after[part] - before[part]) / self._plan.rest for part in after},
         )
         for environment in stack.environments:
             self.figures.memory_peaks[environment] = stack.memory_peak(environment)
@@ -171,8 +166,15 @@ class Measurements:
             for way, clients in self._order.sample(cells, len(cells)):
                 report.say(f"block {block + 1}: {way.name}, clients: {clients}")
                 self._stack.settle()
-                rate = rates[way.name, clients]
-                load.closed(way, _ENVIRONMENT, clients, rate, plan.rate_warm_up, plan.rate, self._meter)
+                load.closed(
+                    way,
+                    _ENVIRONMENT,
+                    clients,
+                    rate=rates[way.name, clients],
+                    warm_up=plan.rate_warm_up,
+                    seconds=plan.rate,
+                    meter=self._meter,
+                )
         return f"{sum(rate.done for rate in rates.values())} hellos"
 
     def _meter(self) -> Mapping[str, float]:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from prometheus_client.parser import text_string_to_metric_families
 
 from infra.sandbox import API_PORT
-from tests.bench import machine
+from tests.bench import machine, pool
 from tests.bench.client import Client, Lost, tcp, unix
 from tests.bench.ways import HELLO, Requested
 from tools import health, leftovers
@@ -23,7 +22,6 @@ from tools.stack import Stack
 from tools.steps import Report, StepFailed
 
 _SECONDS_TO_SETTLE = 60
-_BETWEEN_LOOKS = 0.02
 _CALM = 0.05
 """Seconds between the pool's last deed and the engine's."""
 _NO_LIMIT = 1_000_000
@@ -35,7 +33,7 @@ class BenchStack:
     def __init__(self, preparation: Preparation) -> None:
         self._preparation = preparation
         self._home = tempfile.TemporaryDirectory(prefix="vps-bench-")
-        self._port = _free_port()
+        self._port = free_port()
 
     @cached_property
     def _engine(self) -> docker.DockerClient:
@@ -100,14 +98,10 @@ class BenchStack:
 
     def settle(self) -> None:
         """Return when the pool is full and no sandbox is made or destroyed."""
-        deadline = time.monotonic() + _SECONDS_TO_SETTLE
-        while not self._is_settled():
-            if time.monotonic() > deadline:
-                raise StepFailed(
-                    f"The pool is still at work after {_SECONDS_TO_SETTLE} s.",
-                    f"`docker logs {self.label}-executor` tells why.",
-                )
-            time.sleep(_BETWEEN_LOOKS)
+        try:
+            pool.settle(self.executor.client, _SECONDS_TO_SETTLE)
+        except pool.Unsettled as error:
+            raise StepFailed(f"{error}.", f"`docker logs {self.label}-executor` tells why.") from error
         time.sleep(_CALM)
 
     def memory_peak(self, environment: str) -> int | None:
@@ -134,14 +128,6 @@ class BenchStack:
         leftovers.remove_volumes(client, found.volumes)
         self._home.cleanup()
 
-    def _is_settled(self) -> bool:
-        text = self.executor.client.get("/metrics").body.decode()
-        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-        pool = [it for it in samples if it.name == "sandbox_pool"]
-        ready = [it.value for it in pool if it.labels["state"] == "ready"]
-        alive = next(it.value for it in samples if it.name == "sandbox_alive")
-        return all(ready) and sum(ready) == alive
-
     def _ready(self) -> list[Mapping[str, Any]]:
         label = [f"vps.stack={self.label}", SANDBOX_LABEL]
         return [it.attrs for it in self._engine.containers.list(filters={"label": label})]
@@ -158,7 +144,8 @@ class BenchStack:
         return tuple(int(process[1]) for process in self._engine.api.top(container, "-ef")["Processes"])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of the loopback address that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,16 +1,18 @@
 """The figures as tables, and the goals with what was reached."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.bench.load import Rate, Times
-from tests.bench.measurements import CLIENT, ENGINE, MACHINE, SERVICES, Figures
+from tests.bench.measurements import CLIENT, ENGINE, MACHINE, SANDBOXES, SERVICES, Figures
 from tests.bench.ways import DockerRun
 
 Row = Sequence[str]
 _EDGE, _DOCKER = "edge", DockerRun.name
 _MB = 1024 * 1024
+_REASONS = 5
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,15 @@ def rates(figures: Figures) -> Iterator[Row]:
     yield "python hellos a second", *(f"{number} clients" for number in clients), "CPU ms each", "failed"
     for way in dict.fromkeys(way for way, _ in figures.rates):
         each = [figures.rates[way, number] for number in clients]
-        cost = _number(together(each).cpu_ms(MACHINE, _at_rest(figures)))
+        cost = _number(_cost(figures, together(each), MACHINE))
         yield way, *(_number(rate.per_second) for rate in each), cost, str(sum(len(rate.failures) for rate in each))
 
 
 def shares(figures: Figures) -> Iterator[Row]:
     """Where the processor time of an execution through the edge goes."""
     all_of_it = together([rate for (way, _), rate in figures.rates.items() if way == _EDGE])
-    known = {part: all_of_it.cpu_ms(part) for part in (*SERVICES, *ENGINE, CLIENT)}
-    rest = all_of_it.cpu_ms(MACHINE, _at_rest(figures)) - sum(known.values())
+    known = {part: _cost(figures, all_of_it, part) for part in (*SERVICES, *ENGINE, CLIENT)}
+    rest = _cost(figures, all_of_it, MACHINE) - sum(known.values())
     yield "CPU of one execution through the edge", "ms"
     yield from ((part, _number(spent)) for part, spent in known.items())
     yield "shims, runc, sandboxes, kernel", _number(rest)
@@ -81,10 +83,18 @@ def costs(figures: Figures) -> Iterator[Row]:
         yield "ready sandboxes at rest", str(rest.sandboxes)
         yield "their memory", _mb(rest.sandbox_memory)
         yield "memory of the engine's shims that hold them", _mb(rest.shim_memory)
-        yield "their CPU at rest, of one processor", _percent(rest.sandbox_cpu)
+        yield "their CPU at rest, of one processor", _percent(rest.cpu[SANDBOXES])
         yield "memory of edge, api and executor", _mb(rest.services_memory)
-        yield "their CPU at rest, of one processor", _percent(rest.services_cpu)
-        yield "CPU of the whole machine meanwhile, of one processor", _percent(rest.machine_cpu)
+        yield "their CPU at rest, of one processor", _percent(sum(rest.cpu[service] for service in SERVICES))
+        yield "CPU of the whole machine meanwhile, of one processor", _percent(rest.cpu[MACHINE])
+
+
+def failures(figures: Figures) -> Iterator[Row]:
+    """Why hellos were not answered, and how often."""
+    every: list[Times | Rate] = [*figures.latency.values(), *figures.rates.values(), *figures.arrivals.values()]
+    yield "not answered, because", "times"
+    counted = Counter(reason for each in [*every, figures.burst] for reason in each.failures)
+    yield from ((reason, str(times)) for reason, times in counted.most_common(_REASONS))
 
 
 def goal_rows(reached: Sequence[Goal]) -> Iterator[Row]:
@@ -128,8 +138,8 @@ def _answered(burst: Times, requests: int) -> Goal:
     return Goal(f"a burst of {requests}", "all answered", f"{answered} answered", answered == requests)
 
 
-def _at_rest(figures: Figures) -> float:
-    return figures.rest.machine_cpu if figures.rest else 0.0
+def _cost(figures: Figures, rate: Rate, part: str) -> float:
+    return rate.cpu_ms(part, figures.rest.cpu[part] if figures.rest else 0.0)
 
 
 def _quantiles(times: Times) -> tuple[str, ...]:

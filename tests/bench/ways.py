@@ -95,7 +95,7 @@ class DockerSdk:
     name = "docker SDK"
 
     def __init__(self, client: docker.DockerClient, sandboxes: Mapping[str, Inspected], stack: str) -> None:
-        self._api = client.api
+        self._api: Any = client.api  # one of the calls has no types
         self._bodies = {environment: _body(environment, it, stack) for environment, it in sandboxes.items()}
 
     def hello(self, environment: str) -> None:
@@ -104,7 +104,7 @@ class DockerSdk:
         try:
             self._api.start(container)
             self._api.wait(container, timeout=_SECONDS)
-            said = self._api.logs(container).decode(errors="replace")
+            said: str = self._api.logs(container).decode(errors="replace")
         finally:
             self._api.remove_container(container, force=True)
         if said != _SAID:

@@ -51,6 +51,7 @@ def _show(figures: measurements.Figures, plan: measurements.Plan, runner: Runner
         list(tables.arrivals(figures, plan.burst_requests)),
         list(tables.shares(figures)),
         list(tables.costs(figures)),
+        list(tables.failures(figures)),
     ):
         runner.console.print()
         texts = 2 if table[0][1] == "way" else 1

@@ -90,7 +90,7 @@ class Soak:
         found = [*self.tally.faults[:_FAULTS_SHOWN], *self.leaks]
         if (more := len(self.tally.faults) - _FAULTS_SHOWN) > 0:
             found.append(f"and {more} more faults")
-        return found + [problem for pair in self._same_process() for problem in _growth(*pair)]
+        return found + [problem for pair in self._same_process() for problem in growth(*pair)]
 
     def _leg(self, until: int, disturb: Callable[[], None] | None, report: Report) -> None:
         half = (self.tally.executions + until) // 2
@@ -173,7 +173,8 @@ class Soak:
         return [(readings[0], readings[-1]) for readings in by_pid.values()]
 
 
-def _growth(first: Reading, last: Reading) -> list[str]:
+def growth(first: Reading, last: Reading) -> list[str]:
+    """What the last reading has more than the first, beyond the bounds, in sentences."""
     bounds = {
         "descriptors": (first.descriptors, last.descriptors, _MORE_DESCRIPTORS),
         "threads": (first.threads, last.threads, _MORE_THREADS),

@@ -38,7 +38,7 @@ def goals(figures: Figures, burst_requests: int) -> list[Goal]:
 
 
 def latency(figures: Figures) -> Iterator[Row]:
-    """Milliseconds of a hello, from request to output."""
+    """Milliseconds of a hello, from request to output. The p99 of fewer than 100 is the slowest."""
     yield "a hello, one client", "way", "p50 ms", "p95 ms", "p99 ms", "n", "failed"
     for (way, environment), times in sorted(figures.latency.items(), key=lambda item: item[0][1], reverse=True):
         yield environment, way, *_quantiles(times), str(len(times.seconds)), str(len(times.failures))

@@ -16,6 +16,8 @@ from tools.prepare import Preparation
 from tools.steps import EXIT_FAILED, Report, Runner, Step
 
 _UP, _AGAIN = "Up, everything built, to the first execution", "Up again, nothing to change"
+_QUIET = 0.2
+"""Processors at work, at rest, on a machine that has nothing else to do."""
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
@@ -59,6 +61,11 @@ def _show(figures: measurements.Figures, plan: measurements.Plan, runner: Runner
     reached = tables.goals(figures, plan.burst_requests)
     runner.console.print()
     columns.show(runner.console, list(tables.goal_rows(reached)))
+    if figures.rest and (beside := figures.rest.cpu[measurements.MACHINE]) > _QUIET:
+        busy = (
+            f"At rest, {beside:.1f} processors were at work for something else: no figure here is the platform's alone."
+        )
+        runner.console.print(Text(f"\n{busy}", style="yellow"), soft_wrap=True)
     loads = ", ".join(f"{load:.1f}" for load in (*figures.load, machine.load()))
     runner.console.print(Text(f"\nLoad of the machine before each step and at the end: {loads}."), soft_wrap=True)
 

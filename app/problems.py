@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+FAULT_OF_OURS = "This is a fault of the platform, not of your request."
+
 
 class Code(StrEnum):
     """Why a request was refused."""
@@ -125,6 +127,6 @@ def exception_handlers(count: Callable[[Code], None]) -> dict[int | type[Excepti
         )
 
     async def on_error(_: Request, __: Exception) -> Response:
-        return answer(Refused(Code.INTERNAL_ERROR, "This is a fault of the platform, not of your request."))
+        return answer(Refused(Code.INTERNAL_ERROR, FAULT_OF_OURS))
 
     return {Refused: on_refused, 404: on_not_found, 405: on_method_not_allowed, Exception: on_error}

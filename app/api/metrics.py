@@ -1,12 +1,10 @@
 """The api's own numbers for Prometheus. Every label has a bounded set of values."""
 
-from collections.abc import Collection
-
 from prometheus_client import (
     CollectorRegistry,
     Counter,
-    GCCollector,
     Gauge,
+    GCCollector,
     Histogram,
     PlatformCollector,
     ProcessCollector,
@@ -19,15 +17,12 @@ from app.protocol import ExecutionResult
 
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Seconds: from a warm sandbox's hello to the longest run after the longest queue."""
-OTHER = "other"
-"""The route of a request for a path that is not the api's."""
 
 
 class Metrics:
-    """What is counted, in a registry of its own. `paths` are the routes that have a label value."""
+    """What is counted, in a registry of its own."""
 
-    def __init__(self, paths: Collection[str]) -> None:
-        self._paths = frozenset(paths)
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -61,9 +56,8 @@ class Metrics:
         )
         self.streams = Gauge("api_streams_open", "Executions being streamed now.", registry=self._registry)
 
-    def answered(self, path: str, status: int, seconds: float) -> None:
-        """A request for this path has been answered."""
-        route = path if path in self._paths else OTHER
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """A request has been answered. `route` is one of a fixed set."""
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 

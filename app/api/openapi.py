@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from app.problems import STATUSES, Code, Problem
@@ -66,7 +66,7 @@ class Operation:
     frames: Frames | None = None
 
     @property
-    def route(self) -> BaseRoute:
+    def route(self) -> Route | WebSocketRoute:
         """Where Starlette finds it."""
         if self.frames is not None:
             return WebSocketRoute(self.path, self.endpoint)
@@ -103,7 +103,7 @@ def _models(operations: Sequence[Operation]) -> set[tuple[Model, JsonSchemaMode]
 
 
 class _Writer:
-    def __init__(self, references: Mapping[tuple[Model, JsonSchemaMode], Schema]) -> None:
+    def __init__(self, references: Mapping[tuple[Any, JsonSchemaMode], Schema]) -> None:
         self._references = references
 
     def operation(self, operation: Operation) -> Schema:
@@ -139,7 +139,9 @@ class _Writer:
         return answer
 
     def _content(self, body: Body) -> Schema:
-        return {"schema": {"type": "string"} if body.model is None else self._references[body.model, "serialization"]}
+        if body.model is not None:
+            return {"schema": self._references[body.model, "serialization"]}
+        return {"schema": {"type": "object" if body.media_type == "application/json" else "string"}}
 
     def _refusals(self, operation: Operation) -> Schema:
         by_status: dict[HTTPStatus, list[Code]] = defaultdict(list)

@@ -62,7 +62,9 @@ def _route(path: str, file: StaticFile) -> Route:
         if file.etag in request.headers.get("If-None-Match", ""):
             return Response(status_code=304, headers=headers)
         if "gzip" in request.headers.get("Accept-Encoding", ""):
-            return Response(file.compressed, media_type=file.media_type, headers={**headers, "Content-Encoding": "gzip"})
+            return Response(
+                file.compressed, media_type=file.media_type, headers={**headers, "Content-Encoding": "gzip"}
+            )
         return Response(file.content, media_type=file.media_type, headers=headers)
 
     return Route(path, serve)

@@ -36,7 +36,9 @@ _DELETES = "The code seems to delete everything: a sandbox's files can't be chan
 PATTERNS: tuple[Pattern, ...] = (
     _pattern("fork_bomb", "bash", r"(:|\b\w{1,32})\(\)\s*\{\s*\1\s*\|\s*\1\s*&", _PROCESSES),
     _pattern("fork_bomb", "python", r"\bwhile (?:True|1):\s*os\.fork\(", _PROCESSES),
-    _pattern("fork_bomb", "node", r"\bwhile ?\((?:true|1)\)[\s{]{0,32}(?:\w{1,32}\.)?(?:fork|spawn|exec)\(", _PROCESSES),
+    _pattern(
+        "fork_bomb", "node", r"\bwhile ?\((?:true|1)\)[\s{]{0,32}(?:\w{1,32}\.)?(?:fork|spawn|exec)\(", _PROCESSES
+    ),
     _pattern("delete_all", "bash", r"\brm (?:-[\w-]{1,32} ){1,4}/(?:\*|\s|$)", _DELETES),
     _pattern("delete_all", "python", r"\brmtree\(['\"]/['\"]", _DELETES),
     _pattern("delete_all", "node", r"\brm(?:Sync)?\(['\"]/['\"]", _DELETES),
@@ -51,11 +53,28 @@ PATTERNS: tuple[Pattern, ...] = (
     ),
     _pattern("network", "node", r"\bfetch\(['\"`]https?:", _NO_NETWORK),
     _pattern("network", "bash", r"(?:^|[;&|(] {0,4})(?:curl|wget|nc|ncat|ssh|telnet) |/dev/(?:tcp|udp)/", _NO_NETWORK),
-    _pattern("privileges", "bash", r"(?:^|[;&|(] {0,4})(?:sudo|mount|unshare|nsenter|chroot|pivot_root)\b", _NO_PRIVILEGES),
+    _pattern(
+        "privileges", "bash", r"(?:^|[;&|(] {0,4})(?:sudo|mount|unshare|nsenter|chroot|pivot_root)\b", _NO_PRIVILEGES
+    ),
     _pattern("privileges", "python", r"\bos\.(?:unshare|setns|setuid|setresuid|chroot)\(", _NO_PRIVILEGES),
-    _pattern("engine_socket", "", r"\b(?:docker|containerd|podman)\.sock\b", "The code names an engine's socket: a sandbox has none."),
-    _pattern("host_files", "", r"/proc/(?:1/|sysrq|kcore)|/etc/shadow\b|/sys/fs/cgroup\b", "The code names files of the host: a sandbox can't see them."),
-    _pattern("miner", "", r"\bstratum\+(?:tcp|ssl)://|\bxmrig\b", "The code seems to mine: a sandbox has no network, and ends soon."),
+    _pattern(
+        "engine_socket",
+        "",
+        r"\b(?:docker|containerd|podman)\.sock\b",
+        "The code names an engine's socket: a sandbox has none.",
+    ),
+    _pattern(
+        "host_files",
+        "",
+        r"/proc/(?:1/|sysrq|kcore)|/etc/shadow\b|/sys/fs/cgroup\b",
+        "The code names files of the host: a sandbox can't see them.",
+    ),
+    _pattern(
+        "miner",
+        "",
+        r"\bstratum\+(?:tcp|ssl)://|\bxmrig\b",
+        "The code seems to mine: a sandbox has no network, and ends soon.",
+    ),
 )
 
 

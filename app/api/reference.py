@@ -1,12 +1,15 @@
-"""The page at /docs: the OpenAPI document as plain HTML. It has no script, so nothing about it needs trust."""
+"""/openapi.json, and /docs: the same as plain HTML, without a script."""
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
-from typing import Any
 
-Schema = dict[str, Any]
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from app.api.openapi import Body, Operation, Schema, document
 
 _STYLE = """
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }
@@ -17,24 +20,57 @@ code, pre, h2, h3 { font-family: ui-monospace, monospace; overflow-wrap: anywher
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8884 }
 """
-HEADERS = {
+_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_HEADERS = {
     "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'; "
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cache-Control": "no-cache",
 }
 
 
-def reference(document: Schema) -> str:
-    """The page that tells everything in the document."""
-    info = document["info"]
+def with_documentation(table: Sequence[Operation]) -> tuple[Operation, ...]:
+    """The table and the two operations that describe it, themselves included. Both answers are written once."""
+
+    async def openapi(_: Request) -> Response:
+        return Response(as_json, media_type="application/json", headers={"Cache-Control": "no-cache"})
+
+    async def docs(_: Request) -> Response:
+        return HTMLResponse(as_html, headers=_HEADERS)
+
+    whole = (
+        *table,
+        Operation(
+            method="GET",
+            path="/openapi.json",
+            endpoint=openapi,
+            tag="documentation",
+            summary="This document, for programs",
+            answers={200: (Body("An OpenAPI 3.1 document."),)},
+        ),
+        Operation(
+            method="GET",
+            path="/docs",
+            endpoint=docs,
+            tag="documentation",
+            summary="This document, for people",
+            answers={200: (Body("A page.", media_type="text/html"),)},
+        ),
+    )
+    written = document(whole)
+    as_json, as_html = to_json(written), _page(written)
+    return whole
+
+
+def _page(written: Schema) -> str:
+    info = written["info"]
     operations = "".join(
         "".join(_operation(path, method, operation))
-        for path, methods in document["paths"].items()
+        for path, methods in written["paths"].items()
         for method, operation in methods.items()
     )
-    schemas = "".join("".join(_schema(name, schema)) for name, schema in document["components"]["schemas"].items())
+    schemas = "".join("".join(_schema(name, schema)) for name, schema in written["components"]["schemas"].items())
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -68,7 +104,8 @@ def _schema(name: str, schema: Schema) -> Iterator[str]:
     yield "<table><tr><th>Field<th>Type<th>Meaning</tr>"
     for field, about in schema["properties"].items():
         needed = "" if field in schema.get("required", ()) else ", optional"
-        yield f"<tr><td><code>{escape(field)}</code><td>{_type(about)}{needed}<td>{_inline(about.get('description', ''))}</tr>"
+        meaning = _inline(about.get("description", ""))
+        yield f"<tr><td><code>{escape(field)}</code><td>{_type(about)}{needed}<td>{meaning}</tr>"
     yield "</table>"
 
 
@@ -85,14 +122,13 @@ def _type(schema: Schema) -> str:
         return f'<a href="#{name}">{name}</a>'
     if choices := schema.get("anyOf") or schema.get("oneOf"):
         return " or ".join(map(_type, choices))
-    if "const" in schema:
-        return f"<code>{escape(repr(schema['const']))}</code>"
-    if "enum" in schema:
-        return " ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
+    values = [schema["const"]] if "const" in schema else schema.get("enum", ())
+    if values:
+        return " ".join(f"<code>{escape(str(value))}</code>" for value in values)
     if "items" in schema:
         return f"list of {_type(schema['items'])}"
-    if isinstance(values := schema.get("additionalProperties"), dict):
-        return f"object of {_type(values)}"
+    if isinstance(held := schema.get("additionalProperties"), dict):
+        return f"object of {_type(held)}"
     return escape(schema.get("type", "anything"))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -45,9 +45,6 @@ class CodapiAnswer(BaseModel):
     stderr: str
 
 
-_REQUEST = TypeAdapter(CodapiRequest)
-
-
 class Codapi:
     """The endpoint. `refused` is told why, when a request is."""
 
@@ -66,7 +63,7 @@ class Codapi:
             return _json(answer, problem.status, problem.headers)
 
     async def _execute(self, request: Request) -> CodapiAnswer:
-        asked = parse(_REQUEST, await self._neighbour.body(request))
+        asked = parse(CodapiRequest, await self._neighbour.body(request))
         environment = named(await self._neighbour.environments(), asked.sandbox)
         if environment is None:
             raise Refused(Code.UNKNOWN_ENVIRONMENT, f"unknown sandbox: {asked.sandbox}")

@@ -111,7 +111,7 @@ class Executions:
                     self._metrics.executed(record.result)
 
     def _look(self, execution: Execution) -> tuple[Pattern, ...]:
-        found = dangerous(execution.environment, _texts(execution))
+        found = dangerous(execution.environment, (code.decode(errors="replace") for code in _contents(execution)))
         for pattern in found:
             self._metrics.warned(pattern)
         if found and self._refuse_patterns:
@@ -120,18 +120,17 @@ class Executions:
 
     def _log(self, execution: Execution, record: "_Record") -> None:
         """One line of metadata. The code is the visitor's: its size in bytes and its hash are kept, itself if asked."""
-        code = "".join(_texts(execution))
-        content = code.encode()
+        code = b"".join(_contents(execution))
         result = record.result
         fields = {
             "execution_id": None if result is None else result.execution_id,
             "environment": execution.environment,
             "status": _ABANDONED if result is None else result.status,
             "seconds": None if result is None else result.execution_time,
-            "code_bytes": len(content),
-            "code_sha256": hashlib.sha256(content).hexdigest(),
+            "code_bytes": len(code),
+            "code_sha256": hashlib.sha256(code).hexdigest(),
             "patterns": [pattern.name for pattern in record.patterns],
-            **({"code": code} if self._log_code else {}),
+            **({"code": code.decode(errors="replace")} if self._log_code else {}),
         }
         _log.info("execution", extra={"fields": fields})
 
@@ -150,9 +149,6 @@ class _Record:
         return result.model_copy(update={"warnings": warnings})
 
 
-def _texts(execution: Execution) -> Iterator[str]:
-    """The program's files as they were sent: base64 stays what it is."""
-    if execution.code is not None:
-        yield execution.code
-    for file in execution.files or ():
-        yield file.content
+def _contents(execution: Execution) -> Iterator[bytes]:
+    _, files = execution.sources("code")
+    return (file.data() for file in files)

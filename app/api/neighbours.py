@@ -2,18 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 
-from pydantic import TypeAdapter
 from pydantic_core import to_json
 from starlette.requests import Request
 
-from app.admission import check, longest_body, parse, read_body
+from app.admission import admit, parse, read_body
 from app.api.executions import Executions
 from app.api.executor_client import ExecutorClient
 from app.connection import while_connected
 from app.profile import SandboxProfile
 from app.protocol import EnvironmentInfo, Execution, ExecutionResult
-
-_EXECUTION = TypeAdapter(Execution)
 
 
 class Neighbour:
@@ -27,7 +24,7 @@ class Neighbour:
     async def body(self, request: Request) -> bytes:
         """The body of a request that counts against the client's rate."""
         await self._executions.admit(request)
-        return await read_body(request, longest_body(self.profile))
+        return await read_body(request, self.profile)
 
     async def environments(self) -> tuple[EnvironmentInfo, ...]:
         """What can be run."""
@@ -35,8 +32,8 @@ class Neighbour:
 
     async def run(self, request: Request, fields: Mapping[str, object]) -> ExecutionResult:
         """Run an execution of these fields, which are held to the rules of our own interface."""
-        execution = parse(_EXECUTION, to_json(fields))
-        check(execution, self.profile)
+        execution = parse(Execution, to_json(fields))
+        admit(execution, self.profile)
         return await while_connected(request, self._executions.run(execution))
 
 

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Literal
 
 import nodesemver  # type: ignore[import-untyped]
-from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -107,9 +107,6 @@ class PistonMessage(BaseModel):
     message: str
 
 
-_REQUEST = TypeAdapter(PistonRequest)
-
-
 class Piston:
     """The endpoints. `refused` is told why, when a request is."""
 
@@ -133,7 +130,7 @@ class Piston:
             return self._refusal(refused)
 
     async def _execute(self, request: Request) -> PistonAnswer:
-        asked = parse(_REQUEST, await self._neighbour.body(request))
+        asked = parse(PistonRequest, await self._neighbour.body(request))
         self._check(asked)
         environment = _match(await self._neighbour.environments(), asked)
         result = await self._neighbour.run(

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from urllib.parse import urlsplit
 
 import anyio
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.admission import check, longest_body, parse
+from app.admission import admit, admit_input, invalid, longest_body, parse
 from app.api.executions import Executions, Happening, Stream
 from app.connection import ClientGone, while_connected
 from app.problems import FAULT_OF_OURS, Code, Problem, Refused, problem_response
@@ -25,14 +25,12 @@ _SLOW_READER_SECONDS = 10
 """How long a client may take to read the rest once the execution is over."""
 _START_SECONDS = 10
 """How long a client may take from the opening of a WebSocket to its first frame."""
-_KB = 1024
 
 _NORMAL = 1000
 _POLICY = 1008
 _PLATFORM_FAULT = 1011
 _TRY_AGAIN_LATER = 1013
 
-_START = TypeAdapter(Start)
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 
 Put = Callable[[str], None]
@@ -171,23 +169,25 @@ class _Inbox:
         self._websocket = websocket
         self._profile = profile
         self._bytes_left = longest_body(profile)
-        self._stdin_left = profile.code_kb * _KB
+        self._stdin = 0
 
     async def start(self) -> Execution:
         """The first frame."""
-        start = parse(_START, await self._text())
+        start = parse(Start, await self._text())
         execution = Execution(**{name: getattr(start, name) for name in Execution.model_fields})
-        check(execution, self._profile)
-        self._stdin_left -= len(execution.stdin.encode())
+        admit(execution, self._profile)
+        self._stdin = len(execution.stdin.encode())
         return execution
 
     async def next(self) -> Command:
         """Any later frame."""
-        command = parse(_COMMAND, await self._text())
+        try:
+            command = _COMMAND.validate_json(await self._text())
+        except ValidationError as error:
+            raise invalid(error) from None
         if isinstance(command, Input):
-            self._stdin_left -= len(command.data.encode())
-            if self._stdin_left < 0:
-                raise Refused(Code.INPUT_TOO_LONG, f"stdin may have {self._profile.code_kb} KB in all.")
+            self._stdin += len(command.data.encode())
+            admit_input(self._stdin, self._profile)
         return command
 
     async def _text(self) -> str:

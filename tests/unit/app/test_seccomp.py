@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from app.executor.seccomp import PROFILE, load
 from app.executor.seccomp.generate import BASE, Drift, base_of, profile_of
 from app.executor.seccomp.removed import NARROWED, REMOVED, WITHHELD

@@ -37,7 +37,7 @@ PATTERNS: tuple[Pattern, ...] = (
     _pattern("fork_bomb", "bash", r"(:|\b\w{1,32})\(\)\s*\{\s*\1\s*\|\s*\1\s*&", _PROCESSES),
     _pattern("fork_bomb", "python", r"\bwhile (?:True|1):\s*os\.fork\(", _PROCESSES),
     _pattern(
-        "fork_bomb", "node", r"\bwhile ?\((?:true|1)\)[\s{]{0,32}(?:\w{1,32}\.)?(?:fork|spawn|exec)\(", _PROCESSES
+        "fork_bomb", "node", r"\bwhile ?\((?:true|1)\)[\s{]{0,32}[\w.('\")]{0,64}\b(?:fork|spawn|exec)\(", _PROCESSES
     ),
     _pattern("delete_all", "bash", r"\brm (?:-[\w-]{1,32} ){1,4}/(?:\*|\s|$)", _DELETES),
     _pattern("delete_all", "python", r"\brmtree\(['\"]/['\"]", _DELETES),

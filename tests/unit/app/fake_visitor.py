@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import httpx
+from starlette.applications import Starlette
 
 from app.api.server import Api, build_api
 from app.api.settings import api_settings
@@ -32,3 +33,11 @@ def listening(executor: FakeExecutor, **variables: str) -> Iterator[str]:
         (socket,) = (socket for found in server.servers for socket in found.sockets)
         host, port = socket.getsockname()
         yield f"{host}:{port}"
+
+
+def public_routes(executor: FakeExecutor) -> set[str]:
+    """The paths of the public interface."""
+    app = built(executor).public
+    while not isinstance(app, Starlette):
+        app = app._app  # type: ignore[attr-defined]
+    return {route.path for route in app.routes}  # type: ignore[attr-defined]

@@ -4,24 +4,48 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+_BOOT = "import sys; sys.path[0] = '/opt'; from guest.supervisor import main; main()"
+"""PID 1. The assignment keeps the visitors' folder from ever being one where it looks for modules."""
+
+_DATA_PACKAGES = ("numpy", "pandas", "matplotlib")
+
 
 @dataclass(frozen=True)
 class Environment:
     """One interpreter in its image.
 
-    `code_path` is where the code is written inside the sandbox. `interpreter` is the command that is given that path
-    and the visitor's arguments; `{memory_mb}` in it stands for the profile's memory. `version_code` is code in the
-    environment's own language that prints its version.
+    `main` is the name of code that comes without one. `guest` is the command of PID 1, `app.guest`, which starts the
+    interpreter; `{memory_mb}` in it stands for the profile's memory. `survey` is code in the environment's own language
+    that prints JSON of its `version` and its `packages`, version by name.
     """
 
     name: str
-    code_path: str
-    interpreter: tuple[str, ...]
-    version_code: str
+    aliases: tuple[str, ...]
+    main: str
+    guest: tuple[str, ...]
+    survey: str
 
     def command(self, memory_mb: int) -> list[str]:
-        """The command line of the interpreter and the code, without the visitor's arguments."""
-        return [*(part.format(memory_mb=memory_mb) for part in self.interpreter), self.code_path]
+        """The command line of PID 1."""
+        return [part.format(memory_mb=memory_mb) for part in self.guest]
+
+
+def _python(*preload: str) -> tuple[str, ...]:
+    # Unbuffered: stdout and stderr keep their order, and a run that is stopped keeps what it had printed.
+    return ("python3", "-u", "-c", _BOOT, "python", *preload)
+
+
+def _python_survey(*packages: str) -> str:
+    return f"""
+import json, platform
+from importlib.metadata import version
+packages = {{name: version(name) for name in {packages}}}
+print(json.dumps({{"version": platform.python_version(), "packages": packages}}))
+"""
+
+
+def _program(*command: str) -> tuple[str, ...]:
+    return ("python3", "-I", "-S", "-c", _BOOT, *command)
 
 
 ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
@@ -30,23 +54,32 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
         for environment in (
             Environment(
                 name="python",
-                code_path="/tmp/main.py",  # noqa: S108 - a path inside the sandbox
-                # Unbuffered: stdout and stderr keep their order, and a run that is stopped keeps what it had printed.
-                interpreter=("python3", "-u"),
-                version_code="import platform; print(platform.python_version())",
+                aliases=("py", "python3"),
+                main="main.py",
+                guest=_python("traceback"),
+                survey=_python_survey(),
+            ),
+            Environment(
+                name="python-data",
+                aliases=(),
+                main="main.py",
+                guest=_python("traceback", *_DATA_PACKAGES, "matplotlib.pyplot"),
+                survey=_python_survey(*_DATA_PACKAGES),
             ),
             Environment(
                 name="node",
-                code_path="/tmp/main.js",  # noqa: S108
+                aliases=("javascript", "js"),
+                main="main.js",
                 # Without it V8 gives up at half of the sandbox's memory, and calls that a crash.
-                interpreter=("node", "--max-old-space-size={memory_mb}"),
-                version_code="console.log(process.versions.node)",
+                guest=_program("node", "--max-old-space-size={memory_mb}"),
+                survey="console.log(JSON.stringify({ version: process.versions.node, packages: {} }))",
             ),
             Environment(
                 name="bash",
-                code_path="/tmp/main.sh",  # noqa: S108
-                interpreter=("bash",),
-                version_code='echo "${BASH_VERSION%%(*}"',
+                aliases=("sh", "shell"),
+                main="main.sh",
+                guest=_program("bash"),
+                survey="""printf '{"version": "%s", "packages": {}}' "${BASH_VERSION%%(*}" """,
             ),
         )
     }

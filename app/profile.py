@@ -47,6 +47,9 @@ class SandboxProfile(BaseModel):
     output_kb: Annotated[int, LOWER] = Field(10, ge=1, description="Output kept, stdout and stderr together, in KB.")
     code_kb: Annotated[int, LOWER] = Field(64, ge=1, description="Code accepted in one execution, in KB of UTF-8.")
 
+    result_files: Annotated[int, LOWER] = Field(8, ge=0, description="Files given back by one execution.")
+    result_kb: Annotated[int, LOWER] = Field(1024, ge=0, description="Size of the files given back, together, in KB.")
+
     def weaknesses(self) -> dict[str, str]:
         """Each field that is weaker than the floor, with a sentence that names both values. Empty when none is."""
         return {

@@ -1,6 +1,7 @@
 """Start the executor: `python -m app.executor`. It serves only when every environment has run in a real sandbox."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -9,10 +10,13 @@ import sys
 import uvicorn
 
 from app.configuration import SettingsError
-from app.executor.docker_engine import DockerEngine, DockerSandboxes
+from app.executor.docker_api import DockerApi
+from app.executor.docker_workshop import DockerWorkshop, Pattern
 from app.executor.engine import EngineError
+from app.executor.metrics import Metrics
+from app.executor.pool import Pool
 from app.executor.server import build_executor
-from app.executor.service import BrokenEnvironment, Service, measure_versions
+from app.executor.service import BrokenEnvironment, Service, survey
 from app.executor.settings import ExecutorSettings, executor_settings
 from app.logs import configure_logs
 
@@ -34,28 +38,35 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def _start(settings: ExecutorSettings) -> Service:
-    sandboxes = DockerSandboxes(settings.profile, settings.environments, settings.stack, settings.runtime)
-    engine = await DockerEngine.connect(settings.engine, sandboxes)
-    if swept := await engine.sweep():
-        _log.warning("%d sandboxes of an earlier run were removed", swept)
-    versions = await measure_versions(engine, settings.environments)
-    _log.info("ready", extra={"fields": {"environments": dict(versions)}})
-    return Service(engine, settings, versions)
-
-
 async def _serve(settings: ExecutorSettings) -> None:
-    service = await _start(settings)
-    config = uvicorn.Config(
-        build_executor(service),
-        uds=str(settings.socket),
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
-    await _Server(config, service).serve()
+    api = DockerApi(settings.engine)
+    workshop = DockerWorkshop(api, Pattern(settings.profile, settings.environments, settings.stack, settings.runtime))
+    metrics = Metrics()
+    bounds = {name: settings.pool[name] for name in settings.environments}
+    engine = Pool(workshop, bounds, metrics, settings.concurrency, settings.queue)
+    metrics.watch(engine)
+    if swept := await engine.sweep():
+        metrics.swept(swept)
+        _log.warning("%d sandboxes of an earlier run were removed", swept)
+    engine.start()
+    try:
+        environments = await survey(engine, settings.environments)
+        _log.info("ready", extra={"fields": {name: info.version for name, info in environments.items()}})
+        service = Service(engine, settings, environments, metrics)
+        config = uvicorn.Config(
+            build_executor(service, metrics),
+            uds=str(settings.socket),
+            proxy_headers=False,
+            server_header=False,
+            access_log=False,
+            log_config=None,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+        await _Server(config, service).serve()
+    finally:
+        with contextlib.suppress(EngineError):
+            await engine.close()
+        await api.close()
 
 
 def main() -> None:

@@ -1,19 +1,20 @@
-"""The conversation with a sandbox: its stdin one way, its framed stdout and stderr the other."""
+"""The conversation with PID 1 of a sandbox: frames both ways, inside the Docker Engine's multiplexed stream."""
 
-import asyncio
-import contextlib
-import socket
-from collections.abc import AsyncGenerator, Iterator
+from collections import deque
+from collections.abc import Iterator
+from typing import Protocol
 
 from app.executor.transcript import Stream
+from app.guest.frames import Frames, frame
 
 _HEADER = 8
-"""Bytes before each frame: the stream's number, three zeros, and the payload's length as 32 bits, big-endian."""
-_READ = 65536
+"""Bytes before each piece: the stream's number, three zeros, and the payload's length as 32 bits, big-endian."""
+_COMPLAINT = 2048
+"""Bytes kept of what PID 1 itself says on stderr, which is the reason of its failure."""
 
 
-class FrameParser:
-    """Splits the Docker Engine's multiplexed stream. Payloads are passed on as they arrive, never gathered."""
+class Multiplexed:
+    """Splits the engine's stream. Payloads are passed on as they arrive, never gathered."""
 
     def __init__(self) -> None:
         self._header = bytearray()
@@ -37,35 +38,51 @@ class FrameParser:
                 yield self._stream, payload
 
 
+class Connection(Protocol):
+    """Bytes both ways. `read` returns none at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Send all of it."""
+
+    async def read(self) -> bytes:
+        """What has arrived."""
+
+    async def close(self) -> None:
+        """Hang up."""
+
+
 class Attachment:
-    """An attached connection, owned from here on. Both directions may be used at the same time."""
+    """Frames over a connection, which is owned from here on. One may send while another receives."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._multiplexed = Multiplexed()
+        self._frames = Frames()
+        self._arrived: deque[tuple[bytes, bytes]] = deque()
+        self._complaint = bytearray()
 
-    async def send(self, data: bytes) -> None:
-        """Write to the sandbox's stdin, then end it. A sandbox that stops reading is no error."""
-        with contextlib.suppress(OSError):
-            await asyncio.get_running_loop().sock_sendall(self._connection, data)
-            self._connection.shutdown(socket.SHUT_WR)
+    @property
+    def complaint(self) -> str:
+        """What PID 1 has said on its own stderr."""
+        return self._complaint.decode(errors="replace").strip()
 
-    async def receive(self) -> AsyncGenerator[tuple[Stream, bytes]]:
-        """The output in pieces, until every process that could write has gone."""
-        loop = asyncio.get_running_loop()
-        parser = FrameParser()
-        while True:
-            try:
-                data = await loop.sock_recv(self._connection, _READ)
-            except ConnectionResetError:
-                return
+    async def send(self, *frames: tuple[bytes, bytes]) -> None:
+        """Send frames, each a type and a payload, in one go."""
+        await self._connection.write(b"".join(frame(kind, payload) for kind, payload in frames))
+
+    async def receive(self) -> tuple[bytes, bytes] | None:
+        """The next frame; None when no more will come. May be cancelled: nothing is lost. Else `BadFrame`."""
+        while not self._arrived:
+            data = await self._connection.read()
             if not data:
-                return
-            for piece in parser.feed(data):
-                yield piece
+                return None
+            for stream, piece in self._multiplexed.feed(data):
+                if stream is Stream.STDOUT:
+                    self._arrived += self._frames.feed(piece)
+                else:
+                    self._complaint = (self._complaint + piece)[-_COMPLAINT:]
+        return self._arrived.popleft()
 
-    def close(self) -> None:
-        """Hang up, for every copy of the socket: the engine waits for its reader before it removes a sandbox."""
-        with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
+    async def close(self) -> None:
+        """Hang up."""
+        await self._connection.close()

@@ -9,11 +9,14 @@ from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from app.admission import read_execution
 from app.connection import ClientGone, while_connected
-from app.executor.service import Service
+from app.executor.metrics import Metrics
+from app.executor.service import Service, Silent
+from app.executor.stream import stream
 from app.problems import Code, exception_handlers
 from app.protocol import EnvironmentInfo, Message
 
@@ -23,7 +26,7 @@ _ENVIRONMENTS = TypeAdapter(tuple[EnvironmentInfo, ...])
 _CLIENT_CLOSED_REQUEST = 499
 
 
-def build_executor(service: Service) -> Starlette:
+def build_executor(service: Service, metrics: Metrics) -> Starlette:
     """The application. While it runs, orphaned sandboxes are swept."""
 
     async def health(_: Request) -> Response:
@@ -39,9 +42,15 @@ def build_executor(service: Service) -> Starlette:
     async def execute(request: Request) -> Response:
         execution = await read_execution(request, service.profile)
         try:
-            return _json(await while_connected(request, service.execute(execution)))
+            return _json(await while_connected(request, service.execute(execution, Silent())))
         except ClientGone:
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
+
+    async def exposition(_: Request) -> Response:
+        return Response(metrics.exposition(), media_type=metrics.media_type)
+
+    async def converse(websocket: WebSocket) -> None:
+        await stream(websocket, service)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -54,7 +63,9 @@ def build_executor(service: Service) -> Starlette:
             Route("/health", health),
             Route("/environments", environments),
             Route("/stats", stats),
+            Route("/metrics", exposition),
             Route("/execute", execute, methods=["POST"]),
+            WebSocketRoute("/stream", converse),
         ],
         exception_handlers=exception_handlers(_count),
         lifespan=lifespan,

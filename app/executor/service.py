@@ -1,22 +1,32 @@
-"""Executions through the engine: bounded in number, with a bounded queue, and answered in words."""
+"""Executions through the engine, and their ends in words."""
 
 import asyncio
-import contextlib
+import json
 import logging
 import math
-import uuid
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import anyio
 
 from app.environments import ENVIRONMENTS
-from app.executor.engine import Engine, EngineError, Outcome
+from app.executor.engine import Busy, Engine, EngineError, Outcome, Sandbox, Visitor
+from app.executor.observer import Observer
 from app.executor.settings import ExecutorSettings
+from app.executor.transcript import Stream
 from app.problems import Code, Refused
 from app.profile import SandboxProfile
-from app.protocol import EnvironmentInfo, Execution, ExecutionResult, ExecutorHealth, ExecutorStats, Status
+from app.protocol import (
+    EnvironmentInfo,
+    Execution,
+    ExecutionResult,
+    ExecutorHealth,
+    ExecutorStats,
+    Package,
+    Status,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -38,99 +48,145 @@ class BrokenEnvironment(Exception):
         )
 
 
-async def measure_versions(engine: Engine, images: Mapping[str, str]) -> Mapping[str, str]:
-    """The version of each environment, said by its interpreter in a real sandbox, or `BrokenEnvironment`."""
+class Silent:
+    """A `Visitor` who has sent everything, and waits for the result alone."""
 
-    async def measure(name: str, image: str) -> str:
-        execution = Execution(environment=name, code=ENVIRONMENTS[name].version_code)
+    commands = None
+
+    def started(self, execution_id: str) -> None:
+        """Nobody asks."""
+
+    def output(self, stream: Stream, text: str) -> None:
+        """It is in the result."""
+
+
+async def survey(engine: Engine, images: Mapping[str, str]) -> Mapping[str, EnvironmentInfo]:
+    """The versions in each environment, said by its interpreter in a real sandbox, or `BrokenEnvironment`."""
+
+    async def ask(name: str, image: str) -> EnvironmentInfo:
+        environment = ENVIRONMENTS[name]
         try:
-            outcome = await engine.run(uuid.uuid4().hex, execution)
+            sandbox = await engine.claim(name)
+            try:
+                outcome = await sandbox.run(Execution(environment=name, code=environment.survey), Silent())
+            finally:
+                engine.release(sandbox)
         except EngineError as error:
             raise BrokenEnvironment(name, image, str(error)) from error
-        version = outcome.transcript.stdout.strip()
-        if outcome.status is not Status.SUCCESS or not version:
+        try:
+            found = json.loads(outcome.transcript.stdout)
+            packages = tuple(Package(name=package, version=version) for package, version in found["packages"].items())
+            return EnvironmentInfo(
+                name=name,
+                version=found["version"],
+                packages=packages,
+                main=environment.main,
+                aliases=environment.aliases,
+            )
+        except (ValueError, KeyError, TypeError):
             said = outcome.transcript.output.strip()
             raise BrokenEnvironment(
-                name, image, f"asked for its version, it ended with {outcome.status}, saying {said!r}"
-            )
-        return version
+                name, image, f"asked for its versions, it ended with {outcome.status}, saying {said!r}"
+            ) from None
 
-    return MappingProxyType({name: await measure(name, image) for name, image in images.items()})
+    return MappingProxyType({name: await ask(name, image) for name, image in images.items()})
 
 
 class Service:
-    """What the executor's socket offers. `versions` is by environment."""
+    """What the executor's socket offers. `environments` is by name."""
 
-    def __init__(self, engine: Engine, settings: ExecutorSettings, versions: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: ExecutorSettings,
+        environments: Mapping[str, EnvironmentInfo],
+        observer: Observer,
+    ) -> None:
         self._engine = engine
         self._settings = settings
-        self._versions = versions
-        self._slots = anyio.Semaphore(settings.concurrency, fast_acquire=True)
-        self._waiting = 0
+        self._environments = environments
+        self._observer = observer
 
     @property
     def profile(self) -> SandboxProfile:
         """The limits of every sandbox."""
         return self._settings.profile
 
-    async def execute(self, execution: Execution) -> ExecutionResult:
+    async def execute(self, execution: Execution, visitor: Visitor) -> ExecutionResult:
         """Run an admitted execution, or `Refused` when its environment is unknown, all is busy or the engine fails."""
-        if execution.environment not in self._versions:
-            known = ", ".join(self._versions)
+        if execution.environment not in self._environments:
+            known = ", ".join(self._environments)
             raise Refused(
                 Code.UNKNOWN_ENVIRONMENT, f"There is no environment {execution.environment!r}; known are {known}."
             )
-        execution_id = uuid.uuid4().hex
-        async with self._slot():
-            try:
-                outcome = await self._engine.run(execution_id, execution)
-            except EngineError as error:
-                _log.error("execution %s has failed: %s", execution_id, error)
-                raise Refused(
-                    Code.ENGINE_UNAVAILABLE,
-                    "No sandbox could be run. This is a fault of the platform, not of your code: try again later.",
-                    _ENGINE_RETRY_SECONDS,
-                ) from error
+        sandbox = None
+        try:
+            sandbox = await self._claim(execution.environment)
+            outcome = await sandbox.run(execution, visitor)
+        except EngineError as error:
+            _log.error("an execution of %s has failed: %s", execution.environment, error)
+            raise Refused(
+                Code.ENGINE_UNAVAILABLE,
+                "No sandbox could be run. This is a fault of the platform, not of your code: try again later.",
+                _ENGINE_RETRY_SECONDS,
+            ) from error
+        finally:
+            if sandbox:
+                self._engine.release(sandbox)
+        self._observer.executed(execution.environment, outcome.status, outcome.seconds)
         transcript = outcome.transcript
         return ExecutionResult(
-            execution_id=execution_id,
+            execution_id=sandbox.id,
             status=outcome.status,
             output=transcript.output,
             stdout=transcript.stdout,
             stderr=transcript.stderr,
             error=self._explain(outcome, execution),
             exit_code=outcome.exit_code,
+            signal=outcome.signal,
             truncated=transcript.truncated,
-            execution_time=round(outcome.seconds, 3),
+            execution_time=round(outcome.seconds, 4),
+            cpu_time=None if outcome.cpu_time is None else round(outcome.cpu_time, 4),
+            memory_peak=outcome.memory_peak,
+            files=outcome.files,
+            warnings=outcome.warnings,
             environment=execution.environment,
         )
 
     def environments(self) -> tuple[EnvironmentInfo, ...]:
         """What this executor serves."""
-        return tuple(EnvironmentInfo(name=name, version=version) for name, version in self._versions.items())
+        return tuple(self._environments.values())
 
     async def health(self) -> ExecutorHealth:
-        """Whether the engine answers now."""
+        """Whether the engine answers now, and makes sandboxes."""
+        running = self._running
         try:
             await self._engine.ping()
         except EngineError as error:
-            return ExecutorHealth(engine="unreachable", active_sandboxes=self._engine.active, reason=str(error))
-        return ExecutorHealth(engine="reachable", active_sandboxes=self._engine.active)
+            return ExecutorHealth(engine="unreachable", active_sandboxes=running, reason=str(error))
+        if fault := self._engine.fault:
+            return ExecutorHealth(engine="failing", active_sandboxes=running, reason=str(fault))
+        return ExecutorHealth(engine="reachable", active_sandboxes=running)
 
     def stats(self) -> ExecutorStats:
         """The load at this moment."""
-        concurrency = self._settings.concurrency
-        return ExecutorStats(running=concurrency - self._slots.value, waiting=self._waiting, concurrency=concurrency)
+        return ExecutorStats(
+            running=self._running, waiting=self._engine.waiting, concurrency=self._settings.concurrency
+        )
 
     async def sweep_forever(self) -> None:
         """Remove orphaned sandboxes, again and again. An engine that is away is tried again next time."""
         while True:
             await asyncio.sleep(self._settings.sweep_seconds)
             try:
-                if swept := await self._engine.sweep():
-                    _log.warning("%d orphaned sandboxes were removed", swept)
+                swept = await self._engine.sweep()
             except EngineError as error:
+                self._observer.engine_failed("sweep")
                 _log.warning("orphaned sandboxes could not be looked for: %s", error)
+            else:
+                self._observer.swept(swept)
+                if swept:
+                    _log.warning("%d orphaned sandboxes were removed", swept)
 
     async def close(self) -> None:
         """Remove every sandbox of the stack."""
@@ -139,43 +195,38 @@ class Service:
         except EngineError as error:
             _log.error("sandboxes may be left for the next start: %s", error)
 
-    @contextlib.asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        """The right to one sandbox, after a wait in a bounded queue, or `Refused`."""
-        settings = self._settings
-        if self._slots.value == 0 and self._waiting >= settings.queue:
-            raise self._busy()
-        self._waiting += 1
-        try:
-            with anyio.fail_after(settings.queue_seconds):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise self._busy() from None
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._slots.release()
+    @property
+    def _running(self) -> int:
+        return sum(state.running for state in self._engine.pools().values())
 
-    def _busy(self) -> Refused:
-        return Refused(
-            Code.BUSY,
-            "All sandboxes are in use, and so is the queue for them. Try again in a moment.",
-            math.ceil(self._settings.queue_seconds),
-        )
+    async def _claim(self, environment: str) -> Sandbox:
+        """A sandbox, after a wait in a queue that is bounded in length and time, or `Refused`."""
+        started = time.monotonic()
+        try:
+            with anyio.fail_after(self._settings.queue_seconds):
+                sandbox = await self._engine.claim(environment)
+        except (TimeoutError, Busy):
+            raise Refused(
+                Code.BUSY,
+                "All sandboxes are in use, and so is the queue for them. Try again in a moment.",
+                math.ceil(self._settings.queue_seconds),
+            ) from None
+        self._observer.waited(environment, time.monotonic() - started)
+        return sandbox
 
     def _explain(self, outcome: Outcome, execution: Execution) -> str | None:
         profile = self.profile
-        match outcome.status:
-            case Status.SUCCESS:
-                return None
-            case Status.ERROR:
-                return f"The code ended with exit code {outcome.exit_code}."
-            case Status.TIMEOUT:
-                seconds = execution.timeout or profile.timeout_seconds
-                return f"The code ran longer than its {seconds:g} s, and was stopped by the sandbox."
-            case Status.MEMORY_LIMIT:
-                return f"The code used more than its {profile.memory_mb} MB of memory, and was stopped by the sandbox."
-            case Status.OUTPUT_LIMIT:
-                return f"The code wrote more than its {profile.output_kb} KB of output, and was stopped by the sandbox."
+        code = f"with exit code {outcome.exit_code}" if outcome.signal is None else f"by {outcome.signal}"
+        sentences = {
+            Status.ERROR: f"The code ended {code}.",
+            Status.TIMEOUT: f"The code ran longer than its {execution.timeout or profile.timeout_seconds:g} s"
+            ", and was stopped by the sandbox.",
+            Status.MEMORY_LIMIT: f"The code used more than its {profile.memory_mb} MB of memory"
+            ", and was stopped by the sandbox.",
+            Status.OUTPUT_LIMIT: f"The code wrote more than its {profile.output_kb} KB of output"
+            ", and was stopped by the sandbox.",
+            Status.PROCESS_LIMIT: f"The code ended {code}, after it was refused more than its {profile.pids} processes"
+            " and threads.",
+            Status.KILLED: "The code was stopped before its end.",
+        }
+        return sentences.get(outcome.status)

@@ -1,6 +1,7 @@
 """What an execution wrote, held to a limit while it arrives."""
 
 import codecs
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -35,20 +36,31 @@ class Recorder:
         self._decoders = {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in Stream}
         self.truncated = False
 
-    def write(self, stream: Stream, chunk: bytes) -> None:
-        """Take what fits of the chunk. `truncated` is set once something didn't fit."""
+    def write(self, stream: Stream, chunk: bytes) -> str:
+        """Take what fits of the chunk, and return the text that it completes. `truncated` is set once something didn't
+        fit.
+        """
         kept = chunk[: self._left]
         self._left -= len(kept)
         self.truncated = self.truncated or len(kept) < len(chunk)
-        self._pieces.append((stream, self._decoders[stream].decode(kept)))
+        return self._keep(stream, self._decoders[stream].decode(kept))
+
+    def finish(self) -> Iterator[tuple[Stream, str]]:
+        """What each stream still owes: a replacement for an unfinished character, unless the limit has cut it."""
+        if not self.truncated:
+            for stream, decoder in self._decoders.items():
+                if text := self._keep(stream, decoder.decode(b"", final=True)):
+                    yield stream, text
 
     def transcript(self) -> Transcript:
-        """Everything kept. Call it once, at the end of the run."""
-        if not self.truncated:
-            self._pieces += [(stream, decoder.decode(b"", final=True)) for stream, decoder in self._decoders.items()]
+        """Everything kept so far."""
         return Transcript(
             output="".join(text for _, text in self._pieces),
             stdout="".join(text for stream, text in self._pieces if stream is Stream.STDOUT),
             stderr="".join(text for stream, text in self._pieces if stream is Stream.STDERR),
             truncated=self.truncated,
         )
+
+    def _keep(self, stream: Stream, text: str) -> str:
+        self._pieces.append((stream, text))
+        return text

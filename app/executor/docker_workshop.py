@@ -1,0 +1,153 @@
+"""Sandboxes as containers of the Docker Engine, each started and attached ahead."""
+
+import contextlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from app.environments import ENVIRONMENTS, Environment
+from app.executor import seccomp
+from app.executor.attachment import Attachment
+from app.executor.docker_api import DockerApi
+from app.executor.engine import EngineError, Sandbox
+from app.executor.sandbox import DockerSandbox
+from app.profile import SandboxProfile
+
+_ENVIRON = ("PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8")
+_MB = 1024 * 1024
+_LOST_LIMIT = ("discarded", "without swap")
+"""What the engine's warnings say of a limit that the host's kernel can't hold."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What all sandboxes of this executor have in common. `images` is by environment."""
+
+    profile: SandboxProfile
+    images: Mapping[str, str]
+    stack: str
+    runtime: str
+
+
+class DockerWorkshop:
+    """A `Workshop` on the Docker Engine's API."""
+
+    def __init__(self, api: DockerApi, pattern: Pattern) -> None:
+        self._api = api
+        self._pattern = pattern
+        self._known: dict[str, DockerSandbox | None] = {}
+
+    async def make(self, environment: str) -> DockerSandbox:
+        """See `Workshop`."""
+        identity = uuid.uuid4().hex
+        name = self._name(identity)
+        self._known[identity] = None
+        try:
+            await self._create(name, identity, ENVIRONMENTS[environment])
+            attachment = Attachment(await self._api.attach(name))
+            sandbox = DockerSandbox(
+                identity,
+                ENVIRONMENTS[environment],
+                self._pattern.profile,
+                attachment,
+                lambda: self._api.killed_for_memory(name),
+            )
+            self._known[identity] = sandbox
+            await self._api.start(name)
+            await sandbox.ready()
+        except BaseException:
+            with anyio.CancelScope(shield=True), contextlib.suppress(EngineError):
+                await self._forget(identity)
+            raise
+        return sandbox
+
+    async def destroy(self, sandbox: Sandbox) -> None:
+        """See `Workshop`."""
+        with anyio.CancelScope(shield=True):
+            await self._forget(sandbox.id)
+
+    async def ping(self) -> None:
+        """See `Workshop`."""
+        await self._api.ping()
+
+    async def sweep(self) -> int:
+        """See `Workshop`."""
+        labels = [f"vps.stack={self._pattern.stack}", "vps.sandbox"]
+        orphans = [found for found in await self._api.find(labels) if found.labels["vps.sandbox"] not in self._known]
+        for orphan in orphans:
+            await self._api.remove(orphan.id)
+        return len(orphans)
+
+    async def remove_all(self) -> None:
+        """See `Workshop`."""
+        ours = [sandbox for sandbox in self._known.values() if sandbox]
+        self._known.clear()
+        for sandbox in ours:
+            await sandbox.close()
+        await self.sweep()
+
+    def _name(self, identity: str) -> str:
+        return f"{self._pattern.stack}-sandbox-{identity}"
+
+    async def _forget(self, identity: str) -> None:
+        try:
+            if sandbox := self._known.get(identity):
+                await sandbox.close()
+            await self._api.remove(self._name(identity))
+        finally:
+            self._known.pop(identity, None)
+
+    async def _create(self, name: str, identity: str, environment: Environment) -> None:
+        pattern = self._pattern
+        entrypoint, *command = environment.command(pattern.profile.memory_mb)
+        warnings = await self._api.create(
+            name,
+            {
+                "Image": pattern.images[environment.name],
+                "Entrypoint": [entrypoint],
+                "Cmd": command,
+                "Hostname": "sandbox",
+                "User": pattern.profile.user,
+                "WorkingDir": "/tmp",  # noqa: S108 - a path inside the sandbox
+                "Env": _ENVIRON,
+                "AttachStdin": True,
+                "AttachStdout": True,
+                "AttachStderr": True,
+                "OpenStdin": True,
+                # The end of this process is the end of its idle sandboxes.
+                "StdinOnce": True,
+                "NetworkDisabled": pattern.profile.network == "none",
+                "Labels": {"vps.stack": pattern.stack, "vps.sandbox": identity},
+                "HostConfig": self._host_config(),
+            },
+        )
+        if lost := [warning for warning in warnings if any(word in warning for word in _LOST_LIMIT)]:
+            raise EngineError(f"the host can't hold the profile: {' '.join(lost)} Enable it in the host's kernel.")
+
+    def _host_config(self) -> dict[str, Any]:
+        profile = self._pattern.profile
+        no_new_privileges = ["no-new-privileges:true"] if profile.no_new_privileges else []
+        return {
+            "Runtime": self._pattern.runtime,
+            "NetworkMode": profile.network,
+            # Without it a read-only sandbox would still have a writable /dev/shm of 64 MB.
+            "IpcMode": "none",
+            "ReadonlyRootfs": profile.read_only_root,
+            # No native program can be brought in: what an interpreter reads from /tmp still runs.
+            # Message queues are files too, outside of /tmp's size: an empty read-only folder takes their place.
+            "Tmpfs": {
+                "/tmp": f"rw,noexec,nosuid,nodev,size={profile.tmp_mb}m,mode=1777",  # noqa: S108
+                "/dev/mqueue": "ro,noexec,nosuid,nodev,size=4k",
+            },
+            "CapDrop": profile.cap_drop,
+            "SecurityOpt": [*no_new_privileges, f"seccomp={seccomp.load()}"],
+            "PidsLimit": profile.pids,
+            "NanoCpus": int(profile.cpus * 1_000_000_000),
+            "Memory": profile.memory_mb * _MB,
+            "MemorySwap": (profile.memory_mb + profile.swap_mb) * _MB,
+            # The engine's log files are outside every limit. The attached streams are read, up to a limit.
+            "LogConfig": {"Type": "none"},
+        }

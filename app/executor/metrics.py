@@ -1,0 +1,92 @@
+"""The executor's figures, as Prometheus reads them."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from app.executor.engine import Engine
+from app.protocol import Status
+
+_RUN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_WAIT_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_MAKE_SECONDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
+
+
+class Metrics:
+    """An `Observer` with a registry of its own."""
+
+    media_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._executions = Counter(
+            "sandbox_executions", "Executions that have ended.", ["environment", "status"], registry=self._registry
+        )
+        self._durations = self._histogram("execution_seconds", "Wall time of the code.", _RUN_SECONDS)
+        self._waits = self._histogram("queue_seconds", "Wait for a sandbox.", _WAIT_SECONDS)
+        self._made = self._histogram("make_seconds", "Time until a new sandbox was ready.", _MAKE_SECONDS)
+        self._errors = Counter(
+            "sandbox_engine_errors", "What the engine would not do.", ["doing"], registry=self._registry
+        )
+        self._died = Counter(
+            "sandbox_died_idle", "Ready sandboxes that have ended unused.", ["environment"], registry=self._registry
+        )
+        self._orphans = Counter(
+            "sandbox_orphans_swept", "Sandboxes of nobody that were removed.", registry=self._registry
+        )
+
+    def watch(self, engine: Engine) -> None:
+        """Read the engine's state at each scrape."""
+        self._registry.register(_State(engine))
+
+    def exposition(self) -> bytes:
+        """All figures, in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+    def executed(self, environment: str, status: Status, seconds: float) -> None:
+        """See `Observer`."""
+        self._executions.labels(environment, status).inc()
+        self._durations.labels(environment).observe(seconds)
+
+    def waited(self, environment: str, seconds: float) -> None:
+        """See `Observer`."""
+        self._waits.labels(environment).observe(seconds)
+
+    def made(self, environment: str, seconds: float) -> None:
+        """See `Observer`."""
+        self._made.labels(environment).observe(seconds)
+
+    def engine_failed(self, doing: str) -> None:
+        """See `Observer`."""
+        self._errors.labels(doing).inc()
+
+    def died_idle(self, environment: str) -> None:
+        """See `Observer`."""
+        self._died.labels(environment).inc()
+
+    def swept(self, orphans: int) -> None:
+        """See `Observer`."""
+        self._orphans.inc(orphans)
+
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"sandbox_{name}", meaning, ["environment"], buckets=buckets, registry=self._registry)
+
+
+class _State(Collector):
+    """Sandboxes by environment and state, and the queue."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges now."""
+        pool = GaugeMetricFamily("sandbox_pool", "Sandboxes by state.", labels=["environment", "state"])
+        for environment, state in self._engine.pools().items():
+            pool.add_metric([environment, "starting"], state.starting)
+            pool.add_metric([environment, "ready"], state.ready)
+            pool.add_metric([environment, "running"], state.running)
+        yield pool
+        yield GaugeMetricFamily("sandbox_queue", "Executions that wait for a sandbox.", value=self._engine.waiting)
+        yield GaugeMetricFamily("sandbox_alive", "Containers that are not known to be gone.", value=self._engine.alive)

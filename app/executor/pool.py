@@ -1,0 +1,309 @@
+"""Warm sandboxes: made ahead, claimed once, destroyed afterwards."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from app.executor.engine import Busy, EngineError, PoolState, Sandbox
+from app.executor.observer import Observer
+from app.executor.settings import Bounds
+
+_log = logging.getLogger(__name__)
+
+_MAKERS = 2
+"""Sandboxes made at the same time. On two cores a third makes none faster."""
+_DESTROYERS = 2
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 15.0
+"""Between two attempts of an environment that can't be made: doubled each time."""
+_CALM_SECONDS = 60.0
+"""Without a claim that had to wait for so long, one sandbox less is kept ready."""
+
+
+class WarmSandbox(Sandbox, Protocol):
+    """A sandbox as the pool keeps it."""
+
+    async def ended(self) -> None:
+        """Return when it is of no use any more. Cancelled when it is claimed."""
+
+
+class Workshop(Protocol):
+    """Makes sandboxes and destroys them."""
+
+    async def make(self, environment: str) -> WarmSandbox:
+        """A sandbox that is ready, or `EngineError`. When it fails or is cancelled, nothing half made is left."""
+
+    async def destroy(self, sandbox: Sandbox) -> None:
+        """It is gone when this returns. `EngineError` when the engine would not: then a sweep finds it."""
+
+    async def ping(self) -> None:
+        """Return when the engine answers, else raise `EngineError`."""
+
+    async def sweep(self) -> int:
+        """Remove the stack's sandboxes that are not of this workshop, and return how many there were."""
+
+    async def remove_all(self) -> None:
+        """Remove the stack's sandboxes, and make no more."""
+
+
+@dataclass(frozen=True)
+class _Ready:
+    sandbox: WarmSandbox
+    watcher: "asyncio.Task[None]"
+
+
+@dataclass(eq=False)
+class _Shelf:
+    """The sandboxes of one environment. `fault` is why the last one could not be made."""
+
+    environment: str
+    bounds: Bounds
+    target: int
+    ready: deque[_Ready] = field(default_factory=deque)
+    waiting: int = 0
+    starting: int = 0
+    running: int = 0
+    was_short: bool = False
+    fault: EngineError | None = None
+    pause: float = _FIRST_PAUSE_SECONDS
+    retry_at: float = 0.0
+
+    @property
+    def missing(self) -> int:
+        """How many more should be on their way. A claim that can't be served yet doesn't raise the bound."""
+        return min(self.bounds.max, self.target + self.waiting) - len(self.ready) - self.starting
+
+
+@dataclass(eq=False)
+class _Claim:
+    shelf: _Shelf
+    granted: "asyncio.Future[_Ready]"
+
+
+class Pool:
+    """An `Engine` that gives sandboxes out in the order in which they were asked for.
+
+    `concurrency` run at once, and `queue` claims wait. Every change of its state is followed by `_act`.
+    """
+
+    def __init__(
+        self, workshop: Workshop, bounds: Mapping[str, Bounds], observer: Observer, concurrency: int, queue: int
+    ) -> None:
+        self._workshop = workshop
+        self._observer = observer
+        self._concurrency = concurrency
+        self._queue = queue
+        self._shelves = {name: _Shelf(name, its, its.min) for name, its in bounds.items()}
+        self._claims: deque[_Claim] = deque()
+        self._claimed: dict[str, _Shelf] = {}
+        self._used: deque[Sandbox] = deque()
+        self._making = self._destroying = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def start(self) -> None:
+        """Begin to fill."""
+        self._spawn(self._relax())
+        self._act()
+
+    async def claim(self, environment: str) -> Sandbox:
+        """See `Engine`."""
+        if self._closed:
+            raise EngineError("the executor is stopping")
+        shelf = self._shelves[environment]
+        claim = _Claim(shelf, asyncio.get_running_loop().create_future())
+        self._claims.append(claim)
+        shelf.waiting += 1
+        self._act()
+        try:
+            if not claim.granted.done():
+                self._grow(shelf)
+                if shelf.fault and not shelf.ready:
+                    raise shelf.fault
+                if len(self._claims) > self._queue:
+                    raise Busy
+            ready = await claim.granted
+        except BaseException:
+            self._leave(claim)
+            raise
+        try:
+            # Two can't read from one sandbox.
+            await asyncio.wait([ready.watcher])
+        except BaseException:
+            self.release(ready.sandbox)
+            raise
+        return ready.sandbox
+
+    def release(self, sandbox: Sandbox) -> None:
+        """See `Engine`."""
+        self._claimed.pop(sandbox.id).running -= 1
+        self._used.append(sandbox)
+        self._act()
+
+    @property
+    def waiting(self) -> int:
+        """See `Engine`."""
+        return len(self._claims)
+
+    @property
+    def alive(self) -> int:
+        """See `Engine`."""
+        kept = sum(shelf.starting + len(shelf.ready) + shelf.running for shelf in self._shelves.values())
+        return kept + len(self._used) + self._destroying
+
+    def pools(self) -> Mapping[str, PoolState]:
+        """See `Engine`."""
+        return {
+            name: PoolState(starting=shelf.starting, ready=len(shelf.ready), running=shelf.running)
+            for name, shelf in self._shelves.items()
+        }
+
+    @property
+    def fault(self) -> EngineError | None:
+        """See `Engine`."""
+        faults = (shelf.fault for shelf in self._shelves.values() if not shelf.ready)
+        return next((fault for fault in faults if fault), None)
+
+    async def ping(self) -> None:
+        """See `Engine`."""
+        await self._workshop.ping()
+
+    async def sweep(self) -> int:
+        """See `Engine`."""
+        return await self._workshop.sweep()
+
+    async def close(self) -> None:
+        """See `Engine`."""
+        self._closed = True
+        for claim in self._claims:
+            if not claim.granted.done():
+                claim.granted.set_exception(EngineError("the executor is stopping"))
+        tasks = [*self._tasks, *(ready.watcher for shelf in self._shelves.values() for ready in shelf.ready)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._workshop.remove_all()
+
+    def _act(self) -> None:
+        """Do whatever the state asks for: grant claims, make what is missing, destroy what was used."""
+        if self._closed:
+            return
+        self._grant()
+        while self._making < _MAKERS and (shelf := self._neediest()):
+            self._making += 1
+            shelf.starting += 1
+            self._spawn(self._make(shelf))
+        while self._destroying < _DESTROYERS and self._used:
+            self._destroying += 1
+            self._spawn(self._destroy(self._used.popleft()))
+
+    def _grant(self) -> None:
+        for claim in [claim for claim in self._claims if claim.shelf.ready]:
+            if len(self._claimed) == self._concurrency:
+                return
+            if claim.granted.done() or not claim.shelf.ready:
+                continue
+            ready = claim.shelf.ready.popleft()
+            ready.watcher.cancel()
+            self._remove(claim)
+            claim.shelf.running += 1
+            self._claimed[ready.sandbox.id] = claim.shelf
+            claim.granted.set_result(ready)
+
+    def _leave(self, claim: _Claim) -> None:
+        """The claim is given up. It may have been granted in the same moment."""
+        if claim in self._claims:
+            self._remove(claim)
+        elif not claim.granted.cancelled() and claim.granted.exception() is None:
+            self.release(claim.granted.result().sandbox)
+
+    def _remove(self, claim: _Claim) -> None:
+        self._claims.remove(claim)
+        claim.shelf.waiting -= 1
+
+    def _grow(self, shelf: _Shelf) -> None:
+        shelf.was_short = True
+        shelf.target = min(shelf.bounds.max, shelf.target + 1)
+        self._act()
+
+    def _neediest(self) -> _Shelf | None:
+        """The environment to make a sandbox of: that of the longest wait, else the one that lacks most."""
+        now = time.monotonic()
+        able = [
+            shelf
+            for shelf in self._shelves.values()
+            if shelf.missing > 0 and shelf.retry_at <= now and not (shelf.fault and shelf.starting)
+        ]
+        waited_for = [claim.shelf for claim in self._claims if claim.shelf in able]
+        unserved = [shelf for shelf in waited_for if waited_for.count(shelf) > shelf.starting]
+        return unserved[0] if unserved else max(able, key=lambda shelf: shelf.missing, default=None)
+
+    async def _make(self, shelf: _Shelf) -> None:
+        started = time.monotonic()
+        try:
+            sandbox = await self._workshop.make(shelf.environment)
+        except EngineError as error:
+            self._note_fault(shelf, error)
+        else:
+            shelf.fault, shelf.pause = None, _FIRST_PAUSE_SECONDS
+            shelf.ready.append(_Ready(sandbox, asyncio.create_task(self._watch(shelf, sandbox))))
+            self._observer.made(shelf.environment, time.monotonic() - started)
+        finally:
+            self._making -= 1
+            shelf.starting -= 1
+        self._act()
+
+    def _note_fault(self, shelf: _Shelf, error: EngineError) -> None:
+        """Try again later. Who waits is told now, when nothing is left to give out."""
+        _log.error("no sandbox of %s can be made: %s; next attempt in %g s", shelf.environment, error, shelf.pause)
+        self._observer.engine_failed("make")
+        shelf.fault = error
+        shelf.retry_at = time.monotonic() + shelf.pause
+        asyncio.get_running_loop().call_later(shelf.pause, self._act)
+        shelf.pause = min(2 * shelf.pause, _LONGEST_PAUSE_SECONDS)
+        if not shelf.ready:
+            for claim in self._claims:
+                if claim.shelf is shelf and not claim.granted.done():
+                    claim.granted.set_exception(error)
+
+    async def _watch(self, shelf: _Shelf, sandbox: WarmSandbox) -> None:
+        await sandbox.ended()
+        _log.warning("sandbox %s of %s has ended while it was idle", sandbox.id, shelf.environment)
+        self._observer.died_idle(shelf.environment)
+        self._take_off(shelf, next(ready for ready in shelf.ready if ready.sandbox is sandbox))
+
+    def _take_off(self, shelf: _Shelf, ready: _Ready) -> None:
+        shelf.ready.remove(ready)
+        self._used.append(ready.sandbox)
+        self._act()
+
+    async def _destroy(self, sandbox: Sandbox) -> None:
+        try:
+            await self._workshop.destroy(sandbox)
+        except EngineError as error:
+            _log.warning("sandbox %s is left for the next sweep: %s", sandbox.id, error)
+            self._observer.engine_failed("destroy")
+        finally:
+            self._destroying -= 1
+        self._act()
+
+    async def _relax(self) -> None:
+        """Keep less ready when what is ready was enough."""
+        while True:
+            await asyncio.sleep(_CALM_SECONDS)
+            for shelf in self._shelves.values():
+                if not shelf.was_short:
+                    shelf.target = max(shelf.bounds.min, shelf.target - 1)
+                    if len(shelf.ready) > shelf.target:
+                        surplus = shelf.ready[0]
+                        surplus.watcher.cancel()
+                        self._take_off(shelf, surplus)
+                shelf.was_short = False
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,186 @@
+"""One sandbox and the one execution that it is for."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import anyio
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from app.environments import Environment
+from app.executor.attachment import Attachment
+from app.executor.engine import EngineError, Outcome, Visitor
+from app.executor.transcript import Recorder, Stream
+from app.guest import frames
+from app.profile import SandboxProfile
+from app.protocol import Cancel, Command, EndOfInput, Execution, Input, Interrupt, ResultFile, Status
+
+_log = logging.getLogger(__name__)
+
+_KB = 1024
+_OUTPUT = {frames.STDOUT: Stream.STDOUT, frames.STDERR: Stream.STDERR}
+
+
+class Ending(BaseModel):
+    """What PID 1 tells at the end. None is what the kernel doesn't offer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    exit_code: int
+    signal: str | None
+    cpu_time: float | None
+    memory_peak: int | None
+    oom_kills: int | None
+    pids_refused: int | None
+    refused_files: dict[str, str]
+
+    @property
+    def status(self) -> Status:
+        """Code that has coped with what the kernel refused it has not failed."""
+        if self.exit_code == 0:
+            return Status.SUCCESS
+        if self.oom_kills:
+            return Status.MEMORY_LIMIT
+        return Status.PROCESS_LIMIT if self.pids_refused else Status.ERROR
+
+
+class DockerSandbox:
+    """A `Sandbox` whose PID 1 is at the other end of `attachment`.
+
+    `post_mortem` asks the engine how it ended when PID 1 could not say: whether it was for memory.
+    """
+
+    def __init__(
+        self,
+        identity: str,
+        environment: Environment,
+        profile: SandboxProfile,
+        attachment: Attachment,
+        post_mortem: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self.id = identity
+        self.environment = environment
+        self._profile = profile
+        self._attachment = attachment
+        self._post_mortem = post_mortem
+        self._files: list[ResultFile] = []
+
+    async def ready(self) -> None:
+        """Return when the interpreter waits, else raise `EngineError`."""
+        try:
+            with anyio.fail_after(self._profile.timeout_seconds):
+                received = await self._attachment.receive()
+        except (TimeoutError, frames.BadFrame) as error:
+            raise EngineError(f"the sandbox did not become ready: {error or 'no answer'}") from error
+        if received is None or received[0] != frames.READY:
+            raise EngineError(f"the sandbox has ended before it was ready: {self._attachment.complaint}")
+
+    async def ended(self) -> None:
+        """Return when it is of no use any more. For a sandbox that has no job; cancel it before giving one."""
+        with contextlib.suppress(frames.BadFrame):
+            await self._attachment.receive()
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._attachment.close()
+
+    async def run(self, execution: Execution, visitor: Visitor) -> Outcome:
+        """See `Sandbox`."""
+        recorder = Recorder(self._profile.output_kb * _KB)
+        status, ending = Status.TIMEOUT, None
+        visitor.started(self.id)
+        started = time.monotonic()
+        with anyio.move_on_after(execution.timeout or self._profile.timeout_seconds), anyio.CancelScope() as wanted:
+            await self._begin(execution, ends_input=visitor.commands is None)
+            obeying = asyncio.create_task(self._obey(visitor.commands, wanted)) if visitor.commands else None
+            try:
+                status, ending = await self._listen(recorder, visitor)
+            finally:
+                if obeying:
+                    obeying.cancel()
+        seconds = time.monotonic() - started
+        if wanted.cancelled_caught:
+            status = Status.KILLED
+        for stream, text in recorder.finish():
+            visitor.output(stream, text)
+        if ending is None:
+            return Outcome(status, recorder.transcript(), seconds)
+        return Outcome(
+            status,
+            recorder.transcript(),
+            seconds,
+            exit_code=ending.exit_code,
+            signal=ending.signal,
+            cpu_time=ending.cpu_time,
+            memory_peak=ending.memory_peak,
+            files=tuple(self._files),
+            warnings=tuple(f"results: {name}: {reason}" for name, reason in ending.refused_files.items()),
+        )
+
+    async def _begin(self, execution: Execution, ends_input: bool) -> None:
+        main, files = execution.sources(self.environment.main)
+        job = {
+            "files": [{"name": file.name, "content": base64.b64encode(file.data()).decode()} for file in files],
+            "main": main,
+            "args": execution.args,
+            "results": execution.results,
+            "result_files": self._profile.result_files,
+            "result_bytes": self._profile.result_kb * _KB,
+        }
+        begin = [(frames.JOB, json.dumps(job).encode()), (frames.INPUT, execution.stdin.encode())]
+        if ends_input:
+            begin.append((frames.END_OF_INPUT, b""))
+        await self._attachment.send(*begin)
+
+    async def _obey(self, commands: AsyncIterator[Command], run: anyio.CancelScope) -> None:
+        """Pass on what the visitor does. A sandbox that can't be written to any more is noticed by who listens."""
+        with contextlib.suppress(EngineError):
+            async for command in commands:
+                match command:
+                    case Input():
+                        await self._attachment.send((frames.INPUT, command.data.encode()))
+                    case EndOfInput():
+                        await self._attachment.send((frames.END_OF_INPUT, b""))
+                    case Interrupt():
+                        await self._attachment.send((frames.SIGNAL, command.signal.encode()))
+                    case Cancel():
+                        run.cancel()
+
+    async def _listen(self, recorder: Recorder, visitor: Visitor) -> tuple[Status, Ending | None]:
+        try:
+            while received := await self._attachment.receive():
+                kind, payload = received
+                if kind in _OUTPUT:
+                    if text := recorder.write(_OUTPUT[kind], payload):
+                        visitor.output(_OUTPUT[kind], text)
+                    if recorder.truncated:
+                        return Status.OUTPUT_LIMIT, None
+                elif kind == frames.FILE:
+                    self._keep(payload)
+                elif kind == frames.EXIT:
+                    ending = Ending.model_validate_json(payload)
+                    return ending.status, ending
+                else:
+                    raise frames.BadFrame(f"a frame of type {kind!r}")
+        except (frames.BadFrame, ValidationError) as error:
+            _log.warning("sandbox %s does not speak the protocol: %s", self.id, error)
+            return Status.KILLED, None
+        killed_for_memory = await self._post_mortem()
+        _log.warning("sandbox %s has ended without a word: %s", self.id, self._attachment.complaint)
+        return (Status.MEMORY_LIMIT if killed_for_memory else Status.KILLED), None
+
+    def _keep(self, payload: bytes) -> None:
+        """Take a result file, as long as the profile allows it."""
+        header, _, content = payload.partition(b"\n")
+        try:
+            name = str(json.loads(header)["name"])
+        except (ValueError, KeyError, TypeError):
+            raise frames.BadFrame("a result file without a name") from None
+        size = sum(file.size for file in self._files) + len(content)
+        if len(self._files) == self._profile.result_files or size > self._profile.result_kb * _KB:
+            raise frames.BadFrame("more result files than allowed")
+        self._files.append(ResultFile(name=name, content=base64.b64encode(content).decode(), size=len(content)))

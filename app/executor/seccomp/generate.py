@@ -1,0 +1,123 @@
+"""Make profile.json from base.json and `removed.py`: `python -m app.executor.seccomp.generate`.
+
+With `--base VERSION`, first take base.json anew from that version of Docker's default (needs `go`, and the network).
+"""
+
+import argparse
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from app.executor.seccomp import PROFILE
+from app.executor.seccomp.removed import NARROWED, REMOVED, WITHHELD, Argument, Narrowing, Removal
+
+MODULE = "github.com/moby/profiles/seccomp"
+BASE = Path(__file__).with_name("base.json")
+ARCHITECTURES = {"amd64": "SCMP_ARCH_X86_64", "arm64": "SCMP_ARCH_AARCH64"}
+"""Each without its 32-bit modes: Docker's default names those as `subArchitectures`."""
+
+Rule = dict[str, Any]
+
+
+class Drift(Exception):
+    """The table and the base disagree. The message says which call, and what to do."""
+
+
+def base_of(default: Mapping[str, Any], origin: Mapping[str, str]) -> dict[str, Any]:
+    """What Docker's default says of a container on our architectures: `privileged` needs a capability there."""
+    rules: list[Rule] = []
+    privileged: set[str] = set()
+    for rule in default["syscalls"]:
+        includes = rule.get("includes", {})
+        arches = includes.get("arches")
+        if arches and not set(arches) & set(ARCHITECTURES):
+            continue
+        if "caps" in includes:
+            privileged.update(rule["names"])
+            continue
+        kept = {key: rule[key] for key in ("names", "action", "errnoRet", "args") if key in rule}
+        if arches:
+            kept["includes"] = {"arches": sorted(set(arches) & set(ARCHITECTURES))}
+        rules.append(kept)
+    return {"origin": dict(origin), "privileged": sorted(privileged), "rules": rules}
+
+
+def profile_of(base: Mapping[str, Any]) -> dict[str, Any]:
+    """The sandbox's profile, or `Drift`."""
+    _check(base)
+    gone = _calls(REMOVED) | {narrowing.call for narrowing in NARROWED}
+    subtracted = [
+        {**rule, "names": names} for rule in base["rules"] if (names := [n for n in rule["names"] if n not in gone])
+    ]
+    return {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": 1,
+        "archMap": [{"architecture": name, "subArchitectures": []} for name in ARCHITECTURES.values()],
+        "syscalls": subtracted + [rule for narrowing in NARROWED for rule in _narrowed(narrowing)],
+    }
+
+
+def _check(base: Mapping[str, Any]) -> None:
+    allowed = {name for rule in base["rules"] for name in rule["names"]}
+    everything = allowed | set(base["privileged"])
+    removed, withheld = _calls(REMOVED), _calls(WITHHELD)
+    faults = {
+        "are removed, but the base does not have them: move them to WITHHELD": removed - everything,
+        "are withheld, but the base allows them: move them to REMOVED": withheld & everything,
+        "are privileged in the base, and no table has them: add them to REMOVED": set(base["privileged"])
+        - removed
+        - allowed,
+        "are narrowed, but the base does not allow them": {narrowing.call for narrowing in NARROWED} - allowed,
+    }
+    if found := [f"{', '.join(sorted(calls))} {fault}" for fault, calls in faults.items() if calls]:
+        raise Drift("; ".join(found))
+
+
+def _calls(removals: Iterable[Removal]) -> set[str]:
+    return {call for removal in removals for call in removal.calls}
+
+
+def _narrowed(narrowing: Narrowing) -> list[Rule]:
+    return [
+        {"names": [narrowing.call], "action": "SCMP_ACT_ALLOW", "args": [_condition(argument) for argument in case]}
+        for case in narrowing.cases
+    ]
+
+
+def _condition(argument: Argument) -> Rule:
+    if argument.mask is None:
+        return {"index": argument.index, "value": argument.value, "op": "SCMP_CMP_EQ"}
+    # The engine's format has the mask as `value`, and what must be left of it as `valueTwo`.
+    return {"index": argument.index, "value": argument.mask, "valueTwo": argument.value, "op": "SCMP_CMP_MASKED_EQ"}
+
+
+def _download(version: str) -> dict[str, Any]:
+    command = ["go", "mod", "download", "-json", f"{MODULE}@{version}"]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, cwd="/").stdout)
+    origin = {
+        "what": "Docker's default seccomp profile (default.json), for amd64 and arm64",
+        "module": f"{MODULE}@{version}",
+        "sum": found["Sum"],
+        "license": "Apache-2.0, Copyright The Moby Authors",
+    }
+    return base_of(json.loads((Path(found["Dir"]) / "default.json").read_bytes()), origin)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def main() -> None:
+    """Write the files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", metavar="VERSION", help=f"version of {MODULE} from which to take base.json")
+    version = parser.parse_args().base
+    if version:
+        _write(BASE, _download(version))
+    _write(PROFILE, profile_of(json.loads(BASE.read_bytes())))
+
+
+if __name__ == "__main__":
+    main()

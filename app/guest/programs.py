@@ -1,0 +1,29 @@
+"""Visitors' code in an interpreter that is another program: Node, which is started ahead, and Bash, which is not."""
+
+import json
+import os
+import signal
+from collections.abc import Sequence
+
+from .wires import read_job
+
+_WARM_NODE = "/opt/guest/node.cjs"
+
+
+def run_node(options: Sequence[str], descriptor: int) -> None:
+    """Become a Node that waits for its job on the descriptor. `options` are Node's own."""
+    _restore_signals()
+    os.execvp("node", ["node", *options, _WARM_NODE, str(descriptor)])  # noqa: S606
+
+
+def run_bash(_: Sequence[str], descriptor: int) -> None:
+    """Wait for the job, then become the Bash that runs it: that takes no longer than waking one that waits."""
+    job = json.loads(read_job(descriptor))
+    _restore_signals()
+    os.execvp("bash", ["bash", job["main"], *job["args"]])  # noqa: S606
+
+
+def _restore_signals() -> None:
+    """Python ignores these, and a program would inherit that."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)

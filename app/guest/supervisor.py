@@ -1,0 +1,242 @@
+"""PID 1 of a sandbox.
+
+It forks the process that will run the visitor's code, and is the only holder of the container's own streams, on which
+it speaks frames with the executor. Its memory and descriptors are closed to the visitor's code, which runs as the same
+user. When the code ends, nothing of it is left alive.
+"""
+
+import base64
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
+
+from . import programs, python
+from .cgroup import read_counters
+from .frames import END_OF_INPUT, EXIT, FILE, INPUT, JOB, READY, SIGNAL, STDERR, STDOUT, Frames, frame
+from .results import FOLDER, collect
+from .wires import Wires
+
+HOME = "/tmp"  # noqa: S108 - a path inside the sandbox
+_CONTROL_IN, _CONTROL_OUT = 0, 1
+_READ = 65536
+_PR_SET_DUMPABLE = 4
+
+RUNNERS: Mapping[str, Callable[[Sequence[str], int], None]] = {
+    "python": python.run,
+    "node": programs.run_node,
+    "bash": programs.run_bash,
+}
+
+
+def main() -> None:
+    """`<runner> [options...]`: serve one job, then end. In the forked process it returns as the visitor's code does."""
+    runner, *options = sys.argv[1:]
+    wires = Wires()
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        descriptor = wires.take_visitors_side()
+        _be_killed_first()
+        RUNNERS[runner](options, descriptor)
+        return
+    wires.keep_own_side()
+    _close_to_others()
+    Supervisor(pid, wires).serve()
+
+
+def _be_killed_first() -> None:
+    """When memory is short, the kernel takes the visitor's processes before PID 1."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")
+
+
+def _close_to_others() -> None:
+    """Close /proc/1 and ptrace to processes of the same user, and be deaf to their signals."""
+    if ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError("prctl(PR_SET_DUMPABLE) failed")
+    # The kernel drops what PID 1 has no handler for.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class Supervisor:
+    """Serves the one job of the process `pid`."""
+
+    def __init__(self, pid: int, wires: Wires) -> None:
+        self._pid = pid
+        self._wires = wires
+        self._poll = select.poll()
+        self._frames = Frames()
+        self._input = bytearray()
+        self._input_ended = False
+        self._stdin_open = True
+        self._outputs = {wires.stdout: STDOUT, wires.stderr: STDERR}
+        self._status: int | None = None
+        self._patterns: list[str] = []
+        self._limits = (0, 0)
+        self._before: Mapping[str, float | None] = {}
+
+    def serve(self) -> NoReturn:
+        """Say that it is ready, run the job that comes, and end with the sandbox."""
+        if self._wires.job.recv(1) != b"R":
+            sys.exit("the interpreter has ended before it had a job")
+        woken = self._wake_on_children()
+        _write(_CONTROL_OUT, frame(READY))
+        for descriptor in (_CONTROL_IN, *self._outputs):
+            self._poll.register(descriptor, select.POLLIN)
+        while self._status is None:
+            for descriptor, _ in self._poll.poll():
+                if descriptor == _CONTROL_IN:
+                    self._hear()
+                elif descriptor == self._wires.stdin:
+                    self._feed()
+                elif descriptor == woken:
+                    os.read(woken, _READ)
+                    self._reap()
+                elif descriptor in self._outputs:
+                    self._relay(descriptor)
+        self._finish()
+
+    def _wake_on_children(self) -> int:
+        """The descriptor that can be read when a child has ended."""
+        woken, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._poll.register(woken, select.POLLIN)
+        self._reap()
+        return woken
+
+    def _hear(self) -> None:
+        data = os.read(_CONTROL_IN, _READ)
+        if not data:
+            sys.exit("the executor has hung up")
+        for kind, payload in self._frames.feed(data):
+            if kind == JOB:
+                self._begin(payload)
+            elif kind == INPUT:
+                self._input += payload
+                self._feed()
+            elif kind == END_OF_INPUT:
+                self._input_ended = True
+                self._feed()
+            elif kind == SIGNAL:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._pid, signal.Signals[payload.decode()])
+
+    def _begin(self, payload: bytes) -> None:
+        job = json.loads(payload)
+        for file in job["files"]:
+            _write_file(os.path.join(HOME, file["name"]), base64.b64decode(file["content"]))
+        if job["results"] is not None:
+            os.mkdir(FOLDER)
+            self._patterns = job["results"]
+            self._limits = job["result_files"], job["result_bytes"]
+        self._before = read_counters()
+        task = json.dumps({"main": os.path.join(HOME, job["main"]), "args": job["args"]})
+        self._wires.job.sendall(task.encode())
+        self._wires.job.close()
+
+    def _feed(self) -> None:
+        """Pass on what the visitor's process takes of its input. One that reads no more is no error."""
+        if not self._stdin_open:
+            return
+        try:
+            while self._input:
+                del self._input[: os.write(self._wires.stdin, self._input)]
+        except BlockingIOError:
+            self._poll.register(self._wires.stdin, select.POLLOUT)
+            return
+        except BrokenPipeError:
+            self._input_ended = True
+        with contextlib.suppress(KeyError):
+            self._poll.unregister(self._wires.stdin)
+        if self._input_ended:
+            os.close(self._wires.stdin)
+            self._stdin_open = False
+
+    def _relay(self, descriptor: int) -> bool:
+        """Pass on output. False when none will come any more."""
+        data = os.read(descriptor, _READ)
+        if data:
+            _write(_CONTROL_OUT, frame(self._outputs[descriptor], data))
+        else:
+            self._poll.unregister(descriptor)
+            del self._outputs[descriptor]
+        return bool(data)
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                if pid == self._pid:
+                    self._status = status
+
+    def _finish(self) -> NoReturn:
+        _kill_all()
+        for descriptor in list(self._outputs):
+            while self._relay(descriptor):
+                pass
+        after = read_counters()
+        refused = self._give_back()
+        assert self._status is not None  # noqa: S101 - `serve` waits for it
+        code = os.waitstatus_to_exitcode(self._status)
+        end = {
+            "exit_code": code if code >= 0 else 128 - code,
+            "signal": None if code >= 0 else _signal_name(-code),
+            **after,
+            "cpu_time": _since(self._before.get("cpu_time"), after["cpu_time"]),
+            "refused_files": refused,
+        }
+        _write(_CONTROL_OUT, frame(EXIT, json.dumps(end).encode()))
+        os._exit(0)
+
+    def _give_back(self) -> dict[str, str]:
+        """Send the result files. Returns why others are not sent."""
+        refused = {}
+        if self._patterns:
+            for name, found in collect(self._patterns, *self._limits):
+                shown = os.fsencode(name).decode(errors="replace")
+                if isinstance(found, str):
+                    refused[shown] = found
+                else:
+                    _write(_CONTROL_OUT, frame(FILE, json.dumps({"name": shown}).encode() + b"\n" + found))
+        return refused
+
+
+def _since(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
+def _write_file(path: str, content: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "xb") as file:
+        file.write(content)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _kill_all() -> None:
+    """End every other process of the sandbox, and wait until the last is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)

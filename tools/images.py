@@ -25,9 +25,12 @@ from tools.registry import Registry
 from tools.steps import Report, StepFailed
 
 FOLDER = ROOT / "images"
-# What a Dockerfile copies from the checkout, beside the files of its own folder and `wheels/`.
-TREES: Mapping[str, tuple[str, ...]] = {"app": ("app",)}
 _SANDBOX = "sandbox-"
+# What a Dockerfile copies from the checkout, beside the files of its own folder and `wheels/`.
+TREES: Mapping[str, tuple[str, ...]] = {
+    "app": ("app",),
+    **{name: ("app/guest",) for name in IMAGES_OF_OURS if name.startswith(_SANDBOX)},
+}
 # Builds wait for downloads more than for the processor, so two at once help on two cores.
 _AT_ONCE = 2
 _PLAIN_FILE, _PROGRAM = 0o644, 0o755

@@ -15,8 +15,7 @@ from tools.stack import Stack
 from tools.steps import Report
 
 
-@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
-@pytest.mark.parametrize("after_containers", [1, 3])
+@pytest.mark.parametrize(("blow", "after_containers"), [(signal.SIGINT, 1), (signal.SIGKILL, 3)])
 def test_an_interrupted_up_is_mended_by_the_next(
     new_stack: StackFactory, prepared: Prepared, report: Report, blow: signal.Signals, after_containers: int
 ) -> None:

@@ -1,11 +1,5 @@
-"""A Chromium for the whole run, and the page of a running platform.
+"""A Chromium for the whole run, and the page of a real stack."""
 
-VPS_PAGE_URL is the address of the API under test, with room for some 60 executions a minute from one client.
-VPS_PAGE_EMBEDDER is an origin on this machine's loopback address that the API allows (API_ALLOWED_ORIGINS): the
-tests serve frontend-integration/example.html there.
-"""
-
-import os
 import shutil
 from collections.abc import Iterator
 
@@ -13,13 +7,10 @@ import pytest
 from selenium.webdriver import Chrome
 
 from tests.page.browser import Page, start
-
-
-def _variable(name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        pytest.fail(f"{name} is not set: `make test` sets it; see tests/page/conftest.py", pytrace=False)
-    return value
+from tests.stacks import StackFactory, free_port
+from tools import health
+from tools.prepare import Prepared
+from tools.steps import Report
 
 
 def _program(name: str, package: str) -> str:
@@ -30,15 +21,23 @@ def _program(name: str, package: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def page_url() -> str:
-    """Address of the API that serves the page."""
-    return _variable("VPS_PAGE_URL").rstrip("/")
+def embedder() -> str:
+    """Origin of a site that embeds the sandbox. The API allows it, and the tests serve it."""
+    return f"http://127.0.0.1:{free_port()}"
 
 
 @pytest.fixture(scope="session")
-def embedder() -> str:
-    """Origin of a site that embeds the sandbox, such as http://127.0.0.1:18999."""
-    return _variable("VPS_PAGE_EMBEDDER").rstrip("/")
+def page_url(new_stack: StackFactory, prepared: Prepared, report: Report, embedder: str) -> str:
+    """Address of a stack's API, with room for the many executions of one client that these tests are."""
+    port = free_port()
+    stack = new_stack(
+        edge={"http_port": port},
+        services={"prometheus": {"enabled": False}},
+        sandbox={"requests_per_minute": 150, "allowed_origins": [embedder]},
+    )
+    stack.up(report)
+    health.wait(prepared.engine, stack.prefix, f"http://localhost:{port}", report)
+    return f"http://localhost:{port}"
 
 
 @pytest.fixture(scope="session")

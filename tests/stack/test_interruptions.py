@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.conftest import StackFactory, free_port
+from tests.stacks import StackFactory, free_port
 from tools import health, leftovers
 from tools.prepare import Prepared
 from tools.stack import Stack

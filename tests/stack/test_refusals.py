@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tests.stack.conftest import StackFactory
+from tests.stacks import StackFactory
 from tools import leftovers
 from tools.prepare import Prepared
 from tools.stack import Stack

@@ -6,7 +6,7 @@ the key, what is wrong with it and how to mend it.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pulumi
 from pulumi.runtime.config import get_config_env, is_config_secret
@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from app.profile import SandboxProfile
 
 NAMESPACE = "vps"
-ENVIRONMENTS = ("python", "python-data", "node", "bash")
+Environment = Literal["python", "python-data", "node", "bash"]
+ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 IMAGES_OF_OURS = ("app", *(f"sandbox-{environment}" for environment in ENVIRONMENTS))
 UPSTREAM_IMAGES = {
     "traefik": "traefik:v3.7.15",
@@ -83,10 +84,10 @@ class Sandbox(Settings):
     """The public code runner."""
 
     profile: SandboxProfile = Field(default_factory=SandboxProfile, description="Stricter than the floor, or equal")
-    environments: tuple[Literal["python", "python-data", "node", "bash"], ...] = Field(
+    environments: tuple[Environment, ...] = Field(
         ENVIRONMENTS, min_length=1, description="What visitors may run. python-data needs 130 MB for a ready sandbox"
     )
-    pools: dict[Literal["python", "python-data", "node", "bash"], Pool] = Field(
+    pools: dict[Environment, Pool] = Field(
         default_factory=dict, description="Ready sandboxes by environment, over the executor's defaults"
     )
     concurrency: Annotated[int, Field(ge=1, le=64)] = Field(4, description="Sandboxes that run at the same time")

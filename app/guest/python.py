@@ -1,6 +1,8 @@
 """Visitors' code in the interpreter that waits for it, as `python3 -u main.py` would run it."""
 
+import atexit
 import builtins
+import contextlib
 import gc
 import importlib
 import json
@@ -14,12 +16,15 @@ from . import STARTED_WITH
 from .wires import read_job
 
 
-def run(preload: Sequence[str], descriptor: int) -> None:
+def run(preload: Sequence[str]) -> None:
     """Import ahead, wait for the job and run it. What the code raises passes through, to the interpreter itself."""
+    ending = _Ending()
+    # Registered first, so called last.
+    atexit.register(ending.leave)
     for name in preload:
         importlib.import_module(name)
     gc.freeze()
-    job = json.loads(read_job(descriptor))
+    job = json.loads(read_job())
     main: str = job["main"]
     sys.argv = [main, *job["args"]]
     sys.path[0] = os.path.dirname(main)
@@ -33,13 +38,55 @@ def run(preload: Sequence[str], descriptor: int) -> None:
         __loader__=SourceFileLoader("__main__", main),
     )
     sys.modules["__main__"] = module
+    leaving: SystemExit | None = None
     try:
         with open(main, "rb") as file:
             source = file.read()
         exec(compile(source, main, "exec", dont_inherit=True), vars(module))  # noqa: S102 - what a sandbox is for
-    except BaseException:
+        ending.exit_code = 0
+    except SystemExit as error:
+        ending.exit_code = _exit_code(error)
+        leaving = SystemExit(*error.args)
+    except BaseException as error:
+        # The interpreter ends an interrupted program by the signal itself.
+        ending.exit_code = None if isinstance(error, KeyboardInterrupt) else 1
         _hide_own_frames(vars(module))
         raise
+    # Neither this frame nor the traceback of what it raises keeps the visitor's objects alive.
+    del module
+    if leaving:
+        raise leaving
+
+
+class _Ending:
+    """The end of the interpreter without its last step, which takes longer than most visitors' code: to take apart
+    every module. Threads are waited for and other exit functions called before; what the code has left is finalized
+    here. `exit_code` is None when the interpreter is to end by itself.
+    """
+
+    def __init__(self) -> None:
+        self.exit_code: int | None = None
+
+    def leave(self) -> None:
+        """Finalize what is left of the visitor's objects, and end the process."""
+        if self.exit_code is None:
+            return
+        sys.excepthook = sys.__excepthook__
+        for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+            vars(sys).pop(name, None)
+        del sys.modules["__main__"]
+        atexit._clear()
+        gc.collect()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(self.exit_code)
+
+
+def _exit_code(leaving: SystemExit) -> int:
+    if leaving.code is None:
+        return 0
+    return leaving.code & 0xFF if isinstance(leaving.code, int) else 1
 
 
 def _forget_what_is_theirs(folder: str) -> None:

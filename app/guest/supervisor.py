@@ -27,7 +27,7 @@ _CONTROL_IN, _CONTROL_OUT = 0, 1
 _READ = 65536
 _PR_SET_DUMPABLE = 4
 
-RUNNERS: Mapping[str, Callable[[Sequence[str], int], None]] = {
+RUNNERS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "python": python.run,
     "node": programs.run_node,
     "bash": programs.run_bash,
@@ -41,9 +41,9 @@ def main() -> None:
     pid = os.fork()
     if pid == 0:
         os.setsid()
-        descriptor = wires.take_visitors_side()
+        wires.take_visitors_side()
         _be_killed_first()
-        RUNNERS[runner](options, descriptor)
+        RUNNERS[runner](options)
         return
     wires.keep_own_side()
     _close_to_others()
@@ -83,7 +83,7 @@ class Supervisor:
 
     def serve(self) -> NoReturn:
         """Say that it is ready, run the job that comes, and end with the sandbox."""
-        if self._wires.job.recv(1) != b"R":
+        if os.read(self._wires.ready, 1) != b"R":
             sys.exit("the interpreter has ended before it had a job")
         woken = self._wake_on_children()
         _write(_CONTROL_OUT, frame(READY))
@@ -139,8 +139,8 @@ class Supervisor:
             self._limits = job["result_files"], job["result_bytes"]
         self._before = read_counters()
         task = json.dumps({"main": os.path.join(HOME, job["main"]), "args": job["args"]})
-        self._wires.job.sendall(task.encode())
-        self._wires.job.close()
+        _write(self._wires.job, task.encode())
+        os.close(self._wires.job)
 
     def _feed(self) -> None:
         """Pass on what the visitor's process takes of its input. One that reads no more is no error."""

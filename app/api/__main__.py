@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import uvicorn
+import uvloop
 from starlette.types import ASGIApp
 
 from app.admission import longest_body
@@ -32,6 +33,7 @@ def _config(app: ASGIApp, settings: ApiSettings, port: int) -> uvicorn.Config:
         app,
         host=settings.host,
         port=port,
+        http="httptools",
         ws="websockets-sansio",
         ws_max_size=longest_body(settings.profile),
         # The application reads X-Forwarded-For itself, from API_TRUSTED_PROXIES alone.
@@ -59,7 +61,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"The api can't start; its settings are at fault:\n{error}")
     configure_logs()
-    asyncio.run(_serve(settings))
+    uvloop.run(_serve(settings))
 
 
 if __name__ == "__main__":

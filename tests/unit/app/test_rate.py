@@ -1,10 +1,12 @@
 """Who counts as one client, and how many requests one may make."""
 
+import time
+
 import pytest
 from fakeredis import FakeAsyncValkey, FakeServer
 from valkey.asyncio import Valkey
 
-from app.api.rate import RateLimit, client_key, rate_limit_store, refusal
+from app.api.rate import MemoryStore, RateLimit, Window, client_key, rate_limit_store, refusal
 from app.problems import Code, Refused
 
 
@@ -52,6 +54,42 @@ async def test_each_client_has_its_own_count(store: str) -> None:
     }
     problem = refusal(third).problem
     assert (problem.code, problem.retry_after) == (Code.RATE_LIMITED, third.reset)
+
+
+@pytest.mark.anyio
+async def test_the_window_moves_and_clients_are_forgotten() -> None:
+    now = 0.0
+    store = MemoryStore(lambda: now)
+    assert await store.hit("a", 2) == Window(admitted=True, remaining=1, seconds=60)
+    now = 20
+    assert await store.hit("a", 2) == Window(admitted=True, remaining=0, seconds=40)
+    assert await store.hit("b", 2) == Window(admitted=True, remaining=1, seconds=60)
+    now = 59
+    assert await store.hit("a", 2) == Window(admitted=False, remaining=0, seconds=1)
+    now = 60
+    assert await store.hit("a", 2) == Window(admitted=True, remaining=0, seconds=20)
+    now = 80
+    assert await store.hit("c", 2) == Window(admitted=True, remaining=1, seconds=60)
+    assert len(store) == 2
+    now = 140
+    assert len(store) == 2
+    await store.hit("d", 2)
+    assert len(store) == 1
+
+
+@pytest.mark.anyio
+async def test_many_clients_make_no_request_dearer() -> None:
+    store = MemoryStore()
+
+    async def cost(clients: int) -> float:
+        started = time.process_time()
+        for client in range(clients):
+            await store.hit(f"{clients}-{client}", 10)
+        return (time.process_time() - started) / clients
+
+    first = await cost(2_000)
+    await cost(100_000)
+    assert await cost(2_001) < 10 * first
 
 
 @pytest.mark.anyio

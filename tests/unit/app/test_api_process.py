@@ -83,4 +83,4 @@ def test_a_port_that_is_taken_ends_it() -> None:
         with process(API_PORT=str(free_port()), API_METRICS_PORT=str(port)) as api:
             _, errors = api.communicate(timeout=_START_SECONDS)
     assert api.returncode not in {0, None}
-    assert "address already in use" in errors
+    assert "Address already in use" in errors

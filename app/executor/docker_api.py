@@ -89,7 +89,8 @@ class DockerApi:
         await self._call("POST", f"/containers/{quote(name)}/start")
 
     async def killed_for_memory(self, name: str) -> bool:
-        """Whether the kernel has killed the container's PID 1, or a child, for its memory."""
+        """Whether the kernel has killed a process of the container for its memory, asked when PID 1 has ended."""
+        await self._call("POST", f"/containers/{quote(name)}/wait")
         answer = await self._call("GET", f"/containers/{quote(name)}/json")
         return bool(answer.json()["State"]["OOMKilled"])
 

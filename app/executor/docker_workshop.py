@@ -53,7 +53,7 @@ class DockerWorkshop:
                 ENVIRONMENTS[environment],
                 self._pattern.profile,
                 attachment,
-                lambda: self._api.killed_for_memory(name),
+                lambda: self._killed_for_memory(identity),
             )
             self._known[identity] = sandbox
             await self._api.start(name)
@@ -91,6 +91,11 @@ class DockerWorkshop:
 
     def _name(self, identity: str) -> str:
         return f"{self._pattern.stack}-sandbox-{identity}"
+
+    async def _killed_for_memory(self, identity: str) -> bool:
+        if identity not in self._known:
+            raise EngineError("the executor is stopping")
+        return await self._api.killed_for_memory(self._name(identity))
 
     async def _forget(self, identity: str) -> None:
         try:

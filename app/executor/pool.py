@@ -86,7 +86,7 @@ class _Claim:
 class Pool:
     """An `Engine` that gives sandboxes out in the order in which they were asked for.
 
-    `concurrency` run at once, and `queue` claims wait. Every change of its state is followed by `_act`.
+    `concurrency` run at once, and `queue` claims more may wait. Every change of its state is followed by `_act`.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Pool:
                 self._grow(shelf)
                 if shelf.fault and not shelf.ready:
                     raise shelf.fault
-                if len(self._claims) > self._queue:
+                if len(self._claims) > self._queue + self._concurrency - len(self._claimed):
                     raise Busy
             ready = await claim.granted
         except BaseException:

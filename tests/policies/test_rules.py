@@ -28,6 +28,8 @@ WEAKER: dict[str, Any] = {
     "timeout_seconds": 31,
     "output_kb": 11,
     "code_kb": 65,
+    "result_files": 9,
+    "result_kb": 1025,
 }
 
 

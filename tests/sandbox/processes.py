@@ -1,5 +1,6 @@
 """The two real processes, over a real Unix socket, on the real engine."""
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 
 import httpx
 from docker import APIClient
+from docker.errors import NotFound
+from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).parents[2]
 ENGINE = "unix:///var/run/docker.sock"
@@ -87,6 +90,7 @@ class Platform:
             "EXECUTOR_SOCKET": str(self._socket),
             "EXECUTOR_ENGINE": ENGINE,
             "EXECUTOR_QUEUE_SECONDS": "60",
+            "EXECUTOR_POOL": json.dumps({name: {"min": 1, "max": 3} for name in json.loads(images)}),
             **variables,
         }
         self._port = _free_port()
@@ -130,7 +134,8 @@ class Platform:
         """End both, and remove what they left."""
         self.stop_processes()
         for name in self.sandboxes():
-            self.engine.remove_container(name, force=True)
+            with contextlib.suppress(NotFound):
+                self.engine.remove_container(name, force=True)
         self.engine.close()
 
     def stop_processes(self) -> None:
@@ -148,12 +153,12 @@ class Platform:
         """The answer of /health."""
         return httpx.get(f"{self.url}/health", timeout=10)
 
-    def post(self, environment: str, code: str, **more: object) -> httpx.Response:
+    def post(self, environment: str, code: str | None = None, **more: object) -> httpx.Response:
         """The answer to an execution."""
-        body = {"environment": environment, "code": code, **more}
+        body = {"environment": environment, **({} if code is None else {"code": code}), **more}
         return httpx.post(f"{self.url}/execute", json=body, timeout=100)
 
-    def run(self, environment: str, code: str, **more: object) -> Answer:
+    def run(self, environment: str, code: str | None = None, **more: object) -> Answer:
         """The result of an execution that is not refused."""
         response = self.post(environment, code, **more)
         assert response.status_code == 200, response.text
@@ -165,19 +170,34 @@ class Platform:
         filters = {"label": [f"vps.stack={self.stack}", "vps.sandbox"]}
         return [found["Names"][0][1:] for found in self.engine.containers(all=True, filters=filters)]
 
-    def wait_for_sandbox(self) -> str:
-        """The name of the one sandbox that runs."""
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the executor's figures of this name that have these labels."""
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self._socket))) as client:
+            text = client.get("http://executor/metrics").text
+        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        return sum(
+            sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items()
+        )
 
-        def running() -> str | None:
-            filters = {"label": [f"vps.stack={self.stack}", "vps.sandbox"]}
-            names: list[str] = [found["Names"][0][1:] for found in self.engine.containers(filters=filters)]
-            return names[0] if names else None
+    def running(self) -> int:
+        """Sandboxes that run an execution."""
+        return int(self.metric("sandbox_pool", state="running"))
 
-        return str(until(running, 10, "a sandbox that runs"))
+    def wait_for_run(self) -> None:
+        """Until one execution has its sandbox."""
+        until(lambda: self.running() == 1, 10, "a sandbox that runs")
 
-    def wait_for_none(self, seconds: float = 10) -> None:
-        """Until no sandbox is left."""
-        until(lambda: not self.sandboxes(), seconds, "all sandboxes to be removed")
+    def wait_until_idle(self, seconds: float = 15) -> None:
+        """Until nothing runs, and the containers are those that the executor knows of."""
+
+        def idle() -> bool:
+            return self.running() == 0 and self.metric("sandbox_alive") == len(self.sandboxes())
+
+        until(idle, seconds, "all runs to end and their sandboxes to be removed")
+
+    def wait_until_full(self, environment: str, ready: int) -> None:
+        """Until so many sandboxes of an environment wait for code."""
+        until(lambda: self.metric("sandbox_pool", environment=environment, state="ready") >= ready, 20, "a full pool")
 
     def _well(self) -> bool:
         for process in (self.executor, self.api):

@@ -91,7 +91,7 @@ def test_output_that_is_not_text(platform: Platform) -> None:
 
 def test_a_crash_is_the_codes_own(platform: Platform) -> None:
     answer = platform.run("python", "import ctypes; ctypes.string_at(0)")
-    assert (answer["status"], answer["exit_code"]) == ("error", 139)
+    assert (answer["status"], answer["exit_code"], answer["signal"]) == ("error", 139, "SIGSEGV")
 
 
 def test_an_exit_code_like_a_kill_is_no_memory_limit(platform: Platform) -> None:
@@ -110,14 +110,12 @@ def test_nothing_of_the_platform_is_inside(platform: Platform) -> None:
 import json, os
 print(json.dumps({
     "environ": sorted(os.environ),
-    "processes": [name for name in os.listdir("/proc") if name.isdigit()],
+    "processes": len([name for name in os.listdir("/proc") if name.isdigit()]),
     "sockets": [path for path in ("/var/run/docker.sock", "/run/docker.sock") if os.path.exists(path)],
-    "command": open("/proc/1/cmdline").read().split(chr(0))[:-1],
 }))
 """
     assert output_json(platform.run("python", code)) == {
-        "environ": ["HOME", "HOSTNAME", "LANG", "PATH", "PWD"],
-        "processes": ["1"],
+        "environ": ["HOME", "HOSTNAME", "LANG", "PATH"],
+        "processes": 2,
         "sockets": [],
-        "command": ["python3", "-u", "/tmp/main.py"],
     }

@@ -34,7 +34,7 @@ def running(platform: Platform, seconds: float = 20) -> Iterator[list[httpx.Resp
     poster = threading.Thread(target=post)
     poster.start()
     try:
-        platform.wait_for_sandbox()
+        platform.wait_for_run()
         yield ends
     finally:
         poster.join()
@@ -53,7 +53,7 @@ def test_beyond_the_queue_it_is_busy_and_then_not(make_platform: MakePlatform) -
     platform = make_platform(EXECUTOR_CONCURRENCY="1", EXECUTOR_QUEUE="0", EXECUTOR_QUEUE_SECONDS="3").start()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(platform.run, "python", FOREVER, timeout=3)
-        platform.wait_for_sandbox()
+        platform.wait_for_run()
         refused = platform.post("python", HELLO)
         assert (refused.status_code, refused.json()["code"]) == (503, "busy")
         assert refused.headers["retry-after"] == "3"
@@ -65,7 +65,7 @@ def test_beyond_the_queue_it_is_busy_and_then_not(make_platform: MakePlatform) -
 def test_a_client_that_leaves_ends_its_run(platform: Platform) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{platform.url}/execute", json={"environment": "python", "code": FOREVER}, timeout=1)
-    platform.wait_for_none(seconds=5)
+    platform.wait_until_idle(seconds=5)
     assert httpx.get(f"{platform.url}/stats").json()["executor"]["running"] == 0
 
 
@@ -79,7 +79,7 @@ def test_clients_that_leave_at_any_moment_leave_no_sandbox(platform: Platform) -
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(leave, range(40)))
-    platform.wait_for_none()
+    platform.wait_until_idle()
     assert platform.health().json()["active_sandboxes"] == 0
     assert platform.run("python", HELLO)["status"] == "success"
 
@@ -89,7 +89,7 @@ def test_an_api_that_is_killed_ends_its_runs(make_platform: MakePlatform) -> Non
     with running(platform) as ends:
         assert platform.api is not None
         platform.api.signal(signal.SIGKILL)
-        platform.wait_for_none(seconds=5)
+        platform.wait_until_idle(seconds=5)
     assert isinstance(ends[0], httpx.TransportError)
     platform.start_api()
     platform.wait_until_well()
@@ -104,10 +104,11 @@ def test_an_executor_that_is_killed_sweeps_when_it_returns(make_platform: MakePl
     assert isinstance(ends[0], httpx.Response)
     assert (ends[0].status_code, ends[0].json()["code"]) == (503, "executor_unavailable")
     assert platform.health().status_code == 503
-    assert len(platform.sandboxes()) == 1
+    left = set(platform.sandboxes())
+    assert left
     platform.start_executor()
     platform.wait_until_well()
-    assert platform.sandboxes() == []
+    assert not left & set(platform.sandboxes())
     assert platform.run("python", HELLO)["status"] == "success"
 
 
@@ -133,10 +134,11 @@ def test_orphans_are_swept_in_time_and_strangers_are_not(make_platform: MakePlat
     stranger = leave(f"{platform.stack}-other")
     try:
         leave(platform.stack)
+        forgotten = f"{platform.stack}-forgotten"
         with running(platform, seconds=5) as ends:
-            until(lambda: len(platform.sandboxes()) == 1, 5, "the orphan to be swept")
+            until(lambda: forgotten not in platform.sandboxes(), 5, "the orphan to be swept")
             time.sleep(1)
-            assert len(platform.sandboxes()) == 1
+            assert platform.running() == 1
             assert platform.engine.inspect_container(stranger)["State"]["Status"] == "created"
         assert isinstance(ends[0], httpx.Response)
         assert ends[0].json()["status"] == "timeout"
@@ -213,8 +215,9 @@ def test_an_engine_that_goes_away_and_comes_back(make_platform: MakePlatform, tm
     proxy.open()
     platform.wait_until_well()
     assert platform.run("python", HELLO)["status"] == "success"
-    platform.wait_for_none()  # the run that was cut off is swept
+    platform.wait_until_idle()  # the run that was cut off is swept
     platform.stop_processes()
+    assert platform.sandboxes() == []
     proxy.shut()
 
 
@@ -247,4 +250,4 @@ def test_an_image_without_its_interpreter_is_refused(make_platform: MakePlatform
     code, log = make_platform(EXECUTOR_ENVIRONMENTS=crossed).start_executor().wait()
     assert code == 1
     assert "environment 'node' does not work" in log
-    assert "node: not found" in log
+    assert "node" in log.split("does not work", 1)[1]

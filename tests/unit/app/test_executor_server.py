@@ -5,40 +5,15 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from app.executor.engine import EngineError, Outcome
+from app.executor.metrics import Metrics
 from app.executor.server import build_executor
-from app.executor.service import Service
-from app.executor.settings import executor_settings
-from app.executor.transcript import Transcript
 from app.problems import Code, Problem
-from app.protocol import Execution, Status
+from app.protocol import Execution
+from tests.unit.app.fakes import PYTHON, FakeEngine, service
 
 pytestmark = pytest.mark.anyio
 
 HELLO = {"environment": "python", "code": "print()"}
-
-
-class FakeEngine:
-    """Succeeds at everything, and remembers what it ran; or is away."""
-
-    def __init__(self) -> None:
-        self.active = 0
-        self.away = False
-        self.ran: list[Execution] = []
-
-    async def run(self, execution_id: str, execution: Execution) -> Outcome:
-        self.ran.append(execution)
-        return Outcome(Status.SUCCESS, 0, Transcript("", "", "", truncated=False), 0.1)
-
-    async def ping(self) -> None:
-        if self.away:
-            raise EngineError("no answer")
-
-    async def sweep(self) -> int:
-        return 0
-
-    async def close(self) -> None:
-        return None
 
 
 @pytest.fixture
@@ -48,14 +23,10 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 async def client(engine: FakeEngine) -> AsyncIterator[httpx.AsyncClient]:
-    settings = executor_settings(
-        {
-            "EXECUTOR_PROFILE": '{"timeout_seconds": 2, "code_kb": 1}',
-            "EXECUTOR_ENVIRONMENTS": '{"python": "image"}',
-            "EXECUTOR_STACK": "s",
-        }
-    )
-    app = build_executor(Service(engine, settings, {"python": "3.13.5"}))
+    metrics = Metrics()
+    metrics.watch(engine)
+    subject = service(engine, PROFILE='{"timeout_seconds": 2, "code_kb": 1}')
+    app = build_executor(subject, metrics)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://executor") as found:
         yield found
 
@@ -70,6 +41,11 @@ async def client(engine: FakeEngine) -> AsyncIterator[httpx.AsyncClient]:
         ({"code": "x" * 1025}, Code.CODE_TOO_LONG),
         ({"stdin": "x" * 1025}, Code.INPUT_TOO_LONG),
         ({"code": ""}, Code.EMPTY_CODE),
+        ({"code": None, "files": [{"name": "a", "content": " "}]}, Code.EMPTY_CODE),
+        (
+            {"code": None, "files": [{"name": "a", "content": "1" * 512}, {"name": "b", "content": "1" * 513}]},
+            Code.CODE_TOO_LONG,
+        ),
     ],
 )
 async def test_what_is_not_lawful_never_reaches_the_engine(
@@ -95,5 +71,11 @@ async def test_health(client: httpx.AsyncClient, engine: FakeEngine) -> None:
 
 
 async def test_environments_and_stats(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/environments")).json() == [{"name": "python", "version": "3.13.5"}]
+    assert (await client.get("/environments")).json() == [PYTHON.model_dump(mode="json")]
     assert (await client.get("/stats")).json() == {"running": 0, "waiting": 0, "concurrency": 4}
+
+
+async def test_metrics_are_prometheus_text(client: httpx.AsyncClient) -> None:
+    response = await client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    assert 'sandbox_pool{environment="python",state="ready"} 1.0' in response.text

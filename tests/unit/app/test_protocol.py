@@ -5,7 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from app.protocol import Execution, ExecutionResult, Status
+from app.problems import Code, Refused
+from app.protocol import Execution, ExecutionResult, Fault, File, Status
 
 RESULT = {
     "execution_id": "0" * 32,
@@ -15,17 +16,31 @@ RESULT = {
     "stderr": "",
     "error": None,
     "exit_code": 0,
+    "signal": None,
     "truncated": False,
     "execution_time": 0.1,
+    "cpu_time": 0.05,
+    "memory_peak": 1024,
+    "files": [{"name": "a.png", "content": "eA==", "encoding": "base64", "size": 1}],
+    "warnings": [],
     "environment": "python",
 }
 
 
 def test_an_execution_has_these_fields_and_no_others() -> None:
-    assert list(Execution.model_fields) == ["environment", "code", "stdin", "args", "timeout"]
+    assert list(Execution.model_fields) == [
+        "environment",
+        "code",
+        "files",
+        "main",
+        "stdin",
+        "args",
+        "timeout",
+        "results",
+    ]
 
 
-@pytest.mark.parametrize("field", ["image", "mounts", "privileged", "user", "files"])
+@pytest.mark.parametrize("field", ["image", "mounts", "privileged", "user", "command"])
 def test_an_execution_cannot_ask_for_more(field: str) -> None:
     with pytest.raises(ValidationError, match=field):
         Execution.model_validate_json(json.dumps({"environment": "python", "code": "1", field: "x"}))
@@ -43,6 +58,12 @@ def test_an_execution_cannot_ask_for_more(field: str) -> None:
         {"timeout": True},
         {"timeout": 0},
         {"timeout": -1},
+        {"code": None},
+        {"files": [{"name": "main.py", "content": ""}]},
+        {"main": "main.py"},
+        {"results": []},
+        {"results": ["a/b"]},
+        {"results": ["../x"]},
     ],
 )
 def test_wrong_values_are_refused(change: dict[str, object]) -> None:
@@ -71,3 +92,72 @@ def test_a_result_survives_the_socket() -> None:
     result = ExecutionResult.model_validate_json(json.dumps(RESULT))
     assert result.status is Status.SUCCESS
     assert json.loads(result.model_dump_json()) == RESULT
+
+
+def files(*names: str, **more: object) -> str:
+    return json.dumps({"environment": "python", "files": [{"name": name, "content": "1"} for name in names], **more})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/etc/passwd",
+        "../main.py",
+        "a/../../b",
+        "a//b",
+        "a/",
+        "",
+        ".",
+        "a/./b",
+        "a\nb",
+        "a\0b",
+        "a\u202eb",
+        "results",
+        "x" * 256,
+        "é" * 128,
+    ],
+)
+def test_a_files_name_stays_inside(name: str) -> None:
+    with pytest.raises(ValidationError):
+        Execution.model_validate_json(files(name))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        files(),
+        files("a.py", "a.py"),
+        files("a", "a/b"),
+        files("a/b", "a"),
+        files("a.py", main="b.py"),
+        files(*map(str, range(33))),
+        '{"environment": "python", "files": [{"name": "a", "content": "x", "encoding": "base64"}]}',
+        '{"environment": "python", "files": [{"name": "a", "content": "eA==", "encoding": "hex"}]}',
+    ],
+)
+def test_files_that_do_not_fit_together_are_refused(body: str) -> None:
+    with pytest.raises(ValidationError):
+        Execution.model_validate_json(body)
+
+
+def test_the_first_file_is_the_main_one_unless_another_is_named() -> None:
+    assert Execution.model_validate_json(files("a.py", "lib/b.py")).sources("main.py")[0] == "a.py"
+    assert Execution.model_validate_json(files("a.py", "b.py", main="b.py")).sources("main.py")[0] == "b.py"
+    main, (only,) = Execution(environment="python", code="é").sources("main.py")
+    assert (main, only.name, only.data()) == ("main.py", "main.py", "é".encode())
+
+
+def test_a_file_may_be_base64() -> None:
+    assert File(name="a", content="AP8=", encoding="base64").data() == b"\0\xff"
+
+
+def test_a_problem_becomes_a_frame() -> None:
+    fault = Fault.of(Refused(Code.BUSY, "later", 3).problem)
+    assert json.loads(fault.model_dump_json()) == {
+        "type": "problem",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": "later",
+        "code": "busy",
+        "retry_after": 3,
+    }

@@ -6,7 +6,7 @@ import pytest
 
 from app.api.settings import api_settings
 from app.configuration import SettingsError
-from app.executor.settings import executor_settings
+from app.executor.settings import Bounds, executor_settings
 from app.profile import FLOOR, SandboxProfile
 
 EXECUTOR = {
@@ -28,6 +28,8 @@ WEAKER: dict[str, object] = {
     "timeout_seconds": 31,
     "output_kb": 11,
     "code_kb": 65,
+    "result_files": 9,
+    "result_kb": 1025,
 }
 
 
@@ -48,6 +50,11 @@ def test_executor_defaults() -> None:
     assert settings.profile == FLOOR
     assert (settings.concurrency, settings.runtime) == (4, "runc")
     assert settings.engine == "unix:///var/run/docker.sock"
+
+
+def test_pools_that_are_not_named_keep_their_default() -> None:
+    pool = executor_settings({**EXECUTOR, "EXECUTOR_POOL": '{"python": {"min": 0, "max": 9}}'}).pool
+    assert (pool["python"], pool["bash"]) == (Bounds(min=0, max=9), executor_settings(EXECUTOR).pool["bash"])
 
 
 def test_stricter_profile_is_taken() -> None:
@@ -79,12 +86,18 @@ def test_all_weaknesses_are_named_at_once() -> None:
         ({"EXECUTOR_PROFILE": "{"}, "EXECUTOR_PROFILE is wrong: Invalid JSON"),
         ({"EXECUTOR_PROFILE": '{"pidz": 1}'}, "EXECUTOR_PROFILE is wrong at pidz: Extra inputs are not permitted"),
         ({"EXECUTOR_ENVIRONMENTS": "{}"}, "it names no environment"),
-        ({"EXECUTOR_ENVIRONMENTS": '{"ruby": "x"}'}, "no environment ruby; known are python, node, bash"),
+        ({"EXECUTOR_ENVIRONMENTS": '{"ruby": "x"}'}, "no environment ruby; known are python, python-data, node, bash"),
         ({"EXECUTOR_ENVIRONMENTS": '{"bash": " "}'}, "no image is given for bash"),
         ({"EXECUTOR_STACK": "a b"}, "EXECUTOR_STACK is wrong"),
         ({"EXECUTOR_ENGINE": "tcp://1.2.3.4:2375"}, "'tcp://1.2.3.4:2375' is not the URL of a Unix socket"),
         ({"EXECUTOR_CONCURRENCY": "many"}, "EXECUTOR_CONCURRENCY is wrong"),
         ({"EXECUTOR_CONCURRENCY": "0"}, "sandboxes at once, from 1 to 256"),
+        (
+            {"EXECUTOR_POOL": '{"python": {"min": 3, "max": 2}}'},
+            "EXECUTOR_POOL is wrong at python: min is more than max",
+        ),
+        ({"EXECUTOR_POOL": '{"ruby": {"min": 1, "max": 2}}'}, "there is no environment ruby"),
+        ({"EXECUTOR_POOL": '{"bash": {"min": 1}}'}, "EXECUTOR_POOL is wrong at bash.max"),
         ({"EXECUTOR_TIMEOUT": "3"}, "EXECUTOR_TIMEOUT is not a setting. Remove it; the settings are EXECUTOR_PROFILE"),
     ],
 )

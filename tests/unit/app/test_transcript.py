@@ -11,6 +11,8 @@ def record(limit: int, *chunks: tuple[Stream, bytes]) -> Transcript:
     recorder = Recorder(limit)
     for stream, chunk in chunks:
         recorder.write(stream, chunk)
+    for _ in recorder.finish():
+        pass
     return recorder.transcript()
 
 
@@ -60,3 +62,11 @@ def test_invalid_bytes_are_replaced_where_they_are() -> None:
 
 def test_an_unfinished_character_at_the_end_is_replaced() -> None:
     assert record(99, (OUT, b"a\xe2\x82")).stdout == "a\ufffd"
+
+
+def test_what_is_streamed_is_what_is_kept() -> None:
+    recorder = Recorder(99)
+    chunks = [(OUT, b"a\xe2"), (ERR, b"!"), (OUT, b"\x82\xac\xe2"), (OUT, b"b\xe2")]
+    streamed = [(stream, recorder.write(stream, chunk)) for stream, chunk in chunks]
+    streamed += recorder.finish()
+    assert "".join(text for _, text in streamed) == recorder.transcript().output == "a!€\ufffdb\ufffd"

@@ -1,0 +1,112 @@
+"""An engine without containers, for the tests of what is around it."""
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+
+from app.executor.engine import Busy, EngineError, Outcome, PoolState, Visitor
+from app.executor.service import Service
+from app.executor.settings import ExecutorSettings, executor_settings
+from app.executor.transcript import Transcript
+from app.protocol import EnvironmentInfo, Execution, Status
+
+OUTCOME = Outcome(Status.SUCCESS, Transcript("1.2\n", "1.2\n", "", truncated=False), 0.25, exit_code=0)
+PYTHON = EnvironmentInfo(name="python", version="3", packages=(), main="main.py", aliases=("py",))
+
+Behave = Callable[[Execution, Visitor], Awaitable[Outcome]]
+
+
+async def succeed(execution: Execution, visitor: Visitor) -> Outcome:
+    """The shortest run."""
+    return OUTCOME
+
+
+class FakeSandbox:
+    """Runs what it is told to."""
+
+    def __init__(self, engine: "FakeEngine") -> None:
+        self.id = uuid.uuid4().hex
+        self._engine = engine
+
+    async def run(self, execution: Execution, visitor: Visitor) -> Outcome:
+        visitor.started(self.id)
+        self._engine.ran.append(execution)
+        return await self._engine.behave(execution, visitor)
+
+
+class FakeEngine:
+    """Gives out sandboxes that end as `behave` does; or is away, busy or faulty."""
+
+    def __init__(self, behave: Behave = succeed) -> None:
+        self.behave = behave
+        self.ran: list[Execution] = []
+        self.claimed: set[str] = set()
+        self.waiting = 0
+        self.alive = 0
+        self.away = False
+        self.busy = False
+        self.fault: EngineError | None = None
+        self.sweeps = 0
+
+    async def claim(self, environment: str) -> FakeSandbox:
+        if self.busy:
+            raise Busy
+        if self.fault:
+            raise self.fault
+        sandbox = FakeSandbox(self)
+        self.claimed.add(sandbox.id)
+        return sandbox
+
+    def release(self, sandbox: object) -> None:
+        assert isinstance(sandbox, FakeSandbox)
+        self.claimed.remove(sandbox.id)
+
+    def pools(self) -> Mapping[str, PoolState]:
+        return {"python": PoolState(starting=0, ready=1, running=len(self.claimed))}
+
+    async def ping(self) -> None:
+        if self.away:
+            raise EngineError("no answer")
+
+    async def sweep(self) -> int:
+        self.sweeps += 1
+        await self.ping()
+        return 1
+
+    async def close(self) -> None:
+        return None
+
+
+class Notes:
+    """An `Observer` that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[object, ...]] = []
+
+    def executed(self, environment: str, status: Status, seconds: float) -> None:
+        self.heard.append(("executed", environment, status))
+
+    def waited(self, environment: str, seconds: float) -> None:
+        self.heard.append(("waited", environment))
+
+    def made(self, environment: str, seconds: float) -> None:
+        self.heard.append(("made", environment))
+
+    def engine_failed(self, doing: str) -> None:
+        self.heard.append(("engine_failed", doing))
+
+    def died_idle(self, environment: str) -> None:
+        self.heard.append(("died_idle", environment))
+
+    def swept(self, orphans: int) -> None:
+        self.heard.append(("swept", orphans))
+
+
+def settings(**changes: str) -> ExecutorSettings:
+    """Settings from variables without their prefix."""
+    given = {"PROFILE": "{}", "ENVIRONMENTS": '{"python": "img"}', "STACK": "s", **changes}
+    return executor_settings({f"EXECUTOR_{name}": value for name, value in given.items()})
+
+
+def service(engine: FakeEngine, notes: Notes | None = None, **changes: str) -> Service:
+    """A service on a fake engine, with one environment."""
+    return Service(engine, settings(**changes), {"python": PYTHON}, notes or Notes())

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 from collections.abc import Iterator
 
@@ -17,6 +18,8 @@ from app.configuration import SettingsError
 from app.logs import configure_logs
 
 _GRACE_SECONDS = 5
+_UNREAD_SECONDS = 30
+"""How long an answer may lie unread."""
 
 
 class _SideServer(uvicorn.Server):
@@ -45,12 +48,24 @@ def _config(app: ASGIApp, settings: ApiSettings, port: int) -> uvicorn.Config:
     )
 
 
+def _bound(config: uvicorn.Config) -> list[socket.socket]:
+    """The listening socket, whose connections are dropped by the kernel when their reader stands still.
+
+    Without it a client that never reads keeps its whole answer in this process's memory for as long as it likes.
+    """
+    found = config.bind_socket()
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_SECONDS * 1000)
+    return [found]
+
+
 async def _serve(settings: ApiSettings) -> None:
     api = build_api(settings)
-    side = _SideServer(_config(api.metrics, settings, settings.metrics_port))
+    public = _config(api.public, settings, settings.port)
+    private = _config(api.metrics, settings, settings.metrics_port)
+    side = _SideServer(private)
     async with asyncio.TaskGroup() as group:
-        group.create_task(side.serve())
-        await uvicorn.Server(_config(api.public, settings, settings.port)).serve()
+        group.create_task(side.serve(_bound(private)))
+        await uvicorn.Server(public).serve(_bound(public))
         side.should_exit = True
 
 

@@ -106,7 +106,10 @@ class Executions:
                 if not refused:
                     self._log(execution, record)
                 if record.result is not None:
+                    # The executor has no network to send a span of its own by.
+                    annotate("sandbox.execution_id", record.result.execution_id)
                     annotate("sandbox.status", record.result.status)
+                    annotate("sandbox.seconds", record.result.execution_time)
                     self._statistics.count(record.result)
                     self._metrics.executed(record.result)
 

@@ -1,7 +1,7 @@
 """The public HTTP interface and, apart from it, the one for Prometheus."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -71,7 +71,7 @@ def build_api(settings: ApiSettings) -> Api:
     neighbour = Neighbour(executions, executor, settings.profile)
     table = operations(
         Endpoints(
-            execute=_execute(executions, settings.profile),
+            execute=_execute(executions, settings.profile, refused),
             stream=WebSocketStream(executions, settings.profile, settings.allowed_origins, refused),
             overview=Overview(executor, statistics, settings.profile),
             piston=Piston(neighbour, refused),
@@ -105,12 +105,12 @@ def build_api(settings: ApiSettings) -> Api:
     return Api(public=Correlate(Answering(public, metrics, paths)), metrics=_metrics_app(metrics, executor))
 
 
-def _execute(executions: Executions, profile: SandboxProfile) -> Endpoint:
+def _execute(executions: Executions, profile: SandboxProfile, refused: Callable[[Code], None]) -> Endpoint:
     async def execute(request: Request) -> Response:
         await executions.admit(request)
         execution = await read_execution(request, profile)
         if EVENT_STREAM in request.headers.get("Accept", ""):
-            return EventStream(executions, execution)
+            return EventStream(executions, execution, refused)
         result = await while_connected(request, executions.run(execution))
         return Response(result.model_dump_json(), media_type="application/json")
 

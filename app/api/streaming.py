@@ -59,11 +59,12 @@ async def outbox(write: Callable[[str], Awaitable[None]]) -> AsyncIterator[Put]:
 class EventStream(Response):
     """The answer that is the execution itself, as it happens. What is refused before the start is a plain problem."""
 
-    def __init__(self, executions: Executions, execution: Execution) -> None:
+    def __init__(self, executions: Executions, execution: Execution, refused: Callable[[Code], None]) -> None:
         super().__init__(media_type=EVENT_STREAM, headers={"Cache-Control": "no-store"})
         del self.headers["Content-Length"]
         self._executions = executions
         self._execution = execution
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer. A client that goes away ends the execution."""
@@ -83,6 +84,7 @@ class EventStream(Response):
                 put(_sent_event(first))
                 refused = await _follow(events, put, _sent_event)
                 if refused is not None:
+                    self._refused(refused.problem.code)
                     put(_sent_event(Fault.of(refused.problem)))
         await send({"type": "http.response.body", "body": b""})
 

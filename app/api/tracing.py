@@ -12,7 +12,7 @@ from dataclasses import replace
 from app import correlation
 from app.correlation import TRACEPARENT
 
-Annotate = Callable[[str, str], None]
+Annotate = Callable[[str, str | float], None]
 """Gives the span an attribute: its name and its value."""
 
 

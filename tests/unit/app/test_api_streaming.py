@@ -278,6 +278,8 @@ async def test_events_that_are_refused_later_end_with_a_problem(executor: FakeEx
     executor.conversation = dies
     async with event_stream(host) as response:
         assert [name for name, _ in await events(response)] == ["started", "problem"]
+    async with httpx.AsyncClient(base_url=f"http://{host}") as client:
+        assert (await client.get("/stats")).json()["refusals"] == {"executor_unavailable": 1}
 
 
 async def test_a_client_that_leaves_its_events_ends_its_execution(executor: FakeExecutor, host: str) -> None:

@@ -15,6 +15,7 @@ from tools.client.calls import TIMEOUT, Client, Unexpected
 from tools.client.keyboard import Keyboard
 from tools.client.tour import TOUR
 
+DEFAULT_URL = "http://localhost:8000"
 FAULTS = (Unexpected, httpx.HTTPError, WebSocketException, OSError)
 
 
@@ -85,18 +86,23 @@ async def run(url: str, *, only_tour: bool) -> int:
     return 0
 
 
-def main() -> int:
-    description = (tools.client.__doc__ or "").partition("\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m tools.client", description=description)
-    parser.add_argument("--url", default="http://localhost:8000", help="where the API answers")
-    parser.add_argument("--tour", action="store_true", help="make every call without asking, then leave")
-    options = parser.parse_args()
+def start(url: str, *, only_tour: bool) -> int:
+    """Hold the session until it ends, or its user leaves. Its exit code."""
     try:
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-            return runner.run(run(options.url, only_tour=options.tour))
+            return runner.run(run(url, only_tour=only_tour))
     except (KeyboardInterrupt, EOFError):
         print()
         return 0
+
+
+def main() -> int:
+    description = (tools.client.__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m tools.client", description=description)
+    parser.add_argument("--url", default=DEFAULT_URL, help="where the API answers")
+    parser.add_argument("--tour", action="store_true", help="make every call without asking, then leave")
+    options = parser.parse_args()
+    return start(options.url, only_tour=options.tour)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import sys
 
 import uvicorn
 
+from app.admission import longest_body
 from app.configuration import SettingsError
 from app.executor.docker_api import DockerApi
 from app.executor.docker_workshop import DockerWorkshop, Pattern
@@ -61,6 +62,8 @@ async def _serve(settings: ExecutorSettings) -> None:
             access_log=False,
             log_config=None,
             timeout_graceful_shutdown=_GRACE_SECONDS,
+            ws="websockets-sansio",
+            ws_max_size=longest_body(settings.profile),
         )
         await _Server(config, service).serve()
     finally:

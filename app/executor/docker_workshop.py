@@ -18,6 +18,8 @@ from app.profile import SandboxProfile
 
 _ENVIRON = ("PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8")
 _MB = 1024 * 1024
+_SHM_MB = 4
+"""Counts as memory, as /tmp does. Semaphores take a page each."""
 _LOST_LIMIT = ("discarded", "without swap")
 """What the engine's warnings say of a limit that the host's kernel can't hold."""
 
@@ -138,13 +140,14 @@ class DockerWorkshop:
         return {
             "Runtime": self._pattern.runtime,
             "NetworkMode": profile.network,
-            # Without it a read-only sandbox would still have a writable /dev/shm of 64 MB.
+            # The engine's own /dev/shm is 64 MB. The one below is enough for multiprocessing, which needs one.
             "IpcMode": "none",
             "ReadonlyRootfs": profile.read_only_root,
             # No native program can be brought in: what an interpreter reads from /tmp still runs.
             # Message queues are files too, outside of /tmp's size: an empty read-only folder takes their place.
             "Tmpfs": {
                 "/tmp": f"rw,noexec,nosuid,nodev,size={profile.tmp_mb}m,mode=1777",  # noqa: S108
+                "/dev/shm": f"rw,noexec,nosuid,nodev,size={_SHM_MB}m,mode=1777",  # noqa: S108
                 "/dev/mqueue": "ro,noexec,nosuid,nodev,size=4k",
             },
             "CapDrop": profile.cap_drop,

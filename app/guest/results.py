@@ -42,7 +42,7 @@ def _content(folder: int, name: str, most_bytes: int) -> bytes | str:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError as error:
         return f"It can't be read: {error.strerror}."
-    with open(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             return "It is not a plain file."
@@ -50,4 +50,7 @@ def _content(folder: int, name: str, most_bytes: int) -> bytes | str:
             return "It has other names."
         if found.st_size > most_bytes:
             return f"It has {found.st_size} bytes; {most_bytes} are left for it."
-        return file.read(most_bytes)
+        # Nobody is left who could make it longer.
+        return os.pread(descriptor, found.st_size, 0)
+    finally:
+        os.close(descriptor)

@@ -8,14 +8,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import pytest
 from docker import APIClient
 from docker.errors import NotFound
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.exceptions import ConnectionClosedOK
+from websockets.sync.client import ClientConnection, unix_connect
 
 ROOT = Path(__file__).parents[2]
 ENGINE = "unix:///var/run/docker.sock"
@@ -144,6 +147,19 @@ class Platform:
             if process is not None:
                 process.signal(signal.SIGTERM)
 
+    @contextlib.contextmanager
+    def stream(self, environment: str, code: str, **more: object) -> Iterator["Stream"]:
+        """A conversation with the executor about an execution that has been started."""
+        with self.connect() as stream:
+            stream.connection.send(json.dumps({"type": "start", "environment": environment, "code": code, **more}))
+            yield stream
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator["Stream"]:
+        """A conversation that has not begun."""
+        with unix_connect(str(self._socket), uri="ws://executor/stream", open_timeout=10) as connection:
+            yield Stream(connection)
+
     def version(self, environment: str) -> str:
         """What /environments says of it."""
         found = httpx.get(f"{self.url}/environments").json()["environments"]
@@ -206,6 +222,38 @@ class Platform:
             return self.health().status_code == 200
         except httpx.TransportError:
             return False
+
+
+class Stream:
+    """A client's end of a conversation."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    def send(self, kind: str, **fields: str) -> None:
+        """Send a frame."""
+        self.connection.send(json.dumps({"type": kind, **fields}))
+
+    def receive(self) -> Answer:
+        """The next frame."""
+        found: Answer = json.loads(self.connection.recv(timeout=30))
+        return found
+
+    def until_output(self, text: str) -> None:
+        """Receive output until it contains this."""
+        seen = ""
+        while text not in seen:
+            frame = self.receive()
+            assert frame["type"] in {"started", "output"}, frame
+            seen += frame.get("data", "")
+
+    def end(self) -> Answer:
+        """The last frame; whatever comes before is passed over."""
+        while (frame := self.receive())["type"] in {"started", "output"}:
+            pass
+        with pytest.raises(ConnectionClosedOK):
+            self.connection.recv(timeout=10)
+        return frame
 
 
 def output_json(answer: Answer) -> Any:

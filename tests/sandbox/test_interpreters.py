@@ -1,0 +1,297 @@
+"""Code runs as by `python3 main.py`, `node main.js` and `bash main.sh`, though the interpreter waited for it."""
+
+import json
+
+import pytest
+
+from tests.sandbox.processes import Platform, output_json
+
+
+def files(**contents: str) -> list[dict[str, str]]:
+    return [{"name": name.replace("__", "/").replace("_", "."), "content": text} for name, text in contents.items()]
+
+
+def test_pythons_main_module(platform: Platform) -> None:
+    code = """
+import json, sys
+print(json.dumps([__name__, __file__, sys.argv, sys.path[0], sys.modules["__main__"].__file__, __spec__]))
+"""
+    assert output_json(platform.run("python", code, args=["a", "b"])) == [
+        "__main__",
+        "/tmp/main.py",
+        ["/tmp/main.py", "a", "b"],
+        "/tmp",
+        "/tmp/main.py",
+        None,
+    ]
+
+
+def test_python_has_what_site_adds(platform: Platform) -> None:
+    assert platform.run("python", "print('x'); exit(4)")["exit_code"] == 4
+
+
+def test_a_traceback_of_python_is_the_codes_own(platform: Platform) -> None:
+    code = "def divide():\n    return 1 / 0\n\ndivide()\n"
+    answer = platform.run("python", code)
+    assert (answer["status"], answer["exit_code"]) == ("error", 1)
+    assert answer["stderr"] == (
+        "Traceback (most recent call last):\n"
+        '  File "/tmp/main.py", line 4, in <module>\n'
+        "    divide()\n"
+        "    ~~~~~~^^\n"
+        '  File "/tmp/main.py", line 2, in divide\n'
+        "    return 1 / 0\n"
+        "           ~~^~~\n"
+        "ZeroDivisionError: division by zero\n"
+    )
+
+
+def test_a_syntax_error_of_python_is_the_codes_own(platform: Platform) -> None:
+    stderr = platform.run("python", "print('a'\n")["stderr"]
+    assert stderr.startswith('  File "/tmp/main.py", line 1\n')
+    assert stderr.endswith("SyntaxError: '(' was never closed\n")
+
+
+def test_a_hook_for_exceptions_sees_the_codes_own_frames(platform: Platform) -> None:
+    code = """
+import sys, traceback
+sys.excepthook = lambda kind, error, trace: print([frame.filename for frame in traceback.extract_tb(trace)])
+1 / 0
+"""
+    assert platform.run("python", code)["stdout"] == "['/tmp/main.py']\n"
+
+
+@pytest.mark.parametrize(
+    ("ending", "exit_code", "stderr"),
+    [
+        ("sys.exit()", 0, ""),
+        ("sys.exit(7)", 7, ""),
+        ("sys.exit(-1)", 255, ""),
+        ("sys.exit('why')", 1, "why\n"),
+        ("raise SystemExit(3)", 3, ""),
+        ("os._exit(9)", 9, ""),
+        ("os.kill(os.getpid(), 15)", 143, ""),
+    ],
+)
+def test_ends_of_python(platform: Platform, ending: str, exit_code: int, stderr: str) -> None:
+    answer = platform.run("python", f"import os, sys\n{ending}")
+    assert (answer["exit_code"], answer["stderr"]) == (exit_code, stderr)
+    assert answer["signal"] == ("SIGTERM" if exit_code == 143 else None)
+
+
+def test_python_finalizes_as_ever(platform: Platform) -> None:
+    code = """
+import atexit, threading, time
+class Thing:
+    def __init__(self, name): self.name = name
+    def __del__(self): print("del", self.name)
+kept = Thing("global")
+cycle = [Thing("cycle")]
+cycle.append(cycle)
+atexit.register(lambda: print("atexit"))
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+print("main")
+"""
+    assert platform.run("python", code)["stdout"] == "main\nthread\natexit\ndel global\ndel cycle\n"
+
+
+def test_input_in_python(platform: Platform) -> None:
+    code = "print(input('name? '))\ntry: input()\nexcept EOFError: print('end')"
+    assert platform.run("python", code, stdin="you\n")["stdout"] == "name? you\nend\n"
+
+
+def test_processes_and_threads_of_python(platform: Platform) -> None:
+    code = """
+import asyncio, json, multiprocessing, os, subprocess, sys, threading
+
+def square(number):
+    return number * number
+
+async def later():
+    await asyncio.sleep(0)
+    return "asyncio"
+
+if __name__ == "__main__":
+    found = [asyncio.run(later())]
+    for method in ("fork", "spawn"):
+        with multiprocessing.get_context(method).Pool(2) as pool:
+            found.append(pool.map(square, [2, 3]))
+    found.append(subprocess.run([sys.executable, "-c", "print(1)"], capture_output=True, text=True).stdout)
+    child = os.fork()
+    if child == 0:
+        os._exit(5)
+    found.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    thread = threading.Thread(target=lambda: found.append("thread"))
+    thread.start()
+    thread.join()
+    print(json.dumps(found))
+"""
+    assert output_json(platform.run("python", code)) == ["asyncio", [4, 9], [4, 9], "1\n", 5, "thread"]
+
+
+def test_python_imports_what_is_beside_it(platform: Platform) -> None:
+    given = files(main_py="import json\nfrom pkg.part import word\nprint(json, word)", pkg__part_py="word = 'whole'")
+    answer = platform.run("python", files=[*given, {"name": "pkg/__init__.py", "content": ""}])
+    assert answer["stdout"].endswith("whole\n")
+
+
+def test_a_file_of_the_visitor_goes_before_the_library(platform: Platform) -> None:
+    given = files(
+        main_py="import json, traceback\nprint(json.mine, traceback.mine)", json_py="mine = 1", traceback_py="mine = 2"
+    )
+    assert platform.run("python", files=given)["stdout"] == "1 2\n"
+
+
+def test_binary_files_and_a_main_in_a_folder(platform: Platform) -> None:
+    given = [
+        {"name": "data.bin", "content": "AP8=", "encoding": "base64"},
+        {"name": "src/run.py", "content": "import sys; print(open('data.bin', 'rb').read(), sys.path[0])"},
+    ]
+    assert platform.run("python", files=given, main="src/run.py")["stdout"] == "b'\\x00\\xff' /tmp/src\n"
+
+
+def test_nodes_main_module(platform: Platform) -> None:
+    code = "console.log(JSON.stringify([process.argv, require.main === module, __filename, process.execArgv.length]))"
+    assert output_json(platform.run("node", code, args=["a"])) == [
+        ["/usr/bin/node", "/tmp/main.js", "a"],
+        True,
+        "/tmp/main.js",
+        1,
+    ]
+
+
+def test_node_requires_and_imports_what_is_beside_it(platform: Platform) -> None:
+    given = files(main_js="console.log(require('./lib/a').word)", lib__a_js="exports.word = 'whole'")
+    assert platform.run("node", files=given)["stdout"] == "whole\n"
+    given = files(
+        main_mjs="import { word } from './a.mjs'; console.log(word, await Promise.resolve(1), import.meta.url)",
+        a_mjs="export const word = 'whole'",
+    )
+    assert platform.run("node", files=given)["stdout"] == "whole 1 file:///tmp/main.mjs\n"
+
+
+def test_an_error_of_node_is_the_codes_own(platform: Platform) -> None:
+    answer = platform.run("node", "function fail() { throw new Error('why') }\nfail()")
+    assert answer["exit_code"] == 1
+    assert "at fail (/tmp/main.js:1:25)" in answer["stderr"]
+    assert "/opt/guest" not in answer["stderr"]
+
+
+def test_node_reads_its_input_in_each_way(platform: Platform) -> None:
+    whole = "console.log(require('fs').readFileSync(0, 'utf8').length)"
+    assert platform.run("node", whole, stdin="x" * 60000)["stdout"] == "60000\n"
+    lines = (
+        "require('readline').createInterface({ input: process.stdin }).on('line', (line) => console.log(line + '!'))"
+    )
+    assert platform.run("node", lines, stdin="a\nb\n")["stdout"] == "a!\nb!\n"
+
+
+def test_workers_and_children_of_node(platform: Platform) -> None:
+    code = """
+const { Worker, isMainThread, parentPort } = require('worker_threads');
+if (process.argv[2] === 'child') {
+  process.send('child');
+} else if (isMainThread) {
+  new Worker(__filename).on('message', (word) => {
+    require('child_process').fork(__filename, ['child']).on('message', (other) => console.log(word, other));
+  });
+} else {
+  parentPort.postMessage('worker');
+}
+"""
+    assert platform.run("node", code)["stdout"] == "worker child\n"
+
+
+def test_bash_as_a_script(platform: Platform) -> None:
+    main = 'echo "$0" "$#" "$@"; read -r line; echo "$line"; source ./lib.sh; echo "$word" >/dev/stderr; yes | head -1'
+    answer = platform.run("bash", files=files(main_sh=main, lib_sh="word=whole"), args=["a b", "c"], stdin="typed\n")
+    assert (answer["stdout"], answer["stderr"]) == ("/tmp/main.sh 2 a b c\ntyped\ny\n", "whole\n")
+    assert answer["exit_code"] == 0
+
+
+def test_an_error_of_bash_is_the_codes_own(platform: Platform) -> None:
+    answer = platform.run("bash", "nonesuch")
+    assert (answer["exit_code"], answer["stderr"]) == (127, "/tmp/main.sh: line 1: nonesuch: command not found\n")
+
+
+RESULTS = """
+import os
+os.chdir("/tmp/results")
+open("plot.png", "wb").write(b"\\x89PNG")
+os.symlink("/etc/passwd", "link")
+os.link("plot.png", "second"); os.link("/tmp/main.py", "main")
+os.mkdir("folder")
+os.mkfifo("pipe")
+open("unasked", "w").write("x")
+"""
+
+
+def test_results_are_plain_files(platform: Platform) -> None:
+    asked = ["plot.png", "link", "second", "main", "folder", "pipe", "missing"]
+    answer = platform.run("python", RESULTS.replace('os.link("plot.png", "second"); ', ""), results=asked)
+    assert answer["status"] == "success"
+    assert answer["files"] == [{"name": "plot.png", "content": "iVBORw==", "encoding": "base64", "size": 4}]
+    assert sorted(answer["warnings"]) == [
+        "results: folder: It is not a plain file.",
+        "results: link: It can't be read: Too many levels of symbolic links.",
+        "results: main: It has other names.",
+        "results: missing: There is no such file.",
+        "results: pipe: It is not a plain file.",
+        "results: second: There is no such file.",
+    ]
+
+
+@pytest.mark.parametrize("trick", ["os.symlink('/etc', 'results')", "os.symlink('/proc/1', 'results')", "pass"])
+def test_a_folder_of_results_that_is_none(platform: Platform, trick: str) -> None:
+    answer = platform.run("python", f"import os\nos.rmdir('results')\n{trick}", results=["*"])
+    assert (answer["status"], answer["files"]) == ("success", [])
+    assert answer["warnings"][0].startswith("results: /tmp/results: The folder can't be read")
+
+
+def test_results_with_hostile_names(platform: Platform) -> None:
+    code = """
+import os
+os.chdir("/tmp/results")
+for name in (b"\\xff", b"\\n", b"*", b"a" * 255):
+    open(name, "w").close()
+"""
+    names = [file["name"] for file in platform.run("python", code, results=["*"])["files"]]
+    assert sorted(names) == sorted(["\ufffd", "\n", "*", "a" * 255])
+
+
+def test_what_it_took_is_told(platform: Platform) -> None:
+    answer = platform.run("python", "held = bytes([1]) * 80_000_000\nfor _ in range(3_000_000): pass")
+    assert 0.02 < answer["cpu_time"] < 5
+    assert 80_000_000 < answer["memory_peak"] < 256 * 2**20
+
+
+def test_running_out_of_processes_is_its_own_status(platform: Platform) -> None:
+    code = "import os, time\nwhile True:\n    if os.fork() == 0: time.sleep(60)"
+    answer = platform.run("python", code)
+    assert (answer["status"], answer["exit_code"]) == ("process_limit", 1)
+
+
+def test_the_supervisor_is_out_of_reach(platform: Platform) -> None:
+    code = """
+import json, os, signal
+def attempt(call):
+    try:
+        call()
+        return "done"
+    except OSError as error:
+        return type(error).__name__
+for number in range(1, signal.NSIG):
+    os.kill(1, number)
+print(json.dumps([attempt(call) for call in (
+    lambda: os.listdir("/proc/1/fd"),
+    lambda: open("/proc/1/mem", "rb"),
+    lambda: open("/proc/1/environ", "rb"),
+    lambda: open("/proc/1/fd/1", "wb"),
+    lambda: os.readlink("/proc/1/cwd"),
+)]))
+print(sorted(os.listdir("/proc/self/fd"))[:-1])
+"""
+    answer = platform.run("python", code)
+    refused, descriptors = answer["stdout"].splitlines()
+    assert json.loads(refused) == ["PermissionError"] * 5
+    assert descriptors == "['0', '1', '2']"

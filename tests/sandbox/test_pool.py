@@ -1,0 +1,85 @@
+"""Sandboxes that wait for code: each is used once, and those that are lost are replaced."""
+
+import json
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.sandbox.conftest import MakePlatform
+from tests.sandbox.processes import Platform, until
+
+HELLO = "print('hello')"
+
+
+def test_a_sandbox_is_used_once(platform: Platform) -> None:
+    before = set(platform.sandboxes())
+    ids = [platform.run("python", HELLO)["execution_id"] for _ in range(4)]
+    assert len(set(ids)) == 4
+    platform.wait_until_idle()
+    platform.wait_until_full("python", 1)
+    left = set(platform.sandboxes())
+    assert not {name for name in left if name.rpartition("-")[2] in ids}
+    assert left != before
+
+
+def test_a_burst_grows_the_pool_within_its_bounds(make_platform: MakePlatform) -> None:
+    bounds = {"python": {"min": 1, "max": 2}, "node": {"min": 0, "max": 1}, "bash": {"min": 0, "max": 1}}
+    platform = make_platform(EXECUTOR_POOL=json.dumps(bounds)).start()
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: platform.run("python", HELLO)["status"], range(20)))
+    assert answers == ["success"] * 20
+    platform.wait_until_full("python", 2)
+    platform.wait_until_idle()
+    assert len(platform.sandboxes()) <= 4
+    assert platform.run("bash", "echo none was ready")["status"] == "success"
+
+
+def test_an_idle_sandbox_that_is_killed_is_replaced(platform: Platform) -> None:
+    platform.wait_until_full("python", 1)
+    died = platform.metric("sandbox_died_idle_total")
+    killed = platform.sandboxes()
+    for name in killed:
+        platform.engine.kill(name)
+    until(lambda: platform.metric("sandbox_died_idle_total") == died + len(killed), 10, "the loss to be noticed")
+    answer = platform.run("python", HELLO)
+    assert (answer["status"], answer["stdout"]) == ("success", "hello\n")
+    until(lambda: not set(killed) & set(platform.sandboxes()), 10, "the dead to be removed")
+
+
+def test_a_running_sandbox_that_is_killed_by_hand(platform: Platform) -> None:
+    with platform.stream("python", "print('up')\nwhile True: pass") as stream:
+        started = stream.receive()
+        stream.until_output("up\n")
+        name = next(name for name in platform.sandboxes() if name.endswith(started["execution_id"]))
+        platform.engine.kill(name)
+        result = stream.end()
+    assert (result["status"], result["stdout"]) == ("killed", "up\n")
+
+
+def test_idle_sandboxes_end_with_an_executor_that_is_killed(make_platform: MakePlatform) -> None:
+    platform = make_platform().start()
+    platform.wait_until_full("python", 1)
+    assert platform.executor is not None
+    platform.executor.signal(signal.SIGKILL)
+    filters = {"label": f"vps.stack={platform.stack}"}
+    until(lambda: not platform.engine.containers(filters=filters), 10, "the idle sandboxes to end")
+    platform.start_executor()
+    platform.wait_until_well()
+    assert platform.run("python", HELLO)["status"] == "success"
+
+
+def test_beyond_the_deadline_of_the_queue_it_is_busy_at_once(make_platform: MakePlatform) -> None:
+    platform = make_platform(EXECUTOR_CONCURRENCY="1", EXECUTOR_QUEUE="1", EXECUTOR_QUEUE_SECONDS="1").start()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(platform.run, "python", "while True: pass", timeout=4)
+        platform.wait_for_run()
+        started = time.monotonic()
+        second = pool.submit(platform.post, "python", HELLO)
+        until(lambda: platform.metric("sandbox_queue") == 1, 5, "the queue to be full")
+        at_once = time.monotonic()
+        assert platform.post("python", HELLO).status_code == 503
+        assert time.monotonic() - at_once < 0.5
+        refused = second.result()
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert 1 <= time.monotonic() - started < 1.8
+        first.result()

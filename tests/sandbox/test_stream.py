@@ -1,0 +1,147 @@
+"""A conversation with code that runs, over the executor's WebSocket."""
+
+import json
+import time
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from app.profile import FLOOR
+from tests.sandbox.processes import Platform
+
+ECHO = "for line in iter(input, 'end'): print('got', line)"
+
+
+def test_frames_come_as_they_are_produced(platform: Platform) -> None:
+    with platform.stream("python", "import time\nprint('a')\ntime.sleep(2)\nprint('b')") as stream:
+        started = stream.receive()
+        assert (started["type"], started["environment"], len(started["execution_id"])) == ("started", "python", 32)
+        begun = time.monotonic()
+        stream.until_output("a")
+        assert time.monotonic() - begun < 1.5
+        result = stream.end()
+    assert (result["type"], result["status"], result["stdout"]) == ("result", "success", "a\nb\n")
+    assert result["execution_id"] == started["execution_id"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "code"),
+    [
+        ("python", ECHO),
+        (
+            "node",
+            "require('readline').createInterface(process.stdin).on('line', (line) => "
+            "line === 'end' ? process.exit() : console.log('got', line))",
+        ),
+        ("bash", 'while read -r line && [[ $line != end ]]; do echo "got $line"; done'),
+    ],
+)
+def test_a_dialogue(platform: Platform, environment: str, code: str) -> None:
+    with platform.stream(environment, code, stdin="first\n") as stream:
+        stream.until_output("got first\n")
+        for word in ("zwölf", "x"):
+            stream.send("stdin", data=f"{word}\n")
+            stream.until_output(f"got {word}\n")
+        stream.send("stdin", data="end\n")
+        assert stream.end()["status"] == "success"
+
+
+def test_the_input_ends_when_the_client_says_so(platform: Platform) -> None:
+    with platform.stream("python", "import sys; print('up'); print(sys.stdin.read())") as stream:
+        stream.until_output("up\n")
+        stream.send("stdin", data="all")
+        stream.send("stdin_end")
+        assert stream.end()["stdout"] == "up\nall\n"
+
+
+def test_an_interrupt(platform: Platform) -> None:
+    code = "import time\nprint('up')\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('interrupted')"
+    with platform.stream("python", code) as stream:
+        stream.until_output("up\n")
+        stream.send("signal", signal="SIGINT")
+        result = stream.end()
+    assert (result["status"], result["stdout"]) == ("success", "up\ninterrupted\n")
+
+
+def test_an_interrupt_that_is_not_handled(platform: Platform) -> None:
+    with platform.stream("python", "print('up')\nwhile True: pass") as stream:
+        stream.until_output("up\n")
+        stream.send("signal", signal="SIGINT")
+        result = stream.end()
+    assert (result["status"], result["signal"], result["exit_code"]) == ("error", "SIGINT", 130)
+    assert result["stderr"].endswith("KeyboardInterrupt\n")
+    assert "/opt/guest" not in result["stderr"]
+
+
+def test_a_request_to_end(platform: Platform) -> None:
+    with platform.stream("bash", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.1; done") as stream:
+        stream.until_output("up\n")
+        stream.send("signal", signal="SIGTERM")
+        assert (stream.end()["exit_code"]) == 3
+
+
+def test_cancelling(platform: Platform) -> None:
+    with platform.stream("python", "print('up')\nwhile True: pass") as stream:
+        stream.until_output("up\n")
+        begun = time.monotonic()
+        stream.send("cancel")
+        result = stream.end()
+    assert time.monotonic() - begun < 2
+    assert (result["status"], result["stdout"]) == ("killed", "up\n")
+
+
+def test_a_client_that_hangs_up_ends_its_run(platform: Platform) -> None:
+    with platform.stream("python", "print('up')\nwhile True: pass") as stream:
+        stream.until_output("up\n")
+    platform.wait_until_idle(seconds=5)
+
+
+def test_a_client_that_never_reads_holds_no_sandbox(platform: Platform) -> None:
+    flood = "import os\nfor _ in range(10000): os.write(1, b'x')\nwhile True: pass"
+    with platform.stream("python", flood, timeout=2):
+        platform.wait_for_run()
+        time.sleep(3)
+        platform.wait_until_idle(seconds=3)
+
+
+def test_a_streams_characters_are_whole_and_its_limit_exact(platform: Platform) -> None:
+    limit = FLOOR.output_kb * 1024
+    code = f"import os\nfor byte in ('é' * {limit}).encode(): os.write(1, bytes([byte]))"
+    with platform.stream("python", code) as stream:
+        text = ""
+        while (frame := stream.receive())["type"] != "result":
+            text += frame.get("data", "")
+    assert frame["status"] == "output_limit"
+    assert text == frame["stdout"] == "é" * (limit // 2)
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        (["{"], "invalid_json"),
+        ([{"type": "stdin", "data": "x"}], "invalid_request"),
+        ([{"type": "start", "environment": "python", "code": " "}], "empty_code"),
+        ([{"type": "start", "environment": "ruby", "code": "1"}], "unknown_environment"),
+        ([{"type": "start", "environment": "python", "code": "1", "image": "x"}], "invalid_request"),
+        (
+            [{"type": "start", "environment": "python", "code": "input()"}, {"type": "signal", "signal": "SIGKILL"}],
+            "invalid_request",
+        ),
+        (
+            [{"type": "start", "environment": "python", "code": "input()"}, {"type": "stdin", "data": "x" * 65537}],
+            "input_too_long",
+        ),
+    ],
+)
+def test_what_is_not_lawful_ends_with_a_problem(platform: Platform, frames: list[object], code: str) -> None:
+    with platform.connect() as stream:
+        for frame in frames:
+            stream.connection.send(frame if isinstance(frame, str) else json.dumps(frame))
+        last = stream.end()
+    assert (last["type"], last["code"]) == ("problem", code)
+
+
+def test_a_frame_that_is_far_too_long_ends_the_connection(platform: Platform) -> None:
+    with platform.connect() as stream, pytest.raises(ConnectionClosed):
+        stream.connection.send("x" * 20_000_000)
+        stream.receive()

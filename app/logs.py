@@ -31,4 +31,6 @@ def configure_logs() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    logging.getLogger("websockets").setLevel(logging.WARNING)
+    # A line for each request or connection of theirs says nothing that ours don't, and may name a visitor's address.
+    for chatty in ("httpx", "websockets", "uvicorn.error"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

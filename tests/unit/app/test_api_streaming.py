@@ -85,7 +85,7 @@ async def test_what_reaches_the_executor_is_the_execution_alone(executor: FakeEx
     async with opened(host) as connection:
         await say(connection, {**START, "stdin": "x"}, {"type": "stdin_end"})
         await heard(connection)
-    nothing = {"files": None, "main": None, "args": [], "timeout": None, "results": None}
+    nothing: dict[str, object] = {"files": None, "main": None, "args": [], "timeout": None, "results": None}
     assert executor.ran == [{**START, "stdin": "x", **nothing}]
 
 

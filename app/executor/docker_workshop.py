@@ -33,7 +33,7 @@ _MASKED = (
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
 )
-"""What newer engines hide by default, for all of them; and /proc/pressure, where anyone may set triggers on the host."""
+"""What newer engines hide by default, for all of them, and /proc/pressure: a write there sets a trigger on the host."""
 _LOST_LIMIT = ("discarded", "without swap")
 """What the engine's warnings say of a limit that the host's kernel can't hold."""
 

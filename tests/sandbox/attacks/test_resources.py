@@ -134,7 +134,7 @@ def test_a_gigabyte_of_output(platform: Platform, environment: str) -> None:
 
 
 TINY_PIECES = {
-    "python": f"import os\nfor n in range({OUTPUT}): os.write(1 + n % 2, b'x')\nos.write(1, b'y')",
+    "python": f"import os\nfor n in range({OUTPUT} + 1): os.write(1 + n % 2, b'x')",
     "node": f"const fs = require('fs'); for (let n = 0; n <= {OUTPUT}; n++) fs.writeSync(1 + n % 2, 'x');",
     "bash": f"for ((n = 0; n <= {OUTPUT} / 2; n++)); do printf x; printf x >&2; done",
 }

@@ -36,10 +36,11 @@ def _python(*preload: str) -> tuple[str, ...]:
 
 
 def _python_survey(*packages: str) -> str:
+    # Debian adds "+dfsg" to some versions.
     return f"""
 import json, platform
 from importlib.metadata import version
-packages = {{name: version(name) for name in {packages}}}
+packages = {{name: version(name).partition("+")[0] for name in {packages}}}
 print(json.dumps({{"version": platform.python_version(), "packages": packages}}))
 """
 

@@ -22,7 +22,7 @@ from websockets.sync.client import ClientConnection, unix_connect
 
 ROOT = Path(__file__).parents[2]
 ENGINE = "unix:///var/run/docker.sock"
-START_SECONDS = 30
+START_SECONDS = 60
 
 T = TypeVar("T")
 Answer = dict[str, Any]
@@ -160,10 +160,14 @@ class Platform:
         with unix_connect(str(self._socket), uri="ws://executor/stream", open_timeout=10) as connection:
             yield Stream(connection)
 
-    def version(self, environment: str) -> str:
+    def environment(self, name: str) -> Answer:
         """What /environments says of it."""
-        found = httpx.get(f"{self.url}/environments").json()["environments"]
-        return str(next(known["version"] for known in found if known["name"] == environment))
+        found: list[Answer] = httpx.get(f"{self.url}/environments").json()["environments"]
+        return next(known for known in found if known["name"] == name)
+
+    def version(self, name: str) -> str:
+        """The version that /environments says it has."""
+        return str(self.environment(name)["version"])
 
     def health(self) -> httpx.Response:
         """The answer of /health."""

@@ -1,5 +1,6 @@
 """Code runs as by `python3 main.py`, `node main.js` and `bash main.sh`, though the interpreter waited for it."""
 
+import base64
 import json
 
 import pytest
@@ -300,3 +301,37 @@ print(sorted(os.listdir("/proc/self/fd"))[:-1])
     refused, descriptors = answer["stdout"].splitlines()
     assert json.loads(refused) == ["PermissionError"] * 5
     assert descriptors == "['0', '1', '2']"
+
+
+PLOT = """
+import json, sys
+loaded = "pandas" in sys.modules
+import numpy, pandas
+import matplotlib.pyplot as plt
+table = pandas.DataFrame({"x": numpy.arange(5)})
+plt.plot(table.x, table.x ** 2)
+plt.savefig("/tmp/results/plot.png")
+print(json.dumps([loaded, int(table.x.sum()), plt.get_backend()]))
+"""
+
+
+def test_data_packages_are_there_and_loaded(platform: Platform) -> None:
+    answer = platform.run("python-data", PLOT, results=["plot.png"])
+    assert output_json(answer) == [True, 10, "Agg"]
+    (plot,) = answer["files"]
+    assert base64.b64decode(plot["content"]).startswith(b"\x89PNG")
+    assert answer["stderr"] == ""
+
+
+def test_environments_list_their_packages(platform: Platform) -> None:
+    code = """
+import json, numpy, pandas, matplotlib
+print(json.dumps([module.__version__.partition("+")[0] for module in (numpy, pandas, matplotlib)]))
+"""
+    versions = output_json(platform.run("python-data", code))
+    assert platform.environment("python-data")["packages"] == [
+        {"name": name, "version": version}
+        for name, version in zip(("numpy", "pandas", "matplotlib"), versions, strict=True)
+    ]
+    assert platform.environment("python")["packages"] == []
+    assert platform.environment("node")["main"] == "main.js"

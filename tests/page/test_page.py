@@ -127,7 +127,7 @@ def test_output_beyond_the_limit(page: Page) -> None:
 
 def test_a_refusal_says_why(page: Page) -> None:
     page.run("python", "#" * 70_000)
-    page.wait(lambda: "64 KB" in page.status, "the limit in the status")
+    page.wait(lambda: "65536" in page.status, "the limit in the status")
     assert page.find("run").is_enabled()
 
 
@@ -249,7 +249,7 @@ def test_without_a_socket_one_answer_does(page: Page) -> None:
         page.find("stop").click()
         page.ends("Stopped")
         page.run("python", "#" * 70_000)
-        page.wait(lambda: "64 KB" in page.status, "the limit in the status")
+        page.wait(lambda: "65536" in page.status, "the limit in the status")
     finally:
         page.emulate("Page.removeScriptToEvaluateOnNewDocument", **added)
     errors = page.traffic().errors

@@ -3,7 +3,7 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) tools/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down status logs client test bench
+.PHONY: help up preview down status logs client test bench soak
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -29,5 +29,8 @@ client: ## Walk through the API in a terminal, then run what you type. URL=https
 test: ## Lint, types and every test, on real parts
 	@$(TOOLS) test
 
-bench: ## Measure how long `make up` takes on this machine (it takes the platform down first)
-	@$(TOOLS) bench
+bench: ## Measure the platform beside docker run, in about 5 minutes. QUICK=1: in one, and rougher
+	@$(TOOLS) bench $(if $(QUICK),--quick)
+
+soak: ## Run 10,000 executions while parts of it are killed, and look for what leaks. N=number: so many
+	@$(TOOLS) soak $(if $(N),--executions $(N))

@@ -1,67 +1,75 @@
-"""`make bench`: how long `make up` takes on this machine. Figures to read, not a test."""
+"""`make bench`: how fast the platform is, beside Docker's own ways, and how long it takes to be there.
+
+Figures to read, not a test. They are of a stack under another name and port, which is gone at the end; a platform
+that runs already is left alone, but takes its share of the machine.
+"""
 
 import argparse
-import sys
-import time
-from functools import partial
-from pathlib import Path
 
-import httpx
+from rich.text import Text
 
-from tools import columns, process, timings
-from tools.commands.up import STACK, TEMPLATE
-from tools.paths import ROOT
-from tools.stack_config import settings
-from tools.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+from tests.bench import machine, measurements, tables
+from tests.bench.measurements import Measurements
+from tests.bench.platform import BenchStack
+from tools import columns, timings
+from tools.prepare import Preparation
+from tools.steps import EXIT_FAILED, Report, Runner, Step
 
-_SECONDS_TO_ANSWER = 60
-_PROGRAM = {"environment": "python", "code": 'print("Hello, World!")'}
-
-
-class _Bench:
-    """Each measurement is a step; its seconds are the figure."""
-
-    def steps(self) -> list[Step]:
-        return [
-            Step("Take down", partial(self._make, "down")),
-            Step("Up, everything built, to the first execution", self._up_and_execute),
-            Step("Up again, nothing to change", partial(self._make, "up")),
-        ]
-
-    def _up_and_execute(self, report: Report) -> str:
-        self._make("up", report)
-        edge = settings(STACK, TEMPLATE, {}).edge
-        url = f"http://{edge.api_hosts[0]}:{edge.http_port}/execute"
-        deadline = time.monotonic() + _SECONDS_TO_ANSWER
-        while True:
-            answer = httpx.post(url, json=_PROGRAM, timeout=_SECONDS_TO_ANSWER, trust_env=False)
-            if answer.status_code == httpx.codes.OK and answer.json()["status"] == "success":
-                return f"the execution took {answer.json()['execution_time']} s"
-            if time.monotonic() > deadline:
-                raise StepFailed(f"{url} answers {answer.status_code}: {answer.text}", "`make logs SERVICE=api`")
-            time.sleep(0.2)
-
-    def _make(self, command: str, report: Report) -> str:
-        try:
-            process.run([sys.executable, str(Path("tools") / "bootstrap.py"), command], report, cwd=ROOT)
-        except process.CommandFailed as error:
-            raise StepFailed(
-                f"`make {command}` failed.", f"Run `make {command}` and go on from there.", report.log
-            ) from error
-        return "done"
+_UP, _AGAIN = "Up, everything built, to the first execution", "Up again, nothing to change"
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
-    results = runner.run(_Bench().steps())
-    if results[-1].failure:
+    preparation = Preparation()
+    if (prepared := runner.run(preparation.steps()))[-1].failure:
         return EXIT_FAILED
-    bare = {"Python environment": timings.environment_seconds(), **timings.longest_seconds()}
-    rows = [("measured now", "seconds"), *((it.step.name, f"{it.seconds:.1f}") for it in results[1:])]
+    stack = BenchStack(preparation)
+    plan = measurements.QUICK if options.quick else measurements.FULL
+    measured = Measurements(stack, plan)
+
+    def flags(report: Report) -> str:
+        measured.prepare(preparation.engine)
+        return "of a sandbox, given to docker run and to the docker SDK"
+
+    try:
+        ups = runner.run([Step(_UP, stack.up), Step(_AGAIN, stack.up), Step("Flags", flags)])
+        if ups[-1].failure or runner.run(measured.steps())[-1].failure:
+            return EXIT_FAILED
+    finally:
+        measured.close()
+        stack.close()
+    _show(measured.figures, plan, runner)
+    seconds = {it.step.name: it.seconds for it in ups if it.step.name in (_UP, _AGAIN)}
+    preparing = sum(it.seconds for it in prepared)
+    _show_ups({name: preparing + spent for name, spent in seconds.items()}, runner)
+    return 0
+
+
+def _show(figures: measurements.Figures, plan: measurements.Plan, runner: Runner) -> None:
+    for table in (
+        list(tables.latency(figures)),
+        list(tables.rates(figures)),
+        list(tables.arrivals(figures, plan.burst_requests)),
+        list(tables.shares(figures)),
+        list(tables.costs(figures)),
+        list(tables.failures(figures)),
+    ):
+        runner.console.print()
+        texts = 2 if table[0][1] == "way" else 1
+        columns.show(runner.console, table, numbers=range(texts, len(table[0])))
+    reached = tables.goals(figures, plan.burst_requests)
+    runner.console.print()
+    columns.show(runner.console, list(tables.goal_rows(reached)))
+    loads = ", ".join(f"{load:.1f}" for load in (*figures.load, machine.load()))
+    runner.console.print(Text(f"\nLoad of the machine before each step and at the end: {loads}."), soft_wrap=True)
+
+
+def _show_ups(ups: dict[str, float], runner: Runner) -> None:
+    rows = [("measured now", "seconds"), *((name, f"{seconds:.1f}") for name, seconds in ups.items())]
     runner.console.print()
     columns.show(runner.console, rows, numbers=[1])
-    rows = [("the longest run of each step on this machine", "seconds")]
+    bare = {"Python environment": timings.environment_seconds(), **timings.longest_seconds()}
+    rows = [("the longest run of each step of make up on this machine", "seconds")]
     rows += [(name, f"{seconds:.1f}") for name, seconds in bare.items()]
     rows.append(("their sum, an estimate for a bare machine", f"{sum(bare.values()):.1f}"))
     runner.console.print()
     columns.show(runner.console, rows, numbers=[1])
-    return 0

@@ -1,0 +1,85 @@
+"""A client that costs little processor time itself. Each request has a connection of its own, as a visitor's has."""
+
+import json
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+Connect = Callable[[], socket.socket]
+
+
+class Lost(Exception):
+    """A request without an answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer. `content` is its JSON."""
+
+    status: int
+    body: bytes
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        return json.loads(self.body)  # type: ignore[no-any-return]
+
+
+class _Connection(HTTPConnection):
+    def __init__(self, connect: Connect, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._open = connect
+
+    def connect(self) -> None:
+        self.sock = self._open()
+        self.sock.settimeout(self.timeout)
+
+
+class Client:
+    """Speaks HTTP to one address, from as many threads as one likes. No answer after `seconds` is `Lost`."""
+
+    def __init__(self, connect: Connect, seconds: float = 60) -> None:
+        self._connect = connect
+        self._seconds = seconds
+
+    def get(self, path: str) -> Answer:
+        """The answer, or `Lost`."""
+        return self._ask("GET", path, b"")
+
+    def execute(self, body: dict[str, object]) -> Answer:
+        """The answer to an execution, or `Lost`."""
+        return self._ask("POST", "/execute", json.dumps(body).encode())
+
+    def _ask(self, method: str, path: str, body: bytes) -> Answer:
+        connection = _Connection(self._connect, self._seconds)
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json", "Connection": "close"})
+            response = connection.getresponse()
+            return Answer(response.status, response.read())
+        except (OSError, HTTPException) as error:
+            raise Lost(f"{method} {path}: {error!r}") from error
+        finally:
+            connection.close()
+
+
+def tcp(host: str, port: int) -> Connect:
+    """A way to connect to a TCP port."""
+    return lambda: socket.create_connection((host, port))
+
+
+def unix(path: Path) -> Connect:
+    """A way to connect to a Unix socket."""
+
+    def connect() -> socket.socket:
+        opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            opened.connect(str(path))
+        except OSError:
+            opened.close()
+            raise
+        return opened
+
+    return connect

@@ -1,0 +1,65 @@
+"""What processes cost, as the kernel's /proc tells it."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_AT_WORK = (0, 1, 2, 5, 6)
+"""Columns of /proc/stat: user, nice, system, irq and softirq. Idle, iowait and steal are nobody's work."""
+_KB = 1024
+
+
+def busy_seconds() -> float:
+    """CPU seconds that this machine has worked since it started, all processors together."""
+    columns = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    return sum(int(columns[at]) for at in _AT_WORK) / _TICKS
+
+
+def load() -> float:
+    """The load average of the last minute."""
+    return os.getloadavg()[0]
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """CPU seconds of processes since each started. One that has ended counts nothing."""
+    return sum(sum(map(int, fields[11:13])) / _TICKS for pid in pids if (fields := _stat(pid)))
+
+
+def memory(pids: Iterable[int]) -> int:
+    """Bytes of processes, with pages that several share split among them."""
+    return sum(_pss(pid) for pid in pids)
+
+
+def parent(pid: int) -> int:
+    """The parent's process id; 0 for a process that has ended."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
+def named(*names: str) -> tuple[int, ...]:
+    """The processes with one of these names."""
+    return tuple(int(it.name) for it in Path("/proc").iterdir() if it.name.isdigit() and _name(it) in names)
+
+
+def _name(process: Path) -> str:
+    try:
+        return (process / "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields after the process's name, which may hold anything."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _pss(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * _KB for line in lines if line.startswith("Pss:")), 0)

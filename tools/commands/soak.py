@@ -1,0 +1,74 @@
+"""`make soak`: many executions while the executor is killed twice and the engine is restarted once.
+
+It runs on an engine of its own, so that what runs on the machine's engine is left alone. It needs root.
+"""
+
+import argparse
+
+from rich.text import Text
+
+from tests.soak.engine import PrivateEngine
+from tests.soak.processes import Processes
+from tests.soak.soak import Soak
+from tools import columns
+from tools.prepare import Preparation
+from tools.steps import EXIT_FAILED, Report, Runner, Step
+
+_MB = 1024 * 1024
+
+
+def run(options: argparse.Namespace, runner: Runner) -> int:
+    preparation = Preparation()
+    needed = [Step("Docker engine", preparation.find_engine), Step("Images", preparation.find_images)]
+    if runner.run(needed)[-1].failure:
+        return EXIT_FAILED
+    images = preparation.images.sandboxes()
+    engine = PrivateEngine()
+    processes = Processes(engine.url, images)
+    soak = Soak(processes, engine, tuple(images), options.executions)
+
+    def start(report: Report) -> str:
+        engine.start()
+        engine.take_images(preparation.engine.client(), images.values())
+        return engine.url
+
+    try:
+        results = runner.run([Step("An engine of its own", start), Step("Soak", soak.run)])
+    finally:
+        processes.close()
+        engine.close()
+    _show(soak, runner)
+    problems = soak.problems()
+    for problem in problems:
+        runner.console.print(Text(problem, style="red"), soft_wrap=True)
+    if results[-1].failure or problems:
+        return EXIT_FAILED
+    runner.console.print("\nNothing has leaked, and every request was answered or refused with a reason.")
+    return 0
+
+
+def _show(soak: Soak, runner: Runner) -> None:
+    tally = soak.tally
+    rows = [("what became of the requests", "number")]
+    rows += [(name, str(number)) for name, number in sorted(tally.answered.items())]
+    rows.append(("ended by our killing of a part, and told so", str(tally.cut)))
+    rows += [(f"refused: {code}", str(number)) for code, number in sorted(tally.refused.items())]
+    rows.append(("lost or wrong", str(len(tally.faults))))
+    runner.console.print()
+    columns.show(runner.console, rows, numbers=[1])
+    rests = [("at rest, after executions", "ready", "process", "id", "descriptors", "threads", "memory MB")]
+    rests += [
+        (
+            str(rest.executions),
+            str(rest.ready),
+            it.process,
+            str(it.pid),
+            str(it.descriptors),
+            str(it.threads),
+            f"{it.memory / _MB:.1f}",
+        )
+        for rest in soak.rests
+        for it in rest.readings
+    ]
+    runner.console.print()
+    columns.show(runner.console, rests, numbers=(1, 3, 4, 5, 6))

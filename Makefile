@@ -3,7 +3,7 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) tools/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down status logs test bench soak
+.PHONY: help up preview down status logs client test bench soak
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -22,6 +22,9 @@ status: ## Show the services, their health and their URLs
 
 logs: ## Show the logs, and follow them on a terminal. SERVICE=name: only that one
 	@$(TOOLS) logs $(if $(SERVICE),--service $(SERVICE))
+
+client: ## Walk through the API in a terminal, then run what you type. URL=https://...: another platform's
+	@$(TOOLS) client $(if $(URL),--url $(URL))
 
 test: ## Lint, types and every test, on real parts
 	@$(TOOLS) test

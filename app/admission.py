@@ -27,15 +27,20 @@ def longest_body(profile: SandboxProfile) -> int:
 
 async def read_execution(request: Request, profile: SandboxProfile) -> Execution:
     """The execution in the body, within the profile, or `Refused`. Never holds more than the longest lawful body."""
+    execution = parse(Execution, await read_body(request, profile))
+    admit(execution, profile)
+    return execution
+
+
+async def read_body(request: Request, profile: SandboxProfile) -> bytes:
+    """The body of any request that leads to an execution, or `Refused` as soon as it is too long."""
     longest = longest_body(profile)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > longest:
             raise Refused(Code.BODY_TOO_LONG, f"The body is longer than {longest} bytes.")
-    execution = parse(Execution, bytes(body))
-    admit(execution, profile)
-    return execution
+    return bytes(body)
 
 
 def parse(model: type[M], body: bytes | str) -> M:

@@ -4,17 +4,21 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from app import correlation
+
 
 class JsonLines(logging.Formatter):
-    """Time (UTC), level, logger and message, and what the caller gave as `extra={"fields": {...}}`."""
+    """Time (UTC), level, logger, message, the request's ids, and what the caller gave as `extra={"fields": {...}}`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line of JSON, its traceback included."""
+        request = correlation.current.get()
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **(request.fields if request else {}),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
@@ -27,4 +31,6 @@ def configure_logs() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # A line for each request or connection of theirs says nothing that ours don't, and may name a visitor's address.
+    for chatty in ("httpx", "websockets", "uvicorn.error"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

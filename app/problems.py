@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+FAULT_OF_OURS = "This is a fault of the platform, not of your request."
+
 
 class Code(StrEnum):
     """Why a request was refused."""
@@ -25,7 +27,11 @@ class Code(StrEnum):
     INPUT_TOO_LONG = "input_too_long"
     BODY_TOO_LONG = "body_too_long"
     TIMEOUT_TOO_LONG = "timeout_too_long"
+    DANGEROUS_PATTERN = "dangerous_pattern"
+    ORIGIN_NOT_ALLOWED = "origin_not_allowed"
+    START_TOO_LATE = "start_too_late"
     RATE_LIMITED = "rate_limited"
+    RATE_STORE_UNAVAILABLE = "rate_store_unavailable"
     BUSY = "busy"
     ENGINE_UNAVAILABLE = "engine_unavailable"
     EXECUTOR_UNAVAILABLE = "executor_unavailable"
@@ -44,7 +50,11 @@ STATUSES: Mapping[Code, HTTPStatus] = MappingProxyType(
         Code.INPUT_TOO_LONG: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         Code.BODY_TOO_LONG: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         Code.TIMEOUT_TOO_LONG: HTTPStatus.BAD_REQUEST,
+        Code.DANGEROUS_PATTERN: HTTPStatus.BAD_REQUEST,
+        Code.ORIGIN_NOT_ALLOWED: HTTPStatus.FORBIDDEN,
+        Code.START_TOO_LATE: HTTPStatus.REQUEST_TIMEOUT,
         Code.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+        Code.RATE_STORE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
         Code.BUSY: HTTPStatus.SERVICE_UNAVAILABLE,
         Code.ENGINE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
         Code.EXECUTOR_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -67,6 +77,21 @@ class Problem(BaseModel):
     code: Code
     retry_after: int | None = None
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer's headers say of it."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
+
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """The problem as an HTTP answer."""
+    return Response(
+        problem.model_dump_json(exclude_none=True),
+        status_code=problem.status,
+        media_type="application/problem+json",
+        headers={**(headers or {}), **problem.headers},
+    )
+
 
 class Refused(Exception):
     """Ends a request with a problem document."""
@@ -85,15 +110,8 @@ def exception_handlers(count: Callable[[Code], None]) -> dict[int | type[Excepti
     """Starlette's `exception_handlers`: everything that isn't an answer becomes a problem; `count` sees each code."""
 
     def answer(refused: Refused, headers: Mapping[str, str] | None = None) -> Response:
-        problem = refused.problem
-        count(problem.code)
-        retry = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
-        return Response(
-            problem.model_dump_json(exclude_none=True),
-            status_code=problem.status,
-            media_type="application/problem+json",
-            headers={**(headers or {}), **retry},
-        )
+        count(refused.problem.code)
+        return problem_response(refused.problem, headers)
 
     async def on_refused(_: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)  # noqa: S101 - Starlette looks handlers up by type
@@ -109,6 +127,6 @@ def exception_handlers(count: Callable[[Code], None]) -> dict[int | type[Excepti
         )
 
     async def on_error(_: Request, __: Exception) -> Response:
-        return answer(Refused(Code.INTERNAL_ERROR, "This is a fault of the platform, not of your request."))
+        return answer(Refused(Code.INTERNAL_ERROR, FAULT_OF_OURS))
 
     return {Refused: on_refused, 404: on_not_found, 405: on_method_not_allowed, Exception: on_error}

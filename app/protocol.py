@@ -40,7 +40,7 @@ def _relative(name: str) -> str:
 
 
 def _pattern(name: str) -> str:
-    if not name or "/" in name or "\0" in name or len(name.encode()) > _LONGEST_NAME:
+    if name in ("", ".", "..") or "/" in name or "\0" in name or len(name.encode()) > _LONGEST_NAME:
         raise ValueError("a result is the name of a file, or a pattern with *, without a folder")
     return name
 

@@ -9,7 +9,7 @@ import yaml
 from infra.edge import Route
 from infra.service import SECRETS, Config, Health, Mount, Service, ServiceArgs, data_volume
 from infra.settings import Prometheus as PrometheusSettings
-from monitoring.prometheus.config import prometheus_config
+from monitoring.prometheus.config import Target, prometheus_config
 
 PROMETHEUS_PORT = 9090
 GRAFANA_PORT = 3000
@@ -17,13 +17,13 @@ GRAFANA_PORT = 3000
 
 @dataclass(frozen=True)
 class PrometheusArgs:
-    """`targets` are `host:port` by job, reachable on `network`."""
+    """`targets` are by job, reachable on `network`."""
 
     prefix: str
     image: pulumi.Input[str]
     settings: PrometheusSettings
     network: pulumi.Input[str]
-    targets: Mapping[str, str]
+    targets: Mapping[str, Target]
 
 
 class Prometheus(pulumi.ComponentResource):
@@ -32,7 +32,7 @@ class Prometheus(pulumi.ComponentResource):
     def __init__(self, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("vps:infra:Prometheus", "prometheus", None, opts)
         config = prometheus_config(
-            {"prometheus": f"localhost:{PROMETHEUS_PORT}", **args.targets}, args.settings.scrape_seconds
+            {"prometheus": Target(f"localhost:{PROMETHEUS_PORT}"), **args.targets}, args.settings.scrape_seconds
         )
         Service(
             "prometheus",

@@ -9,9 +9,10 @@ from infra.edge import METRICS_PORT, USER, Edge, EdgeArgs, Route, url
 from infra.images import Images
 from infra.management import Portainer, PortainerArgs, portainer_route
 from infra.observability import Grafana, GrafanaArgs, Prometheus, PrometheusArgs, grafana_route, prometheus_route
-from infra.sandbox import API_PORT, Sandbox, SandboxArgs
+from infra.sandbox import API_PORT, METRICS_TARGETS, Sandbox, SandboxArgs
 from infra.service import STACK_LABEL
-from infra.settings import ENVIRONMENTS, SECRET_KEYS, PlatformSettings, Secrets
+from infra.settings import SECRET_KEYS, PlatformSettings, Secrets
+from monitoring.prometheus.config import Target
 
 
 class Platform(pulumi.ComponentResource):
@@ -39,7 +40,7 @@ class Platform(pulumi.ComponentResource):
         optional = [service for service in ("prometheus", "grafana", "portainer") if settings.runs(service)]
         self._images = Images(
             settings,
-            ["app", "traefik", *(f"sandbox-{environment}" for environment in ENVIRONMENTS), *optional],
+            ["app", "traefik", *(f"sandbox-{environment}" for environment in settings.sandbox.environments), *optional],
             opts=self._child,
         )
         self._networks = {"public": self._network("public", internal=False)}
@@ -71,14 +72,17 @@ class Platform(pulumi.ComponentResource):
 
     def _sandbox(self) -> None:
         network = self._internal("api")
+        monitoring = [self._internal("monitoring").name] if self._settings.runs("prometheus") else []
         Sandbox(
             SandboxArgs(
                 prefix=self._settings.name,
                 image=self._images.digest("app"),
-                environments={name: self._images.digest(f"sandbox-{name}") for name in ENVIRONMENTS},
+                environments={
+                    name: self._images.digest(f"sandbox-{name}") for name in self._settings.sandbox.environments
+                },
                 settings=self._settings.sandbox,
                 engine_socket=self._settings.engine.socket,
-                network=network.name,
+                networks=[network.name, *monitoring],
                 # Only the edge and the api are on this network: whoever speaks to the api there is the edge.
                 proxies=network.ipam_configs.apply(lambda configs: ",".join(c.subnet for c in configs if c.subnet)),
             ),
@@ -94,7 +98,7 @@ class Platform(pulumi.ComponentResource):
                 image=self._images.digest("prometheus"),
                 settings=self._settings.services.prometheus,
                 network=self._internal("monitoring").name,
-                targets={"traefik": f"traefik:{METRICS_PORT}"},
+                targets={"traefik": Target(f"traefik:{METRICS_PORT}"), **METRICS_TARGETS},
             ),
             opts=self._child,
         )

@@ -1,6 +1,7 @@
 """The public code runner: `api`, which visitors reach, and `executor`, which owns the engine's socket."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -8,8 +9,15 @@ import pulumi_docker as docker
 
 from infra.service import STACK_LABEL, EngineSocket, Health, Mount, Service, ServiceArgs
 from infra.settings import Sandbox as SandboxSettings
+from monitoring.prometheus.config import Target
 
 API_PORT = 8000
+_METRICS_PORT = 9000
+METRICS_TARGETS = {
+    "api": Target(f"api:{_METRICS_PORT}"),
+    # The executor has no network: the api passes its figures on.
+    "executor": Target(f"api:{_METRICS_PORT}", "/metrics/executor"),
+}
 
 _RUN = "/run/executor"
 _SOCKET = f"{_RUN}/executor.sock"
@@ -25,14 +33,14 @@ class SandboxArgs:
     environments: Mapping[str, pulumi.Input[str]]
     settings: SandboxSettings
     engine_socket: str
-    network: pulumi.Input[str]
+    networks: Sequence[pulumi.Input[str]]
     proxies: pulumi.Input[str]
 
 
 class Sandbox(pulumi.ComponentResource):
     """Two processes that share a Unix socket and nothing else.
 
-    The executor has no network at all; the api has no engine socket, and a network that leads only to the edge.
+    The executor has no network at all; the api has no engine socket, and its networks lead nowhere outside.
     """
 
     def __init__(self, args: SandboxArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -68,6 +76,8 @@ class Sandbox(pulumi.ComponentResource):
                     "EXECUTOR_ENGINE": "unix:///var/run/docker.sock",
                     "EXECUTOR_RUNTIME": settings.runtime,
                     "EXECUTOR_CONCURRENCY": str(settings.concurrency),
+                    "EXECUTOR_QUEUE": str(settings.queue),
+                    "EXECUTOR_POOL": json.dumps({name: pool.model_dump() for name, pool in settings.pools.items()}),
                 },
             ),
             opts=child,
@@ -82,7 +92,7 @@ class Sandbox(pulumi.ComponentResource):
                 health=Health([*_HEALTHCHECK, f"http://127.0.0.1:{API_PORT}/health"]),
                 memory_mb=192,
                 cpus=1.0,
-                networks=[args.network],
+                networks=args.networks,
                 mounts=[Mount(run.name, _RUN, read_only=True)],
                 tmp_mb=16,
                 environment={
@@ -91,6 +101,9 @@ class Sandbox(pulumi.ComponentResource):
                     "API_REQUESTS_PER_MINUTE": str(settings.requests_per_minute),
                     "API_TRUSTED_PROXIES": args.proxies,
                     "API_ALLOWED_ORIGINS": ",".join(settings.allowed_origins),
+                    "API_METRICS_PORT": str(_METRICS_PORT),
+                    "API_REFUSE_PATTERNS": str(settings.refuse_patterns).lower(),
+                    "API_LOG_CODE": str(settings.log_code).lower(),
                 },
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[executor]),

@@ -6,7 +6,7 @@ the key, what is wrong with it and how to mend it.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pulumi
 from pulumi.runtime.config import get_config_env, is_config_secret
@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from app.profile import SandboxProfile
 
 NAMESPACE = "vps"
-ENVIRONMENTS = ("python", "node", "bash")
+Environment = Literal["python", "python-data", "node", "bash"]
+ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 IMAGES_OF_OURS = ("app", *(f"sandbox-{environment}" for environment in ENVIRONMENTS))
 UPSTREAM_IMAGES = {
     "traefik": "traefik:v3.7.15",
@@ -72,14 +73,30 @@ class Edge(Settings):
     tls: Tls | None = Field(None, description="HTTPS. Off for a platform on one's own machine")
 
 
+class Pool(Settings):
+    """Sandboxes of one environment that wait ready: `min` at rest, up to `max` under demand."""
+
+    min: Annotated[int, Field(ge=0, le=64)]
+    max: Annotated[int, Field(ge=1, le=64)]
+
+
 class Sandbox(Settings):
     """The public code runner."""
 
     profile: SandboxProfile = Field(default_factory=SandboxProfile, description="Stricter than the floor, or equal")
+    environments: tuple[Environment, ...] = Field(
+        ENVIRONMENTS, min_length=1, description="What visitors may run. python-data needs 130 MB for a ready sandbox"
+    )
+    pools: dict[Environment, Pool] = Field(
+        default_factory=dict, description="Ready sandboxes by environment, over the executor's defaults"
+    )
     concurrency: Annotated[int, Field(ge=1, le=64)] = Field(4, description="Sandboxes that run at the same time")
+    queue: Annotated[int, Field(ge=0, le=4096)] = Field(64, description="Executions that may wait for a sandbox")
     requests_per_minute: Annotated[int, Field(ge=1)] = Field(10, description="Executions for each client address")
     runtime: Literal["runc", "crun", "runsc"] = Field("runc", description="OCI runtime that starts the sandboxes")
     allowed_origins: tuple[str, ...] = Field((), description="Origins whose pages may call the API from a browser")
+    refuse_patterns: bool = Field(False, description="Refuse code with a dangerous pattern, instead of warning of it")
+    log_code: bool = Field(False, description="Put visitors' code, which may be private, into the log")
 
 
 class Prometheus(Settings):
@@ -129,7 +146,8 @@ class PlatformSettings(Settings):
         known = {*IMAGES_OF_OURS, *UPSTREAM_IMAGES}
         if unknown := sorted(set(self.images) - known):
             raise ValueError(f"images has unknown names {unknown}; it may hold {sorted(known)}")
-        if missing := [name for name in IMAGES_OF_OURS if name not in self.images]:
+        needed = ["app", *(f"sandbox-{environment}" for environment in self.sandbox.environments)]
+        if missing := [name for name in needed if name not in self.images]:
             raise ValueError(f"images lacks {missing}: `make up` builds and names them; elsewhere name pushed ones")
         if unknown := sorted(set(self.unavailable) - set(Services.model_fields)):
             raise ValueError(f"unavailable has unknown names {unknown}; it may hold {sorted(Services.model_fields)}")

@@ -14,8 +14,10 @@ from unittest import mock
 import pulumi
 import yaml
 
+from infra.settings import IMAGES_OF_OURS
+
 ROOT = Path(__file__).resolve().parent.parent
-IMAGES = {name: f"vps/{name}:0123456789ab" for name in ("app", "sandbox-python", "sandbox-node", "sandbox-bash")}
+IMAGES = {name: f"vps/{name}:0123456789ab" for name in IMAGES_OF_OURS}
 SECRETS = {
     "dashboardPassword": "dashboard-password",
     "grafanaPassword": "grafana-password",

@@ -10,7 +10,7 @@ from rich.console import Console
 from tools.paths import HOME, private_folder
 from tools.steps import EXIT_FAILED, EXIT_INTERRUPTED, Runner, StepFailed
 
-COMMANDS = ("up", "preview", "down", "status", "logs", "test", "bench", "soak")
+COMMANDS = ("up", "preview", "down", "status", "logs", "client", "test", "bench", "soak")
 
 
 def main() -> int:
@@ -22,6 +22,7 @@ def main() -> int:
     commands.choices["down"].add_argument("--engine", action="store_true")
     commands.choices["down"].add_argument("--forget", action="store_true")
     commands.choices["logs"].add_argument("--service")
+    commands.choices["client"].add_argument("--url")
     commands.choices["bench"].add_argument("--quick", action="store_true")
     commands.choices["soak"].add_argument("--executions", type=int, default=10_000)
     options = parser.parse_args()

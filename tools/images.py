@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import docker
 
-from infra.settings import ENVIRONMENTS, IMAGES_OF_OURS, UPSTREAM_IMAGES
+from infra.settings import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from tools import base_image, wheels
 from tools.docker_engine import DockerEngine
 from tools.paths import ROOT
@@ -25,12 +25,12 @@ from tools.registry import Registry
 from tools.steps import Report, StepFailed
 
 FOLDER = ROOT / "images"
+_SANDBOX = "sandbox-"
 # What a Dockerfile copies from the checkout, beside the files of its own folder and `wheels/`.
 TREES: Mapping[str, tuple[str, ...]] = {
     "app": ("app",),
-    **{f"sandbox-{environment}": ("app/guest",) for environment in ENVIRONMENTS},
+    **{name: ("app/guest",) for name in IMAGES_OF_OURS if name.startswith(_SANDBOX)},
 }
-_SANDBOX = "sandbox-"
 # Builds wait for downloads more than for the processor, so two at once help on two cores.
 _AT_ONCE = 2
 _PLAIN_FILE, _PROGRAM = 0o644, 0o755

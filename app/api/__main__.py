@@ -1,17 +1,72 @@
 """Start the api: `python -m app.api`."""
 
+import asyncio
+import contextlib
 import os
+import socket
 import sys
+from collections.abc import Iterator
 
 import uvicorn
+import uvloop
+from starlette.types import ASGIApp
 
-from app.api.executor_client import executor_transport
+from app.admission import longest_body
 from app.api.server import build_api
-from app.api.settings import api_settings
+from app.api.settings import ApiSettings, api_settings
 from app.configuration import SettingsError
 from app.logs import configure_logs
 
 _GRACE_SECONDS = 5
+_UNREAD_SECONDS = 30
+"""How long an answer may lie unread."""
+
+
+class _SideServer(uvicorn.Server):
+    """A server that leaves signals to the main one."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing is captured."""
+        yield
+
+
+def _config(app: ASGIApp, settings: ApiSettings, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=port,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=longest_body(settings.profile),
+        # The application reads X-Forwarded-For itself, from API_TRUSTED_PROXIES alone.
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+def _bound(config: uvicorn.Config) -> list[socket.socket]:
+    """The listening socket, whose connections are dropped by the kernel when their reader stands still.
+
+    Without it a client that never reads keeps its whole answer in this process's memory for as long as it likes.
+    """
+    found = config.bind_socket()
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_SECONDS * 1000)
+    return [found]
+
+
+async def _serve(settings: ApiSettings) -> None:
+    api = build_api(settings)
+    public = _config(api.public, settings, settings.port)
+    private = _config(api.metrics, settings, settings.metrics_port)
+    side = _SideServer(private)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(side.serve(_bound(private)))
+        await uvicorn.Server(public).serve(_bound(public))
+        side.should_exit = True
 
 
 def main() -> None:
@@ -21,17 +76,7 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"The api can't start; its settings are at fault:\n{error}")
     configure_logs()
-    uvicorn.run(
-        build_api(settings, executor_transport(str(settings.executor_socket))),
-        host=settings.host,
-        port=settings.port,
-        # The application reads X-Forwarded-For itself, from API_TRUSTED_PROXIES alone.
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
+    uvloop.run(_serve(settings))
 
 
 if __name__ == "__main__":

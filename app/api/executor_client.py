@@ -1,79 +1,147 @@
 """The api's side of the Unix socket."""
 
+import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import TypeVar
 
-import httpx
 from pydantic import TypeAdapter, ValidationError
+from websockets.asyncio.client import ClientConnection, unix_connect
+from websockets.exceptions import WebSocketException
 
+from app import correlation
+from app.api.unix_http import Answer, UnixHttp, Unreachable
 from app.problems import Code, Problem, Refused
 from app.profile import SandboxProfile
-from app.protocol import EnvironmentInfo, Execution, ExecutionResult, ExecutorHealth, ExecutorStats
+from app.protocol import EnvironmentInfo, Event, Execution, ExecutionResult, ExecutorHealth, ExecutorStats, Start
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_QUICK_SECONDS = 5
-_BESIDE_THE_RUN_SECONDS = 120
+_QUICK_SECONDS = 5.0
+_BESIDE_THE_RUN_SECONDS = 120.0
 """The longest queue (60 s), and making and removing the sandbox."""
+_GOODBYE_SECONDS = 1.0
 _RETRY_SECONDS = 5
 _ENVIRONMENTS = TypeAdapter(tuple[EnvironmentInfo, ...])
 _RESULT = TypeAdapter(ExecutionResult)
 _HEALTH = TypeAdapter(ExecutorHealth)
 _STATS = TypeAdapter(ExecutorStats)
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
-def executor_transport(socket: str) -> httpx.AsyncBaseTransport:
-    """A new connection for each request: none is stale after the executor restarts, and hanging up cancels the run."""
-    return httpx.AsyncHTTPTransport(uds=socket, limits=httpx.Limits(max_connections=None, max_keepalive_connections=0))
+class ExecutorStream:
+    """An execution that is under way: frames go both ways until its result."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def send(self, frame: str) -> None:
+        """Pass a client's command on. One that comes after the end is dropped."""
+        with contextlib.suppress(WebSocketException):
+            await self._connection.send(frame)
+
+    async def receive(self) -> Event:
+        """What happens next, or `Refused` when the executor goes away before the end."""
+        with _reachable():
+            text = await self._connection.recv()
+        try:
+            return _EVENT.validate_json(text)
+        except ValidationError:
+            _log.error("the executor's frame can't be understood; is it of the same version?")
+            raise _away() from None
 
 
 class ExecutorClient:
     """Asks the executor. Every failure is `Refused`: the executor's own refusals keep their code."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, profile: SandboxProfile) -> None:
-        self._http = httpx.AsyncClient(transport=transport, base_url="http://executor", timeout=_QUICK_SECONDS)
-        self._run_timeout = httpx.Timeout(_QUICK_SECONDS, read=profile.timeout_seconds + _BESIDE_THE_RUN_SECONDS)
+    def __init__(self, socket: Path, profile: SandboxProfile) -> None:
+        self._socket = socket
+        self._http = UnixHttp(socket)
+        self._run_seconds = profile.timeout_seconds + _BESIDE_THE_RUN_SECONDS
 
     async def execute(self, execution: Execution) -> ExecutionResult:
         """Run it in a sandbox."""
-        request = self._http.build_request(
-            "POST", "/execute", content=execution.model_dump_json(), timeout=self._run_timeout
+        return _read(
+            _RESULT, await self._ask("POST", "/execute", self._run_seconds, execution.model_dump_json().encode())
         )
-        return _read(_RESULT, await self._answer(request))
+
+    @contextlib.asynccontextmanager
+    async def stream(self, execution: Execution) -> AsyncIterator[ExecutorStream]:
+        """Run it in a sandbox, frame by frame. To leave is to cancel."""
+        connection: ClientConnection | None = None
+        try:
+            async with asyncio.timeout(self._run_seconds):
+                with _reachable():
+                    # The executor answers for its frames' sizes: they follow from the profile.
+                    connection = await unix_connect(
+                        str(self._socket),
+                        "ws://executor/stream",
+                        additional_headers=_ids(),
+                        compression=None,
+                        max_size=None,
+                        ping_interval=None,
+                        open_timeout=_QUICK_SECONDS,
+                        close_timeout=_GOODBYE_SECONDS,
+                    )
+                    start = Start(**dict(execution))
+                    await connection.send(start.model_dump_json())
+                yield ExecutorStream(connection)
+        except TimeoutError as error:
+            _log.error("the executor did not end an execution in %g s", self._run_seconds)
+            raise _away() from error
+        finally:
+            if connection is not None:
+                await connection.close()
 
     async def environments(self) -> tuple[EnvironmentInfo, ...]:
         """What can be run."""
-        return _read(_ENVIRONMENTS, await self._answer(self._http.build_request("GET", "/environments")))
+        return _read(_ENVIRONMENTS, await self._ask("GET", "/environments"))
 
     async def health(self) -> ExecutorHealth:
         """Whether the engine answers; `Refused` when the executor itself doesn't."""
-        return _read(_HEALTH, await self._answer(self._http.build_request("GET", "/health")), also=503)
+        return _read(_HEALTH, await self._ask("GET", "/health"), also=503)
 
     async def stats(self) -> ExecutorStats:
         """Its load now."""
-        return _read(_STATS, await self._answer(self._http.build_request("GET", "/stats")))
+        return _read(_STATS, await self._ask("GET", "/stats"))
 
-    async def close(self) -> None:
-        """Let go of the transport."""
-        await self._http.aclose()
+    async def metrics(self) -> bytes:
+        """Its numbers in Prometheus' text format."""
+        answer = await self._ask("GET", "/metrics")
+        if answer.status != 200:
+            raise _away()
+        return answer.body
 
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
-        try:
-            return await self._http.send(request)
-        except httpx.HTTPError as error:
-            _log.error("the executor can't be reached: %r", error)
-            raise _away() from error
+    async def _ask(self, method: str, target: str, seconds: float = _QUICK_SECONDS, body: bytes = b"") -> Answer:
+        with _reachable():
+            return await self._http.ask(method, target, seconds, _ids(), body)
 
 
-def _read(answer: TypeAdapter[T], response: httpx.Response, also: int = 200) -> T:
+def _ids() -> dict[str, str]:
+    now = correlation.current.get()
+    return now.headers if now else {}
+
+
+@contextlib.contextmanager
+def _reachable() -> Iterator[None]:
     try:
-        if response.status_code in {200, also}:
-            return answer.validate_json(response.content)
-        problem = Problem.model_validate_json(response.content)
+        yield
+    except (Unreachable, OSError, WebSocketException) as error:
+        _log.error("the executor can't be reached: %r", error)
+        raise _away() from error
+
+
+def _read(answer: TypeAdapter[T], response: Answer, also: int = 200) -> T:
+    try:
+        if response.status in {200, also}:
+            return answer.validate_json(response.body)
+        problem = Problem.model_validate_json(response.body)
     except ValidationError:
-        _log.error("the executor's answer %d can't be understood; is it of the same version?", response.status_code)
+        _log.error("the executor's answer %d can't be understood; is it of the same version?", response.status)
         raise _away() from None
     raise Refused(problem.code, problem.detail, problem.retry_after)
 

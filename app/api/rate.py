@@ -3,15 +3,24 @@
 import ipaddress
 import math
 import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
+from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
+from limits.errors import StorageError
 
 from app.problems import Code, Refused
 
 _IPV6_SUBSCRIBER = 64
 """Bits of an IPv6 address that tell subscribers apart: each commonly holds a whole /64."""
+_WINDOW_SECONDS = 60.0
+_STORE_SECONDS = 1.0
+"""How long a remote store may take to answer."""
+_RETRY_SECONDS = 5
 
 
 def client_key(address: str) -> str:
@@ -27,21 +36,124 @@ def client_key(address: str) -> str:
     return str(ipaddress.IPv6Network((found, _IPV6_SUBSCRIBER), strict=False))
 
 
+@dataclass(frozen=True)
+class Window:
+    """Where one client stands after a request: `remaining` more now, and one at least in `seconds`."""
+
+    admitted: bool
+    remaining: int
+    seconds: float
+
+
+class RateLimitStore(Protocol):
+    """Where the requests of the last minute are remembered."""
+
+    async def hit(self, key: str, limit: int) -> Window:
+        """Remember a request unless the last minute has `limit` of them; `StorageError` when that can't be known."""
+
+
+class MemoryStore:
+    """In this process. A request costs the same however many clients there are.
+
+    The memory storage of `limits` visits each client of the last minute after every request, in a thread: with 2,000
+    of them that doubled the CPU time of a whole request, and addresses are cheap.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._hits: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Clients that are remembered."""
+        return len(self._hits)
+
+    async def hit(self, key: str, limit: int) -> Window:
+        """See `RateLimitStore`."""
+        now = self._clock()
+        self._forget(now - _WINDOW_SECONDS)
+        hits = self._hits.setdefault(key, deque())
+        while hits and hits[0] <= now - _WINDOW_SECONDS:
+            hits.popleft()
+        admitted = len(hits) < limit
+        if admitted:
+            hits.append(now)
+            self._hits.move_to_end(key)
+        return Window(admitted, limit - len(hits), hits[0] + _WINDOW_SECONDS - now)
+
+    def _forget(self, before: float) -> None:
+        """Drop the clients that have made no request since: they are the first in the order."""
+        while self._hits and next(iter(self._hits.values()))[-1] <= before:
+            self._hits.popitem(last=False)
+
+
+class ValkeyStore:
+    """In a Valkey that several replicas of the api share."""
+
+    def __init__(self, url: str) -> None:
+        storage = RedisStorage(
+            f"async+{url}",
+            wrap_exceptions=True,
+            implementation="valkey",
+            socket_timeout=_STORE_SECONDS,
+            socket_connect_timeout=_STORE_SECONDS,
+        )
+        self._limiter = MovingWindowRateLimiter(storage)
+
+    async def hit(self, key: str, limit: int) -> Window:
+        """See `RateLimitStore`."""
+        item = RateLimitItemPerMinute(limit)
+        admitted = await self._limiter.hit(item, key)
+        window = await self._limiter.get_window_stats(item, key)
+        return Window(admitted, window.remaining, window.reset_time - time.time())
+
+
+def rate_limit_store(url: str) -> RateLimitStore:
+    """`memory://`, or `valkey://host:port/db` when the api has several replicas."""
+    return MemoryStore() if url == "memory://" else ValkeyStore(url)
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """Where one client stands after a request: `remaining` of `limit` a minute, and when more come, in seconds."""
+
+    limit: int
+    admitted: bool
+    remaining: int
+    reset: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As draft-ietf-httpapi-ratelimit-headers-10 writes them."""
+        return {
+            "RateLimit-Policy": f'"executions";q={self.limit};w={_WINDOW_SECONDS:.0f}',
+            "RateLimit": f'"executions";r={self.remaining};t={self.reset}',
+        }
+
+
 class RateLimit:
     """At most `per_minute` in any 60 seconds for each client. Refused requests are not counted."""
 
-    def __init__(self, per_minute: int) -> None:
-        self._item = RateLimitItemPerMinute(per_minute)
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+    def __init__(self, per_minute: int, store: RateLimitStore) -> None:
+        self._limit = per_minute
+        self._store = store
 
-    async def admit(self, address: str) -> None:
-        """Count a request of this address, or `Refused` with the seconds until the next one is admitted."""
-        key = client_key(address)
-        if await self._limiter.hit(self._item, key):
-            return
-        window = await self._limiter.get_window_stats(self._item, key)
-        raise Refused(
-            Code.RATE_LIMITED,
-            f"At most {self._item.amount} executions a minute are allowed for one address.",
-            max(1, math.ceil(window.reset_time - time.time())),
-        )
+    async def count(self, address: str) -> Allowance:
+        """Count a request of this address; `Refused` when the store is away, so that nobody is unlimited then."""
+        try:
+            window = await self._store.hit(client_key(address), self._limit)
+        except StorageError as error:
+            raise Refused(
+                Code.RATE_STORE_UNAVAILABLE,
+                "Requests can't be counted now. This is a fault of the platform: try again later.",
+                _RETRY_SECONDS,
+            ) from error
+        return Allowance(self._limit, window.admitted, window.remaining, max(1, math.ceil(window.seconds)))
+
+
+def refusal(allowance: Allowance) -> Refused:
+    """What a client is told that may not run more now."""
+    return Refused(
+        Code.RATE_LIMITED,
+        f"At most {allowance.limit} executions a minute are allowed for one address.",
+        allowance.reset,
+    )

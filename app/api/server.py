@@ -1,149 +1,134 @@
-"""The public HTTP interface."""
+"""The public HTTP interface and, apart from it, the one for Prometheus."""
 
 import contextlib
-import hashlib
-import logging
-from collections.abc import AsyncIterator
-from typing import Literal
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
-import httpx
-from pydantic import BaseModel, ConfigDict
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.admission import read_execution
+from app.api.answering import Answering
+from app.api.codapi import Codapi
+from app.api.executions import Executions
 from app.api.executor_client import ExecutorClient
-from app.api.rate import RateLimit
+from app.api.metrics import Metrics
+from app.api.neighbours import Neighbour
+from app.api.operations import Endpoint, Endpoints, operations
+from app.api.overview import Overview
+from app.api.page_files import PAGE, page_routes
+from app.api.piston import Piston
+from app.api.rate import RateLimit, rate_limit_store
+from app.api.reference import with_documentation
 from app.api.settings import ApiSettings
 from app.api.stats import Statistics
+from app.api.streaming import EVENT_STREAM, EventStream, WebSocketStream
+from app.api.tracing import tracing
 from app.connection import ClientGone, while_connected
-from app.problems import Refused, exception_handlers
+from app.correlation import REQUEST_ID, TRACEPARENT, Correlate
+from app.problems import Code, exception_handlers
 from app.profile import SandboxProfile
-from app.protocol import EnvironmentInfo, Execution, ExecutionResult
-
-_log = logging.getLogger(__name__)
 
 _CLIENT_CLOSED_REQUEST = 499
-_ENGINE_REASONS = {
-    "unreachable": "The sandbox engine does not answer.",
-    "failing": "The sandbox engine fails to make sandboxes.",
-}
+_READABLE_BY_PAGES = ["Retry-After", "RateLimit", "RateLimit-Policy", REQUEST_ID]
 
 
-class Health(BaseModel):
-    """The answer of GET /health: 200 when `status` is ok, else 503 with a reason. What is null is left out."""
+@dataclass(frozen=True)
+class Api:
+    """Two applications in one process: `public` for visitors, `metrics` for a port that only Prometheus reaches."""
 
-    model_config = ConfigDict(frozen=True)
-
-    status: Literal["ok", "unavailable"]
-    engine: Literal["reachable", "failing", "unreachable", "unknown"]
-    active_sandboxes: int | None = None
-    reason: str | None = None
+    public: ASGIApp
+    metrics: ASGIApp
 
 
-class Environments(BaseModel):
-    """The answer of GET /environments."""
-
-    model_config = ConfigDict(frozen=True)
-
-    environments: tuple[EnvironmentInfo, ...]
-    limits: SandboxProfile
-
-
-def build_api(settings: ApiSettings, transport: httpx.AsyncBaseTransport) -> Starlette:
-    """The application; `transport` leads to the executor."""
-    executor = ExecutorClient(transport, settings.profile)
-    rate = RateLimit(settings.requests_per_minute)
+def build_api(settings: ApiSettings) -> Api:
+    """The applications."""
+    executor = ExecutorClient(settings.executor_socket, settings.profile)
     statistics = Statistics()
+    metrics = Metrics()
+    traces = tracing("api", settings.otlp_endpoint)
+    executions = Executions(
+        executor,
+        RateLimit(settings.requests_per_minute, rate_limit_store(settings.rate_store)),
+        statistics,
+        metrics,
+        traces,
+        refuse_patterns=settings.refuse_patterns,
+        log_code=settings.log_code,
+    )
 
-    async def health(_: Request) -> Response:
-        found = await _health(executor)
-        return Response(
-            found.model_dump_json(exclude_none=True),
-            status_code=200 if found.status == "ok" else 503,
-            media_type="application/json",
+    def refused(code: Code) -> None:
+        statistics.refuse(code)
+        metrics.refused(code)
+
+    neighbour = Neighbour(executions, executor, settings.profile)
+    table = operations(
+        Endpoints(
+            execute=_execute(executions, settings.profile, refused),
+            stream=WebSocketStream(executions, settings.profile, settings.allowed_origins, refused),
+            overview=Overview(executor, statistics, settings.profile),
+            piston=Piston(neighbour, refused),
+            codapi=Codapi(neighbour, refused),
         )
-
-    async def environments(_: Request) -> Response:
-        return _json(Environments(environments=await executor.environments(), limits=settings.profile))
-
-    async def stats(_: Request) -> Response:
-        try:
-            load = await executor.stats()
-        except Refused:
-            load = None
-        return _json(statistics.snapshot(load))
-
-    async def execute(request: Request) -> Response:
-        await rate.admit(request.client.host if request.client else "unknown")
-        execution = await read_execution(request, settings.profile)
-        try:
-            result = await while_connected(request, executor.execute(execution))
-        except ClientGone:
-            return Response(status_code=_CLIENT_CLOSED_REQUEST)
-        statistics.count(result)
-        _log_execution(execution, result)
-        return _json(result)
+    )
+    described = with_documentation(table)
+    routes = [*(operation.route for operation in described), *page_routes(PAGE)]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        await executor.close()
+        traces.close()
 
-    return Starlette(
-        routes=[
-            Route("/health", health),
-            Route("/environments", environments),
-            Route("/stats", stats),
-            Route("/execute", execute, methods=["POST"]),
-        ],
+    public = Starlette(
+        routes=routes,
         middleware=[
             Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.allowed_origins,
                 allow_methods=["GET", "POST"],
-                allow_headers=["Content-Type"],
-                expose_headers=["Retry-After"],
+                allow_headers=["Content-Type", REQUEST_ID, TRACEPARENT],
+                expose_headers=_READABLE_BY_PAGES,
             ),
         ],
-        exception_handlers=exception_handlers(statistics.refuse),
+        exception_handlers={**exception_handlers(refused), ClientGone: _on_client_gone},
         lifespan=lifespan,
     )
+    paths = frozenset(route.path for route in routes)
+    return Api(public=Correlate(Answering(public, metrics, paths)), metrics=_metrics_app(metrics, executor))
 
 
-async def _health(executor: ExecutorClient) -> Health:
-    try:
-        found = await executor.health()
-    except Refused as refused:
-        return Health(status="unavailable", engine="unknown", reason=refused.problem.detail)
-    return Health(
-        status="ok" if found.engine == "reachable" else "unavailable",
-        engine=found.engine,
-        active_sandboxes=found.active_sandboxes,
-        reason=_ENGINE_REASONS.get(found.engine),
+def _execute(executions: Executions, profile: SandboxProfile, refused: Callable[[Code], None]) -> Endpoint:
+    async def execute(request: Request) -> Response:
+        await executions.admit(request)
+        execution = await read_execution(request, profile)
+        if EVENT_STREAM in request.headers.get("Accept", ""):
+            return EventStream(executions, execution, refused)
+        result = await while_connected(request, executions.run(execution))
+        return Response(result.model_dump_json(), media_type="application/json")
+
+    return execute
+
+
+async def _on_client_gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=_CLIENT_CLOSED_REQUEST)
+
+
+def _metrics_app(metrics: Metrics, executor: ExecutorClient) -> ASGIApp:
+    async def own(_: Request) -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    async def executors(_: Request) -> Response:
+        return Response(await executor.metrics(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    return Starlette(
+        routes=[Route("/metrics", own), Route("/metrics/executor", executors)],
+        exception_handlers=exception_handlers(lambda _: None),
     )
-
-
-def _json(answer: BaseModel) -> Response:
-    return Response(answer.model_dump_json(), media_type="application/json")
-
-
-def _log_execution(execution: Execution, result: ExecutionResult) -> None:
-    """One line of metadata. The code itself is the visitor's: only its size in bytes and its hash are kept."""
-    _, files = execution.sources("code")
-    code = b"".join(file.data() for file in files)
-    fields = {
-        "execution_id": result.execution_id,
-        "environment": result.environment,
-        "status": result.status,
-        "seconds": result.execution_time,
-        "code_bytes": len(code),
-        "code_sha256": hashlib.sha256(code).hexdigest(),
-    }
-    _log.info("execution", extra={"fields": fields})

@@ -44,6 +44,20 @@ class ApiSettings(Settings):
     trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_networks)] = Field(
         (), description="networks whose X-Forwarded-For is believed, separated by commas, as in 172.20.0.0/16."
     )
+    metrics_port: int = Field(
+        9000, ge=1, le=65535, description="the port of /metrics, which nothing public may lead to, from 1 to 65535."
+    )
+    rate_store: Annotated[str, Field(pattern=r"^(memory://|valkeys?://[^/]+(/\d+)?)$")] = Field(
+        "memory://",
+        description="where requests are counted: memory:// for one replica, valkey://host:6379/0 for several.",
+    )
+    refuse_patterns: bool = Field(
+        False, description="true to refuse code that looks dangerous instead of warning. Isolation doesn't need it."
+    )
+    log_code: bool = Field(False, description="true to put visitors' code, which may be private, into the log.")
+    otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = Field(
+        None, description="the URL of an OTLP/HTTP collector for traces, as in http://collector:4318; unset is none."
+    )
     allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_origins)] = Field(
         (), description="origins whose pages may call this API, separated by commas, as in https://example.org."
     )

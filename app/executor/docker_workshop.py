@@ -18,8 +18,22 @@ from app.profile import SandboxProfile
 
 _ENVIRON = ("PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8")
 _MB = 1024 * 1024
-_SHM_MB = 4
-"""Counts as memory, as /tmp does. Semaphores take a page each."""
+_MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/pressure",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+"""What newer engines hide by default, for all of them, and /proc/pressure: a write there sets a trigger on the host."""
 _LOST_LIMIT = ("discarded", "without swap")
 """What the engine's warnings say of a limit that the host's kernel can't hold."""
 
@@ -140,16 +154,18 @@ class DockerWorkshop:
         return {
             "Runtime": self._pattern.runtime,
             "NetworkMode": profile.network,
-            # The engine's own /dev/shm is 64 MB. The one below is enough for multiprocessing, which needs one.
+            # Without it a read-only sandbox would still have a writable /dev/shm of 64 MB.
             "IpcMode": "none",
             "ReadonlyRootfs": profile.read_only_root,
             # No native program can be brought in: what an interpreter reads from /tmp still runs.
             # Message queues are files too, outside of /tmp's size: an empty read-only folder takes their place.
             "Tmpfs": {
                 "/tmp": f"rw,noexec,nosuid,nodev,size={profile.tmp_mb}m,mode=1777",  # noqa: S108
-                "/dev/shm": f"rw,noexec,nosuid,nodev,size={_SHM_MB}m,mode=1777",  # noqa: S108
                 "/dev/mqueue": "ro,noexec,nosuid,nodev,size=4k",
             },
+            "MaskedPaths": _MASKED,
+            # The one value at which the kernel neither writes a core file nor starts the host's core_pattern helper.
+            "Ulimits": [{"Name": "core", "Soft": 1, "Hard": 1}],
             "CapDrop": profile.cap_drop,
             "SecurityOpt": [*no_new_privileges, f"seccomp={seccomp.load()}"],
             "PidsLimit": profile.pids,

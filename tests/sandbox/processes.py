@@ -124,6 +124,7 @@ class Platform:
             "API_EXECUTOR_SOCKET": str(self._socket),
             "API_HOST": "127.0.0.1",
             "API_PORT": str(self._port),
+            "API_METRICS_PORT": str(_free_port()),
             "API_REQUESTS_PER_MINUTE": "100000",
         }
         self.api = Process("app.api", variables, self._folder / "api.log")

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.conftest import StackFactory, free_port
+from tests.stacks import StackFactory, free_port
 from tools import health, leftovers
 from tools.prepare import Prepared
 from tools.stack import Stack
 from tools.steps import Report
 
 
-@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
-@pytest.mark.parametrize("after_containers", [1, 3])
+@pytest.mark.parametrize(("blow", "after_containers"), [(signal.SIGINT, 1), (signal.SIGKILL, 3)])
 def test_an_interrupted_up_is_mended_by_the_next(
     new_stack: StackFactory, prepared: Prepared, report: Report, blow: signal.Signals, after_containers: int
 ) -> None:

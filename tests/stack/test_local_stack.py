@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.stack.conftest import StackFactory, free_port
+from tests.stacks import StackFactory, free_port
 from tools import health, leftovers
 from tools.prepare import Prepared
 from tools.stack import Stack
@@ -15,6 +15,7 @@ from tools.steps import Report
 
 HELLO = {
     "python": 'print("hello from", "python")',
+    "python-data": 'import numpy; print("hello from", "python-data" if numpy.arange(3).sum() == 3 else "?")',
     "node": 'console.log("hello from", "node")',
     "bash": 'echo "hello from bash"',
 }
@@ -103,7 +104,7 @@ def test_prometheus_scrapes_every_target(edge: httpx.Client, password: str) -> N
         answer = edge.get("/api/v1/targets", headers={"host": "prometheus.localhost"}, auth=("admin", password))
         return {target["labels"]["job"]: target["health"] for target in answer.json()["data"]["activeTargets"]}
 
-    wanted = {"prometheus": "up", "traefik": "up"}
+    wanted = {"prometheus": "up", "traefik": "up", "api": "up", "executor": "up"}
     deadline = time.monotonic() + 15
     while health_by_job() != wanted and time.monotonic() < deadline:
         time.sleep(0.5)

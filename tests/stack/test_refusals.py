@@ -1,8 +1,10 @@
 """What the real engine refuses, and that nothing is half-applied after it."""
 
+import socket
+
 import pytest
 
-from tests.stack.conftest import StackFactory, free_port
+from tests.stacks import StackFactory
 from tools import leftovers
 from tools.prepare import Prepared
 from tools.stack import Stack
@@ -68,14 +70,11 @@ def _production(new_stack: StackFactory, report: Report) -> Stack:
 def test_a_port_that_is_taken_leaves_a_stack_that_the_next_up_mends(
     new_stack: StackFactory, prepared: Prepared, report: Report
 ) -> None:
-    port = free_port()
-    first = new_stack(edge={"http_port": port})
-    first.up(report)
-    second = new_stack(edge={"http_port": port})
-    with pytest.raises(StepFailed):
-        second.up(report)
-    first.destroy(report)
-    second.mend(report)
-    second.up(report)
-    second.destroy(report)
-    assert leftovers.find(prepared.engine.client(), second.prefix).names == []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        stack = new_stack(edge={"http_port": other.getsockname()[1]}, services={"prometheus": {"enabled": False}})
+        with pytest.raises(StepFailed):
+            stack.up(report)
+    stack.mend(report)
+    stack.up(report)
+    stack.destroy(report)
+    assert leftovers.find(prepared.engine.client(), stack.prefix).names == []

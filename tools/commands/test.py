@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tools import columns, process
+from tools import columns, debian, process
 from tools.prepare import Preparation
 from tools.steps import EXIT_FAILED, Report, Result, Runner, Step, StepFailed
 
@@ -19,7 +20,8 @@ CHECKS = {
     "Format": ("ruff", "format", "--check", "."),
     "Types": ("mypy", *TYPED),
 }
-SUITES = ("unit", "policies", "sandbox", "stack")
+BROWSER = ("chromium", "chromedriver")
+SUITES = ("unit", "policies", "sandbox", "fuzz", "stack", "page")
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,20 @@ def count(results: Path) -> Count:
     return Count(totals["tests"] - failed - totals["skipped"], failed, totals["skipped"])
 
 
+def _find_browser(report: Report) -> str:
+    """Chromium and its driver, for the tests of the page."""
+    if not all(map(shutil.which, BROWSER)):
+        if not debian.may_install():
+            raise StepFailed(
+                f"The tests of the page need {' and '.join(BROWSER)} on PATH.", "Install them, then run this again."
+            )
+        debian.install(["chromium", "chromium-driver"], report)
+    return ", ".join(str(shutil.which(program)) for program in BROWSER)
+
+
 def run(options: argparse.Namespace, runner: Runner) -> int:
     preparation = Preparation()
-    ready = runner.run(preparation.steps())
+    ready = runner.run([*preparation.steps(), Step("Browser", _find_browser)])
     if ready[-1].failure:
         return EXIT_FAILED
     tests = _Tests(preparation)

@@ -4,9 +4,7 @@ The sandbox's other walls (no capabilities, no network, a user that is nobody) h
 a fault of the kernel behind a call that no interpreter needs is out of reach of visitors' code.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -163,8 +161,3 @@ NARROWED: tuple[Narrowing, ...] = (
     ),
 )
 """Allowed by Docker's default for more arguments than these."""
-
-
-def reasons() -> Mapping[str, str]:
-    """Why each call that is removed or withheld must fail."""
-    return MappingProxyType({call: removal.reason for removal in REMOVED + WITHHELD for call in removal.calls})

@@ -1,69 +1,22 @@
 """The public interface in front of an executor that is played."""
 
 import hashlib
-import json
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from app.api.server import build_api
-from app.api.settings import api_settings
+from app.api.executions import Executions
 from app.problems import Code, Problem
 from app.profile import FLOOR
+from tests.unit.app.fake_executor import ENVIRONMENTS, RESULT, Answer, FakeExecutor, refuses, says
+from tests.unit.app.fake_visitor import api
 
 pytestmark = pytest.mark.anyio
 
 PROXY = "172.20.0.9"
-RESULT = {
-    "execution_id": "0" * 32,
-    "status": "error",
-    "output": "boom",
-    "stdout": "",
-    "stderr": "boom",
-    "error": "The code ended with exit code 1.",
-    "exit_code": 1,
-    "truncated": False,
-    "execution_time": 0.2,
-    "environment": "python",
-}
 HELLO = {"environment": "python", "code": "print('secret words')"}
-
-Answer = Callable[[httpx.Request], httpx.Response]
-
-
-def executor(request: httpx.Request) -> httpx.Response:
-    """An executor that is well."""
-    answers: dict[str, object] = {
-        "/health": {"engine": "reachable", "active_sandboxes": 2},
-        "/environments": [{"name": "python", "version": "3.13.5"}],
-        "/stats": {"running": 1, "waiting": 0, "concurrency": 4},
-        "/execute": RESULT,
-    }
-    return httpx.Response(200, json=answers[request.url.path])
-
-
-def refuses(code: Code, status: int, retry_after: int | None = None) -> Answer:
-    problem = Problem(title="t", status=status, detail="because", code=code, retry_after=retry_after)
-    return lambda _: httpx.Response(status, content=problem.model_dump_json())
-
-
-def is_away(_: httpx.Request) -> httpx.Response:
-    raise httpx.ConnectError("no such socket")
-
-
-@asynccontextmanager
-async def api(
-    answer: Answer = executor, peer: str = "203.0.113.7", **variables: str
-) -> AsyncIterator[httpx.AsyncClient]:
-    given = {"PROFILE": "{}", "REQUESTS_PER_MINUTE": "1000", **variables}
-    settings = api_settings({f"API_{name}": value for name, value in given.items()})
-    app = build_api(settings, httpx.MockTransport(answer))
-    transport = httpx.ASGITransport(app, client=(peer, 1234), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-        yield client
 
 
 def problem(response: httpx.Response) -> Problem:
@@ -73,23 +26,18 @@ def problem(response: httpx.Response) -> Problem:
     return found
 
 
-async def test_a_failure_of_the_code_is_an_answer() -> None:
-    async with api() as client:
+async def test_a_failure_of_the_code_is_an_answer(executor: FakeExecutor) -> None:
+    async with api(executor) as client:
         response = await client.post("/execute", json=HELLO)
     assert response.status_code == 200
     assert response.json() == RESULT
 
 
-async def test_what_reaches_the_executor_is_the_execution_alone() -> None:
-    seen: list[object] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        seen.append(json.loads(request.content))
-        return executor(request)
-
-    async with api(answer) as client:
+async def test_what_reaches_the_executor_is_the_execution_alone(executor: FakeExecutor) -> None:
+    async with api(executor) as client:
         await client.post("/execute", json={**HELLO, "args": ["a"]}, headers={"X-Image": "evil"})
-    assert seen == [{**HELLO, "stdin": "", "args": ["a"], "timeout": None}]
+    nothing = {"files": None, "main": None, "stdin": "", "timeout": None, "results": None}
+    assert executor.ran == [{**HELLO, "args": ["a"], **nothing}]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +50,7 @@ async def test_what_reaches_the_executor_is_the_execution_alone() -> None:
         (rb'{"environment": "python", "code": "\ud800"}', 400, Code.INVALID_JSON, "hex escape"),
         (b"[]", 422, Code.INVALID_REQUEST, "body"),
         (b"null", 422, Code.INVALID_REQUEST, "body"),
-        (b'{"environment": "python"}', 422, Code.INVALID_REQUEST, "code: Field required"),
+        (b'{"environment": "python"}', 422, Code.INVALID_REQUEST, "give either code or files"),
         (b'{"environment": "python", "code": 1}', 422, Code.INVALID_REQUEST, "code: Input should be a valid string"),
         (b'{"environment": "python", "code": "1", "image": "x"}', 422, Code.INVALID_REQUEST, "image: Extra inputs"),
         (b'{"environment": "python", "code": "1", "args": ["\\u0000"]}', 422, Code.INVALID_REQUEST, "args.0"),
@@ -112,8 +60,8 @@ async def test_what_reaches_the_executor_is_the_execution_alone() -> None:
         (b'{"environment": "python", "code": " \\n\\t"}', 400, Code.EMPTY_CODE, "empty"),
     ],
 )
-async def test_bad_bodies(body: bytes, status: int, code: Code, words: str) -> None:
-    async with api() as client:
+async def test_bad_bodies(executor: FakeExecutor, body: bytes, status: int, code: Code, words: str) -> None:
+    async with api(executor) as client:
         response = await client.post("/execute", content=body)
     found = problem(response)
     assert (response.status_code, found.code) == (status, code)
@@ -136,15 +84,15 @@ LIMIT = FLOOR.code_kb * 1024
         ({"code": "\x01" * LIMIT, "stdin": "\x01" * LIMIT, "args": ["\x01" * LIMIT]}, 200, None),
     ],
 )
-async def test_sizes(change: dict[str, object], status: int, code: Code | None) -> None:
-    async with api() as client:
+async def test_sizes(executor: FakeExecutor, change: dict[str, object], status: int, code: Code | None) -> None:
+    async with api(executor) as client:
         response = await client.post("/execute", json={**HELLO, **change})
     assert response.status_code == status
     if code is not None:
         assert problem(response).code is code
 
 
-async def test_an_endless_body_is_not_read_to_its_end() -> None:
+async def test_an_endless_body_is_not_read_to_its_end(executor: FakeExecutor) -> None:
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -153,7 +101,7 @@ async def test_an_endless_body_is_not_read_to_its_end() -> None:
             sent += 65536
             yield b" " * 65536
 
-    async with api() as client:
+    async with api(executor) as client:
         response = await client.post("/execute", content=endless())
     assert problem(response).code is Code.BODY_TOO_LONG
     assert response.status_code == 413
@@ -168,29 +116,42 @@ async def test_an_endless_body_is_not_read_to_its_end() -> None:
         (Code.ENGINE_UNAVAILABLE, 503, 10),
     ],
 )
-async def test_the_executors_refusals_are_passed_on(code: Code, status: int, retry_after: int | None) -> None:
-    async with api(refuses(code, status, retry_after)) as client:
+async def test_the_executors_refusals_are_passed_on(
+    executor: FakeExecutor, code: Code, status: int, retry_after: int | None
+) -> None:
+    executor.answers["/execute"] = refuses(code, retry_after)
+    async with api(executor) as client:
         response = await client.post("/execute", json=HELLO)
     found = problem(response)
     assert (found.code, found.detail, found.status) == (code, "because", status)
     assert response.headers.get("retry-after") == (None if retry_after is None else str(retry_after))
 
 
-@pytest.mark.parametrize("answer", [is_away, lambda _: httpx.Response(200, json={}), lambda _: httpx.Response(502)])
-async def test_an_executor_that_is_away_or_strange(answer: Answer) -> None:
-    async with api(answer) as client:
-        for response in (await client.post("/execute", json=HELLO), await client.get("/environments")):
-            assert response.status_code == 503
-            assert problem(response).code is Code.EXECUTOR_UNAVAILABLE
-            assert int(response.headers["retry-after"]) > 0
-        health = await client.get("/health")
+async def unavailable(client: httpx.AsyncClient) -> None:
+    for response in (await client.post("/execute", json=HELLO), await client.get("/environments")):
+        assert response.status_code == 503
+        assert problem(response).code is Code.EXECUTOR_UNAVAILABLE
+        assert int(response.headers["retry-after"]) > 0
+    health = await client.get("/health")
     assert health.status_code == 503
     assert health.json()["status"] == "unavailable"
     assert "executor is away" in health.json()["reason"]
 
 
-async def test_health() -> None:
-    async with api() as client:
+@pytest.mark.parametrize("answer", [says({}), says("?", 502)])
+async def test_an_executor_that_is_strange(executor: FakeExecutor, answer: Answer) -> None:
+    executor.answers = dict.fromkeys(executor.answers, answer)
+    async with api(executor) as client:
+        await unavailable(client)
+
+
+async def test_an_executor_that_is_away(executor: FakeExecutor) -> None:
+    async with api(executor, EXECUTOR_SOCKET="/nowhere/executor.sock") as client:
+        await unavailable(client)
+
+
+async def test_health(executor: FakeExecutor) -> None:
+    async with api(executor) as client:
         response = await client.get("/health")
     assert (response.status_code, response.json()) == (
         200,
@@ -198,38 +159,40 @@ async def test_health() -> None:
     )
 
 
-async def test_health_without_an_engine() -> None:
+async def test_health_without_an_engine(executor: FakeExecutor) -> None:
     body = {"engine": "unreachable", "active_sandboxes": 1, "reason": "/secret/path refused"}
-    async with api(lambda _: httpx.Response(503, json=body)) as client:
+    executor.answers["/health"] = says(body, 503)
+    async with api(executor) as client:
         response = await client.get("/health")
     assert response.status_code == 503
     assert response.json()["engine"] == "unreachable"
     assert "secret" not in response.text
 
 
-async def test_environments_have_versions_and_limits() -> None:
-    async with api() as client:
+async def test_environments_have_versions_and_limits(executor: FakeExecutor) -> None:
+    async with api(executor) as client:
         response = await client.get("/environments")
-    assert response.json()["environments"] == [{"name": "python", "version": "3.13.5"}]
+    assert response.json()["environments"] == ENVIRONMENTS
     assert response.json()["limits"]["timeout_seconds"] == 30
 
 
-async def test_other_paths_and_methods() -> None:
-    async with api() as client:
+async def test_other_paths_and_methods(executor: FakeExecutor) -> None:
+    async with api(executor) as client:
         missing, wrong = await client.get("/nothing"), await client.get("/execute")
     assert (missing.status_code, problem(missing).code) == (404, Code.NOT_FOUND)
     assert (wrong.status_code, problem(wrong).code) == (405, Code.METHOD_NOT_ALLOWED)
     assert wrong.headers["allow"] == "POST"
 
 
-async def test_a_fault_of_ours_is_a_problem_without_details() -> None:
-    def answer(_: httpx.Request) -> httpx.Response:
-        raise RuntimeError("secret")
-
-    async with api(answer) as client:
+async def test_a_fault_of_ours_is_a_problem_without_details(
+    executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Executions, "run", lambda *_: 1 / 0)
+    async with api(executor) as client:
         response = await client.post("/execute", json=HELLO)
     assert (response.status_code, problem(response).code) == (500, Code.INTERNAL_ERROR)
-    assert "secret" not in response.text
+    assert "division" not in response.text
+    assert len(response.headers["x-request-id"]) == 32
 
 
 async def statuses(client: httpx.AsyncClient, forwarded: list[str]) -> list[int]:
@@ -239,8 +202,8 @@ async def statuses(client: httpx.AsyncClient, forwarded: list[str]) -> list[int]
     ]
 
 
-async def test_the_rate_is_limited_and_says_when_to_return() -> None:
-    async with api(REQUESTS_PER_MINUTE="2") as client:
+async def test_the_rate_is_limited_and_says_when_to_return(executor: FakeExecutor) -> None:
+    async with api(executor, REQUESTS_PER_MINUTE="2") as client:
         for _ in range(2):
             assert (await client.post("/execute", json=HELLO)).status_code == 200
         response = await client.post("/execute", json=HELLO)
@@ -249,35 +212,35 @@ async def test_the_rate_is_limited_and_says_when_to_return() -> None:
         assert (await client.get("/health")).status_code == 200
 
 
-async def test_a_stranger_cannot_forge_its_address() -> None:
-    async with api(REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES="172.20.0.0/16") as client:
+async def test_a_stranger_cannot_forge_its_address(executor: FakeExecutor) -> None:
+    async with api(executor, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES="172.20.0.0/16") as client:
         assert await statuses(client, ["198.51.100.1", "198.51.100.2"]) == [200, 429]
 
 
-async def test_behind_the_proxy_each_client_counts_for_itself() -> None:
-    async with api(peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES="172.20.0.0/16") as client:
+async def test_behind_the_proxy_each_client_counts_for_itself(executor: FakeExecutor) -> None:
+    async with api(executor, peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES="172.20.0.0/16") as client:
         assert await statuses(client, ["198.51.100.1", "198.51.100.2", "198.51.100.1"]) == [200, 200, 429]
 
 
-async def test_behind_the_proxy_only_the_address_that_it_saw_counts() -> None:
+async def test_behind_the_proxy_only_the_address_that_it_saw_counts(executor: FakeExecutor) -> None:
     forged = ["6.6.6.1, 198.51.100.1", "6.6.6.2, 198.51.100.1", "172.20.0.1, 198.51.100.1"]
-    async with api(peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES="172.20.0.0/16") as client:
+    async with api(executor, peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES="172.20.0.0/16") as client:
         assert await statuses(client, forged) == [200, 429, 429]
 
 
-async def test_without_trusted_proxies_the_header_means_nothing() -> None:
-    async with api(peer="127.0.0.1", REQUESTS_PER_MINUTE="1") as client:
+async def test_without_trusted_proxies_the_header_means_nothing(executor: FakeExecutor) -> None:
+    async with api(executor, peer="127.0.0.1", REQUESTS_PER_MINUTE="1") as client:
         assert await statuses(client, ["198.51.100.1", "198.51.100.2"]) == [200, 429]
 
 
-async def test_an_ipv6_subscriber_is_one_client() -> None:
+async def test_an_ipv6_subscriber_is_one_client(executor: FakeExecutor) -> None:
     addresses = ["2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1"]
-    async with api(peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES="172.20.0.0/16") as client:
+    async with api(executor, peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES="172.20.0.0/16") as client:
         assert await statuses(client, addresses) == [200, 429, 200]
 
 
-async def test_cors_is_an_allow_list() -> None:
-    async with api(ALLOWED_ORIGINS="https://a.example") as client:
+async def test_cors_is_an_allow_list(executor: FakeExecutor) -> None:
+    async with api(executor, ALLOWED_ORIGINS="https://a.example") as client:
         friend = await client.post("/execute", json=HELLO, headers={"Origin": "https://a.example"})
         stranger = await client.post("/execute", json=HELLO, headers={"Origin": "https://b.example"})
         asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
@@ -289,8 +252,8 @@ async def test_cors_is_an_allow_list() -> None:
     assert refused.status_code == 400
 
 
-async def test_stats_count_what_happened() -> None:
-    async with api(REQUESTS_PER_MINUTE="4") as client:
+async def test_stats_count_what_happened(executor: FakeExecutor) -> None:
+    async with api(executor, REQUESTS_PER_MINUTE="4") as client:
         for body in (HELLO, HELLO, {**HELLO, "code": ""}, {}, HELLO):
             await client.post("/execute", json=body)
         stats = (await client.get("/stats")).json()
@@ -302,16 +265,18 @@ async def test_stats_count_what_happened() -> None:
     assert stats["executor"] == {"running": 1, "waiting": 0, "concurrency": 4}
 
 
-async def test_stats_without_an_executor() -> None:
-    async with api(is_away) as client:
+async def test_stats_without_an_executor(executor: FakeExecutor) -> None:
+    async with api(executor, EXECUTOR_SOCKET="/nowhere/executor.sock") as client:
         stats = (await client.get("/stats")).json()
     assert stats["executor"] is None
     assert stats["median_seconds"] is None
 
 
-async def test_the_log_has_metadata_and_never_the_code(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_has_metadata_and_never_the_code(
+    executor: FakeExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
-    async with api() as client:
+    async with api(executor) as client:
         await client.post("/execute", json=HELLO)
     (record,) = [record for record in caplog.records if record.getMessage() == "execution"]
     assert record.__dict__["fields"] == {
@@ -321,5 +286,6 @@ async def test_the_log_has_metadata_and_never_the_code(caplog: pytest.LogCapture
         "seconds": 0.2,
         "code_bytes": 21,
         "code_sha256": hashlib.sha256(HELLO["code"].encode()).hexdigest(),
+        "patterns": [],
     }
     assert "secret" not in caplog.text

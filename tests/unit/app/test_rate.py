@@ -1,8 +1,12 @@
 """Who counts as one client, and how many requests one may make."""
 
-import pytest
+import time
 
-from app.api.rate import RateLimit, client_key
+import pytest
+from fakeredis import FakeAsyncValkey, FakeServer
+from valkey.asyncio import Valkey
+
+from app.api.rate import MemoryStore, RateLimit, Window, client_key, rate_limit_store, refusal
 from app.problems import Code, Refused
 
 
@@ -22,13 +26,83 @@ def test_client_key(address: str, key: str) -> None:
     assert client_key(address) == key
 
 
+@pytest.fixture
+def valkey(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A store's URL; its server is played, scripts included."""
+    server = FakeServer(server_type="valkey")
+    monkeypatch.setattr(Valkey, "from_url", lambda _url, **_: FakeAsyncValkey(server=server))
+    return "valkey://store.example:6379/0"
+
+
+@pytest.fixture(params=["memory", "valkey"])
+def store(request: pytest.FixtureRequest) -> str:
+    """Each kind of store."""
+    url: str = request.getfixturevalue("valkey") if request.param == "valkey" else "memory://"
+    return url
+
+
 @pytest.mark.anyio
-async def test_each_client_has_its_own_count() -> None:
-    rate = RateLimit(2)
-    for _ in range(2):
-        await rate.admit("203.0.113.7")
+async def test_each_client_has_its_own_count(store: str) -> None:
+    rate = RateLimit(2, rate_limit_store(store))
+    first, second, third = [await rate.count("203.0.113.7") for _ in range(3)]
+    assert [(found.admitted, found.remaining) for found in (first, second, third)] == [(True, 1), (True, 0), (False, 0)]
+    assert (await rate.count("203.0.113.8")).admitted
+    assert third.reset in range(55, 61)
+    assert third.headers == {
+        "RateLimit-Policy": '"executions";q=2;w=60',
+        "RateLimit": f'"executions";r=0;t={third.reset}',
+    }
+    problem = refusal(third).problem
+    assert (problem.code, problem.retry_after) == (Code.RATE_LIMITED, third.reset)
+
+
+@pytest.mark.anyio
+async def test_the_window_moves_and_clients_are_forgotten() -> None:
+    now = 0.0
+    store = MemoryStore(lambda: now)
+    assert await store.hit("a", 2) == Window(admitted=True, remaining=1, seconds=60)
+    now = 20
+    assert await store.hit("a", 2) == Window(admitted=True, remaining=0, seconds=40)
+    assert await store.hit("b", 2) == Window(admitted=True, remaining=1, seconds=60)
+    now = 59
+    assert await store.hit("a", 2) == Window(admitted=False, remaining=0, seconds=1)
+    now = 60
+    assert await store.hit("a", 2) == Window(admitted=True, remaining=0, seconds=20)
+    now = 80
+    assert await store.hit("c", 2) == Window(admitted=True, remaining=1, seconds=60)
+    assert len(store) == 2
+    now = 140
+    assert len(store) == 2
+    await store.hit("d", 2)
+    assert len(store) == 1
+
+
+@pytest.mark.anyio
+async def test_many_clients_make_no_request_dearer() -> None:
+    store = MemoryStore()
+
+    async def cost(clients: int) -> float:
+        started = time.process_time()
+        for client in range(clients):
+            await store.hit(f"{clients}-{client}", 10)
+        return (time.process_time() - started) / clients
+
+    first = await cost(2_000)
+    await cost(100_000)
+    assert await cost(2_001) < 10 * first
+
+
+@pytest.mark.anyio
+async def test_replicas_count_together(valkey: str) -> None:
+    one, other = (RateLimit(1, rate_limit_store(valkey)) for _ in range(2))
+    assert (await one.count("198.51.100.1")).admitted
+    assert not (await other.count("198.51.100.1")).admitted
+
+
+@pytest.mark.anyio
+async def test_without_its_store_nobody_is_unlimited() -> None:
+    rate = RateLimit(2, rate_limit_store("valkey://127.0.0.1:1/0"))
     with pytest.raises(Refused) as caught:
-        await rate.admit("203.0.113.7")
-    assert caught.value.problem.code is Code.RATE_LIMITED
-    assert caught.value.problem.retry_after in range(55, 61)
-    await rate.admit("203.0.113.8")
+        await rate.count("203.0.113.7")
+    assert caught.value.problem.code is Code.RATE_STORE_UNAVAILABLE
+    assert caught.value.problem.retry_after

@@ -5,8 +5,10 @@ import json
 import pytest
 import yaml
 
+from app import environments as of_the_app
 from app.profile import SandboxProfile
-from tests.program import SECRETS, Resource, containers, platform_config, run_program
+from infra.settings import ENVIRONMENTS
+from tests.program import IMAGES, SECRETS, Resource, containers, platform_config, run_program
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +54,14 @@ def test_the_executor_has_no_network_and_the_declared_profile(local: list[Resour
     assert executor["networkMode"] == "none"
     assert SandboxProfile.model_validate_json(envs(executor)["EXECUTOR_PROFILE"]) == SandboxProfile()
     environments = json.loads(envs(executor)["EXECUTOR_ENVIRONMENTS"])
-    assert set(environments) == {"python", "node", "bash"}
+    assert set(environments) == set(ENVIRONMENTS)
     assert all(image.startswith("sha256:") for image in environments.values())
 
 
 def test_the_api_trusts_only_the_network_of_the_edge(local: list[Resource]) -> None:
     api = containers(local)["api"]
     assert envs(api)["API_TRUSTED_PROXIES"] == "172.30.0.0/24"
-    assert [network["name"] for network in api["networksAdvanced"]] == ["vps-local-api"]
+    assert [network["name"] for network in api["networksAdvanced"]] == ["vps-local-api", "vps-local-monitoring"]
 
 
 def test_no_password_is_in_an_environment_or_a_label(local: list[Resource]) -> None:
@@ -102,3 +104,16 @@ def test_a_service_that_is_off_leaves_nothing() -> None:
     resources = run_program("local", platform_config("local", services=services))
     assert set(containers(resources)) == {"traefik", "api", "executor"}
     assert not [r for r in resources if "prometheus" in r.name or "monitoring" in r.name]
+
+
+def test_the_program_knows_the_environments_of_the_app() -> None:
+    assert set(ENVIRONMENTS) == set(of_the_app.ENVIRONMENTS)
+
+
+def test_an_environment_that_is_not_wanted_needs_no_image() -> None:
+    images = {name: image for name, image in IMAGES.items() if name != "sandbox-python-data"}
+    sandbox = {"environments": ["python", "bash"], "pools": {"python": {"min": 1, "max": 2}}}
+    resources = run_program("local", platform_config("local", images=images, sandbox=sandbox))
+    executor = envs(containers(resources)["executor"])
+    assert set(json.loads(executor["EXECUTOR_ENVIRONMENTS"])) == {"python", "bash"}
+    assert json.loads(executor["EXECUTOR_POOL"]) == {"python": {"min": 1, "max": 2}}

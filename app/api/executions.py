@@ -1,0 +1,157 @@
+"""The one way through for every interface: count against the rate, look at the code, run, count, log."""
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import TypeVar
+
+from starlette.requests import HTTPConnection
+
+from app.api.answering import answer_headers
+from app.api.executor_client import ExecutorClient, ExecutorStream
+from app.api.metrics import Metrics
+from app.api.patterns import Pattern, dangerous
+from app.api.rate import RateLimit, refusal
+from app.api.stats import Statistics
+from app.api.tracing import Tracing
+from app.problems import Code, Refused
+from app.protocol import Command, Execution, ExecutionResult, Fault, Output, Result, Started
+
+R = TypeVar("R", bound=ExecutionResult)
+Happening = Started | Output | Result
+
+_log = logging.getLogger(__name__)
+
+_ABANDONED = "abandoned"
+"""The status, in the log alone, of an execution whose client went away."""
+
+
+class Stream:
+    """An execution as it happens."""
+
+    def __init__(self, stream: ExecutorStream, record: "_Record") -> None:
+        self._stream = stream
+        self._record = record
+
+    async def send(self, command: Command) -> None:
+        """Pass on what the client says. After the end it is dropped."""
+        await self._stream.send(command.model_dump_json())
+
+    async def events(self) -> AsyncIterator[Happening]:
+        """What happens, the result last; or `Refused`."""
+        while True:
+            event = await self._stream.receive()
+            if isinstance(event, Fault):
+                raise Refused(Code(event.code), event.detail, event.retry_after)
+            if isinstance(event, Result):
+                yield self._record.finish(event)
+                return
+            yield event
+
+
+class Executions:
+    """`refuse_patterns` turns a warning into a refusal. `log_code` puts visitors' code into the log."""
+
+    def __init__(
+        self,
+        executor: ExecutorClient,
+        rate: RateLimit,
+        statistics: Statistics,
+        metrics: Metrics,
+        tracing: Tracing,
+        *,
+        refuse_patterns: bool,
+        log_code: bool,
+    ) -> None:
+        self._executor = executor
+        self._rate = rate
+        self._statistics = statistics
+        self._metrics = metrics
+        self._tracing = tracing
+        self._refuse_patterns = refuse_patterns
+        self._log_code = log_code
+
+    async def admit(self, connection: HTTPConnection) -> None:
+        """Count a request of this client, before its body is read; `Refused` when it has had its share."""
+        allowance = await self._rate.count(connection.client.host if connection.client else "unknown")
+        answer_headers(connection).update(allowance.headers)
+        if not allowance.admitted:
+            raise refusal(allowance)
+
+    async def run(self, execution: Execution) -> ExecutionResult:
+        """Run it and wait for its end."""
+        with self._recorded(execution) as record:
+            return record.finish(await self._executor.execute(execution))
+
+    @contextlib.asynccontextmanager
+    async def stream(self, execution: Execution) -> AsyncIterator[Stream]:
+        """Run it and follow it. To leave is to cancel."""
+        with self._recorded(execution) as record, self._metrics.streams.track_inprogress():
+            async with self._executor.stream(execution) as stream:
+                yield Stream(stream, record)
+
+    @contextlib.contextmanager
+    def _recorded(self, execution: Execution) -> Iterator["_Record"]:
+        record = _Record(self._look(execution))
+        refused = False
+        with self._tracing.span("execution") as annotate:
+            annotate("sandbox.environment", execution.environment)
+            try:
+                yield record
+            except Refused:
+                refused = True
+                raise
+            finally:
+                if not refused:
+                    self._log(execution, record)
+                if record.result is not None:
+                    # The executor has no network to send a span of its own by.
+                    annotate("sandbox.execution_id", record.result.execution_id)
+                    annotate("sandbox.status", record.result.status)
+                    annotate("sandbox.seconds", record.result.execution_time)
+                    self._statistics.count(record.result)
+                    self._metrics.executed(record.result)
+
+    def _look(self, execution: Execution) -> tuple[Pattern, ...]:
+        found = dangerous(execution.environment, (code.decode(errors="replace") for code in _contents(execution)))
+        for pattern in found:
+            self._metrics.warned(pattern)
+        if found and self._refuse_patterns:
+            raise Refused(Code.DANGEROUS_PATTERN, " ".join(pattern.warning for pattern in found))
+        return found
+
+    def _log(self, execution: Execution, record: "_Record") -> None:
+        """One line of metadata. The code is the visitor's: its size in bytes and its hash are kept, itself if asked."""
+        code = b"".join(_contents(execution))
+        result = record.result
+        fields = {
+            "execution_id": None if result is None else result.execution_id,
+            "environment": execution.environment,
+            "status": _ABANDONED if result is None else result.status,
+            "seconds": None if result is None else result.execution_time,
+            "code_bytes": len(code),
+            "code_sha256": hashlib.sha256(code).hexdigest(),
+            "patterns": [pattern.name for pattern in record.patterns],
+            **({"code": code.decode(errors="replace")} if self._log_code else {}),
+        }
+        _log.info("execution", extra={"fields": fields})
+
+
+class _Record:
+    """What is known of one execution until now."""
+
+    def __init__(self, patterns: tuple[Pattern, ...]) -> None:
+        self.patterns = patterns
+        self.result: ExecutionResult | None = None
+
+    def finish(self, result: R) -> R:
+        """The result as the visitor gets it."""
+        self.result = result
+        warnings = (*result.warnings, *(pattern.warning for pattern in self.patterns))
+        return result.model_copy(update={"warnings": warnings})
+
+
+def _contents(execution: Execution) -> Iterator[bytes]:
+    _, files = execution.sources("code")
+    return (file.data() for file in files)

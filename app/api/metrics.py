@@ -1,0 +1,79 @@
+"""The api's own numbers for Prometheus. Every label has a bounded set of values."""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+from app.api.patterns import Pattern
+from app.problems import Code
+from app.protocol import ExecutionResult
+
+_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+"""Seconds: from a warm sandbox's hello to the longest run after the longest queue."""
+
+
+class Metrics:
+    """What is counted, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        self._requests = Counter(
+            "api_requests", "Requests answered, by route and status code.", ["route", "code"], registry=self._registry
+        )
+        self._request_seconds = Histogram(
+            "api_request_seconds",
+            "Seconds from a request's arrival to the end of its answer, by route.",
+            ["route"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._executions = Counter(
+            "api_executions",
+            "Executions answered, by environment and status.",
+            ["environment", "status"],
+            registry=self._registry,
+        )
+        self._execution_seconds = Histogram(
+            "api_execution_seconds",
+            "Wall time of executions in their sandbox in seconds, by environment.",
+            ["environment"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._refusals = Counter("api_refusals", "Refused requests, by reason.", ["reason"], registry=self._registry)
+        self._patterns = Counter(
+            "api_pattern_warnings", "Dangerous patterns seen in code, by name.", ["pattern"], registry=self._registry
+        )
+        self.streams = Gauge("api_streams_open", "Executions being streamed now.", registry=self._registry)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """A request has been answered. `route` is one of a fixed set."""
+        self._requests.labels(route, str(status)).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def executed(self, result: ExecutionResult) -> None:
+        """An execution has been answered."""
+        self._executions.labels(result.environment, result.status).inc()
+        self._execution_seconds.labels(result.environment).observe(result.execution_time)
+
+    def refused(self, code: Code) -> None:
+        """A request has been refused."""
+        self._refusals.labels(code).inc()
+
+    def warned(self, pattern: Pattern) -> None:
+        """A dangerous pattern has been seen."""
+        self._patterns.labels(pattern.name).inc()
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,167 @@
+"""The OpenAPI 3.1 document, put together from the table of operations and the pydantic models that they name."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from app.problems import STATUSES, Code, Problem
+
+Model = type[BaseModel]
+Schema = dict[str, Any]
+
+_VERSION = "1.0.0"
+"""Of the interface: the first number changes when a client that worked would no longer."""
+_TITLE = "Code sandbox"
+_ABOUT = (
+    "Runs code in a container of its own, without a network, and gives back what it wrote. A failure of the code is an "
+    "answer with status 200; every other status is a refusal, told as application/problem+json with a stable `code`. "
+    "Every answer has an X-Request-Id."
+)
+
+
+@dataclass(frozen=True)
+class Body:
+    """What an answer holds: text of `media_type`, and a model where it is JSON of a known shape."""
+
+    description: str
+    model: Model | None = None
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The JSON text frames of a WebSocket: what the client may send, and what it is sent."""
+
+    client: tuple[Model, ...]
+    server: tuple[Model, ...]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route of the interface, and what is said of it. `rated` operations count against the rate limit.
+
+    An operation with `frames` is a WebSocket: its endpoint takes one, and the document tells it as the GET that is
+    upgraded.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    endpoint: Callable[[Request], Awaitable[Response]] | Callable[[WebSocket], Awaitable[None]]
+    tag: str
+    summary: str
+    description: str = ""
+    request: Model | None = None
+    answers: Mapping[int, tuple[Body, ...]] = field(default_factory=dict)
+    refusals: tuple[Code, ...] = ()
+    rated: bool = False
+    frames: Frames | None = None
+
+    @property
+    def route(self) -> Route | WebSocketRoute:
+        """Where Starlette finds it."""
+        if self.frames is not None:
+            return WebSocketRoute(self.path, self.endpoint)
+        return Route(self.path, self.endpoint, methods=[self.method])
+
+
+def document(operations: Sequence[Operation]) -> Schema:
+    """The OpenAPI document of these operations."""
+    references, definitions = models_json_schema(
+        sorted(_models(operations), key=lambda item: (item[0].__name__, item[1])),
+        ref_template="#/components/schemas/{model}",
+    )
+    writer = _Writer(references)
+    paths: dict[str, Schema] = defaultdict(dict)
+    for operation in operations:
+        paths[operation.path][operation.method.lower()] = writer.operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": _TITLE, "version": _VERSION, "description": _ABOUT},
+        "paths": dict(paths),
+        "components": {"schemas": definitions["$defs"], "headers": _HEADERS},
+    }
+
+
+def _models(operations: Sequence[Operation]) -> set[tuple[Model, JsonSchemaMode]]:
+    found: set[tuple[Model, JsonSchemaMode]] = {(Problem, "serialization")}
+    for operation in operations:
+        frames = operation.frames or Frames((), ())
+        read = (*frames.client, *((operation.request,) if operation.request else ()))
+        written = (*frames.server, *(body.model for bodies in operation.answers.values() for body in bodies))
+        found |= {(model, "validation") for model in read}
+        found |= {(model, "serialization") for model in written if model is not None}
+    return found
+
+
+class _Writer:
+    def __init__(self, references: Mapping[tuple[Any, JsonSchemaMode], Schema]) -> None:
+        self._references = references
+
+    def operation(self, operation: Operation) -> Schema:
+        written: Schema = {
+            "tags": [operation.tag],
+            "operationId": f"{operation.method.lower()}{operation.path.replace('/', '_').replace('.', '_')}",
+            "summary": operation.summary,
+            "description": operation.description,
+            "responses": {
+                **{str(status): self._answer(operation, bodies) for status, bodies in operation.answers.items()},
+                **self._refusals(operation),
+            },
+        }
+        if operation.request is not None:
+            written["requestBody"] = {
+                "required": True,
+                "content": {"application/json": {"schema": self._references[operation.request, "validation"]}},
+            }
+        if operation.frames is not None:
+            written["x-websocket"] = {
+                "client": [self._references[model, "validation"] for model in operation.frames.client],
+                "server": [self._references[model, "serialization"] for model in operation.frames.server],
+            }
+        return written
+
+    def _answer(self, operation: Operation, bodies: tuple[Body, ...]) -> Schema:
+        answer: Schema = {"description": " Or: ".join(body.description for body in bodies)}
+        content = {body.media_type: self._content(body) for body in bodies if body.media_type}
+        if content:
+            answer["content"] = content
+        if operation.rated:
+            answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in _RATE_HEADERS}
+        return answer
+
+    def _content(self, body: Body) -> Schema:
+        if body.model is not None:
+            return {"schema": self._references[body.model, "serialization"]}
+        return {"schema": {"type": "object" if body.media_type == "application/json" else "string"}}
+
+    def _refusals(self, operation: Operation) -> Schema:
+        by_status: dict[HTTPStatus, list[Code]] = defaultdict(list)
+        for code in operation.refusals:
+            by_status[STATUSES[code]].append(code)
+        content = {"application/problem+json": {"schema": self._references[Problem, "serialization"]}}
+        return {
+            str(status.value): {"description": f"{status.phrase}: {', '.join(codes)}.", "content": content}
+            for status, codes in by_status.items()
+        }
+
+
+_RATE_HEADERS = ("RateLimit", "RateLimit-Policy")
+_HEADERS: Schema = {
+    "RateLimit": {
+        "description": "What is left: `r` executions, and more in `t` seconds (draft-ietf-httpapi-ratelimit-headers).",
+        "schema": {"type": "string", "examples": ['"executions";r=9;t=60']},
+    },
+    "RateLimit-Policy": {
+        "description": "The limit: `q` executions in `w` seconds.",
+        "schema": {"type": "string", "examples": ['"executions";q=10;w=60']},
+    },
+}

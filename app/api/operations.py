@@ -1,0 +1,184 @@
+"""The table of the public interface: each route, and what is said of it in the OpenAPI document."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.codapi import Codapi, CodapiAnswer, CodapiRequest
+from app.api.openapi import Body, Frames, Operation
+from app.api.overview import Environments, Health, Overview
+from app.api.piston import Piston, PistonAnswer, PistonMessage, PistonRequest, PistonRuntimes
+from app.api.stats import Stats
+from app.api.streaming import EVENT_STREAM, WebSocketStream
+from app.problems import Code
+from app.protocol import (
+    Cancel,
+    EndOfInput,
+    Execution,
+    ExecutionResult,
+    Fault,
+    Input,
+    Interrupt,
+    Output,
+    Result,
+    Start,
+    Started,
+)
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_EXECUTOR = (Code.EXECUTOR_UNAVAILABLE, Code.INTERNAL_ERROR)
+_RUN = (
+    Code.INVALID_JSON,
+    Code.EMPTY_CODE,
+    Code.UNKNOWN_ENVIRONMENT,
+    Code.TIMEOUT_TOO_LONG,
+    Code.DANGEROUS_PATTERN,
+    Code.CODE_TOO_LONG,
+    Code.INPUT_TOO_LONG,
+    Code.BODY_TOO_LONG,
+    Code.INVALID_REQUEST,
+    Code.RATE_LIMITED,
+    Code.BUSY,
+    Code.ENGINE_UNAVAILABLE,
+    Code.RATE_STORE_UNAVAILABLE,
+    *_EXECUTOR,
+)
+
+_EXECUTE = (
+    "With `Accept: text/event-stream` the answer is a stream of server-sent events, each named as the frame types of "
+    "`/execute/stream` and with the frame as its data."
+)
+_STREAM = """\
+The client's first frame is `Start`. Then it may send `Input`, `EndOfInput`, `Interrupt` and `Cancel` until the last \
+frame comes, which is a `Result` or a `Fault`. `stdin` of the first frame is given to the code first; its standard \
+input stays open until `EndOfInput`.
+
+The close code is 1000 after a result; 1008 when the client was at fault; 1013 when it may try again later; 1011 when \
+the platform was at fault. Pages must be of an allowed origin. All frames of a client together are bounded as a body \
+is."""
+_PISTON = (
+    "The API of Piston, version 2. A language is an environment's name or alias. Nothing is compiled; a limit above "
+    "the sandbox's own is refused, one below it has no effect, but for `run_timeout`."
+)
+_CODAPI = "The API of codapi, as codapi-js speaks it. A sandbox is an environment's name or alias."
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """What answers."""
+
+    execute: Endpoint
+    stream: WebSocketStream
+    overview: Overview
+    piston: Piston
+    codapi: Codapi
+
+
+def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
+    """Every operation of the public interface."""
+    return (
+        Operation(
+            method="POST",
+            path="/execute",
+            endpoint=endpoints.execute,
+            tag="executions",
+            summary="Run code and wait for its end",
+            description=_EXECUTE,
+            request=Execution,
+            answers={
+                200: (
+                    Body("How the execution ended, well or not.", ExecutionResult),
+                    Body("The execution as it happens.", media_type=EVENT_STREAM),
+                )
+            },
+            refusals=_RUN,
+            rated=True,
+        ),
+        Operation(
+            method="GET",
+            path="/execute/stream",
+            endpoint=endpoints.stream.serve,
+            tag="executions",
+            summary="Run code and talk to it (WebSocket)",
+            description=_STREAM,
+            answers={101: (Body("The WebSocket is open.", media_type=""),)},
+            refusals=(Code.ORIGIN_NOT_ALLOWED,),
+            rated=True,
+            frames=Frames(
+                client=(Start, Input, EndOfInput, Interrupt, Cancel), server=(Started, Output, Result, Fault)
+            ),
+        ),
+        Operation(
+            method="GET",
+            path="/environments",
+            endpoint=endpoints.overview.environments,
+            tag="platform",
+            summary="What can be run, and within which limits",
+            answers={200: (Body("Environments and limits.", Environments),)},
+            refusals=_EXECUTOR,
+        ),
+        Operation(
+            method="GET",
+            path="/health",
+            endpoint=endpoints.overview.health,
+            tag="platform",
+            summary="Whether code can run now",
+            answers={200: (Body("It can.", Health),), 503: (Body("It can't.", Health),)},
+        ),
+        Operation(
+            method="GET",
+            path="/stats",
+            endpoint=endpoints.overview.stats,
+            tag="platform",
+            summary="What happened since this process started",
+            answers={200: (Body("Counts and durations.", Stats),)},
+        ),
+        Operation(
+            method="POST",
+            path="/api/v2/execute",
+            endpoint=endpoints.piston.execute,
+            tag="Piston",
+            summary="Run code, as Piston does",
+            description=_PISTON,
+            request=PistonRequest,
+            answers={
+                200: (Body("How the program ended.", PistonAnswer),),
+                400: (Body("The request is at fault.", PistonMessage),),
+                429: (Body("The client has had its share.", PistonMessage),),
+                503: (Body("The platform is busy or at fault.", PistonMessage),),
+            },
+            rated=True,
+        ),
+        Operation(
+            method="GET",
+            path="/api/v2/runtimes",
+            endpoint=endpoints.piston.runtimes,
+            tag="Piston",
+            summary="What can be run, as Piston lists it",
+            answers={
+                200: (Body("The runtimes.", PistonRuntimes),),
+                503: (Body("The platform is at fault.", PistonMessage),),
+            },
+        ),
+        Operation(
+            method="POST",
+            path="/v1/exec",
+            endpoint=endpoints.codapi.execute,
+            tag="codapi",
+            summary="Run code, as codapi does",
+            description=_CODAPI,
+            request=CodapiRequest,
+            answers={
+                200: (Body("How the program ended.", CodapiAnswer),),
+                400: (Body("The request is at fault.", CodapiAnswer),),
+                413: (Body("The request is too long.", CodapiAnswer),),
+                422: (Body("The request has not the right shape.", CodapiAnswer),),
+                429: (Body("The client has had its share.", CodapiAnswer),),
+                503: (Body("The platform is busy or at fault.", CodapiAnswer),),
+            },
+            rated=True,
+        ),
+    )

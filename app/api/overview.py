@@ -1,0 +1,77 @@
+"""What the platform tells of itself: health, environments, statistics."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api.executor_client import ExecutorClient
+from app.api.stats import Statistics
+from app.problems import Refused
+from app.profile import SandboxProfile
+from app.protocol import EnvironmentInfo
+
+
+class Health(BaseModel):
+    """Whether code can run now. What is null is left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["ok", "unavailable"]
+    engine: Literal["reachable", "failing", "unreachable", "unknown"]
+    active_sandboxes: int | None = Field(None, description="Sandboxes that run an execution.")
+    reason: str | None = Field(None, description="Why not, when the status is not ok.")
+
+
+class Environments(BaseModel):
+    """What can be run, and within which limits."""
+
+    model_config = ConfigDict(frozen=True)
+
+    environments: tuple[EnvironmentInfo, ...]
+    limits: SandboxProfile
+
+
+class Overview:
+    """The endpoints."""
+
+    def __init__(self, executor: ExecutorClient, statistics: Statistics, profile: SandboxProfile) -> None:
+        self._executor = executor
+        self._statistics = statistics
+        self._profile = profile
+
+    async def health(self, _: Request) -> Response:
+        """GET /health."""
+        found = await self._health()
+        return _json(found, status=200 if found.status == "ok" else 503)
+
+    async def environments(self, _: Request) -> Response:
+        """GET /environments."""
+        return _json(Environments(environments=await self._executor.environments(), limits=self._profile))
+
+    async def stats(self, _: Request) -> Response:
+        """GET /stats."""
+        try:
+            load = await self._executor.stats()
+        except Refused:
+            load = None
+        return Response(self._statistics.snapshot(load).model_dump_json(), media_type="application/json")
+
+    async def _health(self) -> Health:
+        try:
+            found = await self._executor.health()
+        except Refused as refused:
+            return Health(status="unavailable", engine="unknown", reason=refused.problem.detail)
+        well = found.engine == "reachable"
+        return Health(
+            status="ok" if well else "unavailable",
+            engine=found.engine,
+            active_sandboxes=found.active_sandboxes,
+            # The executor's own reason may name what is inside: it stays in its log.
+            reason=None if well else "No sandbox can be made now.",
+        )
+
+
+def _json(answer: BaseModel, status: int = 200) -> Response:
+    return Response(answer.model_dump_json(exclude_none=True), status_code=status, media_type="application/json")

@@ -1,0 +1,79 @@
+/** Terminal output as runs of plain text and their style. Every escape sequence but SGR (colours) is dropped. */
+
+export interface Style {
+  /** One of the 16 colours, 0 to 15. */
+  readonly colour: number | null;
+  readonly background: number | null;
+  readonly bold: boolean;
+  readonly dim: boolean;
+  readonly italic: boolean;
+  readonly underline: boolean;
+}
+
+/** `return` goes back to the start of the line, which the next run then replaces. */
+export type Run = { readonly text: string; readonly style: Style } | "return";
+
+const PLAIN: Style = { colour: null, background: null, bold: false, dim: false, italic: false, underline: false };
+
+// CSI ... final byte; OSC, DCS, SOS, PM and APC up to their terminator; any other escape.
+const ESCAPE = /\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-OQ-WYZ\\`-~])/;
+const TOKEN = new RegExp(`${ESCAPE.source}|\\r+\\n|\\r|[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]`, "g");
+/** An escape sequence, or a carriage return, whose rest may be in the next frame. */
+const UNFINISHED = /(?:\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)|\r+)$/;
+/** A sequence this long without an end is none. */
+const LONGEST = 4096;
+
+/** Parses one stream, in pieces that may cut a sequence anywhere. */
+export class AnsiParser {
+  private style = PLAIN;
+  private kept = "";
+
+  parse(data: string): Run[] {
+    let text = this.kept + data;
+    const unfinished = UNFINISHED.exec(text);
+    this.kept = unfinished && unfinished[0].length < LONGEST ? unfinished[0] : "";
+    text = text.slice(0, text.length - this.kept.length);
+
+    const runs: Run[] = [];
+    const plain = (piece: string) => piece && runs.push({ text: piece, style: this.style });
+    let from = 0;
+    for (const token of text.matchAll(TOKEN)) {
+      plain(text.slice(from, token.index));
+      from = token.index + token[0].length;
+      if (token[0].endsWith("\n")) plain("\n");
+      else if (token[0] === "\r") runs.push("return");
+      else if (/^\x1b\[[\d;]*m$/.test(token[0])) this.style = styled(this.style, token[0].slice(2, -1));
+    }
+    plain(text.slice(from));
+    return runs;
+  }
+}
+
+function styled(style: Style, parameters: string): Style {
+  const codes = parameters.split(";").map(Number);
+  for (let code = codes.shift(); code !== undefined; code = codes.shift()) {
+    if (code === 0) style = PLAIN;
+    else if (code === 1) style = { ...style, bold: true };
+    else if (code === 2) style = { ...style, dim: true };
+    else if (code === 3) style = { ...style, italic: true };
+    else if (code === 4) style = { ...style, underline: true };
+    else if (code === 22) style = { ...style, bold: false, dim: false };
+    else if (code === 23) style = { ...style, italic: false };
+    else if (code === 24) style = { ...style, underline: false };
+    else if (code >= 30 && code <= 37) style = { ...style, colour: code - 30 };
+    else if (code >= 90 && code <= 97) style = { ...style, colour: code - 82 };
+    else if (code === 38) style = { ...style, colour: extended(codes) };
+    else if (code === 39) style = { ...style, colour: null };
+    else if (code >= 40 && code <= 47) style = { ...style, background: code - 40 };
+    else if (code >= 100 && code <= 107) style = { ...style, background: code - 92 };
+    else if (code === 48) style = { ...style, background: extended(codes) };
+    else if (code === 49) style = { ...style, background: null };
+  }
+  return style;
+}
+
+/** Takes the parameters of an extended colour. Beyond the 16 there is none that is legible on light and on dark. */
+function extended(codes: number[]): number | null {
+  const [kind, index = 0] = codes.splice(0, codes[0] === 2 ? 4 : 2);
+  return kind === 5 && index < 16 ? index : null;
+}

@@ -1,0 +1,107 @@
+/** The public API as this page uses it. Addresses are relative, so the page also works below a path. */
+
+export interface Package {
+  readonly name: string;
+  readonly version: string;
+}
+
+export interface Environment {
+  readonly name: string;
+  readonly version: string;
+  readonly packages: readonly Package[];
+}
+
+export interface Limits {
+  readonly timeout_seconds: number;
+  readonly memory_mb: number;
+  readonly output_kb: number;
+}
+
+export interface Environments {
+  readonly environments: readonly Environment[];
+  readonly limits: Limits;
+}
+
+export interface ExecutionRequest {
+  readonly environment: string;
+  readonly code: string;
+  readonly stdin: string;
+  readonly results: readonly string[];
+}
+
+export interface ResultFile {
+  readonly name: string;
+  /** Base64. */
+  readonly content: string;
+  /** In bytes. */
+  readonly size: number;
+}
+
+export interface ExecutionResult {
+  readonly status: string;
+  readonly output: string;
+  readonly error: string | null;
+  readonly exit_code: number | null;
+  readonly signal: string | null;
+  readonly truncated: boolean;
+  /** In seconds of wall time. */
+  readonly execution_time: number;
+  /** In bytes. */
+  readonly memory_peak: number | null;
+  readonly files: readonly ResultFile[];
+  readonly warnings: readonly string[];
+}
+
+export interface Problem {
+  readonly status: number;
+  readonly detail: string;
+  /** In seconds. */
+  readonly retry_after?: number;
+}
+
+/** The request was refused: `problem` says why, and whether to come back. */
+export class Refused extends Error {
+  constructor(readonly problem: Problem) {
+    super(problem.detail);
+  }
+}
+
+export async function environments(): Promise<Environments> {
+  return (await answer(await reach("environments", {}))) as Environments;
+}
+
+export async function execute(request: ExecutionRequest, signal: AbortSignal): Promise<ExecutionResult> {
+  const headers = { "Content-Type": "application/json" };
+  const response = await reach("execute", { method: "POST", headers, body: JSON.stringify(request), signal });
+  return (await answer(response)) as ExecutionResult;
+}
+
+/** Where the streaming socket is. */
+export function streamAddress(): URL {
+  const address = new URL("execute/stream", document.baseURI);
+  address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
+  address.hash = "";
+  return address;
+}
+
+async function reach(path: string, options: RequestInit): Promise<Response> {
+  try {
+    return await fetch(path, options);
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Refused({ status: 0, detail: "The sandbox can't be reached. Is this device online?" });
+  }
+}
+
+async function answer(response: Response): Promise<unknown> {
+  const type = response.headers.get("Content-Type") ?? "";
+  if (response.ok && type.startsWith("application/json")) return response.json();
+  if (type.startsWith("application/problem+json")) throw new Refused((await response.json()) as Problem);
+  // Not the API but something on the way to it, such as a reverse proxy.
+  const retryAfter = Number(response.headers.get("Retry-After"));
+  throw new Refused({
+    status: response.status,
+    detail: `The sandbox isn't there: HTTP ${response.status} ${response.statusText}`.trim() + ".",
+    ...(retryAfter > 0 ? { retry_after: retryAfter } : {}),
+  });
+}

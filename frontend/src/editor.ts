@@ -1,0 +1,123 @@
+/** The code editor: CodeMirror with what a small program needs. */
+
+import { closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
+import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
+import { javascriptLanguage } from "@codemirror/lang-javascript";
+import { pythonLanguage } from "@codemirror/lang-python";
+import {
+  HighlightStyle,
+  StreamLanguage,
+  bracketMatching,
+  indentOnInput,
+  indentUnit,
+  syntaxHighlighting,
+} from "@codemirror/language";
+import { shell } from "@codemirror/legacy-modes/mode/shell";
+import { EditorState, type Extension } from "@codemirror/state";
+import {
+  EditorView,
+  drawSelection,
+  highlightActiveLine,
+  highlightActiveLineGutter,
+  keymap,
+  lineNumbers,
+} from "@codemirror/view";
+import { tags } from "@lezer/highlight";
+
+interface Language {
+  readonly support: Extension;
+  readonly indent: string;
+}
+
+const LANGUAGES: Readonly<Record<string, Language>> = {
+  python: { support: pythonLanguage, indent: "    " },
+  node: { support: javascriptLanguage, indent: "  " },
+  bash: { support: StreamLanguage.define(shell), indent: "  " },
+};
+
+// Colours are the page's own properties (page.css), which hold for light and for dark.
+const highlighting = HighlightStyle.define([
+  { tag: [tags.keyword, tags.modifier, tags.operatorKeyword], color: "var(--code-keyword)" },
+  { tag: [tags.string, tags.special(tags.string), tags.regexp], color: "var(--code-string)" },
+  { tag: [tags.comment, tags.meta], color: "var(--muted)", fontStyle: "italic" },
+  { tag: [tags.number, tags.bool, tags.null, tags.atom], color: "var(--code-number)" },
+  { tag: [tags.function(tags.variableName), tags.function(tags.propertyName)], color: "var(--code-function)" },
+  { tag: [tags.definition(tags.variableName), tags.className], color: "var(--code-name)" },
+  { tag: [tags.standard(tags.variableName)], color: "var(--code-function)" },
+]);
+
+const theme = EditorView.theme({
+  "&": { height: "100%", color: "var(--text)", backgroundColor: "var(--surface)" },
+  "&.cm-focused": { outline: "none" }, // shown around the whole editor by page.css
+  ".cm-scroller": { fontFamily: "var(--mono)", fontSize: "var(--mono-size)", lineHeight: "1.55" },
+  ".cm-content": { padding: "0.6rem 0", caretColor: "var(--accent)" },
+  ".cm-gutters": { backgroundColor: "var(--surface)", color: "var(--muted)", border: "none" },
+  ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "var(--line)" },
+  ".cm-cursor": { borderLeftColor: "var(--accent)", borderLeftWidth: "2px" },
+  "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": {
+    backgroundColor: "var(--selection)",
+  },
+  "&.cm-focused .cm-matchingBracket": { backgroundColor: "var(--selection)" },
+});
+
+/** In a shadow root CodeMirror's styles are constructed sheets, which a strict style-src lets through. */
+export class Editor {
+  private readonly view: EditorView;
+
+  /** `edited` is called whenever the code changes, by hand or by `replace`. */
+  constructor(
+    host: HTMLElement,
+    private readonly edited: () => void,
+  ) {
+    const root = host.attachShadow({ mode: "open" });
+    this.view = new EditorView({ parent: root, root });
+  }
+
+  get code(): string {
+    return this.view.state.doc.toString();
+  }
+
+  /** Show this code in an environment's language; undo doesn't go back beyond it. */
+  open(code: string, environment: string): void {
+    const language = LANGUAGES[environment.split("-")[0] ?? ""];
+    this.view.setState(
+      EditorState.create({
+        doc: code,
+        extensions: [
+          lineNumbers(),
+          highlightActiveLine(),
+          highlightActiveLineGutter(),
+          history(),
+          drawSelection(),
+          indentOnInput(),
+          bracketMatching(),
+          closeBrackets(),
+          EditorState.tabSize.of(4),
+          indentUnit.of(language?.indent ?? "  "),
+          language?.support ?? [],
+          syntaxHighlighting(highlighting),
+          theme,
+          EditorView.updateListener.of((update) => update.docChanged && this.edited()),
+          keymap.of([
+            // Before the default keymap, which makes a new line of it: the page runs the code.
+            { key: "Mod-Enter", run: () => true },
+            ...closeBracketsKeymap,
+            ...defaultKeymap,
+            ...historyKeymap,
+            indentWithTab,
+          ]),
+          EditorView.contentAttributes.of({ "aria-label": `Code, ${environment}`, autocapitalize: "off" }),
+        ],
+      }),
+    );
+  }
+
+  /** Replace the code; undo brings the old one back. */
+  replace(code: string): void {
+    this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: code }, scrollIntoView: true });
+  }
+
+  focus(): void {
+    this.view.focus();
+  }
+}

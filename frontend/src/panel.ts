@@ -1,0 +1,142 @@
+/** The run panel: its buttons, the status line, the output, the line to type, notices and files. */
+
+import { type ExecutionRequest, type ExecutionResult, Refused } from "./api";
+import { byId } from "./dom";
+import { RunningExecution, Stopped } from "./execution";
+import { fileElement } from "./files";
+import { Terminal } from "./terminal";
+import { refusal, seconds, summary } from "./words";
+
+type Kind = "idle" | "running" | "good" | "bad";
+
+/** A program that ends sooner than this, in milliseconds, shows no line to type: it would only flicker. */
+const TYPING_DELAY = 300;
+const CLOCK_TICK = 100;
+
+export class RunPanel {
+  private readonly runButton = byId("run", HTMLButtonElement);
+  private readonly stopButton = byId("stop", HTMLButtonElement);
+  private readonly interruptButton = byId("interrupt", HTMLButtonElement);
+  private readonly status = byId("status", HTMLElement);
+  private readonly clock = byId("clock", HTMLElement);
+  private readonly typing = byId("typing", HTMLFormElement);
+  private readonly line = byId("line", HTMLInputElement);
+  private readonly notices = byId("notices", HTMLUListElement);
+  private readonly files = byId("files", HTMLElement);
+  private readonly terminal = new Terminal(byId("output", HTMLPreElement));
+  private running: RunningExecution | null = null;
+  private comeBack = 0;
+
+  constructor() {
+    this.stopButton.addEventListener("click", () => this.stop());
+    this.interruptButton.addEventListener("click", () => this.running?.interrupt());
+    byId("end", HTMLButtonElement).addEventListener("click", () => this.endInput());
+    this.typing.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.type(`${this.line.value}\n`);
+    });
+    this.line.addEventListener("keydown", (event) => {
+      if (event.ctrlKey && event.key === "d") {
+        event.preventDefault();
+        this.endInput();
+      }
+    });
+  }
+
+  say(kind: Kind, text: string): void {
+    clearTimeout(this.comeBack);
+    this.status.parentElement?.setAttribute("data-kind", kind);
+    this.status.textContent = text;
+    this.clock.textContent = "";
+  }
+
+  /** Say why something was refused and when to come back. */
+  refuse({ problem }: Refused): void {
+    const wait = problem.retry_after;
+    this.say("bad", wait ? `${refusal(problem)} Try again in ${wait} s.` : refusal(problem));
+    if (wait) this.comeBack = setTimeout(() => this.say("idle", "You can try again now."), wait * 1000);
+  }
+
+  /** Run a program to its end. While one runs, another is not started. */
+  async run(request: ExecutionRequest): Promise<void> {
+    if (this.running) return;
+    this.begin();
+    const interactive = !request.stdin;
+    let showTyping = 0;
+    const running = new RunningExecution(request, {
+      streaming: () => {
+        this.interruptButton.disabled = false;
+        if (interactive) showTyping = setTimeout(() => (this.typing.hidden = false), TYPING_DELAY);
+      },
+      output: (stream, text) => this.terminal.write(stream, text),
+    });
+    this.running = running;
+    const started = performance.now();
+    const tick = setInterval(() => (this.clock.textContent = seconds((performance.now() - started) / 1000)), CLOCK_TICK);
+    try {
+      this.show(await running.ended);
+    } catch (error) {
+      if (error instanceof Refused) this.refuse(error);
+      else if (error instanceof Stopped) this.say("bad", "Stopped");
+      else throw error;
+    } finally {
+      clearInterval(tick);
+      clearTimeout(showTyping);
+      this.end();
+    }
+  }
+
+  stop(): void {
+    if (!this.running) return;
+    this.say("running", "Stopping…");
+    this.running.stop();
+  }
+
+  private begin(): void {
+    this.terminal.clear();
+    this.notices.replaceChildren();
+    this.files.replaceChildren();
+    this.notices.hidden = this.files.hidden = true;
+    this.line.value = "";
+    this.say("running", "Running…");
+    this.stopButton.disabled = false;
+    if (document.activeElement === this.runButton) this.stopButton.focus();
+    this.runButton.disabled = true;
+  }
+
+  private end(): void {
+    this.running = null;
+    const focusIsLost = this.typing.contains(document.activeElement) || document.activeElement === this.stopButton;
+    this.runButton.disabled = false;
+    if (focusIsLost || document.activeElement === this.interruptButton) this.runButton.focus();
+    this.stopButton.disabled = this.interruptButton.disabled = true;
+    this.typing.hidden = true;
+  }
+
+  private show(result: ExecutionResult): void {
+    this.say(result.status === "success" ? "good" : "bad", summary(result));
+    const notices = [...(result.error ? [result.error] : []), ...result.warnings];
+    if (result.truncated) notices.push("Output beyond the limit was dropped.");
+    for (const notice of notices) {
+      const item = document.createElement("li");
+      item.textContent = notice;
+      this.notices.append(item);
+    }
+    this.notices.hidden = notices.length === 0;
+    this.files.append(...result.files.map(fileElement));
+    this.files.hidden = result.files.length === 0;
+  }
+
+  private type(text: string): void {
+    this.running?.type(text);
+    this.terminal.write("typed", text);
+    this.line.value = "";
+  }
+
+  private endInput(): void {
+    if (this.line.value) this.type(this.line.value);
+    this.running?.endInput();
+    this.stopButton.focus();
+    this.typing.hidden = true;
+  }
+}

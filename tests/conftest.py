@@ -1,0 +1,34 @@
+"""What every suite that brings a real stack up shares."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stacks import StackFactory
+from tools import leftovers
+from tools.prepare import Prepared, prepare
+from tools.steps import Report
+
+
+@pytest.fixture(scope="session")
+def prepared() -> Prepared:
+    """Engine, toolchain and images: found, or made."""
+    return prepare()
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Where the output of the Pulumi engine goes."""
+    return Report(tmp_path_factory.mktemp("stack-logs") / "pulumi.log")
+
+
+@pytest.fixture(scope="session")
+def new_stack(prepared: Prepared, report: Report, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackFactory]:
+    """Makes configured stacks, and removes whatever they left, also after a failure."""
+    factory = StackFactory(prepared, report, tmp_path_factory.mktemp("stacks"))
+    yield factory
+    client = prepared.engine.client()
+    for stack in factory.made:
+        found = leftovers.find(client, stack.prefix)
+        leftovers.remove(client, found)
+        leftovers.remove_volumes(client, found.volumes)

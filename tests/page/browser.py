@@ -1,0 +1,155 @@
+"""The sandbox's page in a real Chromium."""
+
+import base64
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+PATIENCE = 20
+"""Seconds for something to appear that a slow machine may take its time for."""
+
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",  # Chromium's own sandbox needs privileges that a test machine's container lacks
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,860",
+)
+
+
+def start(chromium: str, driver: str, profile: Path) -> Chrome:
+    """A browser with an empty profile, which keeps a log of its requests and of its console."""
+    options = ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*_FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    return Chrome(options=options, service=ChromeService(driver))
+
+
+def fragment(environment: str, code: str, stdin: str = "") -> str:
+    """A program as the page's links carry it."""
+    packer = zlib.compressobj(wbits=-15)
+    packed = packer.compress(json.dumps([environment, code, stdin]).encode()) + packer.flush()
+    return "#1." + base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What the browser did since it was last asked."""
+
+    requests: tuple[dict[str, Any], ...]
+    errors: tuple[str, ...]
+
+    def elsewhere(self, origin: str) -> list[str]:
+        """Addresses beyond an origin (and beyond the page's own bytes) that were asked for."""
+        host = urlsplit(origin).netloc
+        addresses = [urlsplit(str(request["url"])) for request in self.requests]
+        return [each.geturl() for each in addresses if each.scheme not in ("data", "blob") and each.netloc != host]
+
+
+class Page:
+    """The page at `url`, driven as a visitor does."""
+
+    def __init__(self, browser: Chrome, url: str) -> None:
+        self.browser = browser
+        self.url = url.rstrip("/") + "/"
+
+    def open(self, environment: str = "", code: str = "", stdin: str = "") -> None:
+        """Load the page anew, with a program of a link when one is given."""
+        self.browser.get("about:blank")
+        self.browser.get(self.url + (fragment(environment, code, stdin) if environment else ""))
+        self.wait(lambda: self.find("run").is_enabled(), "Run to be enabled")
+
+    def run(self, environment: str, code: str, stdin: str = "") -> None:
+        """Open a program and press Run, without waiting for what comes of it."""
+        self.open(environment, code, stdin)
+        self.find("run").click()
+
+    def find(self, name: str) -> WebElement:
+        return self.browser.find_element(By.ID, name)
+
+    def choose(self, select: str, value: str) -> None:
+        Select(self.find(select)).select_by_value(value)
+
+    @property
+    def output(self) -> str:
+        return str(self.find("output").get_property("textContent"))
+
+    @property
+    def status(self) -> str:
+        return self.find("status").text
+
+    @property
+    def editor(self) -> WebElement:
+        return self.find("editor").shadow_root.find_element(By.CSS_SELECTOR, ".cm-content")
+
+    @property
+    def code(self) -> str:
+        """What the editor shows; for programs that fit its height."""
+        lines = self.find("editor").shadow_root.find_elements(By.CSS_SELECTOR, ".cm-line")
+        return "\n".join(str(line.get_property("textContent")) for line in lines)
+
+    def type_code(self, code: str) -> None:
+        """Replace the code by the keyboard."""
+        self.editor.send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.DELETE, code)
+
+    def press(self, *keys: str) -> None:
+        self.browser.switch_to.active_element.send_keys(*keys)
+
+    def script(self, code: str, *arguments: object) -> Any:
+        return self.browser.execute_script(code, *arguments)
+
+    def emulate(self, command: str, **parameters: object) -> None:
+        """A command of the DevTools protocol."""
+        self.browser.execute_cdp_cmd(command, parameters)
+
+    def wait(self, until: Callable[[], object], what: str) -> None:
+        """Wait for something to become true, and say what the page showed when it doesn't."""
+
+        def seen() -> str:
+            return f"waited {PATIENCE} s for {what}; status: {self.status!r}; output: {self.output!r}"
+
+        wait = WebDriverWait(self.browser, PATIENCE, poll_frequency=0.05)
+        try:
+            wait.until(lambda _: until())
+        except Exception as error:
+            raise AssertionError(seen()) from error
+
+    def ends(self, status: str) -> None:
+        """Wait until the status line begins so."""
+        self.wait(lambda: self.status.startswith(status), f"the status {status!r}")
+
+    def prints(self, text: str) -> None:
+        """Wait until this is in the output."""
+        self.wait(lambda: text in self.output, f"{text!r} in the output")
+
+    def traffic(self) -> Traffic:
+        """Requests of every kind, sockets included, and errors on the console, since the last call."""
+        requests: list[dict[str, Any]] = []
+        for entry in self._log("performance"):
+            event = json.loads(entry["message"])["message"]
+            if event["method"] == "Network.requestWillBeSent":
+                requests.append(event["params"]["request"])
+            elif event["method"] == "Network.webSocketCreated":
+                requests.append(event["params"])
+        errors = [entry["message"] for entry in self._log("browser") if entry["level"] == "SEVERE"]
+        return Traffic(tuple(requests), tuple(errors))
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self.browser.get_log(kind)  # type: ignore[no-untyped-call]
+        return entries

@@ -1,0 +1,62 @@
+"""A Chromium for the whole run, and the page of a real stack."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from selenium.webdriver import Chrome
+
+from tests.page.browser import Page, start
+from tests.stacks import StackFactory, free_port
+from tools import health
+from tools.prepare import Prepared
+from tools.steps import Report
+
+
+def _program(name: str, package: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        pytest.fail(f"{name} is not on PATH. On Debian and Ubuntu: apt-get install {package}", pytrace=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def embedder() -> str:
+    """Origin of a site that embeds the sandbox. The API allows it, and the tests serve it."""
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture(scope="session")
+def page_url(new_stack: StackFactory, prepared: Prepared, report: Report, embedder: str) -> str:
+    """Address of a stack's API, with room for the many executions of one client that these tests are."""
+    port = free_port()
+    stack = new_stack(
+        edge={"http_port": port},
+        services={"prometheus": {"enabled": False}},
+        sandbox={"requests_per_minute": 150, "allowed_origins": [embedder]},
+    )
+    stack.up(report)
+    health.wait(prepared.engine, stack.prefix, f"http://localhost:{port}", report)
+    return f"http://localhost:{port}"
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    chromium, driver = _program("chromium", "chromium"), _program("chromedriver", "chromium-driver")
+    started = start(chromium, driver, tmp_path_factory.mktemp("chromium"))
+    yield started
+    started.quit()
+
+
+@pytest.fixture
+def page(browser: Chrome, page_url: str) -> Iterator[Page]:
+    """The page; after each test nothing may have left its origin, and its console must be free of errors."""
+    page = Page(browser, page_url)
+    browser.get("about:blank")
+    page.traffic()
+    yield page
+    traffic = page.traffic()
+    page.emulate("Emulation.clearDeviceMetricsOverride")
+    page.emulate("Emulation.setEmulatedMedia", features=[])
+    assert traffic.elsewhere(page_url) == []
+    assert traffic.errors == ()

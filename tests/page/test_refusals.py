@@ -1,0 +1,37 @@
+"""What the page says once the visitor's rate is used up. It is used up for a minute: this file runs last."""
+
+import time
+
+import httpx
+import pytest
+
+from tests.page.browser import Page
+
+PATIENCE = 90
+"""Seconds after which a limit is said to be missing."""
+ROOM = 5
+"""Seconds that the refusals must go on for, so that the page meets one."""
+
+
+@pytest.fixture
+def used_up(page_url: str) -> None:
+    """The rate limit of this machine's address is reached, by requests that are refused and cost no sandbox."""
+    deadline = time.monotonic() + PATIENCE
+    with httpx.Client(base_url=page_url, trust_env=False) as client:
+        while time.monotonic() < deadline:
+            answer = client.post("/execute", json={"environment": "python", "code": ""})
+            if answer.status_code == 429:
+                if int(answer.headers["Retry-After"]) > ROOM:
+                    return
+                time.sleep(0.1)
+    pytest.fail(f"no rate limit within {PATIENCE} s: start the API under test with fewer executions a minute")
+
+
+@pytest.mark.usefixtures("used_up")
+def test_too_many_executions_say_when_to_return(page: Page) -> None:
+    page.run("python", "print(1)")
+    page.ends("Too many executions from your address. Try again in ")
+    seconds = int(page.status.rpartition(" in ")[2].removesuffix(" s."))
+    assert 0 < seconds <= 60
+    assert page.output == ""
+    assert page.find("run").is_enabled()

@@ -1,0 +1,68 @@
+"""Attacks written in Python, carried into every environment: each image holds a Python for its supervisor."""
+
+import json
+
+ENVIRONMENTS = ("python", "node", "bash")
+
+
+def carried(environment: str, attack: str) -> str:
+    """Code for `environment` that runs `attack`, and ends as it ends. The attack must not contain a line `ATTACK`."""
+    match environment:
+        case "python":
+            return attack
+        case "node":
+            options = '{input: attack, stdio: ["pipe", "inherit", "inherit"]}'
+            return (
+                f"const attack = {json.dumps(attack)};\n"
+                f'const ended = require("child_process").spawnSync("python3", ["-u", "-"], {options});\n'
+                "process.exit(ended.status ?? 1);\n"
+            )
+        case _:
+            return f"exec python3 -u - <<'ATTACK'\n{attack}\nATTACK\n"
+
+
+CALLS = """
+import ctypes, errno, json, mmap, os, signal, struct
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+
+def call(number, *arguments):
+    "What a system call returned, or the name of its error."
+    ctypes.set_errno(0)
+    passed = [ctypes.c_long(part) if isinstance(part, int) else part for part in arguments]
+    result = libc.syscall(ctypes.c_long(number), *passed)
+    return errno.errorcode[ctypes.get_errno()] if result == -1 else result
+
+def apart(attempt):
+    "What an attempt in a child process came to: a result, the name of an error, or of the signal that killed it."
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, json.dumps(attempt()).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        said = stream.read()
+    status = os.waitpid(child, 0)[1]
+    return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else json.loads(said)
+
+def call_i386(number, *arguments):
+    "A system call of the 32-bit mode, through int 0x80, with up to three arguments."
+    b, c, d = (*arguments, 0, 0, 0)[:3]
+    code = b"\\x53\\xb8" + struct.pack("<I", number)            # push rbx; mov eax, number
+    code += b"\\xbb" + struct.pack("<I", b) + b"\\xb9" + struct.pack("<I", c) + b"\\xba" + struct.pack("<I", d)
+    code += b"\\xcd\\x80\\x5b\\xc3"                             # int 0x80; pop rbx; ret
+    page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page.write(code)
+    result = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
+    return errno.errorcode[-result] if result < 0 else result
+
+def opened(attempt):
+    "What came of an attempt that raises OSError when it is refused."
+    try:
+        attempt()
+        return "done"
+    except OSError as error:
+        return errno.errorcode[error.errno]
+"""
+"""The start of an attack by system calls on amd64: of the 64-bit mode, of the 32-bit one, or in a child process."""

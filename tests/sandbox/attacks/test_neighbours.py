@@ -1,0 +1,201 @@
+"""Attacks on other visitors: two sandboxes at once that want to talk, and one that looks for what another left."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.sandbox.attacks.carrier import CALLS, ENVIRONMENTS, carried
+from tests.sandbox.processes import Platform, output_json
+
+CHANNELS = """
+import fcntl, socket, sys, time
+NAME, PORT, KEY = b"a-name-that-both-know", 4321, 0x5EC2E7
+SHARED = [path for path in ("/usr/bin/python3", "/bin/sh", "/etc/passwd") if os.path.exists(path)]
+libc.shmat.restype = ctypes.c_void_p
+
+def lock(path):
+    fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+def bound(family, kind, address):
+    listener = socket.socket(family, kind)
+    listener.bind(address)
+    if kind == socket.SOCK_STREAM: listener.listen()
+    held.append(listener)
+
+def connected(family, kind, address):
+    with socket.socket(family, kind) as probe:
+        probe.settimeout(0.2)
+        probe.connect(address)
+        probe.send(b"x")
+
+def must(result):
+    if result in (-1, None, 2**64 - 1) or isinstance(result, str): raise OSError(1, "refused")
+    return result
+
+HOLD = {
+    "abstract socket": lambda: bound(1, 1, b"\\0" + NAME),
+    "abstract datagram": lambda: bound(1, 2, b"\\0datagram-" + NAME),
+    "path socket": lambda: bound(1, 1, b"/tmp/" + NAME),
+    "TCP": lambda: bound(2, 1, ("127.0.0.1", PORT)),
+    "TCP on every address": lambda: bound(2, 1, ("0.0.0.0", PORT + 1)),
+    "UDP": lambda: bound(2, 2, ("127.0.0.1", PORT)),
+    "TCP v6": lambda: bound(10, 1, ("::1", PORT)),
+    "vsock": lambda: bound(40, 1, (0xFFFFFFFF, PORT)),
+    "user's keyring": lambda: must(call(248, ctypes.c_char_p(b"user"), ctypes.c_char_p(NAME), b"v", 1, -4)),
+    "session's keyring": lambda: must(call(248, ctypes.c_char_p(b"user"), ctypes.c_char_p(NAME), b"v", 1, -5)),
+    "System V memory": lambda: must(libc.shmget(KEY, 4096, 0o1666)),
+    "System V semaphore": lambda: must(libc.semget(KEY, 1, 0o1666)),
+    "System V queue": lambda: must(libc.msgget(KEY, 0o1666)),
+    "POSIX memory": lambda: must(libc.shm_open(b"/" + NAME, os.O_CREAT | os.O_RDWR, 0o666)),
+    "POSIX queue": lambda: must(libc.mq_open(b"/" + NAME, os.O_CREAT | os.O_RDWR, 0o666, None)),
+    "file in /tmp": lambda: open(b"/tmp/file-" + NAME, "w").close(),
+    "file in /dev/shm": lambda: open(b"/dev/shm/" + NAME, "w").close(),
+    **{f"lock on {path}": lambda path=path: lock(path) for path in (*SHARED, "/tmp")},
+}
+
+def is_locked(path):
+    file = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(file)
+    raise OSError(1, "not locked")
+
+SEEK = {
+    "abstract socket": lambda: connected(1, 1, b"\\0" + NAME),
+    "abstract datagram": lambda: connected(1, 2, b"\\0datagram-" + NAME),
+    "path socket": lambda: connected(1, 1, b"/tmp/" + NAME),
+    "TCP": lambda: connected(2, 1, ("127.0.0.1", PORT)),
+    "TCP on every address": lambda: connected(2, 1, ("127.0.0.1", PORT + 1)),
+    "TCP v6": lambda: connected(10, 1, ("::1", PORT)),
+    "vsock": lambda: connected(40, 1, (1, PORT)),
+    "vsock of the host": lambda: connected(40, 1, (2, PORT)),
+    "keyring": lambda: must(call(249, ctypes.c_char_p(b"user"), ctypes.c_char_p(NAME), None, -4)),
+    "System V memory": lambda: must(libc.shmget(KEY, 4096, 0o666)),
+    "System V semaphore": lambda: must(libc.semget(KEY, 1, 0o666)),
+    "System V queue": lambda: must(libc.msgget(KEY, 0o666)),
+    "POSIX memory": lambda: must(libc.shm_open(b"/" + NAME, os.O_RDWR, 0)),
+    "POSIX queue": lambda: must(libc.mq_open(b"/" + NAME, os.O_RDWR)),
+    "file in /tmp": lambda: os.stat(b"/tmp/file-" + NAME),
+    "file in /dev/shm": lambda: os.stat(b"/dev/shm/" + NAME),
+    **{f"lock on {path}": lambda path=path: is_locked(path) for path in (*SHARED, "/tmp")},
+    "a process": lambda: MARK in "".join(map(command, os.listdir("/proc"))) or must(-1),
+}
+
+def command(process):
+    try:
+        own = int(process) == os.getpid()
+        return "" if own else open(f"/proc/{process}/cmdline").read()
+    except (OSError, ValueError):
+        return ""
+
+held, MARK = [], "a-process-" + NAME.decode()
+
+def hold(seconds):
+    for attempt in HOLD.values():
+        try: attempt()
+        except (OSError, AttributeError): pass
+    if os.fork() == 0:
+        os.execv(sys.executable, [sys.executable, "-c", f"import time; time.sleep({seconds})", MARK])
+
+def seek(seconds):
+    "What could be reached at any moment of these seconds."
+    found, deadline = set(), time.time() + seconds
+    while time.time() < deadline:
+        for name, attempt in SEEK.items():
+            if name not in found and opened(attempt) == "done":
+                found.add(name)
+        time.sleep(0.1)
+    return sorted(found)
+"""
+HOLDER = f"{CALLS}{CHANNELS}\nbegun = time.time()\nhold(6)\ntime.sleep(6)\nprint(json.dumps([begun, time.time()]))"
+SEEKER = f"{CALLS}{CHANNELS}\nbegun = time.time()\nfound = seek(5)\nprint(json.dumps([begun, time.time(), found]))"
+BOTH = f"{CALLS}{CHANNELS}\nhold(4)\nprint(json.dumps(apart(lambda: seek(3))))"
+
+REACHABLE_INSIDE = {
+    *("abstract socket", "abstract datagram", "path socket", "TCP", "TCP on every address", "TCP v6"),
+    *("file in /tmp", "lock on /etc/passwd", "lock on /tmp", "a process"),
+}
+"""What the probe does find when holder and seeker are in one sandbox: it can see what there is to see."""
+
+
+def test_the_probe_finds_what_is_in_its_own_sandbox(platform: Platform) -> None:
+    assert REACHABLE_INSIDE.issubset(output_json(platform.run("python", BOTH)))
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_two_at_once_have_no_channel(platform: Platform, environment: str) -> None:
+    """Two of the same environment share the most: an image, a user id and a kernel."""
+
+    def run(attack: str) -> Any:
+        return output_json(platform.run(environment, carried(environment, attack), timeout=20))
+
+    with ThreadPoolExecutor(2) as pool:
+        holding, seeking = pool.submit(run, HOLDER), pool.submit(run, SEEKER)
+        held_from, held_until = holding.result()
+        sought_from, sought_until, found = seeking.result()
+    assert min(held_until, sought_until) - max(held_from, sought_from) > 2, "they did not run at the same time"
+    assert found == []
+
+
+LEAVE = """
+import os, sys, time
+secret = "SECRET"
+with open("/tmp/left-behind", "w") as file: file.write(secret)
+os.environ["LEFT"] = secret
+held = [secret * 1000 + str(number) for number in range(2000)]
+print("left")
+"""
+LOOK = """
+import json, mmap, os, re
+# One class for each character: the secret itself is nowhere in this run, unless it was there before.
+secret = re.compile(b"".join(b"[" + bytes([character]) + b"]" for character in reversed(b"TERCES")))
+found = []
+
+def look(name, read):
+    try:
+        if secret.search(read() or b""): found.append(name)
+    except OSError:
+        pass
+
+for folder, folders, names in os.walk("/"):
+    folders[:] = [name for name in folders if os.path.join(folder, name) not in {"/proc", "/sys", "/usr"}]
+    for name in names:
+        path = os.path.join(folder, name)
+        look(path, lambda: os.read(os.open(path, os.O_RDONLY | os.O_NONBLOCK), 2**16))
+for process in filter(str.isdigit, os.listdir("/proc")):
+    for name in ("environ", "cmdline"):
+        look(name, lambda: os.read(os.open(f"/proc/{process}/{name}", os.O_RDONLY), 2**16))
+fresh = mmap.mmap(-1, 100 * 2**20)
+if any(fresh.read(2**20).strip(b"\\0") for _ in range(100)): found.append("fresh memory")
+with open("/proc/self/maps") as maps:
+    areas = [line.split() for line in maps]
+memory = os.open("/proc/self/mem", os.O_RDONLY)
+for area, modes, *_ in areas:
+    begin, end = (int(part, 16) for part in area.split("-"))
+    if "w" in modes and end - begin < 2**25:
+        look("own memory", lambda: os.pread(memory, end - begin, begin))
+print(json.dumps(sorted(set(found))))
+"""
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_nothing_of_an_earlier_run_can_be_found(platform: Platform, environment: str) -> None:
+    secret = uuid.uuid4().hex
+    left = platform.run(environment, carried(environment, LEAVE.replace("SECRET", secret)))
+    assert left["stdout"] == "left\n"
+    look = LOOK.replace("TERCES", secret[::-1])
+    assert output_json(platform.run(environment, carried(environment, look))) == []
+
+
+def test_the_look_finds_what_is_there(platform: Platform) -> None:
+    """The probe's own check: in one run, it finds what that run has left."""
+    secret = uuid.uuid4().hex
+    both = LEAVE.replace("SECRET", secret).replace('print("left")', "") + LOOK.replace("TERCES", secret[::-1])
+    found = output_json(platform.run("python", both))
+    assert "/tmp/left-behind" in found
+    assert "own memory" in found

@@ -1,0 +1,224 @@
+"""Attacks on the platform itself: its supervisor, its protocol, its files, and what reads its answers."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.profile import FLOOR
+from tests.sandbox.attacks.carrier import ENVIRONMENTS, carried
+from tests.sandbox.conftest import MakePlatform
+from tests.sandbox.processes import Platform, until
+
+KILL_THE_SUPERVISOR = """
+import os, signal, time
+for number in sorted(signal.valid_signals()):
+    for target in (1, os.getppid()) if os.getpid() != 1 else ():
+        try: os.kill(target, number)
+        except OSError: pass
+time.sleep(0.3)
+print("still here")
+"""
+
+
+@pytest.mark.parametrize("environment", ["python", "bash"])
+def test_signals_to_the_supervisor(platform: Platform, environment: str, runtime: str) -> None:
+    """Nothing that the code sends ends or stops PID 1. In bash the parent is the code's own shell."""
+    if runtime == "runsc":
+        pytest.skip("gVisor of 2022 lets code kill PID 1: that ends the code's own sandbox, as the next test shows")
+    answer = platform.run(environment, carried(environment, KILL_THE_SUPERVISOR).replace(", os.getppid()", ","))
+    assert (answer["status"], answer["stdout"]) == ("success", "still here\n")
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_killed_supervisor_ends_only_its_own_sandbox(platform: Platform, environment: str) -> None:
+    """Whatever comes of it, the answer comes in time and the platform goes on."""
+    answer = platform.run(environment, carried(environment, KILL_THE_SUPERVISOR), timeout=5)
+    assert answer["status"] in {"success", "error", "killed", "timeout"}
+
+
+FORGE = """
+import json, os, stat, struct, sys
+exit = json.dumps({"exit_code": 0, "signal": None, "cpu_time": 0, "memory_peak": 0, "oom_kills": 0}).encode()
+frames = b"".join(
+    head + struct.pack(">I", len(exit)) + exit for head in (b"X", b"\\x01\\0\\0\\0", b"\\x02\\0\\0\\0", b"R", b"F")
+)
+for number in range(256):
+    try:
+        if stat.S_ISREG(os.fstat(number).st_mode): continue
+        os.write(number, frames)
+    except OSError:
+        pass
+for name in ("0", "1", "2", "3", "4", "5"):
+    try:
+        with open(f"/proc/1/fd/{name}", "wb", 0) as stream: stream.write(frames)
+    except OSError:
+        pass
+print("forged")
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_frames_of_the_supervisor_cannot_be_forged(platform: Platform, environment: str) -> None:
+    answer = platform.run(environment, carried(environment, FORGE))
+    assert (answer["status"], answer["exit_code"]) == ("error", 3)
+    assert answer["stdout"].endswith("forged\n")
+    assert answer["stdout"].count('"exit_code": 0') >= 5
+
+
+HOSTILE_RESULTS = """
+import os, socket
+os.makedirs("/tmp/results", exist_ok=True)
+os.chdir("/tmp/results")
+with open("good.txt", "w") as file: file.write("good")
+os.symlink("/etc/passwd", "link")
+os.symlink("/proc/self/environ", "environ")
+os.symlink("/proc/1/mem", "memory")
+os.symlink("/dev/zero", "endless")
+os.symlink("link", "twice")
+os.symlink("loop", "loop")
+os.mkfifo("pipe")
+os.mkdir("folder")
+with open("/tmp/elsewhere", "w") as file: file.write("outside")
+os.link("/tmp/elsewhere", "hard")
+with open("huge", "wb") as file: file.truncate(40 * 2**20)
+socket.socket(socket.AF_UNIX).bind("socket")
+for name in ("new\\nline", "\\x1b[2J", "..."):
+    with open(name, "w") as file: file.write("odd")
+"""
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_only_regular_files_come_back_as_results(platform: Platform, environment: str) -> None:
+    answer = platform.run(environment, carried(environment, HOSTILE_RESULTS), results=["*"], timeout=10)
+    assert answer["status"] == "success"
+    files = {file["name"]: base64.b64decode(file["content"]) for file in answer["files"]}
+    assert files.pop("good.txt") == b"good"
+    assert files.keys() <= {"hard", "new\nline", "\x1b[2J", "..."}
+    assert all(content in {b"outside", b"odd"} for content in files.values())
+    assert any("huge" in warning for warning in answer["warnings"])
+
+
+RESULTS_ELSEWHERE = """
+import os
+os.makedirs("/tmp/real", exist_ok=True)
+with open("/tmp/real/passwd", "w") as file: file.write("x")
+try: os.rmdir("/tmp/results")
+except OSError: pass
+os.symlink("/etc", "/tmp/results")
+"""
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_result_folder_that_is_a_link_gives_nothing(platform: Platform, environment: str) -> None:
+    answer = platform.run(environment, carried(environment, RESULTS_ELSEWHERE), results=["*", "passwd"])
+    assert (answer["status"], answer["files"]) == ("success", [])
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "..", "a/b", "a\0b", "*/x", "x" * 5000])
+def test_results_with_traversal_are_refused(platform: Platform, name: str) -> None:
+    refused = platform.post("python", "print()", results=[name])
+    assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../x.py", "/etc/passwd", "/tmp/x", "a/../../x", "..", ".", "", "a//b", "./a", "a/.", "a/", "a\0b", "a\nb"),
+        *("x" * 5000, "~/x", "\x1b[2J", "/proc/1/mem", "..\\x", "\ud800"),
+    ],
+)
+def test_names_with_traversal_in_files(platform: Platform, name: str) -> None:
+    """Refused, or a file inside the sandbox's own folder: never anything else, and never an error of the platform."""
+    code = "import os; print(os.path.exists('/x.py'), sorted(os.listdir('/tmp')) != [])"
+    files = [{"name": "main.py", "content": code}, {"name": name, "content": "harm"}]
+    body = json.dumps({"environment": "python", "files": files})
+    answer = httpx.post(f"{platform.url}/execute", content=body, timeout=60)
+    if name in {"~/x", "..\\x", "\x1b[2J"} and answer.status_code == 200:
+        assert answer.json()["stdout"] == "False True\n"
+    else:
+        assert answer.status_code in {400, 422}, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+ESCAPES = "\x1b[2J\x1b]0;title\x07\x1b[31m\x1b[?1049h\x9b31m\u202e\ufeff\0\x7f\b\r"
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_terminal_escapes_arrive_as_data(platform: Platform, environment: str) -> None:
+    """Control characters are escaped in the JSON: nothing that shows or logs the raw answer obeys them."""
+    attack = f"import sys\nsys.stdout.buffer.write({ESCAPES!r}.encode())"
+    response = platform.post(environment, carried(environment, attack))
+    assert response.json()["stdout"] == ESCAPES
+    assert not set(response.content) & set(range(32))
+
+
+INVALID = b"\xff\xfe\xc0\x80\xed\xa0\x80\xf5\x80\x80\x80\xe2\x82A\xf0\x9f\x98"
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_output_that_is_not_text(platform: Platform, environment: str) -> None:
+    answer = platform.run(environment, carried(environment, f"import os\nos.write(1, {INVALID!r})\nos.write(2, b'ok')"))
+    assert answer["stdout"] == INVALID.decode(errors="replace")
+    assert (answer["status"], answer["stderr"]) == ("success", "ok")
+
+
+ABOVE = {
+    "image": "alpine",
+    "mounts": ["/:/host"],
+    "volumes": {"/": "/host"},
+    "privileged": True,
+    "network": "host",
+    "user": "0:0",
+    "cap_add": ["ALL"],
+    "security_opt": ["seccomp=unconfined"],
+    "runtime": "runc",
+    "memory_mb": FLOOR.memory_mb * 2,
+    "pids": 1000,
+    "cpus": 8,
+    "output_kb": 10**6,
+    "profile": {"network": "host"},
+    "limits": {"timeout_seconds": 999},
+    "env": {"LD_PRELOAD": "/tmp/x"},
+    "entrypoint": ["sh"],
+    "labels": {},
+}
+
+
+def test_the_executor_takes_no_image_mount_flag_or_limit(make_platform: MakePlatform, tmp_path: Path) -> None:
+    """Spoken to directly, past the api: every key above is refused, and so is a timeout above the profile's."""
+    socket = tmp_path / "executor.sock"
+    platform = make_platform(EXECUTOR_SOCKET=str(socket))
+    platform.start_executor()
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url="http://executor", timeout=30) as client:
+
+        def ready() -> bool:
+            try:
+                return client.get("/health").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        until(ready, 60, "the executor")
+
+        def answer(**more: Any) -> httpx.Response:
+            return client.post("/execute", json={"environment": "python", "code": "print(1)", **more})
+
+        assert answer().json()["stdout"] == "1\n"
+        for key, value in ABOVE.items():
+            refused = answer(**{key: value})
+            assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request"), key
+            assert key in refused.json()["detail"]
+        for timeout in (FLOOR.timeout_seconds + 0.001, 1e9):
+            assert answer(timeout=timeout).json()["code"] == "timeout_too_long"
+        for environment in ("alpine", "sha256:abc", "../python", "PYTHON", ""):
+            assert answer(environment=environment).status_code in {400, 422}
+
+
+def test_the_api_takes_none_of_them_either(platform: Platform) -> None:
+    for key, value in ABOVE.items():
+        refused = platform.post("python", "print(1)", **{key: value})
+        assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request"), key

@@ -1,0 +1,257 @@
+"""Attacks on the host's resources: processes, memory, CPU, output, disk and time."""
+
+import time
+
+import pytest
+
+from app.profile import FLOOR
+from tests.sandbox.attacks.carrier import ENVIRONMENTS, carried
+from tests.sandbox.processes import Platform, output_json
+
+OUTPUT = FLOOR.output_kb * 1024
+GRACE_SECONDS = 5
+"""Beside the timeout: ending 50 processes that fight for half a core, on a busy machine."""
+
+FORK_BOMBS = {
+    "python": "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+    "node": """
+const { spawn } = require("child_process");
+for (;;) { try { spawn(process.execPath, [process.argv[1]]).on("error", () => {}); } catch {} }
+""",
+    "bash": "bomb() { bomb | bomb & }; bomb; while :; do :; done",
+}
+
+
+@pytest.mark.parametrize("environment", FORK_BOMBS)
+def test_fork_bomb(platform: Platform, environment: str) -> None:
+    started = time.monotonic()
+    answer = platform.run(environment, FORK_BOMBS[environment], timeout=2)
+    assert time.monotonic() - started < 2 + GRACE_SECONDS
+    assert answer["status"] != "success"
+
+
+MEMORY_BOMBS = {
+    "python": "held = []\nwhile True: held.append(bytes([1]) * 2**20)",
+    "node": "const held = []; for (;;) held.push(Buffer.alloc(2 ** 20, 1));",
+    "bash": "held=x; while :; do held=$held$held; done",
+}
+
+
+@pytest.mark.parametrize("environment", MEMORY_BOMBS)
+def test_memory_bomb(platform: Platform, environment: str) -> None:
+    assert platform.run(environment, MEMORY_BOMBS[environment])["status"] == "memory_limit"
+
+
+MEMORY_BOMB_IN_A_CHILD = {
+    "python": """
+import os, signal
+if (child := os.fork()) == 0:
+    held = []
+    while True: held.append(bytes([1]) * 2**20)
+print("child:", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""",
+    "node": """
+const bomb = "const held = []; for (;;) held.push(Buffer.alloc(2 ** 20, 1));";
+const ended = require("child_process").spawnSync(process.execPath, ["-e", bomb]);
+console.log("child:", ended.signal === "SIGKILL" ? -9 : ended.status);
+""",
+    "bash": "(held=x; while :; do held=$held$held; done); echo child: $((128 - $?))",
+}
+
+
+@pytest.mark.parametrize("environment", MEMORY_BOMB_IN_A_CHILD)
+def test_memory_bomb_in_a_child(platform: Platform, environment: str, runtime: str) -> None:
+    """The child alone is killed. Under gVisor all processes are one on the host, and end together."""
+    answer = platform.run(environment, MEMORY_BOMB_IN_A_CHILD[environment])
+    if runtime == "runsc":
+        assert answer["status"] == "memory_limit"
+    else:
+        assert answer["stdout"] == "child: -9\n"
+
+
+HUGE_TMP_AND_MEMORY = """
+import os
+try:
+    with open("/tmp/held", "wb", 0) as held:
+        while True: held.write(bytes(2**20))
+except OSError:
+    pass
+print(os.stat("/tmp/held").st_size >> 20, flush=True)
+parts = []
+while True:
+    parts.append(bytes([1]) * 2**20)
+    print(len(parts), flush=True)
+"""
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_what_is_in_tmp_counts_as_memory(platform: Platform, environment: str) -> None:
+    answer = platform.run(environment, carried(environment, HUGE_TMP_AND_MEMORY))
+    in_tmp, *held = map(int, answer["stdout"].split())
+    assert FLOOR.tmp_mb - 2 < in_tmp <= FLOOR.tmp_mb
+    assert in_tmp + held[-1] <= FLOOR.memory_mb
+    assert answer["status"] != "success"
+
+
+DEAF = {
+    "python": """
+import signal
+for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_IGN)
+while True: pass
+""",
+    "node": """
+for (const name of Object.keys(require("os").constants.signals))
+  if (!["SIGKILL", "SIGSTOP"].includes(name)) try { process.on(name, () => {}); } catch {}
+for (;;);
+""",
+    "bash": "trap '' {1..64} 2>/dev/null; for number in {1..31}; do trap '' $number; done; while :; do :; done",
+}
+
+
+@pytest.mark.parametrize("environment", DEAF)
+def test_a_deaf_busy_loop(platform: Platform, environment: str) -> None:
+    started = time.monotonic()
+    answer = platform.run(environment, DEAF[environment], timeout=1.5)
+    assert time.monotonic() - started < 1.5 + GRACE_SECONDS
+    assert answer["status"] == "timeout"
+
+
+FLOODS = {
+    "python": "import os\nblock = b'x' * 2**16\nfor _ in range(2**14): os.write(1, block)",
+    "node": "const block = 'x'.repeat(2 ** 16); for (let n = 0; n < 2 ** 14; n++) require('fs').writeSync(1, block);",
+    "bash": "head -c 1G /dev/zero | tr '\\0' x",
+}
+
+
+@pytest.mark.parametrize("environment", FLOODS)
+def test_a_gigabyte_of_output(platform: Platform, environment: str) -> None:
+    started = time.monotonic()
+    answer = platform.run(environment, FLOODS[environment])
+    assert time.monotonic() - started < GRACE_SECONDS
+    assert (answer["status"], answer["truncated"]) == ("output_limit", True)
+    assert answer["output"] == answer["stdout"] == "x" * OUTPUT
+
+
+TINY_PIECES = {
+    "python": f"import os\nfor n in range({OUTPUT} + 1): os.write(1 + n % 2, b'x')",
+    "node": f"const fs = require('fs'); for (let n = 0; n <= {OUTPUT}; n++) fs.writeSync(1 + n % 2, 'x');",
+    "bash": f"for ((n = 0; n <= {OUTPUT} / 2; n++)); do printf x; printf x >&2; done",
+}
+
+
+@pytest.mark.parametrize("environment", TINY_PIECES)
+def test_output_in_tiny_pieces(platform: Platform, environment: str) -> None:
+    answer = platform.run(environment, TINY_PIECES[environment])
+    assert (answer["status"], answer["output"]) == ("output_limit", "x" * OUTPUT)
+    assert len(answer["stdout"]) + len(answer["stderr"]) == OUTPUT
+
+
+def test_a_trickle_of_output_does_not_extend_the_time(platform: Platform) -> None:
+    code = "import os, time\nwhile True:\n    os.write(1, b'x')\n    time.sleep(0.05)"
+    answer = platform.run("python", code, timeout=1.5)
+    assert answer["status"] == "timeout"
+    assert 1.5 <= answer["execution_time"] < 3
+
+
+FILL = """
+import json, os
+def filled(folder):
+    "The bytes that fit into a folder, or the error of the first one."
+    size = 0
+    try:
+        with open(f"{folder}/filling", "wb", 0) as file:
+            while True: size += file.write(bytes(65536))
+    except OSError as error:
+        return size if size else os.strerror(error.errno)
+FOLDERS = ("/tmp", "/dev/shm", "/dev/mqueue", "/dev", "/run", "/var/tmp")
+print(json.dumps({folder: filled(folder) for folder in FOLDERS}))
+"""
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_filling_every_file_system(platform: Platform, environment: str) -> None:
+    filled = output_json(platform.run(environment, carried(environment, FILL)))
+    assert (FLOOR.tmp_mb - 1) * 2**20 < filled.pop("/tmp") <= FLOOR.tmp_mb * 2**20
+    assert [folder for folder, size in filled.items() if not isinstance(size, str)] == []
+
+
+INODES = """
+import os
+made = 0
+try:
+    while True:
+        os.close(os.open(f"/tmp/{made}", os.O_CREAT | os.O_WRONLY))
+        made += 1
+        if made % 1000 == 0: print(made, flush=True)
+except OSError as error:
+    print("full", flush=True)
+"""
+INODE_BYTES = 500
+"""Less than what the kernel needs for an empty file of a tmpfs."""
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_filling_the_inodes(platform: Platform, environment: str) -> None:
+    """They are bounded by the file system or by the memory that they take, and by the time."""
+    answer = platform.run(environment, carried(environment, INODES), timeout=10)
+    made = [int(word) for word in answer["stdout"].split() if word != "full"]
+    assert made[-1] < FLOOR.memory_mb * 2**20 / INODE_BYTES
+    assert answer["output"].endswith("full\n") or answer["status"] in {"memory_limit", "timeout", "error"}
+
+
+WRITE_EVERYWHERE = """
+import json, os
+written = []
+for folder, folders, names in os.walk("/"):
+    folders[:] = [name for name in folders if os.path.join(folder, name) not in {"/proc", "/sys", "/tmp"}]
+    for attempt in (
+        lambda: os.close(os.open(os.path.join(folder, "mark"), os.O_CREAT | os.O_WRONLY)),
+        lambda: os.mkdir(os.path.join(folder, "mark")),
+        lambda: os.symlink("/", os.path.join(folder, "mark")),
+        lambda: os.link("/tmp/own", os.path.join(folder, "mark")),
+        lambda: os.chmod(folder, 0o777),
+    ):
+        try:
+            attempt()
+            written.append(folder)
+        except OSError:
+            pass
+print(json.dumps(sorted(set(written))))
+"""
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_nothing_outside_of_tmp_can_be_written(platform: Platform, environment: str) -> None:
+    assert output_json(platform.run(environment, carried(environment, WRITE_EVERYWHERE))) == []
+
+
+DETACHED = """
+import os, signal, time
+for number in range(5):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for name in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                signal.signal(name, signal.SIG_IGN)
+            if number % 2: os.closerange(0, 64)
+            time.sleep(600)
+        os._exit(0)
+print("parent ends", flush=True)
+"""
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_detached_children_end_with_the_code(platform: Platform, environment: str) -> None:
+    started = time.monotonic()
+    answer = platform.run(environment, carried(environment, DETACHED), timeout=20)
+    assert time.monotonic() - started < GRACE_SECONDS
+    assert (answer["status"], answer["stdout"]) == ("success", "parent ends\n")
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_sleeping_past_the_deadline_with_detached_children(platform: Platform, environment: str) -> None:
+    started = time.monotonic()
+    answer = platform.run(environment, carried(environment, DETACHED + "time.sleep(600)"), timeout=1.5)
+    assert time.monotonic() - started < 1.5 + GRACE_SECONDS
+    assert (answer["status"], answer["stdout"]) == ("timeout", "parent ends\n")

@@ -1,0 +1,41 @@
+"""Real stacks of the real program, for tests: another name, other ports, a home of their own."""
+
+import secrets
+import socket
+from pathlib import Path
+
+from tools.prepare import Prepared
+from tools.stack import Stack
+from tools.steps import Report
+
+
+class StackFactory:
+    """Stacks of this test run, each with a name that no other run has."""
+
+    def __init__(self, prepared: Prepared, report: Report, folder: Path) -> None:
+        self.made: list[Stack] = []
+        self._prepared = prepared
+        self._report = report
+        self._folder = folder
+
+    def __call__(self, template: str = "local", **overrides: object) -> Stack:
+        name = f"test-{secrets.token_hex(4)}"
+        stack = Stack(
+            self._prepared.toolchain,
+            self._prepared.engine,
+            name=name,
+            home=self._folder / name,
+            template=template,
+            overrides=overrides,
+        )
+        stack.configure(self._prepared.images, self._report)
+        self.made.append(stack)
+        return stack
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,146 @@
+"""The ids that lead from an answer to the logs of both processes and to the trace."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from app.api.settings import api_settings
+from app.api.tracing import tracing
+from app.correlation import Correlation, correlation_of, current
+from app.logs import JsonLines
+from tests.unit.app.fake_executor import FakeExecutor
+from tests.unit.app.fake_visitor import api
+
+HELLO = {"environment": "python", "code": "print('secret words')"}
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize("given", ["abc", "A-b_c.9", "x" * 64])
+def test_a_well_formed_request_id_is_taken(given: str) -> None:
+    assert correlation_of({"X-Request-Id": given}).request_id == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a\nb", 'a"b', "é"])
+def test_any_other_is_replaced(given: str) -> None:
+    found = correlation_of({"X-Request-Id": given}).request_id
+    assert len(found) == 32
+    assert found != correlation_of({"X-Request-Id": given}).request_id
+
+
+@pytest.mark.parametrize(
+    ("given", "trace_id"),
+    [
+        (PARENT, TRACE),
+        (PARENT.upper(), None),
+        (f"01-{TRACE}-00f067aa0ba902b7-01", None),
+        (f"00-{'0' * 32}-00f067aa0ba902b7-01", None),
+        (f"00-{TRACE}-{'0' * 16}-01", None),
+        ("", None),
+    ],
+)
+def test_trace_ids(given: str, trace_id: str | None) -> None:
+    assert correlation_of({"traceparent": given}).trace_id == trace_id
+
+
+def test_log_lines_say_both() -> None:
+    token = current.set(Correlation("r1", PARENT))
+    try:
+        line = json.loads(JsonLines().format(logging.makeLogRecord({"msg": "x"})))
+    finally:
+        current.reset(token)
+    assert (line["request_id"], line["trace_id"]) == ("r1", TRACE)
+    assert "request_id" not in json.loads(JsonLines().format(logging.makeLogRecord({"msg": "x"})))
+
+
+@pytest.mark.anyio
+async def test_every_answer_has_one_and_the_executor_gets_it(executor: FakeExecutor) -> None:
+    ids = {"X-Request-Id": "mine", "traceparent": PARENT}
+    async with api(executor) as client:
+        for path in ("/", "/health", "/nothing"):
+            assert (await client.get(path, headers=ids)).headers["x-request-id"] == "mine"
+        assert (await client.post("/execute", json={}, headers=ids)).headers["x-request-id"] == "mine"
+        await client.post("/execute", json=HELLO, headers=ids)
+        made = (await client.post("/execute", json=HELLO)).headers["x-request-id"]
+    *_, first, second = executor.seen
+    assert (first.headers["x-request-id"], first.headers["traceparent"]) == ("mine", PARENT)
+    assert second.headers["x-request-id"] == made
+    assert "traceparent" not in second.headers
+
+
+@pytest.mark.anyio
+async def test_the_code_is_logged_when_the_operator_says_so(
+    executor: FakeExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with api(executor, LOG_CODE="true") as client:
+        await client.post("/execute", json=HELLO)
+    (record,) = [record for record in caplog.records if record.getMessage() == "execution"]
+    assert record.__dict__["fields"]["code"] == HELLO["code"]
+
+
+@pytest.fixture
+def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
+    """An OTLP/HTTP collector: its URL, and what it is sent."""
+    received: list[ExportTraceServiceRequest] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            assert self.path == "/v1/traces"
+            received.append(ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Collector)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", received
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_span_is_below_the_edges_and_above_the_executors(
+    collector: tuple[str, list[ExportTraceServiceRequest]],
+) -> None:
+    url, received = collector
+    traces = tracing("api", url)
+    token = current.set(Correlation("r1", PARENT))
+    try:
+        with traces.span("execution") as annotate:
+            annotate("sandbox.environment", "python")
+            inside = current.get()
+        assert current.get() == Correlation("r1", PARENT)
+    finally:
+        current.reset(token)
+    traces.close()
+    ((resource,),) = (request.resource_spans for request in received)
+    (span,) = resource.scope_spans[0].spans
+    assert inside is not None
+    assert inside.traceparent == f"00-{TRACE}-{span.span_id.hex()}-01"
+    assert (span.name, span.trace_id.hex(), span.parent_span_id.hex()) == ("execution", TRACE, "00f067aa0ba902b7")
+    assert {item.key: item.value.string_value for item in span.attributes} == {"sandbox.environment": "python"}
+
+
+def test_without_a_collector_ids_pass_through() -> None:
+    token = current.set(Correlation("r1", PARENT))
+    try:
+        with tracing("api", None).span("execution") as annotate:
+            annotate("sandbox.environment", "python")
+            assert current.get() == Correlation("r1", PARENT)
+    finally:
+        current.reset(token)
+
+
+def test_collectors_are_urls() -> None:
+    assert api_settings({"API_PROFILE": "{}"}).otlp_endpoint is None
+    given = {"API_PROFILE": "{}", "API_OTLP_ENDPOINT": "http://collector:4318"}
+    assert api_settings(given).otlp_endpoint == "http://collector:4318"

@@ -1,0 +1,86 @@
+"""`python -m app.api` as it is run: two ports, one process."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from tests.unit.app.fake_executor import STARTED, FakeExecutor
+
+_START_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def process(**variables: str) -> Iterator["subprocess.Popen[str]"]:
+    environ = {"PATH": os.environ["PATH"], "API_PROFILE": "{}", "API_HOST": "127.0.0.1", **variables}
+    with subprocess.Popen([sys.executable, "-m", "app.api"], env=environ, stderr=subprocess.PIPE, text=True) as found:
+        try:
+            yield found
+        finally:
+            found.kill()
+
+
+def wait_for(url: str) -> httpx.Response:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            return httpx.get(url)
+        except httpx.ConnectError:
+            assert time.monotonic() < deadline, f"nothing answers at {url}"
+            time.sleep(0.05)
+
+
+def test_it_serves_visitors_and_prometheus_and_stops(executor: FakeExecutor) -> None:
+    public, private = free_port(), free_port()
+    ports = {"API_PORT": str(public), "API_METRICS_PORT": str(private)}
+    with process(API_EXECUTOR_SOCKET=str(executor.socket), **ports) as api:
+        assert "api_requests_total" in wait_for(f"http://127.0.0.1:{private}/metrics").text
+        assert wait_for(f"http://127.0.0.1:{public}/health").json()["status"] == "ok"
+        assert wait_for(f"http://127.0.0.1:{public}/metrics").status_code == 404
+        with connect(f"ws://127.0.0.1:{public}/execute/stream") as visitor:
+            visitor.send('{"type": "start", "environment": "python", "code": "1"}')
+            assert STARTED["execution_id"] in str(visitor.recv())
+        api.send_signal(signal.SIGTERM)
+        _, errors = api.communicate(timeout=10)
+    assert "Traceback" not in errors
+    assert api.returncode in {0, -signal.SIGTERM}
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"API_PORT": "0"}, "API_PORT is wrong"),
+        ({"API_UNKNOWN": "1"}, "API_UNKNOWN is not a setting"),
+    ],
+)
+def test_it_refuses_settings_that_cannot_be_used(variables: dict[str, str], words: str) -> None:
+    with process(**variables) as api:
+        _, errors = api.communicate(timeout=_START_SECONDS)
+    assert api.returncode == 1
+    assert words in errors
+
+
+def test_a_port_that_is_taken_ends_it() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with process(API_PORT=str(free_port()), API_METRICS_PORT=str(port)) as api:
+            _, errors = api.communicate(timeout=_START_SECONDS)
+    assert api.returncode not in {0, None}
+    assert "Address already in use" in errors

@@ -1,0 +1,50 @@
+"""What is committed in app/api/page/ was built from the sources in frontend/, and nothing in it is by hand."""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+from tools.paths import ROOT
+
+SOURCES = ROOT / "frontend"
+BUILT = ROOT / "app" / "api" / "page"
+AGAIN = "run `npm ci && npm run build` in frontend/"
+
+
+def hash_of_sources() -> str:
+    """As frontend/build.js does: over each source's path, a NUL, its size in bytes, a NUL, and its bytes."""
+    files = [path for path in SOURCES.rglob("*") if path.is_file() and "node_modules" not in path.parts]
+    digest = hashlib.sha256()
+    for name, path in sorted((path.relative_to(SOURCES).as_posix(), path) for path in files):
+        content = path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
+def integrity(path: Path) -> str:
+    return "sha384-" + base64.b64encode(hashlib.sha384(path.read_bytes()).digest()).decode()
+
+
+def test_the_build_is_of_these_sources() -> None:
+    html = (SOURCES / "index.html").read_text(encoding="utf-8")
+    for mark, value in (
+        ("{{sources}}", hash_of_sources()),
+        ("{{script-integrity}}", integrity(BUILT / "page.js")),
+        ("{{style-integrity}}", integrity(BUILT / "page.css")),
+    ):
+        assert mark in html
+        html = html.replace(mark, value)
+    assert (BUILT / "index.html").read_text(encoding="utf-8") == html, f"the page is not up to date: {AGAIN}"
+    assert {path.name for path in BUILT.iterdir()} == {"index.html", "page.js", "page.css"}
+
+
+def test_the_page_names_no_other_host() -> None:
+    namespaces = {"http://www.w3.org/2000/svg"}
+    for path in BUILT.iterdir():
+        found = set(re.findall(r"""https?://[^\s"'`<>)]+""", path.read_text(encoding="utf-8")))
+        assert found <= namespaces, path.name
+
+
+def test_the_lock_names_no_registry() -> None:
+    assert "resolved" not in (SOURCES / "package-lock.json").read_text(encoding="utf-8")

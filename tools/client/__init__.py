@@ -1,0 +1,5 @@
+"""An interactive client for the terminal: every call of the API with its request and answer, then code of yours.
+
+`python -m tools.client [--url http://localhost:8000] [--tour]`. With --tour it makes the calls without asking, and its
+exit code is 0 when each was answered as it should be.
+"""

@@ -1,0 +1,109 @@
+"""Walks through the API, then runs what is typed."""
+
+import argparse
+import asyncio
+import selectors
+import sys
+
+import httpx
+from rich.console import Console
+from rich.text import Text
+from websockets.exceptions import WebSocketException
+
+import tools.client
+from tools.client.calls import TIMEOUT, Client, Unexpected
+from tools.client.keyboard import Keyboard
+from tools.client.tour import TOUR
+
+DEFAULT_URL = "http://localhost:8000"
+FAULTS = (Unexpected, httpx.HTTPError, WebSocketException, OSError)
+
+
+class Session:
+    """One person at one terminal."""
+
+    def __init__(self, client: Client, console: Console) -> None:
+        self._client = client
+        self._console = console
+        self._keyboard = Keyboard()
+
+    async def tour(self, *, ask: bool) -> int:
+        """Make every call; with `ask`, wait before each. Returns how many went otherwise than they should."""
+        failures = 0
+        for number, stop in enumerate(TOUR, 1):
+            self._console.print()
+            self._console.rule(Text(f"{number}/{len(TOUR)} {stop.title}"), align="left")
+            if ask and await self._ask("Enter goes on, s skips the rest: ") == "s":
+                break
+            try:
+                await stop.call(self._client)
+            except FAULTS as error:
+                failures += 1
+                self._complain(error)
+        return failures
+
+    async def type_code(self) -> None:
+        """Run what is typed, streamed, with this terminal as its input, until the end of input."""
+        environment = "python"
+        while True:
+            self._console.print()
+            environment = await self._ask(f"Environment [{environment}]: ") or environment
+            self._console.print("Code; a line with only a dot ends it (Ctrl+D leaves):", style="dim")
+            code: list[str] = []
+            while (line := await self._keyboard.line()) != ".\n":
+                if not line:
+                    return
+                code.append(line)
+            hint = "Lines typed now go to the program; Ctrl+D ends its input, Ctrl+C interrupts it."
+            self._console.print(hint, style="dim")
+            try:
+                await self._client.stream({"environment": environment, "code": "".join(code)}, self._keyboard.lines())
+            except FAULTS as error:
+                self._complain(error)
+
+    async def _ask(self, question: str) -> str:
+        self._console.print(Text(question), end="")
+        line = await self._keyboard.line()
+        if not line:
+            raise EOFError
+        return line.strip()
+
+    def _complain(self, error: Exception) -> None:
+        self._console.print(Text(f"Not as it should be: {error or type(error).__name__}", style="bold red"))
+
+
+async def run(url: str, *, only_tour: bool) -> int:
+    """The whole session; its exit code."""
+    console = Console(highlight=False)
+    console.print(f"The sandbox at {url}", style="bold")
+    async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as http:
+        session = Session(Client(url, console, http), console)
+        failures = await session.tour(ask=not only_tour)
+        if only_tour:
+            console.print(f"\n{len(TOUR) - failures} of {len(TOUR)} calls were answered as they should be.")
+            return 1 if failures else 0
+        await session.type_code()
+    return 0
+
+
+def start(url: str, *, only_tour: bool) -> int:
+    """Hold the session until it ends, or its user leaves. Its exit code."""
+    try:
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
+            return runner.run(run(url, only_tour=only_tour))
+    except (KeyboardInterrupt, EOFError):
+        print()
+        return 0
+
+
+def main() -> int:
+    description = (tools.client.__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m tools.client", description=description)
+    parser.add_argument("--url", default=DEFAULT_URL, help="where the API answers")
+    parser.add_argument("--tour", action="store_true", help="make every call without asking, then leave")
+    options = parser.parse_args()
+    return start(options.url, only_tour=options.tour)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Calls of the API, each shown with its request and its answer."""
+
+import asyncio
+import contextlib
+import json
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from rich.console import Console
+from rich.json import JSON
+from rich.text import Text
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+Body = dict[str, Any]
+
+TIMEOUT = 60.0
+"""Seconds for one answer: an execution's 30 and a place in the queue."""
+
+
+class Unexpected(Exception):
+    """The API couldn't be reached, or answered otherwise than the tour expects."""
+
+
+class Client:
+    """Makes calls and shows each one."""
+
+    def __init__(self, url: str, console: Console, http: httpx.AsyncClient) -> None:
+        self._url = url.rstrip("/")
+        self._console = console
+        self._http = http
+
+    async def get(self, path: str) -> Body:
+        """GET one of the API's documents."""
+        self._show_request(f"GET {path}")
+        return self._show_answer(await self._http.get(self._url + path))
+
+    async def execute(self, request: Body) -> Body:
+        """POST /execute: run to the end and answer once."""
+        self._show_request("POST /execute", request)
+        return self._show_answer(await self._http.post(f"{self._url}/execute", json=request))
+
+    async def stream(self, request: Body, lines: AsyncIterator[str]) -> Body:
+        """WS /execute/stream: show output as it comes, give `lines` to the program, and Ctrl+C too; the last frame."""
+        self._show_request("WS /execute/stream", {"type": "start", **request})
+        address = urlsplit(f"{self._url}/execute/stream")
+        address = address._replace(scheme="wss" if address.scheme == "https" else "ws")
+        async with connect(address.geturl(), open_timeout=TIMEOUT, proxy=None) as socket:
+            await socket.send(json.dumps({"type": "start", **request}))
+            typing = asyncio.create_task(_type(socket, lines))
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGINT, lambda: loop.create_task(_interrupt(socket)))
+            try:
+                return await self._show_frames(socket)
+            finally:
+                loop.remove_signal_handler(signal.SIGINT)
+                typing.cancel()
+                with contextlib.suppress(asyncio.CancelledError, WebSocketException):
+                    await typing
+
+    async def _show_frames(self, socket: ClientConnection) -> Body:
+        async for message in socket:
+            frame: Body = json.loads(message)
+            if frame["type"] == "output":
+                self._console.print(printable(frame["data"], frame["stream"]), end="")
+            elif frame["type"] == "started":
+                self._console.print(f"  started {frame['execution_id']}", style="dim")
+            else:
+                self._show_json(frame)
+                return frame
+        raise Unexpected("the socket closed before the execution ended")
+
+    def _show_request(self, line: str, body: Body | None = None) -> None:
+        self._console.print(Text(f"→ {line}", style="bold cyan"))
+        if body is not None:
+            self._show_json(body)
+
+    def _show_answer(self, response: httpx.Response) -> Body:
+        style = "bold green" if response.is_success else "bold red"
+        took = response.elapsed.total_seconds() * 1000
+        self._console.print(Text(f"← {response.status_code} {response.reason_phrase}, {took:.0f} ms", style=style))
+        try:
+            body: Body = response.json()
+        except ValueError as error:
+            raise Unexpected(f"the answer is not JSON but {response.text[:200]!r}; is this the API's URL?") from error
+        self._show_json(body)
+        return body
+
+    def _show_json(self, body: Body) -> None:
+        self._console.print(JSON.from_data(body, ensure_ascii=True))
+
+
+async def _type(socket: ClientConnection, lines: AsyncIterator[str]) -> None:
+    """Send lines as they come, and the end of input after the last."""
+    async for line in lines:
+        await socket.send(json.dumps({"type": "stdin", "data": line}))
+    await socket.send(json.dumps({"type": "stdin_end"}))
+
+
+async def _interrupt(socket: ClientConnection) -> None:
+    await socket.send(json.dumps({"type": "signal", "signal": "SIGINT"}))
+
+
+def printable(text: str, stream: str) -> Text:
+    """Output for this terminal, with control characters (which could do things to it) made visible."""
+    shown = "".join(letter if letter.isprintable() or letter in "\n\t" else f"\\x{ord(letter):02x}" for letter in text)
+    return Text(shown, style="red" if stream == "stderr" else "")

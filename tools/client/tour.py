@@ -1,0 +1,102 @@
+"""A tour of the API: what to call, and what its answer should say."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from tools.client.calls import Body, Client, Unexpected
+
+HELLO = {
+    "python": "print('Hello from Python')",
+    "python-data": "import numpy\nprint('Hello from numpy', numpy.arange(5).sum())",
+    "node": "console.log('Hello from Node')",
+    "bash": "echo Hello from Bash",
+}
+QUESTION = "name = input('Who are you? ')\nprint(f'Hello, {name}!')"
+ENDLESS = "print('begun')\nwhile True: pass"
+
+
+def expect(body: Body, **fields: object) -> None:
+    """Hold an answer against what it should say."""
+    for name, value in fields.items():
+        if body.get(name) != value:
+            raise Unexpected(f"{name} is {body.get(name)!r} and should be {value!r}")
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One stop of the tour."""
+
+    title: str
+    call: Callable[[Client], Awaitable[None]]
+
+
+async def _health(client: Client) -> None:
+    expect(await client.get("/health"), status="ok")
+
+
+async def _environments(client: Client) -> None:
+    served = {each["name"] for each in (await client.get("/environments"))["environments"]}
+    if missing := HELLO.keys() - served:
+        raise Unexpected(f"these environments are missing: {', '.join(sorted(missing))}")
+
+
+def _hello(environment: str) -> Stop:
+    async def call(client: Client) -> None:
+        request = {"environment": environment, "code": HELLO[environment]}
+        expect(await client.execute(request), status="success", exit_code=0)
+
+    return Stop(f"Hello in {environment}", call)
+
+
+async def _files(client: Client) -> None:
+    files = [
+        {"name": "main.py", "content": "import greeting, sys\nprint(greeting.of(sys.argv[1], input()))"},
+        {"name": "greeting.py", "content": "def of(*names): return 'Hello, ' + ' and '.join(names)"},
+    ]
+    request = {"environment": "python", "files": files, "args": ["Ada"], "stdin": "Grace\n"}
+    expect(await client.execute(request), output="Hello, Ada and Grace\n")
+
+
+async def _results(client: Client) -> None:
+    code = "open('/tmp/results/answer.txt', 'w').write('42')"
+    result = await client.execute({"environment": "python", "code": code, "results": ["*.txt"]})
+    expect(result["files"][0], name="answer.txt", content="NDI=")
+
+
+async def _stream(client: Client) -> None:
+    async def lines() -> AsyncIterator[str]:
+        yield "Ada\n"
+
+    result = await client.stream({"environment": "python", "code": QUESTION}, lines())
+    expect(result, type="result", output="Who are you? Hello, Ada!\n")
+
+
+async def _failure(client: Client) -> None:
+    expect(await client.execute({"environment": "bash", "code": "echo oops >&2; exit 3"}), status="error", exit_code=3)
+
+
+async def _timeout(client: Client) -> None:
+    expect(await client.execute({"environment": "python", "code": ENDLESS, "timeout": 1}), status="timeout")
+
+
+async def _refusal(client: Client) -> None:
+    expect(await client.execute({"environment": "cobol", "code": "DISPLAY 1"}), code="unknown_environment", status=400)
+
+
+async def _stats(client: Client) -> None:
+    if not (await client.get("/stats"))["executions"]:
+        raise Unexpected("no execution was counted")
+
+
+TOUR = (
+    Stop("Is it well?", _health),
+    Stop("What can run", _environments),
+    *(_hello(environment) for environment in HELLO),
+    Stop("Several files, arguments, standard input", _files),
+    Stop("A file that comes back", _results),
+    Stop("Streaming, and an answer to a question", _stream),
+    Stop("Code that fails is an answer, not an error of the API", _failure),
+    Stop("A limit that is hit: time", _timeout),
+    Stop("A request that is refused, as a problem document", _refusal),
+    Stop("What happened so far", _stats),
+)

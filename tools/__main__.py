@@ -26,7 +26,8 @@ def main() -> int:
     commands.choices["bench"].add_argument("--quick", action="store_true")
     commands.choices["soak"].add_argument("--executions", type=int, default=10_000)
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: whoever starts this in the background may have it ignored, and what we start would inherit that.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     console = Console(highlight=False)
     runner = Runner(console, private_folder(HOME) / "logs")

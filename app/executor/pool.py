@@ -19,6 +19,8 @@ _MAKERS = 2
 _DESTROYERS = 2
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 15.0
 """Between two attempts of an environment that can't be made: doubled each time."""
+_MOMENT_SECONDS = 0.02
+"""What a claim has set off waits for so long, unless somebody waits for it: a hello is answered before."""
 _CALM_SECONDS = 60.0
 """Without a claim that had to wait for so long, one sandbox less is kept ready."""
 
@@ -117,7 +119,7 @@ class Pool:
         claim = _Claim(shelf, asyncio.get_running_loop().create_future())
         self._claims.append(claim)
         shelf.waiting += 1
-        self._act()
+        self._act_soon()
         try:
             if not claim.granted.done():
                 self._grow(shelf)
@@ -141,7 +143,7 @@ class Pool:
         """See `Engine`."""
         self._claimed.pop(sandbox.id).running -= 1
         self._used.append(sandbox)
-        self._act()
+        self._act_soon()
 
     @property
     def waiting(self) -> int:
@@ -186,6 +188,17 @@ class Pool:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._workshop.remove_all()
+
+    def _act_soon(self) -> None:
+        """Grant what can be granted. The rest is work for the same processors that are to run the code: it can wait,
+        unless there is a claim that waits for it.
+        """
+        if not self._closed:
+            self._grant()
+        if self._claims:
+            self._act()
+        else:
+            asyncio.get_running_loop().call_later(_MOMENT_SECONDS, self._act)
 
     def _act(self) -> None:
         """Do whatever the state asks for: grant claims, make what is missing, destroy what was used."""

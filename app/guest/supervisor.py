@@ -207,6 +207,9 @@ class Supervisor:
             "refused_files": refused,
         }
         _write(_CONTROL_OUT, frame(EXIT, json.dumps(end).encode()))
+        # To take a container down is work, and the answer is still on its way: the executor hangs up when it has time.
+        while os.read(_CONTROL_IN, _READ):
+            pass
         os._exit(0)
 
     def _give_back(self) -> dict[str, str]:

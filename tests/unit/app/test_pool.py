@@ -72,9 +72,11 @@ class FakeWorkshop:
 
 
 async def settle() -> None:
-    """Let everything happen that needs no time."""
-    for _ in range(50):
-        await asyncio.sleep(0)
+    """Let everything happen that needs no more than a moment."""
+    for _ in range(2):
+        await asyncio.sleep(module._MOMENT_SECONDS)
+        for _ in range(50):
+            await asyncio.sleep(0)
 
 
 Start = Callable[..., Awaitable[Pool]]
@@ -124,6 +126,18 @@ async def test_what_is_claimed_is_replaced_and_destroyed_once(start: Start, work
     await settle()
     assert workshop.destroyed == [sandbox.id]
     assert (ready(pool), pool.pools()["python"].running, pool.alive) == (1, 0, 1)
+
+
+async def test_a_claim_that_is_served_at_once_sets_nothing_off_before_its_moment(
+    start: Start, workshop: FakeWorkshop
+) -> None:
+    pool = await start()
+    pool.release(await pool.claim("python"))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert (len(workshop.made), workshop.destroyed) == (1, [])
+    await settle()
+    assert (len(workshop.made), len(workshop.destroyed)) == (2, 1)
 
 
 async def test_no_two_claims_get_the_same(start: Start) -> None:

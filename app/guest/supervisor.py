@@ -5,7 +5,7 @@ it speaks frames with the executor. Its memory and descriptors are closed to the
 user. When the code ends, nothing of it is left alive.
 """
 
-import base64
+import binascii
 import contextlib
 import ctypes
 import json
@@ -14,7 +14,6 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
 
 from . import programs, python
 from .cgroup import read_counters
@@ -92,7 +91,7 @@ class Supervisor:
         self._limits = (0, 0)
         self._before: Mapping[str, float | None] = {}
 
-    def serve(self) -> NoReturn:
+    def serve(self) -> None:
         """Say that it is ready, run the job that comes, and end with the sandbox."""
         if os.read(self._wires.ready, 1) != b"R":
             sys.exit(f"the interpreter has ended before it had a job: {_text(self._wires.stderr)}")
@@ -143,7 +142,7 @@ class Supervisor:
     def _begin(self, payload: bytes) -> None:
         job = json.loads(payload)
         for file in job["files"]:
-            _write_file(os.path.join(HOME, file["name"]), base64.b64decode(file["content"]))
+            _write_file(os.path.join(HOME, file["name"]), binascii.a2b_base64(file["content"]))
         if job["results"] is not None:
             os.mkdir(FOLDER)
             self._patterns = job["results"]
@@ -190,7 +189,7 @@ class Supervisor:
                 if pid == self._pid:
                     self._status = status
 
-    def _finish(self) -> NoReturn:
+    def _finish(self) -> None:
         _kill_all()
         for descriptor in list(self._outputs):
             while self._relay(descriptor):

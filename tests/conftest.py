@@ -29,6 +29,4 @@ def new_stack(prepared: Prepared, report: Report, tmp_path_factory: pytest.TempP
     yield factory
     client = prepared.engine.client()
     for stack in factory.made:
-        found = leftovers.find(client, stack.prefix)
-        leftovers.remove(client, found)
-        leftovers.remove_volumes(client, found.volumes)
+        leftovers.remove_volumes(client, leftovers.remove_all(client, stack.prefix))

@@ -49,6 +49,10 @@ class Leftovers:
         """All but the sandboxes, which belong to the executor and not to the state."""
         return self._those(lambda thing: not thing.is_sandbox)
 
+    def sandboxes(self) -> "Leftovers":
+        """Only the sandboxes."""
+        return self._those(lambda thing: thing.is_sandbox)
+
     def _those(self, wanted: Callable[[Thing], bool]) -> "Leftovers":
         return Leftovers(tuple(thing for thing in self.things if wanted(thing)), self.volumes)
 
@@ -80,6 +84,14 @@ def remove(client: docker.DockerClient, found: Leftovers) -> None:
                 client.api.remove_volume(thing.id)
         except docker.errors.NotFound:
             continue
+
+
+def remove_all(client: docker.DockerClient, prefix: str) -> tuple[str, ...]:
+    """Remove everything of a stack but its data. Returns the volumes with data, which stay."""
+    # An executor that lives makes new sandboxes in the place of those that go: it goes first.
+    remove(client, find(client, prefix).without_sandboxes())
+    remove(client, find(client, prefix))
+    return find(client, prefix).volumes
 
 
 def remove_volumes(client: docker.DockerClient, names: Iterable[str]) -> None:

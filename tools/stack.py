@@ -81,9 +81,11 @@ class Stack:
         return self._run("up", "--yes", "--policy-pack", str(POLICIES), *self._config(), report=report)
 
     def destroy(self, report: Report) -> None:
-        """Remove what the state knows. Nothing happens when the stack was never made."""
+        """Remove what the state knows, and sandboxes. Nothing happens when the stack was never made."""
         if self.config_file.exists():
             self._run("destroy", "--yes", "--skip-preview", *self._config(), report=report)
+            # An executor that was told to end while it began may have left sandboxes.
+            leftovers.remove(self.engine.client(), leftovers.find(self.engine.client(), self.prefix).sandboxes())
 
     def refresh(self, report: Report) -> None:
         """Read the real resources into the state, and forget creations that were cut off."""

@@ -123,9 +123,7 @@ class BenchStack:
         client = self._engine
         for container in client.containers.list(filters={"label": [f"vps.stack={self.label}", "vps.role=service"]}):
             container.remove(v=True, force=True)
-        found = leftovers.find(client, self.label)
-        leftovers.remove(client, found)
-        leftovers.remove_volumes(client, found.volumes)
+        leftovers.remove_volumes(client, leftovers.remove_all(client, self.label))
         self._home.cleanup()
 
     def _ready(self) -> list[Mapping[str, Any]]:

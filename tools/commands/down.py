@@ -51,10 +51,9 @@ class _Down:
 
     def _remove(self, report: Report) -> str:
         client = self._engine.client()
-        found = leftovers.find(client, self._prefix)
-        leftovers.remove(client, found)
+        data = leftovers.remove_all(client, self._prefix)
         if self._options.volumes:
-            leftovers.remove_volumes(client, found.volumes)
+            leftovers.remove_volumes(client, data)
         if self._options.forget:
             forget(HOME, STACK)
         left = leftovers.find(client, self._prefix)

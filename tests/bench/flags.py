@@ -8,6 +8,7 @@ import docker
 
 _SECCOMP = "seccomp="
 _CPU = 1_000_000_000
+_UNSAYABLE = ("MaskedPaths",)
 Inspected = Mapping[str, Any]
 
 
@@ -18,7 +19,8 @@ class OtherFlags(Exception):
 def options(sandbox: Inspected, folder: Path) -> list[str]:
     """The options, and the image behind them. The seccomp profile is written to `folder`, for the client reads it.
 
-    What the command line can't say is `NetworkDisabled`: its containers cost the engine a hook for the network more.
+    What the command line can't say is `NetworkDisabled`, so its containers cost the engine a hook for the network more,
+    and `MaskedPaths`.
     """
     config, host = sandbox["Config"], sandbox["HostConfig"]
     return [
@@ -35,6 +37,7 @@ def options(sandbox: Inspected, folder: Path) -> list[str]:
         f"--hostname={config['Hostname']}",
         f"--workdir={config['WorkingDir']}",
         *(f"--tmpfs={path}:{how}" for path, how in host["Tmpfs"].items()),
+        *(f"--ulimit={limit['Name']}={limit['Soft']}:{limit['Hard']}" for limit in host["Ulimits"] or ()),
         *(f"--cap-drop={capability}" for capability in host["CapDrop"]),
         *(f"--security-opt={_readable(option, folder)}" for option in host["SecurityOpt"]),
         *(f"--env={variable}" for variable in config["Env"]),
@@ -45,7 +48,7 @@ def options(sandbox: Inspected, folder: Path) -> list[str]:
 def check(client: docker.DockerClient, container: str, sandbox: Inspected) -> None:
     """Return when the container has all that the sandbox has, else raise `OtherFlags`."""
     found = client.api.inspect_container(container)["HostConfig"]
-    wanted = {key: value for key, value in sandbox["HostConfig"].items() if _is_set(value)}
+    wanted = {key: value for key, value in sandbox["HostConfig"].items() if key not in _UNSAYABLE and _is_set(value)}
     if other := [f"{key} is {found[key]!r}, not {value!r}" for key, value in wanted.items() if found[key] != value]:
         raise OtherFlags("; ".join(other))
 

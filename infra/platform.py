@@ -40,7 +40,7 @@ class Platform(pulumi.ComponentResource):
         optional = [service for service in ("prometheus", "grafana", "portainer") if settings.runs(service)]
         self._images = Images(
             settings,
-            ["app", "traefik", *(f"sandbox-{environment}" for environment in settings.sandbox.environments), *optional],
+            ["app", "traefik", *settings.sandbox.images.values(), *optional],
             opts=self._child,
         )
         self._networks = {"public": self._network("public", internal=False)}
@@ -78,7 +78,8 @@ class Platform(pulumi.ComponentResource):
                 prefix=self._settings.name,
                 image=self._images.digest("app"),
                 environments={
-                    name: self._images.digest(f"sandbox-{name}") for name in self._settings.sandbox.environments
+                    environment: self._images.digest(name)
+                    for environment, name in self._settings.sandbox.images.items()
                 },
                 settings=self._settings.sandbox,
                 engine_socket=self._settings.engine.socket,

@@ -85,7 +85,7 @@ class Sandbox(Settings):
 
     profile: SandboxProfile = Field(default_factory=SandboxProfile, description="Stricter than the floor, or equal")
     environments: tuple[Environment, ...] = Field(
-        ENVIRONMENTS, min_length=1, description="What visitors may run. python-data needs 130 MB for a ready sandbox"
+        ENVIRONMENTS, min_length=1, description="What visitors may run. A ready python-data takes about 100 MB"
     )
     pools: dict[Environment, Pool] = Field(
         default_factory=dict, description="Ready sandboxes by environment, over the executor's defaults"
@@ -97,6 +97,11 @@ class Sandbox(Settings):
     allowed_origins: tuple[str, ...] = Field((), description="Origins whose pages may call the API from a browser")
     refuse_patterns: bool = Field(False, description="Refuse code with a dangerous pattern, instead of warning of it")
     log_code: bool = Field(False, description="Put visitors' code, which may be private, into the log")
+
+    @property
+    def images(self) -> dict[str, str]:
+        """The name of its image by environment, for those that visitors may run."""
+        return {environment: f"sandbox-{environment}" for environment in self.environments}
 
 
 class Prometheus(Settings):
@@ -146,7 +151,7 @@ class PlatformSettings(Settings):
         known = {*IMAGES_OF_OURS, *UPSTREAM_IMAGES}
         if unknown := sorted(set(self.images) - known):
             raise ValueError(f"images has unknown names {unknown}; it may hold {sorted(known)}")
-        needed = ["app", *(f"sandbox-{environment}" for environment in self.sandbox.environments)]
+        needed = ["app", *self.sandbox.images.values()]
         if missing := [name for name in needed if name not in self.images]:
             raise ValueError(f"images lacks {missing}: `make up` builds and names them; elsewhere name pushed ones")
         if unknown := sorted(set(self.unavailable) - set(Services.model_fields)):

@@ -13,24 +13,7 @@ from policies.rules import CONTAINER
 from tests.policies import samples
 from tests.policies.samples import ID, container, edge, executor, image, loader, network, portainer, volume
 from tests.policies.support import Resource, exemptions_used, violations
-
-WEAKER: dict[str, Any] = {
-    "network": "bridge",
-    "read_only_root": False,
-    "tmp_mb": 51,
-    "cap_drop": ("NET_RAW",),
-    "no_new_privileges": False,
-    "user": "0:0",
-    "pids": 51,
-    "cpus": 0.6,
-    "memory_mb": 257,
-    "swap_mb": 1,
-    "timeout_seconds": 31,
-    "output_kb": 11,
-    "code_kb": 65,
-    "result_files": 9,
-    "result_kb": 1025,
-}
+from tests.profiles import WEAKER
 
 
 class Fires(NamedTuple):

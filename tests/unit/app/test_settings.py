@@ -8,28 +8,12 @@ from app.api.settings import api_settings
 from app.configuration import SettingsError
 from app.executor.settings import Bounds, executor_settings
 from app.profile import FLOOR, SandboxProfile
+from tests.profiles import WEAKER
 
 EXECUTOR = {
     "EXECUTOR_PROFILE": "{}",
     "EXECUTOR_ENVIRONMENTS": '{"python": "sha256:1"}',
     "EXECUTOR_STACK": "vps-test",
-}
-WEAKER: dict[str, object] = {
-    "network": "bridge",
-    "read_only_root": False,
-    "tmp_mb": 51,
-    "cap_drop": ["NET_RAW"],
-    "no_new_privileges": False,
-    "user": "0:0",
-    "pids": 51,
-    "cpus": 0.6,
-    "memory_mb": 257,
-    "swap_mb": 1,
-    "timeout_seconds": 31,
-    "output_kb": 11,
-    "code_kb": 65,
-    "result_files": 9,
-    "result_kb": 1025,
 }
 
 

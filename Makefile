@@ -3,7 +3,7 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) tools/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down status logs client test bench soak
+.PHONY: help up preview down status logs client test bench soak diagrams
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,3 +34,6 @@ bench: ## Measure the platform beside docker run, in about 5 minutes. QUICK=1: i
 
 soak: ## Run 10,000 executions while parts of it are killed, and look for what leaks. N=number: so many
 	@$(TOOLS) soak $(if $(N),--executions $(N))
+
+diagrams: ## Draw the pictures of docs/workspace.dsl again, after a change of it
+	@$(TOOLS) diagrams

@@ -10,7 +10,7 @@ from rich.console import Console
 from tools.paths import HOME, private_folder
 from tools.steps import EXIT_FAILED, EXIT_INTERRUPTED, Runner, StepFailed
 
-COMMANDS = ("up", "preview", "down", "status", "logs", "client", "test", "bench", "soak")
+COMMANDS = ("up", "preview", "down", "status", "logs", "client", "test", "bench", "soak", "diagrams")
 
 
 def main() -> int:

@@ -3,7 +3,7 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) tools/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down status logs client test bench soak diagrams
+.PHONY: help up preview down status logs client backup restore test bench soak diagrams
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,6 +25,12 @@ logs: ## Show the logs, and follow them on a terminal. SERVICE=name: only that o
 
 client: ## Walk through the API in a terminal, then run what you type. URL=https://...: another platform's
 	@$(TOOLS) client $(if $(URL),--url $(URL))
+
+backup: ## Save the data of the stack. STACK=prod: that of another; TO=folder: there
+	@$(TOOLS) backup $(if $(STACK),--stack $(STACK)) $(if $(TO),--to $(TO))
+
+restore: ## Put the data of a stack that is down back. FROM=folder: what `make backup` wrote; STACK=prod
+	@$(TOOLS) restore --from "$(FROM)" $(if $(STACK),--stack $(STACK))
 
 test: ## Lint, types and every test, on real parts
 	@$(TOOLS) test

@@ -1,4 +1,4 @@
-"""`make diagrams`: the pictures of docs/workspace.dsl, drawn anew. They are committed, so only a change of it needs this.
+"""`make diagrams`: the pictures of docs/workspace.dsl, drawn anew. They are committed.
 
 Structurizr's own parser reads the DSL (Maven and Java), Graphviz draws. Each picture names the hash of what it was
 made from, by which a test notices one that was forgotten.

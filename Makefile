@@ -3,7 +3,7 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) tools/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down status logs client backup restore test bench soak diagrams
+.PHONY: help up preview down status logs client backup restore publish test bench soak diagrams
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,6 +31,9 @@ backup: ## Save the data of the stack. STACK=prod: that of another; TO=folder: t
 
 restore: ## Put the data of a stack that is down back. FROM=folder: what `make backup` wrote; STACK=prod
 	@$(TOOLS) restore --from "$(FROM)" $(if $(STACK),--stack $(STACK))
+
+publish: ## Push the images that are ours. REGISTRY=ghcr.io/me/vps; STACK=prod: name their digests in its config
+	@$(TOOLS) publish --registry "$(REGISTRY)" $(if $(STACK),--stack $(STACK))
 
 test: ## Lint, types and every test, on real parts
 	@$(TOOLS) test

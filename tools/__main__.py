@@ -12,7 +12,7 @@ from tools.steps import EXIT_FAILED, EXIT_INTERRUPTED, Runner, StepFailed
 
 COMMANDS = (
     *("up", "preview", "down", "status", "logs", "client"),
-    *("backup", "restore", "test", "bench", "soak", "diagrams"),
+    *("backup", "restore", "publish", "test", "bench", "soak", "diagrams"),
 )
 
 
@@ -31,6 +31,8 @@ def main() -> int:
     for name in ("backup", "restore"):
         commands.choices[name].add_argument("--stack", default="local")
     commands.choices["backup"].add_argument("--to")
+    commands.choices["publish"].add_argument("--registry", required=True)
+    commands.choices["publish"].add_argument("--stack")
     commands.choices["restore"].add_argument("--from", dest="source", required=True)
     options = parser.parse_args()
     # SIGINT too: whoever starts this in the background may have it ignored, and what we start would inherit that.

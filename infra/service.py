@@ -18,6 +18,8 @@ _OPEN_FILES = 8192
 # RLIMIT_NPROC counts every process of a user id on the host: services that share an id share this number.
 _PROCESSES = 4096
 _SECONDS_TO_END = 10
+# With the labels in each line of the file, the collector of logs needs no engine to tell whose line it is.
+_LOG_OPTIONS = {"max-size": "10m", "max-file": "3", "labels": f"{SERVICE_LABEL},{STACK_LABEL}"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,19 @@ class EngineSocket:
 
 
 @dataclass(frozen=True)
+class HostPath:
+    """A file or folder of the host that the service reads, and can't write. Why it must be the host's is the reason.
+
+    The policy pack knows by name which service may see which path, and refuses any other. The engine leaves what the
+    host mounts below the path later on out of the container (private propagation).
+    """
+
+    path: str
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ServiceArgs:
     """One long-running container of the platform.
 
@@ -94,6 +109,7 @@ class ServiceArgs:
     ports: Sequence[Port] = ()
     tmp_mb: int = 0
     engine_socket: EngineSocket | None = None
+    host_paths: Sequence[HostPath] = ()
 
 
 class Service(pulumi.ComponentResource):
@@ -122,6 +138,7 @@ class Service(pulumi.ComponentResource):
             mounts.append(_memory("/tmp", args.tmp_mb))  # noqa: S108 - the container's own
         if args.engine_socket:
             mounts.append(_bind(args.engine_socket.path, "/var/run/docker.sock"))
+        mounts += [_bind(path.path, path.target, read_only=True) for path in args.host_paths]
         container = docker.Container(
             f"{name}-container",
             name=f"{args.prefix}-{name}",
@@ -146,7 +163,7 @@ class Service(pulumi.ComponentResource):
             destroy_grace_seconds=_SECONDS_TO_END,
             stop_timeout=_SECONDS_TO_END,
             log_driver="json-file",
-            log_opts={"max-size": "10m", "max-file": "3"},
+            log_opts=_LOG_OPTIONS,
             healthcheck=docker.ContainerHealthcheckArgs(
                 tests=["CMD", *args.health.command],
                 interval=f"{args.health.interval_seconds}s",
@@ -210,6 +227,8 @@ class Service(pulumi.ComponentResource):
             labels["vps.weakened.root"] = args.root_reason
         if role == "service" and args.engine_socket:
             labels["vps.weakened.engine-socket"] = args.engine_socket.reason
+        if role == "service" and args.host_paths:
+            labels["vps.weakened.host-paths"] = "; ".join(f"{path.path}: {path.reason}" for path in args.host_paths)
         return [docker.ContainerLabelArgs(label=label, value=value) for label, value in labels.items()]
 
     def _network(self) -> dict[str, Any]:
@@ -245,5 +264,5 @@ def _memory(path: str, size_mb: int) -> docker.ContainerMountArgs:
     return docker.ContainerMountArgs(type="tmpfs", target=path, tmpfs_options=options)
 
 
-def _bind(source: str, target: str) -> docker.ContainerMountArgs:
-    return docker.ContainerMountArgs(type="bind", source=source, target=target)
+def _bind(source: str, target: str, read_only: bool = False) -> docker.ContainerMountArgs:
+    return docker.ContainerMountArgs(type="bind", source=source, target=target, read_only=read_only)

@@ -6,13 +6,12 @@ import yaml
 from infra.observability.place import Place, go_memory
 from infra.service import Config, Health, Mount, Service, ServiceArgs, data_volume
 from infra.settings import Loki as LokiSettings
-from monitoring.loki.config import DATA, PORT, loki_config
+from monitoring.loki.config import CONFIG, DATA, PORT, loki_config
 from monitoring.prometheus.config import Target
 
 URL = f"http://loki:{PORT}"
 TARGET = Target(f"loki:{PORT}")
-_MEMORY_MB = 320
-_CONFIG = "/etc/loki"
+_MEMORY_MB = 256
 
 
 class Loki(pulumi.ComponentResource):
@@ -26,7 +25,7 @@ class Loki(pulumi.ComponentResource):
                 prefix=place.prefix,
                 image=place.image,
                 entrypoint=["/usr/bin/loki"],
-                command=[f"-config.file={_CONFIG}/loki.yml"],
+                command=[f"-config.file={CONFIG}/loki.yml"],
                 # Its image has no shell: the program asks itself. It is a large one to start, hence less often.
                 health=Health(["/usr/bin/loki", "-health"], interval_seconds=10),
                 memory_mb=_MEMORY_MB,
@@ -34,7 +33,7 @@ class Loki(pulumi.ComponentResource):
                 user="10001:10001",
                 networks=[place.network],
                 environment=go_memory(_MEMORY_MB),
-                config=Config(_CONFIG, {"loki.yml": yaml.safe_dump(loki_config(settings.retention_hours))}),
+                config=Config(CONFIG, {"loki.yml": yaml.safe_dump(loki_config(settings.retention_hours))}),
                 mounts=[Mount(data_volume("loki", place.prefix, self).name, DATA)],
             ),
             opts=pulumi.ResourceOptions(parent=self),

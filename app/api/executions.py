@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import TypeVar
 
@@ -111,7 +112,7 @@ class Executions:
                     annotate("sandbox.status", record.result.status)
                     annotate("sandbox.seconds", record.result.execution_time)
                     self._statistics.count(record.result)
-                    self._metrics.executed(record.result)
+                    self._metrics.executed(record.result, record.seconds)
 
     def _look(self, execution: Execution) -> tuple[Pattern, ...]:
         found = dangerous(execution.environment, (code.decode(errors="replace") for code in _contents(execution)))
@@ -139,15 +140,18 @@ class Executions:
 
 
 class _Record:
-    """What is known of one execution until now."""
+    """What is known of one execution until now. `seconds` is the time from here to its result."""
 
     def __init__(self, patterns: tuple[Pattern, ...]) -> None:
         self.patterns = patterns
         self.result: ExecutionResult | None = None
+        self.seconds = 0.0
+        self._admitted = time.perf_counter()
 
     def finish(self, result: R) -> R:
         """The result as the visitor gets it."""
         self.result = result
+        self.seconds = time.perf_counter() - self._admitted
         warnings = (*result.warnings, *(pattern.warning for pattern in self.patterns))
         return result.model_copy(update={"warnings": warnings})
 

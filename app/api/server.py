@@ -52,7 +52,7 @@ def build_api(settings: ApiSettings) -> Api:
     """The applications."""
     executor = ExecutorClient(settings.executor_socket, settings.profile)
     statistics = Statistics()
-    metrics = Metrics()
+    metrics = Metrics(settings.profile)
     traces = tracing("api", settings.otlp_endpoint)
     executions = Executions(
         executor,

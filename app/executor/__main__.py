@@ -11,6 +11,7 @@ import uvicorn
 
 from app.admission import longest_body
 from app.configuration import SettingsError
+from app.executor.containers import Containers
 from app.executor.docker_api import DockerApi
 from app.executor.docker_workshop import DockerWorkshop, Pattern
 from app.executor.engine import EngineError
@@ -42,10 +43,12 @@ class _Server(uvicorn.Server):
 async def _serve(settings: ExecutorSettings) -> None:
     api = DockerApi(settings.engine)
     workshop = DockerWorkshop(api, Pattern(settings.profile, settings.environments, settings.stack, settings.runtime))
-    metrics = Metrics()
+    metrics = Metrics(settings.profile)
     bounds = {name: settings.pool[name] for name in settings.environments}
     engine = Pool(workshop, bounds, metrics, settings.concurrency, settings.queue)
+    containers = Containers(api, settings.stack, metrics, settings.containers_seconds)
     metrics.watch(engine)
+    metrics.tell(containers)
     if swept := await engine.sweep():
         metrics.swept(swept)
         _log.warning("%d sandboxes of an earlier run were removed", swept)
@@ -55,7 +58,7 @@ async def _serve(settings: ExecutorSettings) -> None:
         _log.info("ready", extra={"fields": {name: info.version for name, info in environments.items()}})
         service = Service(engine, settings, environments, metrics)
         config = uvicorn.Config(
-            build_executor(service, metrics),
+            build_executor(service, metrics, (service.sweep_forever, containers.read_forever)),
             uds=str(settings.socket),
             proxy_headers=False,
             server_header=False,

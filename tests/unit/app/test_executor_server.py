@@ -8,6 +8,7 @@ import pytest
 from app.executor.metrics import Metrics
 from app.executor.server import build_executor
 from app.problems import Code, Problem
+from app.profile import SandboxProfile
 from app.protocol import Execution
 from tests.unit.app.fakes import PYTHON, FakeEngine, service
 
@@ -23,10 +24,10 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 async def client(engine: FakeEngine) -> AsyncIterator[httpx.AsyncClient]:
-    metrics = Metrics()
+    metrics = Metrics(SandboxProfile())
     metrics.watch(engine)
     subject = service(engine, PROFILE='{"timeout_seconds": 2, "code_kb": 1}')
-    app = build_executor(subject, metrics)
+    app = build_executor(subject, metrics, ())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://executor") as found:
         yield found
 

@@ -73,6 +73,14 @@ class Metrics:
         )
         for limit, value in profile.limits().items():
             limits.labels(limit).set(value)
+        self._spans_dropped = Counter(
+            "api_spans_dropped",
+            "Spans that the collector has not got, by the service whose they are.",
+            ["service"],
+            registry=self._registry,
+        )
+        for service in ("api", "executor"):
+            self._spans_dropped.labels(service)
         self.streams = Gauge("api_streams_open", "Executions being streamed now.", registry=self._registry)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -93,6 +101,10 @@ class Metrics:
     def warned(self, pattern: Pattern) -> None:
         """A dangerous pattern has been seen."""
         self._patterns.labels(pattern.name).inc()
+
+    def spans_dropped(self, service: str, count: int) -> None:
+        """Spans of `api` or `executor` were given up."""
+        self._spans_dropped.labels(service).inc(count)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

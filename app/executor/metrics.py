@@ -46,6 +46,8 @@ class Metrics:
             "sandbox_orphans_swept", "Sandboxes of nobody that were removed.", registry=self._registry
         )
 
+        self._spans = Counter("executor_spans_dropped", "Spans that nobody has taken in time.", registry=self._registry)
+
     def watch(self, engine: Engine) -> None:
         """Read the engine's state at each scrape."""
         self.tell(_State(engine))
@@ -57,6 +59,10 @@ class Metrics:
     def exposition(self) -> bytes:
         """All figures, in Prometheus's text format."""
         return generate_latest(self._registry)
+
+    def span_dropped(self) -> None:
+        """A span that nobody has taken was forgotten."""
+        self._spans.inc()
 
     def executed(self, environment: str, status: Status, seconds: float) -> None:
         """See `Observer`."""

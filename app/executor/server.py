@@ -22,6 +22,7 @@ from app.executor.service import Service, Silent
 from app.executor.stream import stream
 from app.problems import Code, exception_handlers
 from app.protocol import EnvironmentInfo, Message
+from app.tracing import Tracing
 
 Chore = Callable[[], Coroutine[Any, Any, None]]
 """Goes on until it is cancelled."""
@@ -32,7 +33,7 @@ _ENVIRONMENTS = TypeAdapter(tuple[EnvironmentInfo, ...])
 _CLIENT_CLOSED_REQUEST = 499
 
 
-def build_executor(service: Service, metrics: Metrics, chores: Sequence[Chore]) -> ASGIApp:
+def build_executor(service: Service, metrics: Metrics, traces: Tracing, chores: Sequence[Chore]) -> ASGIApp:
     """The application. The chores are done beside it while it serves."""
 
     async def health(_: Request) -> Response:
@@ -55,6 +56,9 @@ def build_executor(service: Service, metrics: Metrics, chores: Sequence[Chore]) 
     async def exposition(_: Request) -> Response:
         return Response(metrics.exposition(), media_type=metrics.media_type)
 
+    async def spans(_: Request) -> Response:
+        return Response(traces.take(), media_type="application/x-protobuf")
+
     async def converse(websocket: WebSocket) -> None:
         await stream(websocket, service)
 
@@ -71,6 +75,7 @@ def build_executor(service: Service, metrics: Metrics, chores: Sequence[Chore]) 
             Route("/environments", environments),
             Route("/stats", stats),
             Route("/metrics", exposition),
+            Route("/spans", spans),
             Route("/execute", execute, methods=["POST"]),
             WebSocketRoute("/stream", converse),
         ],

@@ -10,6 +10,7 @@ from app.executor.server import build_executor
 from app.problems import Code, Problem
 from app.profile import SandboxProfile
 from app.protocol import Execution
+from app.tracing import Tracing
 from tests.unit.app.fakes import PYTHON, FakeEngine, service
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +28,7 @@ async def client(engine: FakeEngine) -> AsyncIterator[httpx.AsyncClient]:
     metrics = Metrics(SandboxProfile())
     metrics.watch(engine)
     subject = service(engine, PROFILE='{"timeout_seconds": 2, "code_kb": 1}')
-    app = build_executor(subject, metrics, ())
+    app = build_executor(subject, metrics, Tracing(), ())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://executor") as found:
         yield found
 

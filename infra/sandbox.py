@@ -83,6 +83,7 @@ class Sandbox(pulumi.ComponentResource):
                     "EXECUTOR_CONCURRENCY": str(settings.concurrency),
                     "EXECUTOR_QUEUE": str(settings.queue),
                     "EXECUTOR_QUEUE_SECONDS": str(settings.queue_seconds),
+                    "EXECUTOR_TRACES": str(args.otlp_endpoint is not None).lower(),
                     "EXECUTOR_POOL": json.dumps({name: pool.model_dump() for name, pool in settings.pools.items()}),
                 },
             ),

@@ -106,6 +106,7 @@ def test_spans_of_edge_and_api_go_to_jaeger(local: list[Resource]) -> None:
     edge = config(local, "traefik", "/etc/traefik/traefik.yml")
     assert edge["tracing"]["otlp"]["http"]["endpoint"] == "http://jaeger:4318/v1/traces"
     assert "API_OTLP_ENDPOINT=http://jaeger:4318" in containers(local)["api"]["envs"]
+    assert "EXECUTOR_TRACES=true" in containers(local)["executor"]["envs"]
 
 
 def test_log_lines_carry_the_service_and_the_stack(local: list[Resource]) -> None:

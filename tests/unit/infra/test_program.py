@@ -110,6 +110,7 @@ def test_a_service_that_is_off_leaves_nothing() -> None:
     networks = {resource.name for resource in resources if resource.type == "docker:index/network:Network"}
     assert networks == {"api-network", "public-network"}
     assert "API_OTLP_ENDPOINT" not in envs(containers(resources)["api"])
+    assert envs(containers(resources)["executor"])["EXECUTOR_TRACES"] == "false"
     assert "tracing" not in yaml.safe_load(uploads(resources, "traefik")["/etc/traefik/traefik.yml"])
 
 

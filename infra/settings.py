@@ -128,6 +128,9 @@ class Prometheus(Switch):
 
     retention_days: Annotated[int, Field(ge=1)] = 15
     scrape_seconds: Annotated[int, Field(ge=1, le=300)] = 15
+    runbooks: Annotated[str, StringConstraints(pattern=r"^(https?://\S+/)?$")] = Field(
+        "", description="URL, with its last slash, under which whoever gets an alert reads this repository's files"
+    )
 
 
 class Email(Settings):

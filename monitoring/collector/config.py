@@ -6,8 +6,8 @@ daemon writes under /var/log.
 
 How it is run:
 
-- command: the program with `--config=/etc/collector/collector.yml`; in the upstream image the program is
-  `/otelcol-contrib`, in ours `otelcol-contrib` on PATH. Neither reads anything else, or any environment variable.
+- image: `otel/opentelemetry-collector-contrib:0.149.0`, or images/collector with the same release's components.
+- command: `/otelcol-contrib --config=/etc/collector/collector.yml`.
 - user `0:4`, without capabilities. Root owns the engine's log files and nobody else may read them; group 4 (`adm`)
   may read the host's, which on Ubuntu belong to `syslog`.
 - mounts, read-only: the host's /var/lib/docker/containers and /var/log under `/host` (`CONTAINERS`, `HOST_LOGS`);

@@ -24,7 +24,7 @@ UPSTREAM_IMAGES = {
     "alertmanager": "prom/alertmanager:v0.33.0",
     "loki": "grafana/loki:3.7.8",
     "collector": "otel/opentelemetry-collector-contrib:0.149.0",
-    "jaeger": "jaegertracing/jaeger:2.8.0",
+    "jaeger": "jaegertracing/jaeger:2.2.0",
     "node-exporter": "prom/node-exporter:v1.11.0",
     "blackbox-exporter": "prom/blackbox-exporter:v0.28.0",
     "grafana": "grafana/grafana:13.2.3",

@@ -18,8 +18,7 @@ import yaml
 
 from infra.settings import SERVICES
 from monitoring import promql
-from monitoring.grafana.boards import BOARDS
-from monitoring.grafana.sources import PROMETHEUS
+from monitoring.grafana.files import panel_queries
 from monitoring.prometheus import rules
 from tests.stack.servers import Servers, Webhook, address, until, webhook
 from tests.stacks import StackFactory, free_port
@@ -161,13 +160,11 @@ def test_an_executions_log_line_is_found_by_its_id_and_leads_to_its_trace(server
 
 
 def test_every_panel_shows_something(servers: Servers, executed: Executed) -> None:
-    silent = {}
-    for board in BOARDS:
-        for panel in itertools.chain.from_iterable(board.rows.values()):
-            for query in panel.queries:
-                ask = servers.series if query.source is PROMETHEUS else servers.logs
-                if not ask(query.expr, executed.begin):
-                    silent[query.expr] = f"{board.title}: {panel.title}"
+    silent = {
+        query.expr: f"{query.dashboard}: {query.panel}"
+        for query in panel_queries()
+        if not (servers.logs if query.source == "loki" else servers.series)(query.expr, executed.begin)
+    }
     assert silent.keys() == ALWAYS_EMPTY & silent.keys(), silent
 
 

@@ -14,6 +14,7 @@ _FOLDER = Path(__file__).resolve().parent
 _TAGS = ("osusergo", "grpcnotrace")
 LOKI = "3.7.8"
 JAEGER = "2.2.0"
+COLLECTOR = "0.149.0"
 
 
 def program(image: str, architecture: str) -> Piece | None:
@@ -69,6 +70,14 @@ def _programs(architecture: str) -> tuple[Piece, ...]:
             packages=("github.com/jaegertracing/jaeger/cmd/jaeger",),
             tags=_TAGS,
             variables=(f"github.com/jaegertracing/jaeger/internal/version.latestVersion=v{JAEGER}",),
+            container=architecture,
+        ),
+        Piece(
+            source=_FOLDER / "collector",
+            title=f"the OpenTelemetry Collector {COLLECTOR}",
+            duration="2-4 minutes",
+            packages=("./cmd/otelcol-contrib",),
+            tags=_TAGS,
             container=architecture,
         ),
     )

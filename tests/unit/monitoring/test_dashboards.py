@@ -1,6 +1,7 @@
 """The committed dashboards are those of the boards, and each panel can be read."""
 
 import json
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -86,8 +87,6 @@ def test_a_source_has_no_link_to_one_that_is_not_there() -> None:
 
 
 def test_a_trace_id_is_found_in_a_line_whatever_writes_it() -> None:
-    import re
-
     (field,) = [
         field
         for source in datasources(ALL)["datasources"]

@@ -1,0 +1,137 @@
+"""From a container's output to an answer of Loki's, on real parts."""
+
+import time
+import uuid
+from datetime import datetime
+
+import pytest
+import yaml
+
+from monitoring.collector.config import LOST
+from tests.logs.parts import NANOSECONDS, LogPlatform, json_line, wait_for
+from tests.stacks import free_port
+
+DAY = 24 * 3600
+
+
+def test_an_executions_line_is_found_by_its_id(logs: LogPlatform) -> None:
+    execution, trace = uuid.uuid4().hex, uuid.uuid4().hex
+    text = json_line(
+        level="info", message="answered", request_id=uuid.uuid4().hex, trace_id=trace, execution_id=execution
+    )
+    writer = logs.write("api", text)
+    [line] = wait_for(lambda: logs.lines(f'{{service="api"}} |= "{execution}"'))
+    assert line.text == text
+    assert line.labels == {"service": "api", "source": "container", "level": "info"}
+    assert line.metadata["trace_id"] == trace
+    assert set(line.metadata) == {"trace_id", "observed_timestamp"}
+    assert line.at == written_at(writer.logs(timestamps=True).decode())
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        (json_line(level="warning", message="a"), "warning"),
+        (json_line(level="WARN", message="b"), "warning"),
+        (json_line(level="fatal", message="c"), "critical"),
+        (json_line(level="error", exception="Traceback (most recent call last):\n  File ...\nKeyError: 'd'"), "error"),
+        ('time=2026-11-23T18:00:00Z level=debug msg="e"', "debug"),
+        (json_line(level="as-loud-as-can-be", message="f"), None),
+        (json_line(level={"of": "no use"}, message="g"), None),
+        (json_line(message="h"), None),
+        ("plain words", None),
+        ("{not JSON, though it begins so", None),
+        ("  leading blanks and a \\ and a tab\t.", None),
+        ("Zeilen dürfen alles enthalten: ✓", None),
+        ("x" * 40_000, None),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_a_line_is_kept_as_it_was_written(logs: LogPlatform, text: str, level: str | None) -> None:
+    # Each in a container of its own: a service that was recreated is found at once.
+    service = f"kept-{uuid.uuid4().hex[:8]}"
+    logs.write(service, text)
+    [line] = wait_for(lambda: logs.lines(f'{{service="{service}"}}'))
+    assert line.text == text
+    assert line.labels.get("level") == level
+
+
+def test_only_lines_of_the_own_stack_are_taken(logs: LogPlatform) -> None:
+    logs.write("foreign", "of another stack", stack="vps-test-another")
+    logs.write("own", "of this one")
+    assert wait_for(lambda: logs.lines('{service="own"}'))
+    assert not logs.lines('{service="foreign"}')
+
+
+def test_labels_are_three(logs: LogPlatform) -> None:
+    logs.write("labels", *(json_line(level="info", trace_id=uuid.uuid4().hex, number=n) for n in range(200)))
+    assert wait_for(lambda: len(logs.lines('{service="labels"}')) == 200)
+    assert set(logs.api.get("/loki/api/v1/labels").json()["data"]) == {"service", "source", "level"}
+    assert len(logs.api.get("/loki/api/v1/series", params={"match[]": '{service="labels"}'}).json()["data"]) == 1
+
+
+def test_host_logs_have_the_hosts_label_and_their_own_time(logs: LogPlatform) -> None:
+    # There was no file when the collector started.
+    (logs.host_logs / "auth.log").write_text("2026-11-23T18:40:01.123456+00:00 vps sshd[7]: Accepted publickey\n")
+    at = datetime.fromisoformat("2026-11-23T18:40:01.123456+00:00")
+    [line] = wait_for(lambda: logs.lines('{source="host"} |= "sshd"', at.timestamp()))
+    assert line.labels == {"service": "host", "source": "host"}
+    assert line.text.endswith("vps sshd[7]: Accepted publickey")
+    assert line.at // 1000 == round(at.timestamp() * 1_000_000)
+
+
+def test_a_restart_of_the_collector_neither_loses_nor_doubles(logs: LogPlatform) -> None:
+    wanted = [str(number) for number in range(300)]
+    logs.write("restart", *wanted, script='for line; do echo "$line"; sleep 0.01; done')
+    assert wait_for(lambda: logs.lines('{service="restart"}'))
+    logs.collector.restart()
+    wait_for(lambda: len(logs.lines('{service="restart"}')) >= len(wanted), 20)
+    time.sleep(1.5)  # what would come twice comes with the next poll
+    assert [line.text for line in logs.lines('{service="restart"}')] == wanted
+
+
+def test_what_is_written_while_loki_is_down_arrives_afterwards(logs: LogPlatform) -> None:
+    logs.loki.stop(timeout=10)
+    wanted = [str(number) for number in range(100)]
+    logs.write("outage", *wanted)
+    assert wait_for(lambda: logs.metric("otelcol_exporter_queue_size") > 0)
+    logs.loki.start()
+    logs.wait_until_ready()
+    wait_for(lambda: len(logs.lines('{service="outage"}')) >= len(wanted), 20)
+    assert [line.text for line in logs.lines('{service="outage"}')] == wanted
+    assert [logs.metric(name) for name in LOST] == [0, 0]
+
+
+def test_what_the_queue_cannot_hold_is_counted(logs: LogPlatform) -> None:
+    port = free_port()
+    logs.new_collector("collector-small", "http://127.0.0.1:9", port, queue_bytes=1000)
+    logs.write("loud", *("word " * 20 for _ in range(200)))
+    assert wait_for(lambda: logs.metric(LOST[0], port) > 0, 20)
+
+
+def test_loki_reports_the_retention(logs: LogPlatform) -> None:
+    config = yaml.safe_load(logs.api.get("/config").text)
+    assert config["limits_config"]["retention_period"] == "15d"
+    assert config["compactor"]["retention_enabled"] is True
+    assert config["compactor"]["delete_request_store"] == "filesystem"
+    assert config["analytics"]["reporting_enabled"] is False
+
+
+def test_the_compactor_deletes_what_is_too_old(logs: LogPlatform) -> None:
+    now = time.time()
+    for days in (14, 20):
+        logs.push(f"{days} days old", now - days * DAY, service="aged", source="container")
+    assert logs.lines('{service="aged"}', now - 20 * DAY)
+    logs.api.post("/flush").raise_for_status()
+    logs.loki.restart()
+    logs.wait_until_ready()
+    assert wait_for(lambda: not logs.lines('{service="aged"}', now - 20 * DAY), 20)
+    assert logs.lines('{service="aged"}', now - 14 * DAY)
+
+
+def written_at(text: str) -> int:
+    """The engine's own time of its first line, in nanoseconds since 1970: Python's datetime ends at microseconds."""
+    moment, _, rest = text.partition(" ")
+    seconds, _, fraction = moment.removesuffix("Z").partition(".")
+    assert rest
+    return int(datetime.fromisoformat(f"{seconds}+00:00").timestamp()) * NANOSECONDS + int(fraction.ljust(9, "0"))

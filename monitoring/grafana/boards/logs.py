@@ -1,10 +1,10 @@
 """What was logged, and whether logs and traces arrive."""
 
-from monitoring.grafana.boards.common import by, failures
+from monitoring.grafana.boards.common import failures
 from monitoring.grafana.panels import Board, Graph, Lines, Query
 from monitoring.grafana.sources import LOKI
 
-_BAD = 'level=~"(?i)(warn.*|err.*|crit.*|fatal|panic|alert|emerg.*)"'
+_BAD = 'level=~"warning|error|critical"'
 
 
 def _lines(by_label: str, where: str) -> Query:
@@ -47,13 +47,20 @@ BOARD = Board(
             ),
             Graph(
                 "Spans",
-                "Spans that Jaeger receives a second, by service.",
+                "Spans that Jaeger receives a second.",
                 "cps",
-                [by("svc", "jaeger_collector_spans_received_total")],
+                [Query('sum(rate(otelcol_receiver_accepted_spans_total{job="jaeger"}[5m]))', "received")],
                 width=6,
             ),
-            failures("Lines refused", "By Loki, within an hour.", "sum(increase(loki_discarded_samples_total[1h]))"),
-            failures("Spans lost", "In the executor or in Jaeger, within 10 minutes.", "sum(spans:lost:increase10m)"),
+            failures(
+                "Lines lost", "In the collector or in Loki, within 10 minutes.", "sum(logs:lost:increase10m)", width=3
+            ),
+            failures(
+                "Spans lost",
+                "In the api, the executor or Jaeger, within 10 minutes.",
+                "sum(spans:lost:increase10m)",
+                width=3,
+            ),
             Graph(
                 "Loki's answers",
                 "95% of its requests took at most so long, by route.",
@@ -64,7 +71,7 @@ BOARD = Board(
                         "{{route}}",
                     )
                 ],
-                width=4,
+                width=6,
             ),
         ],
     },

@@ -45,8 +45,11 @@ class Preparation:
 
     def find_images(self, report: Report) -> str:
         self.images = images.ensure(self.engine, report)
-        missing = f"; can't be had here: {', '.join(self.images.unavailable)}" if self.images.unavailable else ""
-        return f"{len(self.images.references)} ready{missing}"
+        return self.compile_programs(report)
+
+    def compile_programs(self, report: Report) -> str:
+        self.images = images.complete(self.engine, self.images, report)
+        return self.images.summary()
 
 
 def prepare() -> Prepared:

@@ -1,7 +1,7 @@
 """What was logged, and whether logs and traces arrive."""
 
 from monitoring.grafana.boards.common import failures
-from monitoring.grafana.panels import Board, Graph, Lines, Query
+from monitoring.grafana.panels import RED, YELLOW, Board, Graph, Lines, Query
 from monitoring.grafana.sources import LOKI
 
 _BAD = 'level=~"warning|error|critical"'
@@ -38,6 +38,15 @@ BOARD = Board(
             Lines("Host", "Log-ins, the kernel, the engine.", Query('{source="host"}', source=LOKI)),
         ],
         "Do they arrive?": [
+            failures(
+                "Lines lost", "In the collector or in Loki, within 10 minutes.", "sum(logs:lost:increase10m)", width=12
+            ),
+            failures(
+                "Spans lost",
+                "In the api, the executor or Jaeger, within 10 minutes.",
+                "sum(spans:lost:increase10m)",
+                width=12,
+            ),
             Graph(
                 "Lines",
                 "Lines that Loki receives a second.",
@@ -46,20 +55,24 @@ BOARD = Board(
                 width=6,
             ),
             Graph(
+                "What waits in the collector",
+                "Share of the queue on disk that is in use. It fills while Loki is away; when it is full, lines are lost.",
+                "percentunit",
+                [
+                    Query(
+                        'otelcol_exporter_queue_size{job="collector"} / otelcol_exporter_queue_capacity{job="collector"}',
+                        "queue",
+                    )
+                ],
+                width=6,
+                levels=[(0.5, YELLOW), (0.9, RED)],
+            ),
+            Graph(
                 "Spans",
                 "Spans that Jaeger receives a second.",
                 "cps",
-                [Query('sum(rate(otelcol_receiver_accepted_spans_total{job="jaeger"}[5m]))', "received")],
+                [Query('sum(rate(otelcol_receiver_accepted_spans{job="jaeger"}[5m]))', "received")],
                 width=6,
-            ),
-            failures(
-                "Lines lost", "In the collector or in Loki, within 10 minutes.", "sum(logs:lost:increase10m)", width=3
-            ),
-            failures(
-                "Spans lost",
-                "In the api, the executor or Jaeger, within 10 minutes.",
-                "sum(spans:lost:increase10m)",
-                width=3,
             ),
             Graph(
                 "Loki's answers",

@@ -56,14 +56,9 @@ BOARD = Board(
             ),
             Graph(
                 "What waits in the collector",
-                "Share of the queue on disk that is in use. It fills while Loki is away; when it is full, lines are lost.",
+                "Share of its queue on disk that is in use. It fills while Loki is away; once full, lines are lost.",
                 "percentunit",
-                [
-                    Query(
-                        'otelcol_exporter_queue_size{job="collector"} / otelcol_exporter_queue_capacity{job="collector"}',
-                        "queue",
-                    )
-                ],
+                [Query('otelcol_exporter_queue_size{job="collector"} / otelcol_exporter_queue_capacity', "queue")],
                 width=6,
                 levels=[(0.5, YELLOW), (0.9, RED)],
             ),
@@ -71,7 +66,7 @@ BOARD = Board(
                 "Spans",
                 "Spans that Jaeger receives a second.",
                 "cps",
-                [Query('sum(rate(otelcol_receiver_accepted_spans{job="jaeger"}[5m]))', "received")],
+                [Query("spans:received:rate5m", "received")],
                 width=6,
             ),
             Graph(

@@ -113,7 +113,7 @@ BOARD = Board(
                 "Spans",
                 "Spans that Jaeger receives a second.",
                 "cps",
-                [Query('sum(rate(otelcol_receiver_accepted_spans{job="jaeger"}[5m]))', "received")],
+                [Query("spans:received:rate5m", "received")],
                 width=4,
             ),
         ],

@@ -22,7 +22,7 @@ from monitoring.grafana.answers import Answers, Period, client
 from monitoring.grafana.files import PanelQuery, dashboards, queries
 from monitoring.grafana.units import written
 
-FOLDER = Path("docs/dashboards")
+FOLDER = Path(__file__).parents[2] / "docs" / "dashboards"
 _COLUMNS = 24
 _CELL = 0.62, 0.44
 """Inches of a cell of the grid: width, height."""

@@ -2,6 +2,7 @@
 
 import io
 import math
+from typing import Any
 
 import httpx
 import pytest
@@ -75,13 +76,15 @@ def test_values_are_written_with_their_unit(value: float, unit: str, text: str) 
     assert written(value, unit) == text
 
 
-@pytest.mark.parametrize("uid", ["platform", "logs"])
-def test_a_picture_shows_what_was_answered(uid: str) -> None:
-    (board,) = [board for board in dashboards() if board["uid"] == uid]
+def test_a_picture_shows_what_was_answered() -> None:
+    kinds = {panel["type"]: panel for board in dashboards() for panel in panels(board)}
+    board: dict[str, Any] = {"uid": "one-of-each", "title": "One of each", "panels": []}
+    for number, panel in enumerate(kinds.values()):
+        board["panels"].append(panel | {"gridPos": {"x": 6 * number, "y": 0, "w": 6, "h": 8}})
     nothing = answering(httpx.MockTransport(lambda _: httpx.Response(200, json={"data": {"result": []}})))
     empty, full = picture.draw(board, nothing), picture.draw(board, answering(httpx.MockTransport(server)))
     assert Image.open(io.BytesIO(full)).size == Image.open(io.BytesIO(empty)).size
-    assert len(empty) < len(full) < 200_000
+    assert len(empty) < len(full)
 
 
 def test_series_are_named_by_the_panels_legend() -> None:

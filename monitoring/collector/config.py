@@ -147,6 +147,8 @@ def _container_line(stack: str) -> list[dict[str, Any]]:
             "is_last_entry": 'body endsWith "\\n"',
             "source_identifier": "attributes.part_of",
             "max_unmatched_batch_size": 0,
+            # A program that ended without a line feed.
+            "force_flush_period": "2s",
             "max_log_size": _LONGEST_LINE_BYTES,
         },
         {"type": "add", "field": "resource.service", "value": _expression('attributes.docker.attrs["vps.service"]')},

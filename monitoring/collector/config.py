@@ -33,7 +33,10 @@ LOST = (
     "otelcol_exporter_enqueue_failed_log_records_total",
     "otelcol_exporter_send_failed_log_records_total",
 )
-"""Counters of lines that Loki will never get: the queue was full; Loki refused them."""
+"""Counters of lines that Loki will never get: the queue was full; Loki refused them.
+
+Each appears with the first such line, so an alert on its increase alone would overlook that one.
+"""
 
 _LONGEST_LINE_BYTES = 128 * 1024
 # Every spelling that our programs use, as the five words that `level` may be. What else they write has no level.
@@ -53,6 +56,8 @@ _LEVELS = {
 }
 # Debian's and Ubuntu's names, then Fedora's.
 _HOST_FILES = ("syslog", "auth.log", "messages", "secure")
+
+_METRICS = {"host": "0.0.0.0", "port": METRICS_PORT, "without_scope_info": True}  # noqa: S104 - of an internal network
 
 
 def collector_config(stack: str, loki_url: str, queue_bytes: int = QUEUE_BYTES) -> dict[str, Any]:
@@ -93,10 +98,8 @@ def collector_config(stack: str, loki_url: str, queue_bytes: int = QUEUE_BYTES) 
             "extensions": ["file_storage"],
             "pipelines": {"logs": {"receivers": ["filelog/containers", "filelog/host"], "exporters": ["otlphttp"]}},
             "telemetry": {
-                "logs": {"level": "warn", "encoding": "json"},
-                "metrics": {
-                    "readers": [{"pull": {"exporter": {"prometheus": {"host": "0.0.0.0", "port": METRICS_PORT}}}}]  # noqa: S104 - its own network
-                },
+                "logs": {"level": "warn", "encoding": "json", "disable_stacktrace": True},
+                "metrics": {"readers": [{"pull": {"exporter": {"prometheus": _METRICS}}}]},
             },
         },
     }

@@ -2,14 +2,16 @@
 
 import time
 import uuid
+from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 import yaml
 
 from monitoring.collector.config import LOST
-from tests.logs.parts import NANOSECONDS, LogPlatform, json_line, wait_for
+from tests.stack.log_platform import NANOSECONDS, LogPlatform, json_line, wait_for
 from tests.stacks import free_port
+from tools.prepare import Prepared
 
 DAY = 24 * 3600
 FULL, REFUSED = LOST
@@ -30,6 +32,16 @@ LEVELS = {
     # The engine writes it in three parts.
     "x" * 40_000: None,
 }
+
+
+@pytest.fixture(scope="module")
+def logs(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogPlatform]:
+    """Loki and the collector, both ready; removed with all their data, also after a failure."""
+    platform = LogPlatform(prepared.engine.client(), prepared.images.references, tmp_path_factory.mktemp("logs"))
+    try:
+        yield platform.start()
+    finally:
+        platform.stop()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class LogPlatform:
     """One Loki, one collector, and a stack label that nothing else has. `folder` holds what they read of the host."""
 
     client: docker.DockerClient
-    images: dict[str, str]
+    images: Mapping[str, str]
     folder: Path
     stack: str = field(default_factory=lambda: f"vps-test-logs-{secrets.token_hex(4)}")
 

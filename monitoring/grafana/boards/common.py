@@ -9,8 +9,8 @@ LOGS = Link("Log lines of this time", explore(LOKI, {"expr": '{service=~"api|exe
 ALERTS = Table(
     "Alerts",
     "What fires or is about to. The watchdog always fires: without it no other alert would arrive either.",
-    Query("ALERTS", instant=True),
-    hidden=("__name__", "Value"),
+    Query("max by (alertname, alertstate, severity, job, service) (ALERTS)", instant=True),
+    hidden=("Value",),
 )
 
 

@@ -1,10 +1,10 @@
 """What was logged, and whether logs and traces arrive."""
 
-from monitoring.grafana.boards.common import by, failures
-from monitoring.grafana.panels import Board, Graph, Lines, Query
+from monitoring.grafana.boards.common import failures
+from monitoring.grafana.panels import RED, YELLOW, Board, Graph, Lines, Query
 from monitoring.grafana.sources import LOKI
 
-_BAD = 'level=~"(?i)(warn.*|err.*|crit.*|fatal|panic|alert|emerg.*)"'
+_BAD = 'level=~"warning|error|critical"'
 
 
 def _lines(by_label: str, where: str) -> Query:
@@ -38,6 +38,15 @@ BOARD = Board(
             Lines("Host", "Log-ins, the kernel, the engine.", Query('{source="host"}', source=LOKI)),
         ],
         "Do they arrive?": [
+            failures(
+                "Lines lost", "In the collector or in Loki, within 10 minutes.", "sum(logs:lost:increase10m)", width=12
+            ),
+            failures(
+                "Spans lost",
+                "In the api, the executor or Jaeger, within 10 minutes.",
+                "sum(spans:lost:increase10m)",
+                width=12,
+            ),
             Graph(
                 "Lines",
                 "Lines that Loki receives a second.",
@@ -46,14 +55,20 @@ BOARD = Board(
                 width=6,
             ),
             Graph(
+                "What waits in the collector",
+                "Share of its queue on disk that is in use. It fills while Loki is away; once full, lines are lost.",
+                "percentunit",
+                [Query('otelcol_exporter_queue_size{job="collector"} / otelcol_exporter_queue_capacity', "queue")],
+                width=6,
+                levels=[(0.5, YELLOW), (0.9, RED)],
+            ),
+            Graph(
                 "Spans",
-                "Spans that Jaeger receives a second, by service.",
+                "Spans that Jaeger receives a second.",
                 "cps",
-                [by("svc", "jaeger_collector_spans_received_total")],
+                [Query("spans:received:rate5m", "received")],
                 width=6,
             ),
-            failures("Lines refused", "By Loki, within an hour.", "sum(increase(loki_discarded_samples_total[1h]))"),
-            failures("Spans lost", "In the executor or in Jaeger, within 10 minutes.", "sum(spans:lost:increase10m)"),
             Graph(
                 "Loki's answers",
                 "95% of its requests took at most so long, by route.",
@@ -64,7 +79,7 @@ BOARD = Board(
                         "{{route}}",
                     )
                 ],
-                width=4,
+                width=6,
             ),
         ],
     },

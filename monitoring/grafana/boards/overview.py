@@ -111,9 +111,9 @@ BOARD = Board(
             ),
             Graph(
                 "Spans",
-                "Spans that Jaeger receives a second, by the service that made them.",
+                "Spans that Jaeger receives a second.",
                 "cps",
-                [by("svc", "jaeger_collector_spans_received_total")],
+                [Query("spans:received:rate5m", "received")],
                 width=4,
             ),
         ],

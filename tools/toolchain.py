@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from tools import process
+from tools import gomodules, process
 from tools.engine import build
 from tools.paths import cache
 from tools.steps import Report, StepFailed
@@ -62,7 +62,7 @@ def ensure(report: Report) -> Toolchain:
             closed.append(str(reason))
     try:
         engine = build.ensure(cache(), report.log, report.say)
-    except build.EngineBuildError as error:
+    except gomodules.BuildError as error:
         raise StepFailed(
             f"There is no usable Pulumi: {'; '.join(closed)}; and building it from Go modules failed: {error}",
             f"Install Pulumi {_text(MINIMUM)} or newer, or see to what the build needs, then run this again.",

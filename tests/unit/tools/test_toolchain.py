@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.unit.tools.conftest import Program
-from tools import toolchain
+from tools import gomodules, toolchain
 from tools.steps import Report, StepFailed
 
 SDK, PLUGIN = version("pulumi"), version("pulumi-docker")
@@ -76,7 +76,7 @@ def test_one_that_can_not_get_its_plugin_is_passed_over(report: Report, program:
 
 def test_when_the_build_fails_too_all_reasons_are_told(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     def build(*_: object) -> None:
-        raise toolchain.build.EngineBuildError("there is no go on PATH", report.log)
+        raise gomodules.BuildError("there is no go on PATH", report.log)
 
     monkeypatch.setattr(toolchain.build, "ensure", build)
     with pytest.raises(StepFailed, match=r"no pulumi on PATH; .*no such host.*there is no go on PATH"):

@@ -4,9 +4,13 @@ import secrets
 import socket
 from pathlib import Path
 
+from infra.settings import Services
 from tools.prepare import Prepared
 from tools.stack import Stack
 from tools.steps import Report
+
+ONLY_CORE = {field: {"enabled": False} for field in Services.model_fields}
+"""The `services` of a stack that runs the API and what it needs, and nothing around it."""
 
 
 class StackFactory:

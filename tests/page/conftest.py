@@ -7,7 +7,7 @@ import pytest
 from selenium.webdriver import Chrome
 
 from tests.page.browser import Page, start
-from tests.stacks import StackFactory, free_port
+from tests.stacks import ONLY_CORE, StackFactory, free_port
 from tools import health
 from tools.prepare import Prepared
 from tools.steps import Report
@@ -32,7 +32,7 @@ def page_url(new_stack: StackFactory, prepared: Prepared, report: Report, embedd
     port = free_port()
     stack = new_stack(
         edge={"http_port": port},
-        services={"prometheus": {"enabled": False}},
+        services=ONLY_CORE,
         sandbox={"requests_per_minute": 150, "allowed_origins": [embedder]},
     )
     stack.up(report)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stacks import StackFactory, free_port
+from tests.stacks import ONLY_CORE, StackFactory, free_port
 from tools import health, leftovers
 from tools.prepare import Prepared
 from tools.stack import Stack
@@ -20,7 +20,7 @@ def test_an_interrupted_up_is_mended_by_the_next(
     new_stack: StackFactory, prepared: Prepared, report: Report, blow: signal.Signals, after_containers: int
 ) -> None:
     port = free_port()
-    stack = new_stack(edge={"http_port": port}, services={"prometheus": {"enabled": False}})
+    stack = new_stack(edge={"http_port": port}, services=ONLY_CORE)
     _cut_off(stack, prepared, report, blow, after_containers)
     stack.mend(report)
     stack.up(report)

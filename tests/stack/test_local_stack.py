@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.stacks import StackFactory, free_port
+from tests.stacks import ONLY_CORE, StackFactory, free_port
 from tools import health, leftovers
 from tools.prepare import Prepared
 from tools.stack import Stack
@@ -29,7 +29,7 @@ def port() -> int:
 @pytest.fixture(scope="module")
 def stack(new_stack: StackFactory, prepared: Prepared, report: Report, port: int) -> Stack:
     """The stack, up and healthy."""
-    made = new_stack(edge={"http_port": port}, services={"prometheus": {"scrape_seconds": 1}})
+    made = new_stack(edge={"http_port": port}, services=_services(scrape_seconds=1))
     made.up(report)
     health.wait(prepared.engine, made.prefix, f"http://localhost:{port}", report)
     return made
@@ -188,5 +188,10 @@ def test_data_is_found_again_by_the_next_up(stack: Stack, prepared: Prepared, re
 
 
 def _with_scrape_interval(stack: Stack, seconds: int) -> Stack:
-    overrides: dict[str, Any] = {**stack.overrides, "services": {"prometheus": {"scrape_seconds": seconds}}}
+    overrides: dict[str, Any] = {**stack.overrides, "services": _services(scrape_seconds=seconds)}
     return dataclasses.replace(stack, overrides=overrides)
+
+
+def _services(scrape_seconds: int) -> dict[str, Any]:
+    """Prometheus alone, as the service that stands for all of them: the others have tests of their own."""
+    return {**ONLY_CORE, "prometheus": {"scrape_seconds": scrape_seconds}}

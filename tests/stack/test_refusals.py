@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from tests.stacks import StackFactory
+from tests.stacks import ONLY_CORE, StackFactory
 from tools import leftovers
 from tools.prepare import Prepared
 from tools.stack import Stack
@@ -75,7 +75,7 @@ def test_a_port_that_is_taken_leaves_a_stack_that_the_next_up_mends(
     new_stack: StackFactory, prepared: Prepared, report: Report
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        stack = new_stack(edge={"http_port": other.getsockname()[1]}, services={"prometheus": {"enabled": False}})
+        stack = new_stack(edge={"http_port": other.getsockname()[1]}, services=ONLY_CORE)
         with pytest.raises(StepFailed):
             stack.up(report)
     stack.mend(report)

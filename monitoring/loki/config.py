@@ -4,7 +4,8 @@ How it is run:
 
 - command: `loki -config.file=/etc/loki/loki.yml`; nothing else is read, neither environment nor flags.
 - user `10001:10001`, the upstream image's, which owns `DATA`, a data volume, there.
-- memory: 256 MB, and `GOMEMLIMIT=200MiB` beside it.
+- memory: 256 MB, and `GOMEMLIMIT=200MiB` beside it. It was seen to hold 34 MB at rest, and 176 MB while it took in
+  140,000 lines of an outage at once.
 - /tmp: 16 MB. The compactor copies its list of chunks to be deleted there first: without it, it only ever warns.
 - ports: 3100 for everything: the collector's lines (`/otlp`), queries, /metrics.
 - health: `loki -health`, which asks /ready; it needs no shell.

@@ -29,8 +29,9 @@ from tools.steps import Report
 
 OBSERVABILITY = tuple(name for name in SERVICES if name not in ("grafana", "portainer"))
 STOPPED = "node-exporter"
+SCRAPE_SECONDS = 2
 EXECUTIONS = 200
-AT_ONCE = 8
+AT_ONCE = 4
 # One round has everything that makes a series of its own: what comes after it may add none.
 ROUND = (
     ("python", 'print("hello")', "success"),
@@ -40,11 +41,23 @@ ROUND = (
     ("python", "1 / 0", "error"),
     ("bash", "exit 3", "error"),
     ("bash", "sleep 9", "timeout"),
+    ("bash", "true || rm -rf /", "success"),
 )
-QUICK = ROUND[:-1]
+QUICK = tuple(one for one in ROUND if one[0] != "python-data" and one[2] != "timeout")
 
-# What has no series on a platform that is well, or that has neither TLS nor a second replica.
-ALWAYS_EMPTY: frozenset[str] = frozenset()
+# Queries and metrics that have no series here, each for its reason.
+NO_CERTIFICATE = "TLS is off"
+NOTHING_WRONG = "it counts what has not gone wrong"
+MAY_BE_EMPTY = {
+    "min(certificate:days_left)": NO_CERTIFICATE,
+    "min by (certificate) (certificate:days_left)": NO_CERTIFICATE,
+    "certificate:days_left": NO_CERTIFICATE,
+    'sum by (router) (rate(traefik_router_requests_total{code="429"}[5m]))': "nobody has asked too often",
+    '{source="host"}': "the machine may have no syslog daemon",
+    "sandbox_died_idle_total": NOTHING_WRONG,
+    "sandbox_engine_errors_total": NOTHING_WRONG,
+    "loki_discarded_samples_total": NOTHING_WRONG,
+}
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +77,8 @@ def stack(
 ) -> Iterator[Stack]:
     made = new_stack(
         edge={"http_port": port},
-        sandbox={"requests_per_minute": 100_000},
-        services={"prometheus": {"scrape_seconds": 1}, "alertmanager": {"webhook": True}},
+        sandbox={"requests_per_minute": 100_000, "queue_seconds": 60},
+        services={"prometheus": {"scrape_seconds": SCRAPE_SECONDS}, "alertmanager": {"webhook": True}},
     )
     made.set_secret("vps:alertWebhookUrl", alerts_arrive.url, report)
     made.up(report)
@@ -99,7 +112,9 @@ def executed(servers: Servers, stack: Stack, prepared: Prepared) -> Executed:
     begin = time.time() - 5
     until(lambda: set(servers.targets().values()) == {"up"}, 30, "every target up")
     ids = [execute(servers, *one) for one in ROUND]
-    time.sleep(3)
+    refused = servers.edge.post("/execute", json={"environment": "cobol", "code": ""})
+    assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    time.sleep(3 * SCRAPE_SECONDS)
     after_a_round = servers.value(OURS)
     prepared.engine.client().containers.get(f"{stack.prefix}-{STOPPED}").stop(timeout=1)
     rest = list(itertools.islice(itertools.cycle(QUICK), EXECUTIONS - len(ROUND)))
@@ -108,7 +123,8 @@ def executed(servers: Servers, stack: Stack, prepared: Prepared) -> Executed:
     return Executed(begin, ids, after_a_round)
 
 
-OURS = 'count({job=~"api|executor|traefik"})'
+# Of half a minute, so that a scrape that a busy machine was late for takes nothing away.
+OURS = 'count(last_over_time({job=~"api|executor|traefik"}[30s]))'
 
 
 def execute(servers: Servers, environment: str, code: str, status: str) -> str:
@@ -150,7 +166,7 @@ def test_an_executions_log_line_is_found_by_its_id_and_leads_to_its_trace(server
     assert labels == {"service": "api", "source": "container", "level": "info"}
     logged = json.loads(line)
     assert logged["execution_id"] == execution
-    assert facts["structuredMetadata"] == {"trace_id": logged["trace_id"]}
+    assert facts["structuredMetadata"]["trace_id"] == logged["trace_id"]
     assert until(lambda: lines_of("executor"), 10, "its line in the executor's log")
     wanted = {("api", "execute"), *(("executor", name) for name in ("execution", "queue", "claim", "run", "clean-up"))}
     spans = until(
@@ -165,7 +181,7 @@ def test_every_panel_shows_something(servers: Servers, executed: Executed) -> No
         for query in panel_queries()
         if not (servers.logs if query.source == "loki" else servers.series)(query.expr, executed.begin)
     }
-    assert silent.keys() == ALWAYS_EMPTY & silent.keys(), silent
+    assert silent.keys() <= MAY_BE_EMPTY.keys(), silent
 
 
 def test_every_alert_is_understood_and_what_it_reads_is_there(servers: Servers, executed: Executed) -> None:
@@ -175,7 +191,7 @@ def test_every_alert_is_understood_and_what_it_reads_is_there(servers: Servers, 
         for metric in promql.metrics(alert.expr):
             if not servers.series(f"count({metric})", executed.begin):
                 missing[metric] = alert.name
-    assert missing.keys() == ALWAYS_EMPTY & missing.keys(), missing
+    assert missing.keys() <= MAY_BE_EMPTY.keys(), missing
     groups = servers.get("prometheus", "/api/v1/rules")["data"]["groups"]
     assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
     assert {rule["name"] for group in groups for rule in group["rules"] if rule["type"] == "alerting"} == {
@@ -187,7 +203,7 @@ def test_no_label_holds_what_a_visitor_chooses(servers: Servers, executed: Execu
     path = "/of-a-visitors-own-choosing"
     assert servers.edge.get(path, headers={"x-request-id": "visitors-own"}).status_code == httpx.codes.NOT_FOUND
     execute(servers, *ROUND[0])
-    time.sleep(2)
+    time.sleep(2 * SCRAPE_SECONDS)
     prometheus = servers.get("prometheus", "/api/v1/labels")["data"]
     of_metrics = {name: servers.get("prometheus", f"/api/v1/label/{name}/values")["data"] for name in prometheus}
     loki = servers.loki.get("/loki/api/v1/labels").json()["data"]

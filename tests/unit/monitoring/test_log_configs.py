@@ -26,7 +26,7 @@ def test_every_label_that_loki_expects_is_set_by_the_collector_and_none_is_an_id
 
 
 def test_only_lines_of_the_given_stack_pass() -> None:
-    steps = COLLECTOR["receivers"]["filelog/containers"]["operators"]
+    steps = COLLECTOR["receivers"]["file_log/containers"]["operators"]
     [kept] = [step["expr"] for step in steps if step["type"] == "filter"]
     assert kept.endswith('["vps.stack"] != "vps-prod"')
     # Before anything that could be given to the next stage in its place.
@@ -39,11 +39,11 @@ def test_the_collector_reads_under_its_mounts_and_writes_in_its_volume() -> None
     assert all(path.startswith((f"{CONTAINERS}/", f"{HOST_LOGS}/")) for path in includes)
     assert COLLECTOR["extensions"]["file_storage"]["directory"] == STORAGE
     stores = [part["storage"] for part in COLLECTOR["receivers"].values()]
-    assert {*stores, COLLECTOR["exporters"]["otlphttp"]["sending_queue"]["storage"]} == {"file_storage"}
+    assert {*stores, COLLECTOR["exporters"]["otlp_http"]["sending_queue"]["storage"]} == {"file_storage"}
 
 
 def test_what_waits_for_loki_is_bounded_and_waits_for_as_long_as_it_takes() -> None:
-    exporter = COLLECTOR["exporters"]["otlphttp"]
+    exporter = COLLECTOR["exporters"]["otlp_http"]
     assert exporter["sending_queue"]["queue_size"] == 5_000_000
     assert exporter["sending_queue"]["sizer"] == "bytes"
     assert exporter["retry_on_failure"]["max_elapsed_time"] == 0

@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,15 +46,15 @@ class LogPlatform:
     """One Loki, one collector, and a stack label that nothing else has. `folder` holds what they read of the host."""
 
     client: docker.DockerClient
-    images: dict[str, str]
+    images: Mapping[str, str]
     folder: Path
     stack: str = field(default_factory=lambda: f"vps-test-logs-{secrets.token_hex(4)}")
 
     def __post_init__(self) -> None:
         self.host_logs = self.folder / "log"
         self.host_logs.mkdir()
-        self._loki_port, self._metrics_port = free_port(), free_port()
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{self._loki_port}", timeout=20, trust_env=False)
+        self.loki_port, self.collector_port = free_port(), free_port()
+        self.api = httpx.Client(base_url=f"http://127.0.0.1:{self.loki_port}", timeout=20, trust_env=False)
 
     def start(self) -> "LogPlatform":
         self.client.networks.create(self.stack, labels={"vps.stack": self.stack})
@@ -67,9 +67,9 @@ class LogPlatform:
             mem_limit=256 * MB,
             environment={"GOMEMLIMIT": "200MiB"},
             tmpfs={"/tmp": "size=16m"},
-            ports={f"{loki.PORT}/tcp": ("127.0.0.1", self._loki_port)},
+            ports={f"{loki.PORT}/tcp": ("127.0.0.1", self.loki_port)},
         )
-        self.collector = self.new_collector("collector", "http://loki:3100", self._metrics_port)
+        self.collector = self.new_collector("collector", "http://loki:3100", self.collector_port)
         self.wait_until_ready()
         return self
 
@@ -90,7 +90,7 @@ class LogPlatform:
 
     def wait_until_ready(self) -> None:
         assert wait_for(lambda: self._answers(f"{self.api.base_url}/ready"), 20), self.loki.logs(tail=20).decode()
-        metrics = f"http://127.0.0.1:{self._metrics_port}/metrics"
+        metrics = f"http://127.0.0.1:{self.collector_port}/metrics"
         assert wait_for(lambda: self._answers(metrics), 20), self.collector.logs(tail=20).decode()
 
     def write(
@@ -127,12 +127,11 @@ class LogPlatform:
         values = [[str(int(at * NANOSECONDS)), line]]
         self.api.post("/loki/api/v1/push", json={"streams": [{"stream": labels, "values": values}]}).raise_for_status()
 
-    def metric(self, name: str, port: int | None = None) -> float:
-        """The sum of a metric of the collector over its labels; 0 where it has none yet."""
-        text = httpx.get(f"http://127.0.0.1:{port or self._metrics_port}/metrics", timeout=5, trust_env=False).text
-        return sum(
-            float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith((name + "{", name + " "))
-        )
+    def metric(self, name: str, port: int) -> float:
+        """The sum of a metric over its labels, as the program at this port reports it; 0 where it has none yet."""
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=5, trust_env=False).text
+        samples = (line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} ")))
+        return sum(float(sample.rpartition(" ")[2]) for sample in samples)
 
     def stop(self) -> None:
         """Remove every container, volume and network of it, whatever has been made so far."""

@@ -25,7 +25,7 @@ BOARD = Board(
             ),
             failures(
                 "Left behind",
-                "Sandboxes that the engine has and the executor doesn't know. A sweep removes them within 30 s: here are those of 2 minutes.",
+                "Sandboxes that the engine has had for 2 minutes without the executor knowing them.",
                 "min_over_time((sum(sandbox_containers) - sum(sandbox_alive))[2m:15s]) > 0",
             ),
             failures(

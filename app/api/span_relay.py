@@ -16,7 +16,7 @@ from app.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 
-_PERIOD_SECONDS = 1.0
+_PERIOD_SECONDS = 2.0
 _POST_SECONDS = 5.0
 _FETCH_SECONDS = 5.0
 _LAST_SECONDS = 2.0

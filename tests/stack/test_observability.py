@@ -113,7 +113,7 @@ def executed(servers: Servers, stack: Stack, prepared: Prepared) -> Executed:
     until(lambda: set(servers.targets().values()) == {"up"}, 30, "every target up")
     ids = [execute(servers, *one) for one in ROUND]
     refused = servers.edge.post("/execute", json={"environment": "cobol", "code": ""})
-    assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    assert refused.status_code == httpx.codes.BAD_REQUEST
     time.sleep(3 * SCRAPE_SECONDS)
     after_a_round = servers.value(OURS)
     prepared.engine.client().containers.get(f"{stack.prefix}-{STOPPED}").stop(timeout=1)

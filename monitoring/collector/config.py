@@ -6,8 +6,8 @@ syslog daemon under /var/log, and fail2ban's; what is not there is not waited fo
 so a host that keeps only a journal needs rsyslog, which with the distribution's own configuration writes those files.
 
 Positions and queue are files, so a restart neither loses nor doubles a line; a collector that is killed may double
-those of its last second. What a container writes in the last second before it is removed may be missed. Beside trace_id,
-Loki's structured metadata holds observed_timestamp, which OTLP brings.
+those of its last second. What a container writes in the last second before it is removed may be missed. Beside
+trace_id, Loki's structured metadata holds observed_timestamp, which OTLP brings.
 
 How it is run:
 

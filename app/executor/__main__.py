@@ -69,7 +69,6 @@ async def _serve(settings: ExecutorSettings) -> None:
     finally:
         with contextlib.suppress(EngineError):
             await engine.close()
-        await api.close()
 
 
 def main() -> None:

@@ -102,7 +102,7 @@ class DockerWorkshop:
         ours = [sandbox for sandbox in self._known.values() if sandbox]
         self._known.clear()
         for sandbox in ours:
-            await sandbox.close()
+            sandbox.close()
         await self.sweep()
 
     def _name(self, identity: str) -> str:
@@ -116,7 +116,7 @@ class DockerWorkshop:
     async def _forget(self, identity: str) -> None:
         try:
             if sandbox := self._known.get(identity):
-                await sandbox.close()
+                await sandbox.leave()
             await self._api.remove(self._name(identity))
         finally:
             self._known.pop(identity, None)

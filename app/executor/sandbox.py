@@ -68,6 +68,7 @@ class DockerSandbox:
         self._attachment = attachment
         self._post_mortem = post_mortem
         self._files: list[ResultFile] = []
+        self._only_waits = False
 
     async def ready(self) -> None:
         """Return when the interpreter waits, else raise `EngineError`."""
@@ -78,21 +79,29 @@ class DockerSandbox:
             raise EngineError(f"the sandbox did not become ready: {error or 'no answer'}") from error
         if received is None or received[0] != frames.READY:
             raise EngineError(f"the sandbox has ended before it was ready: {self._attachment.complaint}")
+        self._only_waits = True
 
     async def ended(self) -> None:
         """Return when it is of no use any more. For a sandbox that has no job; cancel it before giving one."""
         with contextlib.suppress(frames.BadFrame):
             await self._attachment.receive()
 
-    async def close(self) -> None:
+    async def leave(self) -> None:
+        """Let PID 1 end by itself if nothing else is left: a kill is one process more for the engine. Then hang up."""
+        if self._only_waits:
+            await self._attachment.leave()
+        self.close()
+
+    def close(self) -> None:
         """Hang up."""
-        await self._attachment.close()
+        self._attachment.close()
 
     async def run(self, execution: Execution, visitor: Visitor) -> Outcome:
         """See `Sandbox`."""
         recorder = Recorder(self._profile.output_kb * _KB)
         status, ending = Status.TIMEOUT, None
         visitor.started(self.id)
+        self._only_waits = False
         started = time.monotonic()
         with anyio.move_on_after(execution.timeout or self._profile.timeout_seconds), anyio.CancelScope() as wanted:
             await self._begin(execution, ends_input=visitor.commands is None)
@@ -163,6 +172,7 @@ class DockerSandbox:
                     self._keep(payload)
                 elif kind == frames.EXIT:
                     ending = Ending.model_validate_json(payload)
+                    self._only_waits = True
                     return ending.status, ending
                 else:
                     raise frames.BadFrame(f"a frame of type {kind!r}")

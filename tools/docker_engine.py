@@ -22,7 +22,7 @@ from tools.steps import Report, StepFailed
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
 FAST_RUNTIME = "crun"
-"""An OCI runtime in C. A sandbox costs a seventh less CPU with it than with runc, which is written in Go."""
+"""An OCI runtime in C. A sandbox costs a tenth less CPU with it than with runc, which is written in Go."""
 _UNIFIED = Path("/sys/fs/cgroup/unified")
 _SECONDS_TO_START = 60
 _SECONDS_TO_ANSWER = 10

@@ -17,7 +17,7 @@ _CALL_SECONDS = 30
 """The longest that one call may take."""
 _PING_SECONDS = 3
 _LEAVE_SECONDS = 1
-"""The longest wait for a container to end by itself: twice what the engine takes on a machine with much to do."""
+"""The longest wait for a container to end by itself, which takes the engine 40 ms. Then it is killed."""
 _JSON = {"Content-Type": "application/json"}
 
 

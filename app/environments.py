@@ -57,14 +57,14 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 name="python",
                 aliases=("py", "python3"),
                 main="main.py",
-                guest=_python("traceback"),
+                guest=_python(),
                 survey=_python_survey(),
             ),
             Environment(
                 name="python-data",
                 aliases=(),
                 main="main.py",
-                guest=_python("traceback", *_DATA_PACKAGES, "matplotlib.pyplot"),
+                guest=_python(*_DATA_PACKAGES, "matplotlib.pyplot"),
                 survey=_python_survey(*_DATA_PACKAGES),
             ),
             Environment(

@@ -21,6 +21,9 @@ from tools.paths import cache
 from tools.steps import Report, StepFailed
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
+FAST_RUNTIME = "crun"
+"""An OCI runtime in C. A sandbox costs a tenth less CPU with it than with runc, which is written in Go."""
+_UNIFIED = Path("/sys/fs/cgroup/unified")
 _SECONDS_TO_START = 60
 _SECONDS_TO_ANSWER = 10
 
@@ -52,6 +55,10 @@ class DockerEngine:
     def architecture(self) -> str:
         """In Debian's and Go's words: `amd64`, `arm64`."""
         return str(self.client().version()["Arch"])
+
+    def runtime(self) -> str:
+        """The fastest that it knows of those that a sandbox may have."""
+        return FAST_RUNTIME if FAST_RUNTIME in self.client().info()["Runtimes"] else "runc"
 
 
 def configured_url() -> str:
@@ -103,7 +110,7 @@ def ensure(report: Report) -> DockerEngine:
                 "There is no Docker engine, and this machine is not ours to change (not Debian, or not root).",
                 "Install Docker Engine with your system's package manager, start it, then run this again.",
             )
-        debian.install(["docker.io"], report)
+        debian.install(["docker.io", FAST_RUNTIME], report)
     if os.geteuid() != 0:
         raise StepFailed(
             "The Docker engine is installed and does not run.", "Start it: sudo systemctl start docker (or its like)."
@@ -131,7 +138,7 @@ def start(url: str, report: Report, daemon: Sequence[str] = ("dockerd",)) -> Doc
     pid_file.unlink(missing_ok=True)
     with log.open("wb") as sink:
         running = subprocess.Popen(
-            [*daemon, "--host", url, "--pidfile", str(pid_file)],
+            [*_in_plain_cgroups(), *daemon, "--host", url, "--pidfile", str(pid_file), *_runtimes()],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
@@ -139,6 +146,22 @@ def start(url: str, report: Report, daemon: Sequence[str] = ("dockerd",)) -> Doc
             env={**os.environ, "PATH": _path()},
         )
     return _wait(url, log, lambda: running.poll() is not None)
+
+
+def _runtimes() -> list[str]:
+    path = shutil.which(FAST_RUNTIME, path=_path())
+    return [f"--add-runtime={FAST_RUNTIME}={path}"] if path else []
+
+
+def _in_plain_cgroups() -> list[str]:
+    """The start of a command line under which cgroup v1 is not mixed with v2, which crun refuses.
+
+    A mount namespace hides the mount of v2, where nothing is limited, from the daemon and from nobody else.
+    """
+    if not _UNIFIED.is_mount():
+        return []
+    hide = f'umount {_UNIFIED} && exec "$@"'
+    return ["unshare", "--mount", "--propagation=slave", "sh", "-c", hide, "sh"]
 
 
 def daemon_log() -> Path:

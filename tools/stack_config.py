@@ -60,6 +60,7 @@ def machine_values(engine: DockerEngine, images: ImageSet) -> dict[str, Any]:
         "engine": {"host": engine.url, "socket": engine.socket_on_its_host()},
         "images": dict(images.references),
         "unavailable": dict(images.unavailable),
+        "sandbox": {"runtime": engine.runtime()},
     }
 
 

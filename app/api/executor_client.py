@@ -12,10 +12,10 @@ from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import WebSocketException
 
 from app import correlation
-from app.api.unix_http import Answer, UnixHttp, Unreachable
 from app.problems import Code, Problem, Refused
 from app.profile import SandboxProfile
 from app.protocol import EnvironmentInfo, Event, Execution, ExecutionResult, ExecutorHealth, ExecutorStats, Start
+from app.unix_http import Answer, UnixHttp, Unreachable
 
 T = TypeVar("T")
 

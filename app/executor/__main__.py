@@ -1,6 +1,5 @@
 """Start the executor: `python -m app.executor`. It serves only when every environment has run in a real sandbox."""
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -8,6 +7,7 @@ import socket
 import sys
 
 import uvicorn
+import uvloop
 
 from app.admission import longest_body
 from app.configuration import SettingsError
@@ -74,7 +74,6 @@ async def _serve(settings: ExecutorSettings) -> None:
     finally:
         with contextlib.suppress(EngineError):
             await engine.close()
-        await api.close()
 
 
 def main() -> None:
@@ -85,7 +84,7 @@ def main() -> None:
         sys.exit(f"The executor can't start; its settings are at fault:\n{error}")
     configure_logs()
     try:
-        asyncio.run(_serve(settings))
+        uvloop.run(_serve(settings))
     except EngineError as error:
         sys.exit(f"The executor can't start: {error}. Is the engine of EXECUTOR_ENGINE ({settings.engine}) running?")
     except BrokenEnvironment as error:

@@ -47,7 +47,10 @@ class Connection(Protocol):
     async def read(self) -> bytes:
         """What has arrived."""
 
-    async def close(self) -> None:
+    async def leave(self) -> None:
+        """End what is sent, and return when the other side has ended, or has not for too long."""
+
+    def close(self) -> None:
         """Hang up."""
 
 
@@ -83,6 +86,10 @@ class Attachment:
                     self._complaint = (self._complaint + piece)[-_COMPLAINT:]
         return self._arrived.popleft()
 
-    async def close(self) -> None:
+    async def leave(self) -> None:
+        """Return when PID 1, which is told that no more will come, has ended, or has not for too long."""
+        await self._connection.leave()
+
+    def close(self) -> None:
         """Hang up."""
-        await self._connection.close()
+        self._connection.close()

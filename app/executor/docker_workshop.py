@@ -34,6 +34,8 @@ _MASKED = (
     "/sys/firmware",
 )
 """What newer engines hide by default, for all of them, and /proc/pressure: a write there sets a trigger on the host."""
+_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/sys/fs/cgroup")
+"""What the engine makes read-only by default, and what crun leaves writable on a host with cgroup v1."""
 _LOST_LIMIT = ("discarded", "without swap")
 """What the engine's warnings say of a limit that the host's kernel can't hold."""
 
@@ -102,7 +104,7 @@ class DockerWorkshop:
         ours = [sandbox for sandbox in self._known.values() if sandbox]
         self._known.clear()
         for sandbox in ours:
-            await sandbox.close()
+            sandbox.close()
         await self.sweep()
 
     def _name(self, identity: str) -> str:
@@ -116,7 +118,7 @@ class DockerWorkshop:
     async def _forget(self, identity: str) -> None:
         try:
             if sandbox := self._known.get(identity):
-                await sandbox.close()
+                await sandbox.leave()
             await self._api.remove(self._name(identity))
         finally:
             self._known.pop(identity, None)
@@ -164,6 +166,7 @@ class DockerWorkshop:
                 "/dev/mqueue": "ro,noexec,nosuid,nodev,size=4k",
             },
             "MaskedPaths": _MASKED,
+            "ReadonlyPaths": _READ_ONLY,
             # The one value at which the kernel neither writes a core file nor starts the host's core_pattern helper.
             "Ulimits": [{"Name": "core", "Soft": 1, "Hard": 1}],
             "CapDrop": profile.cap_drop,

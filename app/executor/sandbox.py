@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import contextlib
-import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,12 +30,11 @@ class Ending(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     exit_code: int
-    signal: str | None
-    cpu_time: float | None
-    memory_peak: int | None
-    oom_kills: int | None
-    pids_refused: int | None
-    refused_files: dict[str, str]
+    signal: str | None = None
+    cpu_time: float | None = None
+    memory_peak: int | None = None
+    oom_kills: int | None = None
+    pids_refused: int | None = None
 
     @property
     def status(self) -> Status:
@@ -68,6 +66,8 @@ class DockerSandbox:
         self._attachment = attachment
         self._post_mortem = post_mortem
         self._files: list[ResultFile] = []
+        self._refused: dict[str, str] = {}
+        self._only_waits = False
 
     async def ready(self) -> None:
         """Return when the interpreter waits, else raise `EngineError`."""
@@ -78,21 +78,29 @@ class DockerSandbox:
             raise EngineError(f"the sandbox did not become ready: {error or 'no answer'}") from error
         if received is None or received[0] != frames.READY:
             raise EngineError(f"the sandbox has ended before it was ready: {self._attachment.complaint}")
+        self._only_waits = True
 
     async def ended(self) -> None:
         """Return when it is of no use any more. For a sandbox that has no job; cancel it before giving one."""
         with contextlib.suppress(frames.BadFrame):
             await self._attachment.receive()
 
-    async def close(self) -> None:
+    async def leave(self) -> None:
+        """Let PID 1 end by itself if nothing else is left: a kill is one process more for the engine. Then hang up."""
+        if self._only_waits:
+            await self._attachment.leave()
+        self.close()
+
+    def close(self) -> None:
         """Hang up."""
-        await self._attachment.close()
+        self._attachment.close()
 
     async def run(self, execution: Execution, visitor: Visitor) -> Outcome:
         """See `Sandbox`."""
         recorder = Recorder(self._profile.output_kb * _KB)
         status, ending = Status.TIMEOUT, None
         visitor.started(self.id)
+        self._only_waits = False
         started = time.monotonic()
         with anyio.move_on_after(execution.timeout or self._profile.timeout_seconds), anyio.CancelScope() as wanted:
             await self._begin(execution, ends_input=visitor.commands is None)
@@ -118,20 +126,17 @@ class DockerSandbox:
             cpu_time=ending.cpu_time,
             memory_peak=ending.memory_peak,
             files=tuple(self._files),
-            warnings=tuple(f"results: {name}: {reason}" for name, reason in ending.refused_files.items()),
+            warnings=tuple(f"results: {name}: {reason}" for name, reason in self._refused.items()),
         )
 
     async def _begin(self, execution: Execution, ends_input: bool) -> None:
         main, files = execution.sources(self.environment.main)
-        job = {
-            "files": [{"name": file.name, "content": base64.b64encode(file.data()).decode()} for file in files],
-            "main": main,
-            "args": execution.args,
-            "results": execution.results,
-            "result_files": self._profile.result_files,
-            "result_bytes": self._profile.result_kb * _KB,
-        }
-        begin = [(frames.JOB, json.dumps(job).encode()), (frames.INPUT, execution.stdin.encode())]
+        begin = [(frames.SOURCE, file.name.encode() + b"\0" + file.data()) for file in files]
+        if execution.results is not None:
+            bounds = str(self._profile.result_files), str(self._profile.result_kb * _KB)
+            begin.append((frames.RESULTS, frames.join(*bounds, *execution.results)))
+        begin.append((frames.JOB, frames.join(main, *execution.args)))
+        begin.append((frames.INPUT, execution.stdin.encode()))
         if ends_input:
             begin.append((frames.END_OF_INPUT, b""))
         await self._attachment.send(*begin)
@@ -161,8 +166,11 @@ class DockerSandbox:
                         return Status.OUTPUT_LIMIT, None
                 elif kind == frames.FILE:
                     self._keep(payload)
+                elif kind == frames.REFUSED:
+                    self._refused = frames.pairs(payload)
                 elif kind == frames.EXIT:
-                    ending = Ending.model_validate_json(payload)
+                    ending = Ending.model_validate_strings(frames.pairs(payload))
+                    self._only_waits = True
                     return ending.status, ending
                 else:
                     raise frames.BadFrame(f"a frame of type {kind!r}")
@@ -175,11 +183,8 @@ class DockerSandbox:
 
     def _keep(self, payload: bytes) -> None:
         """Take a result file, as long as the profile allows it."""
-        header, _, content = payload.partition(b"\n")
-        try:
-            name = str(json.loads(header)["name"])
-        except (ValueError, KeyError, TypeError):
-            raise frames.BadFrame("a result file without a name") from None
+        header, _, content = payload.partition(b"\0")
+        (name,) = frames.split(header)
         size = sum(file.size for file in self._files) + len(content)
         if len(self._files) == self._profile.result_files or size > self._profile.result_kb * _KB:
             raise frames.BadFrame("more result files than allowed")

@@ -10,7 +10,7 @@ const { Writable } = require('stream');
 const [job, ready] = process.argv.slice(2).map(Number);
 
 function run() {
-  const { main, args } = JSON.parse(fs.readFileSync(job, 'utf8'));
+  const [main, ...args] = fs.readFileSync(job, 'utf8').split('\0');
   fs.closeSync(job);
   process.argv.splice(1, Infinity, main, ...args);
   delete require.cache[__filename];

@@ -2,31 +2,36 @@
 
 import atexit
 import builtins
-import contextlib
 import gc
-import importlib
-import json
 import os
+import select
 import sys
-from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader
 from types import ModuleType, TracebackType
 
 from . import STARTED_WITH
-from .wires import read_job
+from .wires import JOB, read_job, say_ready
+
+_OFTEN_NEEDED = ("collections", "functools", "json", "random", "re", "traceback")
+_CALM_SECONDS = 1
+"""A sandbox that has waited for so long imports these too. Where each is claimed at once, only code that needs one of
+them pays for it."""
 
 
-def run(preload: Sequence[str]) -> None:
+def run(preload: list[str]) -> None:
     """Import ahead, wait for the job and run it. What the code raises passes through, to the interpreter itself."""
     ending = _Ending()
     # Registered first, so called last.
     atexit.register(ending.leave)
     for name in preload:
-        importlib.import_module(name)
+        __import__(name)
+    say_ready()
+    if not select.select([JOB], [], [], _CALM_SECONDS)[0]:
+        for name in _OFTEN_NEEDED:
+            __import__(name)
     gc.freeze()
-    job = json.loads(read_job())
-    main: str = job["main"]
-    sys.argv = [main, *job["args"]]
+    sys.argv = read_job()
+    main = sys.argv[0]
     sys.path[0] = os.path.dirname(main)
     _forget_what_is_theirs(sys.path[0])
     module = ModuleType("__main__")
@@ -78,8 +83,10 @@ class _Ending:
         atexit._clear()
         gc.collect()
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):
+            try:
                 stream.flush()
+            except Exception:  # noqa: S110 - whatever the visitor has put there
+                pass
         os._exit(self.exit_code)
 
 

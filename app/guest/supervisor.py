@@ -5,20 +5,32 @@ it speaks frames with the executor. Its memory and descriptors are closed to the
 user. When the code ends, nothing of it is left alive.
 """
 
-import binascii
-import contextlib
-import ctypes
-import json
+# Rarely needed modules are imported where they are: see `guest`.
+# ruff: noqa: PLC0415
+import _signal  # type: ignore[import-not-found]  # `signal` without its enumerations
 import os
 import select
-import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
 
-from . import programs, python
-from .cgroup import read_counters
-from .frames import END_OF_INPUT, EXIT, FILE, INPUT, JOB, READY, SIGNAL, STDERR, STDOUT, Frames, frame
-from .results import FOLDER, collect
+from .cgroup import Counters, read_counters
+from .frames import (
+    END_OF_INPUT,
+    EXIT,
+    FILE,
+    INPUT,
+    JOB,
+    READY,
+    REFUSED,
+    RESULTS,
+    SIGNAL,
+    SOURCE,
+    STDERR,
+    STDOUT,
+    Frames,
+    frame,
+    join,
+    split,
+)
 from .wires import Wires
 
 HOME = "/tmp"  # noqa: S108 - a path inside the sandbox
@@ -26,12 +38,6 @@ _FURNITURE = "/opt/home"
 _CONTROL_IN, _CONTROL_OUT = 0, 1
 _READ = 65536
 _PR_SET_DUMPABLE = 4
-
-RUNNERS: Mapping[str, Callable[[Sequence[str]], None]] = {
-    "python": python.run,
-    "node": programs.run_node,
-    "bash": programs.run_bash,
-}
 
 
 def main() -> None:
@@ -44,23 +50,37 @@ def main() -> None:
         wires.take_visitors_side()
         _be_killed_first()
         _furnish_home()
-        RUNNERS[runner](options)
+        _run(runner, options)
         return
     wires.keep_own_side()
     _close_to_others()
     Supervisor(pid, wires).serve()
 
 
+def _run(runner: str, options: list[str]) -> None:
+    if runner == "python":
+        from .python import run
+
+        run(options)
+    else:
+        from .programs import run_bash, run_node
+
+        run_node(options) if runner == "node" else run_bash()
+
+
 def _be_killed_first() -> None:
     """When memory is short, the kernel takes the visitor's processes before PID 1."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("1000")
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("1000")
+    except OSError:
+        pass
 
 
 def _furnish_home() -> None:
     """Copy the folders that the image has made ahead for it, such as a cache that would take seconds to make again."""
     if os.path.isdir(_FURNITURE):
-        import shutil  # noqa: PLC0415 - few images have any
+        import shutil
 
         for name in os.listdir(_FURNITURE):
             shutil.copytree(os.path.join(_FURNITURE, name), os.path.join(HOME, name))
@@ -68,10 +88,12 @@ def _furnish_home() -> None:
 
 def _close_to_others() -> None:
     """Close /proc/1 and ptrace to processes of the same user, and be deaf to their signals."""
+    import ctypes
+
     if ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError("prctl(PR_SET_DUMPABLE) failed")
     # The kernel drops what PID 1 has no handler for.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 
 class Supervisor:
@@ -89,7 +111,7 @@ class Supervisor:
         self._status: int | None = None
         self._patterns: list[str] = []
         self._limits = (0, 0)
-        self._before: Mapping[str, float | None] = {}
+        self._before: Counters = {}
 
     def serve(self) -> None:
         """Say that it is ready, run the job that comes, and end with the sandbox."""
@@ -116,8 +138,8 @@ class Supervisor:
         """The descriptor that can be read when a child has ended."""
         woken, wake = os.pipe()
         os.set_blocking(wake, False)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        _signal.signal(_signal.SIGCHLD, lambda *_: None)
         self._poll.register(woken, select.POLLIN)
         self._reap()
         return woken
@@ -127,7 +149,12 @@ class Supervisor:
         if not data:
             sys.exit("the executor has hung up")
         for kind, payload in self._frames.feed(data):
-            if kind == JOB:
+            if kind == SOURCE:
+                name, _, content = payload.partition(b"\0")
+                _write_file(os.path.join(HOME, name.decode()), content)
+            elif kind == RESULTS:
+                self._give_back_later(payload)
+            elif kind == JOB:
                 self._begin(payload)
             elif kind == INPUT:
                 self._input += payload
@@ -136,20 +163,21 @@ class Supervisor:
                 self._input_ended = True
                 self._feed()
             elif kind == SIGNAL:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._pid, signal.Signals[payload.decode()])
+                try:
+                    os.killpg(self._pid, getattr(_signal, payload.decode()))
+                except ProcessLookupError:
+                    pass
+
+    def _give_back_later(self, payload: bytes) -> None:
+        from .results import FOLDER
+
+        os.mkdir(FOLDER)
+        most, most_bytes, *self._patterns = split(payload)
+        self._limits = int(most), int(most_bytes)
 
     def _begin(self, payload: bytes) -> None:
-        job = json.loads(payload)
-        for file in job["files"]:
-            _write_file(os.path.join(HOME, file["name"]), binascii.a2b_base64(file["content"]))
-        if job["results"] is not None:
-            os.mkdir(FOLDER)
-            self._patterns = job["results"]
-            self._limits = job["result_files"], job["result_bytes"]
         self._before = read_counters()
-        task = json.dumps({"main": os.path.join(HOME, job["main"]), "args": job["args"]})
-        _write(self._wires.job, task.encode())
+        _write(self._wires.job, os.path.join(HOME.encode(), payload))
         os.close(self._wires.job)
 
     def _feed(self) -> None:
@@ -164,8 +192,10 @@ class Supervisor:
             return
         except BrokenPipeError:
             self._input_ended = True
-        with contextlib.suppress(KeyError):
+        try:
             self._poll.unregister(self._wires.stdin)
+        except KeyError:
+            pass
         if self._input_ended:
             os.close(self._wires.stdin)
             self._stdin_open = False
@@ -181,13 +211,15 @@ class Supervisor:
         return bool(data)
 
     def _reap(self) -> None:
-        with contextlib.suppress(ChildProcessError):
+        try:
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     return
                 if pid == self._pid:
                     self._status = status
+        except ChildProcessError:
+            pass
 
     def _finish(self) -> None:
         _kill_all()
@@ -195,7 +227,8 @@ class Supervisor:
             while self._relay(descriptor):
                 pass
         after = read_counters()
-        refused = self._give_back()
+        if self._patterns:
+            self._give_back()
         assert self._status is not None  # noqa: S101 - `serve` waits for it
         code = os.waitstatus_to_exitcode(self._status)
         end = {
@@ -203,25 +236,27 @@ class Supervisor:
             "signal": None if code >= 0 else _signal_name(-code),
             **after,
             "cpu_time": _since(self._before.get("cpu_time"), after["cpu_time"]),
-            "refused_files": refused,
         }
-        _write(_CONTROL_OUT, frame(EXIT, json.dumps(end).encode()))
+        known = [str(it) for figure in end.items() if figure[1] is not None for it in figure]
+        _write(_CONTROL_OUT, frame(EXIT, join(*known)))
         # To take a container down is work, and the answer is still on its way: the executor hangs up when it has time.
         while os.read(_CONTROL_IN, _READ):
             pass
         os._exit(0)
 
-    def _give_back(self) -> dict[str, str]:
-        """Send the result files. Returns why others are not sent."""
-        refused = {}
-        if self._patterns:
-            for name, found in collect(self._patterns, *self._limits):
-                shown = os.fsencode(name).decode(errors="replace")
-                if isinstance(found, str):
-                    refused[shown] = found
-                else:
-                    _write(_CONTROL_OUT, frame(FILE, json.dumps({"name": shown}).encode() + b"\n" + found))
-        return refused
+    def _give_back(self) -> None:
+        """Send the result files, and why others are not sent."""
+        from .results import collect
+
+        refused = []
+        for name, found in collect(self._patterns, *self._limits):
+            shown = os.fsencode(name).decode(errors="replace")
+            if isinstance(found, str):
+                refused += [shown, found]
+            else:
+                _write(_CONTROL_OUT, frame(FILE, shown.encode() + b"\0" + found))
+        if refused:
+            _write(_CONTROL_OUT, frame(REFUSED, join(*refused)))
 
 
 def _since(before: float | None, after: float | None) -> float | None:
@@ -229,6 +264,8 @@ def _since(before: float | None, after: float | None) -> float | None:
 
 
 def _signal_name(number: int) -> str:
+    import signal
+
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -253,8 +290,12 @@ def _write(descriptor: int, data: bytes) -> None:
 
 def _kill_all() -> None:
     """End every other process of the sandbox, and wait until the last is gone."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(-1, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
+    try:
+        os.kill(-1, _signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    try:
         while True:
             os.waitpid(-1, 0)
+    except ChildProcessError:
+        pass

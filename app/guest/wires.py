@@ -2,6 +2,8 @@
 
 import os
 
+from .frames import split
+
 JOB, READY = 3, 4
 """In that process, and in the program that it may become: where its job comes from, and where it says it is ready."""
 _LAST_OF_OURS = 64
@@ -40,12 +42,16 @@ class Wires:
         os.closerange(len(away), _LAST_OF_OURS)
 
 
-def read_job() -> bytes:
-    """Say that this process is ready, and wait for its job."""
+def say_ready() -> None:
+    """Say that this process can be given its job."""
     os.write(READY, b"R")
     os.close(READY)
+
+
+def read_job() -> list[str]:
+    """Wait for the job: the path of the main file, and the arguments."""
     pieces = []
     while piece := os.read(JOB, 65536):
         pieces.append(piece)
     os.close(JOB)
-    return b"".join(pieces)
+    return split(b"".join(pieces))

@@ -1,66 +1,59 @@
-"""The options of `docker run` that make a container like one that exists."""
+"""The profile's flags, as an operator gives them to Docker who has the profile and nothing else of the platform.
+
+What the platform has of its own to be faster is left out: `NetworkDisabled`, no IPC, no log driver, another runtime, a
+seccomp profile for one architecture. The engine's default stands for each.
+"""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import docker
 
-_SECCOMP = "seccomp="
 _CPU = 1_000_000_000
-_UNSAYABLE = ("MaskedPaths",)
+_SAME = ("NetworkMode", "ReadonlyRootfs", "CapDrop", "PidsLimit", "NanoCpus", "Memory", "MemorySwap")
+_TMP = "/tmp"
+CAPTION = (
+    "docker run and docker SDK have the profile's flags and the engine's defaults. NetworkDisabled, no IPC, no log "
+    "driver and a seccomp profile for one architecture are the platform's own means, and they have none of them."
+)
 Inspected = Mapping[str, Any]
 
 
 class OtherFlags(Exception):
-    """A container that was to be like a sandbox is not. The message names each property."""
+    """A container that was to have the profile's flags has not. The message names each property."""
 
 
-def options(sandbox: Inspected, folder: Path) -> list[str]:
-    """The options, and the image behind them. The seccomp profile is written to `folder`, for the client reads it.
+def host_config(sandbox: Inspected) -> dict[str, Any]:
+    """The part of a sandbox's HostConfig that the profile asks for."""
+    host = sandbox["HostConfig"]
+    return {
+        **{key: host[key] for key in _SAME},
+        "Tmpfs": {_TMP: host["Tmpfs"][_TMP]},
+        "SecurityOpt": [option for option in host["SecurityOpt"] if not option.startswith("seccomp=")],
+    }
 
-    What the command line can't say is `NetworkDisabled`, so its containers cost the engine a hook for the network more,
-    and `MaskedPaths`.
-    """
-    config, host = sandbox["Config"], sandbox["HostConfig"]
+
+def options(sandbox: Inspected) -> list[str]:
+    """The same for the command line, with the user, and the image behind them."""
+    host = host_config(sandbox)
     return [
-        f"--runtime={host['Runtime']}",
         f"--network={host['NetworkMode']}",
-        f"--ipc={host['IpcMode']}",
-        f"--log-driver={host['LogConfig']['Type']}",
         f"--read-only={str(host['ReadonlyRootfs']).lower()}",
         f"--pids-limit={host['PidsLimit']}",
         f"--cpus={host['NanoCpus'] / _CPU}",
         f"--memory={host['Memory']}",
         f"--memory-swap={host['MemorySwap']}",
-        f"--user={config['User']}",
-        f"--hostname={config['Hostname']}",
-        f"--workdir={config['WorkingDir']}",
-        *(f"--tmpfs={path}:{how}" for path, how in host["Tmpfs"].items()),
-        *(f"--ulimit={limit['Name']}={limit['Soft']}:{limit['Hard']}" for limit in host["Ulimits"] or ()),
+        f"--tmpfs={_TMP}:{host['Tmpfs'][_TMP]}",
         *(f"--cap-drop={capability}" for capability in host["CapDrop"]),
-        *(f"--security-opt={_readable(option, folder)}" for option in host["SecurityOpt"]),
-        *(f"--env={variable}" for variable in config["Env"]),
-        config["Image"],
+        *(f"--security-opt={option}" for option in host["SecurityOpt"]),
+        f"--user={sandbox['Config']['User']}",
+        sandbox["Config"]["Image"],
     ]
 
 
 def check(client: docker.DockerClient, container: str, sandbox: Inspected) -> None:
-    """Return when the container has all that the sandbox has, else raise `OtherFlags`."""
+    """Return when the container has what the profile asks for, else raise `OtherFlags`."""
     found = client.api.inspect_container(container)["HostConfig"]
-    wanted = {key: value for key, value in sandbox["HostConfig"].items() if key not in _UNSAYABLE and _is_set(value)}
+    wanted = host_config(sandbox)
     if other := [f"{key} is {found[key]!r}, not {value!r}" for key, value in wanted.items() if found[key] != value]:
         raise OtherFlags("; ".join(other))
-
-
-def _is_set(value: Any) -> bool:
-    """Whether a property says anything: the client writes empty ones where the API's body had none."""
-    return any(map(_is_set, value.values())) if isinstance(value, Mapping) else bool(value)
-
-
-def _readable(option: str, folder: Path) -> str:
-    if not option.startswith(_SECCOMP):
-        return option
-    file = folder / "seccomp.json"
-    file.write_text(option.removeprefix(_SECCOMP))
-    return f"{_SECCOMP}{file}"

@@ -87,14 +87,13 @@ class Figures:
 
 
 class Measurements:
-    """The steps, for a stack that is up. `close` it."""
+    """The steps, for a stack that is up."""
 
     def __init__(self, stack: BenchStack, plan: Plan) -> None:
         self.figures = Figures()
         self._stack = stack
         self._plan = plan
         self._order = random.Random(SEED)  # noqa: S311 - a shuffle, no secret
-        self._docker_run: DockerRun | None = None
         self._docker: tuple[Way, ...] = ()
 
     def steps(self) -> list[Step]:
@@ -110,16 +109,11 @@ class Measurements:
         ]
 
     def prepare(self, engine: DockerEngine) -> None:
-        """Read what a sandbox's flags are, for Docker's ways."""
+        """Read the profile's flags from a sandbox, for Docker's ways."""
         self._stack.settle()
         sandboxes = self._stack.sandboxes()
-        self._docker_run = DockerRun(engine.client(), sandboxes, self._stack.label)
-        self._docker = (self._docker_run, DockerSdk(engine.client(), sandboxes, self._stack.label))
-
-    def close(self) -> None:
-        """Remove what was written."""
-        if self._docker_run:
-            self._docker_run.close()
+        ways = (DockerRun, DockerSdk)
+        self._docker = tuple(way(engine.client(), sandboxes, self._stack.label) for way in ways)
 
     def _noting_load(self, measure: Callable[[Report], str]) -> Callable[[Report], str]:
         def run(report: Report) -> str:

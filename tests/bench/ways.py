@@ -1,10 +1,8 @@
-"""The ways to run a hello that are measured side by side: the platform's, and Docker's own with the same flags."""
+"""The ways to run a hello that are measured side by side: the platform's, and Docker's own with the profile's flags."""
 
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import docker
@@ -55,7 +53,7 @@ class Requested:
 
 
 class DockerRun:
-    """`docker run --rm` of the command line, with a sandbox's flags.
+    """`docker run --rm` of the command line, with the profile's flags.
 
     `sandboxes` are inspected ones by environment; `stack` is the label by which what is left is found.
     """
@@ -63,12 +61,11 @@ class DockerRun:
     name = "docker run"
 
     def __init__(self, client: docker.DockerClient, sandboxes: Mapping[str, Inspected], stack: str) -> None:
-        self._folder = tempfile.TemporaryDirectory()
         self._arguments = {}
         for environment, sandbox in sandboxes.items():
             program, *more = HELLO[environment]
             label = f"--label={STACK_LABEL}={stack}"
-            options = [label, f"--entrypoint={program}", *flags.options(sandbox, Path(self._folder.name)), *more]
+            options = [label, f"--entrypoint={program}", *flags.options(sandbox), *more]
             container = _docker("create", *options).strip()
             try:
                 flags.check(client, container, sandbox)
@@ -81,16 +78,9 @@ class DockerRun:
         if (said := _docker("run", "--rm", *self._arguments[environment])) != _SAID:
             raise Unanswered(f"docker run said {said!r}")
 
-    def close(self) -> None:
-        """Remove what was written for the client."""
-        self._folder.cleanup()
-
 
 class DockerSdk:
-    """The docker package's create, start, wait, logs and remove, with a sandbox's flags, `NetworkDisabled` too.
-
-    Only the log driver differs: a container without one has no logs to ask for.
-    """
+    """The docker package's create, start, wait, logs and remove, with the profile's flags."""
 
     name = "docker SDK"
 
@@ -112,14 +102,13 @@ class DockerSdk:
 
 
 def _body(environment: str, sandbox: Inspected, stack: str) -> dict[str, Any]:
-    config, host = sandbox["Config"], sandbox["HostConfig"]
     program, *more = HELLO[environment]
     return {
-        **{key: config[key] for key in ("Image", "Hostname", "User", "WorkingDir", "Env", "NetworkDisabled")},
+        **{key: sandbox["Config"][key] for key in ("Image", "User")},
         "Entrypoint": [program],
         "Cmd": more,
         "Labels": {STACK_LABEL: stack},
-        "HostConfig": {**host, "LogConfig": {"Type": "json-file", "Config": {}}},
+        "HostConfig": flags.host_config(sandbox),
     }
 
 

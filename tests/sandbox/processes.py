@@ -22,7 +22,9 @@ from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import ClientConnection, unix_connect
 
 ROOT = Path(__file__).parents[2]
-ENGINE = "unix:///var/run/docker.sock"
+ENGINE = os.environ.get("VPS_SANDBOX_ENGINE", "unix:///var/run/docker.sock")
+RUNTIME = os.environ.get("VPS_SANDBOX_RUNTIME", "runc")
+"""What holds the sandboxes under test: an engine's socket, and an OCI runtime that it knows (runc, crun, runsc)."""
 START_SECONDS = 60
 
 T = TypeVar("T")
@@ -93,6 +95,7 @@ class Platform:
             "EXECUTOR_STACK": stack,
             "EXECUTOR_SOCKET": str(self._socket),
             "EXECUTOR_ENGINE": ENGINE,
+            "EXECUTOR_RUNTIME": RUNTIME,
             "EXECUTOR_QUEUE_SECONDS": "60",
             "EXECUTOR_POOL": json.dumps({name: {"min": 1, "max": 3} for name in json.loads(images)}),
             **{name: value for name, value in variables.items() if name.startswith("EXECUTOR_")},

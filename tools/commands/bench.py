@@ -8,7 +8,7 @@ import argparse
 
 from rich.text import Text
 
-from tests.bench import machine, measurements, tables
+from tests.bench import flags, machine, measurements, tables
 from tests.bench.measurements import Measurements
 from tests.bench.platform import BenchStack
 from tools import columns, timings
@@ -28,16 +28,15 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     plan = measurements.QUICK if options.quick else measurements.FULL
     measured = Measurements(stack, plan)
 
-    def flags(report: Report) -> str:
+    def take_flags(report: Report) -> str:
         measured.prepare(preparation.engine)
-        return "of a sandbox, given to docker run and to the docker SDK"
+        return "of the profile, given to docker run and to the docker SDK"
 
     try:
-        ups = runner.run([Step(_UP, stack.up), Step(_AGAIN, stack.up), Step("Flags", flags)])
+        ups = runner.run([Step(_UP, stack.up), Step(_AGAIN, stack.up), Step("Flags", take_flags)])
         if ups[-1].failure or runner.run(measured.steps())[-1].failure:
             return EXIT_FAILED
     finally:
-        measured.close()
         stack.close()
     _show(measured.figures, plan, runner)
     seconds = {it.step.name: it.seconds for it in ups if it.step.name in (_UP, _AGAIN)}
@@ -58,6 +57,7 @@ def _show(figures: measurements.Figures, plan: measurements.Plan, runner: Runner
         runner.console.print()
         texts = 2 if table[0][1] == "way" else 1
         columns.show(runner.console, table, numbers=range(texts, len(table[0])))
+    runner.console.print(Text(f"\n{flags.CAPTION}"), soft_wrap=True)
     reached = tables.goals(figures, plan.burst_requests)
     runner.console.print()
     columns.show(runner.console, list(tables.goal_rows(reached)))

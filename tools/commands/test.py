@@ -65,10 +65,13 @@ class _Tests:
     def _suite(self, name: str, report: Report) -> str:
         results = report.log.with_suffix(".xml")
         results.unlink(missing_ok=True)
-        images = {"VPS_SANDBOX_IMAGES": json.dumps(self._preparation.images.sandboxes())}
+        sandboxes = {
+            "VPS_SANDBOX_IMAGES": json.dumps(self._preparation.images.sandboxes()),
+            "VPS_SANDBOX_RUNTIME": self._preparation.engine.runtime(),
+        }
         argv = ("pytest", f"tests/{name}", f"--junitxml={results}", "--color=no")
         try:
-            said = _python(argv, report, images, f"Tests in tests/{name} failed.")
+            said = _python(argv, report, sandboxes, f"Tests in tests/{name} failed.")
         finally:
             self.counts[f"Tests: {name}"] = count(results)
             self.failures += failures(results)

@@ -1,6 +1,5 @@
 """Attacks on the sandbox. After each of them the platform must be as well as it was before."""
 
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -8,10 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.sandbox.processes import Platform, until
-
-RUNTIME = "VPS_SANDBOX_RUNTIME"
-"""The OCI runtime of the sandboxes under attack: runc (the default), crun or runsc."""
+from tests.sandbox.processes import RUNTIME, Platform, until
 
 HELLO = "print('hello')"
 RECOVERY_SECONDS = 15
@@ -24,7 +20,7 @@ NOISE_SECONDS = 0.3
 @pytest.fixture(scope="session")
 def runtime() -> str:
     """Which runtime holds the sandboxes."""
-    return os.environ.get(RUNTIME, "runc")
+    return RUNTIME
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,10 @@ class FakeConnection:
             self._chunks = [WIRE]
         return self._chunks.pop(0) if self._chunks else b""
 
-    async def close(self) -> None:
+    async def leave(self) -> None:
+        return None
+
+    def close(self) -> None:
         return None
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from app.guest import results
 from app.guest.cgroup import read_counters
-from app.guest.frames import LONGEST, BadFrame, Frames, frame
+from app.guest.frames import LONGEST, BadFrame, Frames, frame, join, pairs, split
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 6, 7, 1000])
@@ -105,3 +105,15 @@ def test_a_folder_that_is_a_link_is_none(folder: Path) -> None:
     folder.symlink_to("/etc")
     ((name, reason),) = results.collect(["*"], 8, 1024)
     assert (name, isinstance(reason, str)) == (results.FOLDER, True)
+
+
+def test_texts_survive_the_wire() -> None:
+    assert split(join("main.py", "", "zwei Wörter\n", "")) == ["main.py", "", "zwei Wörter\n", ""]
+    assert pairs(join("exit_code", "0", "signal", "SIGKILL")) == {"exit_code": "0", "signal": "SIGKILL"}
+    assert pairs(b"") == {}
+
+
+@pytest.mark.parametrize("payload", [b"name", b"a\0b\0c", b"\xff\0x"])
+def test_what_is_not_pairs_of_texts_is_refused(payload: bytes) -> None:
+    with pytest.raises(BadFrame):
+        pairs(payload)

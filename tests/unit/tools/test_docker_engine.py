@@ -1,6 +1,7 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_on_a_debian_that_is_ours_it_is_installed_and_started(
     monkeypatch.setattr(docker_engine.os, "geteuid", lambda: 0)
     monkeypatch.setattr(docker_engine, "start", lambda url, report: docker_engine.DockerEngine(url))
     assert docker_engine.ensure(report).url == no_engine
-    assert installed == ["docker.io"]
+    assert installed == ["docker.io", "crun"]
 
 
 def test_a_user_is_told_to_start_an_installed_one(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +88,24 @@ def test_a_daemon_that_ends_at_once_is_not_waited_for(
         docker_engine.start(f"unix://{tmp_path}/docker.sock", report, ("sh", "-c", "echo no cgroups; exit 1"))
     assert caught.value.log is not None
     assert caught.value.log.read_text() == "no cgroups\n"
+
+
+def test_a_daemon_of_ours_is_told_of_the_fast_runtime_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_installed(monkeypatch, True)
+    assert docker_engine._runtimes() == ["--add-runtime=crun=/usr/sbin/crun"]
+    is_installed(monkeypatch, False)
+    assert docker_engine._runtimes() == []
+
+
+@pytest.mark.parametrize(
+    ("known", "runtime"), [({"runc": {}, "crun": {}}, "crun"), ({"runc": {}, "runsc": {}}, "runc")]
+)
+def test_the_sandboxes_runtime_is_the_fastest_that_the_engine_knows(
+    monkeypatch: pytest.MonkeyPatch, known: dict[str, object], runtime: str
+) -> None:
+    engine = SimpleNamespace(info=lambda: {"Runtimes": known})
+    monkeypatch.setattr(docker_engine.DockerEngine, "client", lambda self: engine)
+    assert docker_engine.DockerEngine("unix:///x.sock").runtime() == runtime
 
 
 def test_a_process_id_that_is_another_program_now_is_not_ours(own_cache: Path, report: Report) -> None:

@@ -51,6 +51,9 @@ class FakeEngine:
     def client(self) -> "FakeEngine":
         return self
 
+    def runtime(self) -> str:
+        return "crun"
+
     def socket_on_its_host(self) -> str:
         return "/var/run/docker.sock"
 
@@ -84,6 +87,7 @@ def test_configuring_makes_the_stack_its_passphrase_and_its_config(make_stack: M
     assert content["encryptionsalt"] == "v1:salt"
     assert platform["images"]["app"] == "vps/app:1"
     assert platform["unavailable"] == {"grafana": "it can't be had"}
+    assert platform["sandbox"]["runtime"] == "crun"
     assert platform["edge"]["http_port"] == 1234
     assert set(content["config"]) == {stack_config.PLATFORM, *stack_config.GENERATED}
     assert stack.passphrase_file.stat().st_mode & 0o777 == 0o600

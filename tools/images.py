@@ -136,7 +136,8 @@ def ensure(engine: DockerEngine, report: Report) -> ImageSet:
             except BuildError as error:
                 unavailable[name] = f"{refusal}, and its program can't be compiled here: {error}"
             else:
-                unavailable[name] = f"its program is to be compiled first ({program.duration}, once for a machine)"
+                once = f"{program.duration}, once for a machine"
+                unavailable[name] = f"its program is to be compiled first, which `make up` does ({once})"
                 uncompiled.append((own, program))
         elif own:
             references[name] = own.reference

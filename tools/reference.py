@@ -3,15 +3,25 @@
 Each stands between two comments, `<!-- generated: NAME -->` and `<!-- end: NAME -->`.
 """
 
+import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.api.metrics import Metrics as ApiMetrics
+from app.executor.containers import Containers
+from app.executor.docker_api import Listed
+from app.executor.metrics import Metrics as ExecutorMetrics
+from app.profile import SandboxProfile
 from monitoring.prometheus.rules import alerts
 from tools.paths import ROOT
 
 DOCUMENTS = (Path("docs/OPERATIONS.md"),)
+_OURS = ("api_", "sandbox_", "container_", "executor_")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _NOT_IN_ANCHORS = re.compile(r"[^\w\- ]")
 
@@ -26,7 +36,36 @@ def alerts_table() -> str:
     return "\n".join(rows)
 
 
-TABLES: Mapping[str, Callable[[], str]] = MappingProxyType({"alerts": alerts_table})
+class _NoContainers:
+    """An engine on which nothing runs."""
+
+    async def find(self, labels: Sequence[str]) -> Sequence[Listed]:
+        return ()
+
+    async def inspect(self, name: str) -> Mapping[str, Any]:
+        return {}
+
+    async def stats(self, name: str) -> Mapping[str, Any]:
+        return {}
+
+
+def metrics_table() -> str:
+    """What the api and the executor count, as they say it themselves."""
+    profile = SandboxProfile()
+    executor = ExecutorMetrics(profile)
+    containers = Containers(_NoContainers(), "none", executor, seconds=1)
+    asyncio.run(containers.read())
+    executor.tell(containers)
+    rows = ["| metric | kind | from | meaning |", "|---|---|---|---|"]
+    for service, text in (("api", ApiMetrics(profile).text()), ("executor", executor.exposition())):
+        for family in sorted(text_string_to_metric_families(text.decode()), key=lambda family: family.name):
+            if family.name.startswith(_OURS) and not family.name.endswith("_created"):
+                name = f"{family.name}_total" if family.type == "counter" else family.name
+                rows.append(f"| `{name}` | {family.type} | {service} | {family.documentation} |")
+    return "\n".join(rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = MappingProxyType({"alerts": alerts_table, "metrics": metrics_table})
 
 
 def with_tables(text: str) -> str:

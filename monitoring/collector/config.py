@@ -5,8 +5,9 @@ It reads the files that the engine writes for each container, so it needs no eng
 syslog daemon under /var/log, and fail2ban's; what is not there is not waited for. The upstream image has no journalctl,
 so a host that keeps only a journal needs rsyslog, which with the distribution's own configuration writes those files.
 
-A line is read twice only where the collector was killed within the second in which it had read it, and none is missed:
-positions and queue are files. Beside trace_id, Loki's structured metadata holds observed_timestamp, which OTLP brings.
+Positions and queue are files, so a restart neither loses nor doubles a line; a collector that is killed may double
+those of its last second. What a container writes in the last second before it is removed may be missed. Beside trace_id,
+Loki's structured metadata holds observed_timestamp, which OTLP brings.
 
 How it is run:
 

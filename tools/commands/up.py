@@ -96,7 +96,7 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
 
 
 def _announce(local: LocalStack, runner: Runner) -> None:
-    waits = " and ".join(f"{program.title} ({program.duration})" for program in local.rest)
+    waits = "; ".join(f"{program.title}, {program.duration}" for program in local.rest)
     runner.console.print(
         Text(
             f"\nThe API answers at {local.outputs['urls']['api']}. What is still to come is compiled now, once for a "

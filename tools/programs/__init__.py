@@ -69,7 +69,7 @@ def _programs(architecture: str) -> tuple[Piece, ...]:
             duration="3-5 minutes",
             packages=("github.com/jaegertracing/jaeger/cmd/jaeger",),
             tags=_TAGS,
-            variables=(f"github.com/jaegertracing/jaeger/internal/version.latestVersion=v{JAEGER}",),
+            variables=(f"github.com/jaegertracing/jaeger/pkg/version.latestVersion=v{JAEGER}",),
             container=architecture,
         ),
         Piece(

@@ -28,6 +28,12 @@ def by(label: str, metric: str, per: str = "rate", where: str = "") -> Query:
     return Query(f"sum by ({label}) ({per}({metric}{where}[5m]))", f"{{{{{label}}}}}")
 
 
+def rare(label: str, metric: str, where: str = "") -> Query:
+    """As `by`, for what is 0 nearly always: only what there is has a line, and `none` one at 0."""
+    counted = f"sum by ({label}) (rate({metric}{where}[5m])) > 0"
+    return Query(f'{counted} or label_replace(vector(0), "{label}", "none", "", "")', f"{{{{{label}}}}}")
+
+
 def failures(title: str, description: str, expr: str, width: int = 4) -> Number:
     """A number that should be 0. `expr` may return nothing: then it is."""
     return Number(title, description, "short", Query(f"{expr} or vector(0)"), [(1, RED)], width=width, decimals=0)

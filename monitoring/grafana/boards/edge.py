@@ -1,6 +1,6 @@
 """Traefik, and the public routes as they look from outside."""
 
-from monitoring.grafana.boards.common import by
+from monitoring.grafana.boards.common import by, rare
 from monitoring.grafana.panels import GREEN, RED, YELLOW, Board, Graph, Number, Query
 
 _SECONDS = "traefik_router_request_duration_seconds"
@@ -100,7 +100,7 @@ BOARD = Board(
                 "Refused for too many requests",
                 "Answers 429 a second, by route: the edge's own limits and the api's.",
                 "reqps",
-                [Query('sum by (router) (rate(traefik_router_requests_total{code="429"}[5m]))', "{{router}}")],
+                [rare("router", "traefik_router_requests_total", '{code="429"}')],
             ),
         ],
         "From outside": [

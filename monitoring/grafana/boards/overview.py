@@ -1,6 +1,6 @@
 """Whether all is well, on one page."""
 
-from monitoring.grafana.boards.common import ALERTS, LOGS, TRACES, by, failures, quantiles
+from monitoring.grafana.boards.common import ALERTS, LOGS, TRACES, by, failures, quantiles, rare
 from monitoring.grafana.panels import GREEN, RED, YELLOW, Board, Graph, Number, Query
 
 BOARD = Board(
@@ -69,7 +69,7 @@ BOARD = Board(
                 "Refusals by reason",
                 "Requests refused a second: bad ones, quotas, a full queue, faults of ours.",
                 "reqps",
-                [by("reason", "api_refusals_total")],
+                [rare("reason", "api_refusals_total")],
                 stacked=True,
                 links=[LOGS],
             ),

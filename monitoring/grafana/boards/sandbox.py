@@ -1,6 +1,6 @@
 """The code runner: latency, pool, refusals, statuses."""
 
-from monitoring.grafana.boards.common import LOGS, TRACES, by, failures, quantiles
+from monitoring.grafana.boards.common import LOGS, TRACES, by, failures, quantiles, rare
 from monitoring.grafana.panels import RED, YELLOW, Board, Graph, Number, Query
 
 
@@ -25,8 +25,8 @@ BOARD = Board(
             ),
             failures(
                 "Left behind",
-                "Sandboxes that the engine has and the executor doesn't know. A sweep removes them within 30 s.",
-                "sum(sandbox_containers) - sum(sandbox_alive) > 0",
+                "Sandboxes that the engine has had for 2 minutes without the executor knowing them.",
+                "min_over_time((sum(sandbox_containers) - sum(sandbox_alive))[2m:15s]) > 0",
             ),
             failures(
                 "Engine errors",
@@ -59,7 +59,7 @@ BOARD = Board(
                 "Refusals by reason",
                 "Requests refused a second.",
                 "reqps",
-                [by("reason", "api_refusals_total")],
+                [rare("reason", "api_refusals_total")],
                 stacked=True,
                 links=[LOGS],
             ),
@@ -113,7 +113,7 @@ BOARD = Board(
                 "Dangerous patterns",
                 "Seen in visitors' code a second, by name. The sandbox holds without them; they tell of attempts.",
                 "reqps",
-                [by("pattern", "api_pattern_warnings_total")],
+                [rare("pattern", "api_pattern_warnings_total")],
             ),
         ],
     },

@@ -156,7 +156,7 @@ def test_nothing_waits_for_a_program_until_it_is_asked_for(compiled: list[str], 
     first = images.ensure(engine, report)
     waiting = {own.name for own, _ in first.uncompiled}
     assert {"loki", "jaeger"} <= waiting <= set(first.unavailable)
-    assert "to be compiled first (8-12 minutes, once for a machine)" in first.unavailable["loki"]
+    assert "compiled first, which `make up` does (8-12 minutes, once for a machine)" in first.unavailable["loki"]
     assert "to be compiled: loki" in first.summary()
     assert compiled == []
     engine.built.clear()

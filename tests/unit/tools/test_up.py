@@ -98,7 +98,7 @@ def test_the_core_comes_first_and_the_user_reads_how_long_the_rest_takes(
     code, shown = make_up(monkeypatch, tmp_path, FIRST)
     assert (code, ran) == (0, ["up without loki", "compile", "up"])
     assert "The API answers at http://localhost:8000" in shown
-    assert "Loki 3.7.8 (8-12 minutes)" in shown
+    assert "Loki 3.7.8, 8-12 minutes" in shown
 
 
 def test_make_up_core_stops_there(ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

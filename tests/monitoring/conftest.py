@@ -7,3 +7,8 @@ from tools.prepare import Prepared
 @pytest.fixture(scope="session")
 def promtool(prepared: Prepared) -> Promtool:
     return Promtool(prepared.engine.client(), prepared.images.references["prometheus"])
+
+
+@pytest.fixture(scope="session")
+def amtool(prepared: Prepared) -> Promtool:
+    return Promtool(prepared.engine.client(), prepared.images.references["alertmanager"], program="amtool")

@@ -1,4 +1,4 @@
-"""promtool of the very image that the platform runs."""
+"""promtool and amtool, each of the very image that the platform runs."""
 
 import io
 import tarfile
@@ -14,11 +14,12 @@ class Promtool:
 
     client: docker.DockerClient
     image: str
+    program: str = "promtool"
 
     def run(self, files: Mapping[str, str], command: str) -> tuple[int, str]:
-        """Run `promtool <command>` in a folder of these files, by name. Its exit code, and what it said."""
+        """Run `<program> <command>` in a folder of these files, by name. Its exit code, and what it said."""
         container = self.client.containers.create(
-            self.image, entrypoint=["promtool"], command=command.split(), working_dir="/checked", network_mode="none"
+            self.image, entrypoint=[self.program], command=command.split(), working_dir="/checked", network_mode="none"
         )
         try:
             container.put_archive("/", _archive({f"checked/{name}": content for name, content in files.items()}))

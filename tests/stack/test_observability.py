@@ -50,12 +50,15 @@ QUICK = tuple(one for one in ROUND if one[0] != "python-data" and one[2] != "tim
 # Queries and metrics that have no series here, each for its reason.
 NO_CERTIFICATE = "TLS is off"
 NOTHING_WRONG = "it counts what has not gone wrong"
+SELDOM = "it is computed less often than this test is long"
 MAY_BE_EMPTY = {
     "min(certificate:days_left)": NO_CERTIFICATE,
     "min by (certificate) (certificate:days_left)": NO_CERTIFICATE,
     "certificate:days_left": NO_CERTIFICATE,
     'sum by (router) (rate(traefik_router_requests_total{code="429"}[5m]))': "nobody has asked too often",
     '{source="host"}': "the machine may have no syslog daemon",
+    'slo:budget_left:14d{slo="answered"}': SELDOM,
+    'slo:budget_left:14d{slo="in_time"}': SELDOM,
     "sandbox_died_idle_total": NOTHING_WRONG,
     "sandbox_engine_errors_total": NOTHING_WRONG,
     "loki_discarded_samples_total": NOTHING_WRONG,
@@ -204,7 +207,8 @@ def test_every_alert_is_understood_and_what_it_reads_is_there(servers: Servers, 
         missing |= dict.fromkeys(promql.metrics(alert.expr) - known, alert.name)
     assert missing.keys() <= MAY_BE_EMPTY.keys(), missing
     groups = servers.get("prometheus", "/api/v1/rules")["data"]["groups"]
-    assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
+    # `unknown` is one whose first turn is still to come.
+    assert {rule["health"] for group in groups for rule in group["rules"]} <= {"ok", "unknown"}
     assert {rule["name"] for group in groups for rule in group["rules"] if rule["type"] == "alerting"} == {
         alert.name for alert in rules.alerts()
     }
@@ -230,7 +234,8 @@ def test_no_label_holds_what_a_visitor_chooses(servers: Servers, executed: Execu
 
 
 def test_executions_add_no_series(servers: Servers, executed: Executed) -> None:
-    assert servers.value(OURS) <= executed.series_after_a_round + 10
+    # A pool that ran dry makes a few of its own; a label with an id of each execution would make EXECUTIONS.
+    assert servers.value(OURS) <= executed.series_after_a_round + EXECUTIONS / 2
     assert servers.value("prometheus_tsdb_head_series") < 15_000
 
 

@@ -33,6 +33,13 @@ class Health:
 
 
 @dataclass(frozen=True)
+class NoHealth:
+    """That the engine can't find out whether a service works, and why not. The policy pack knows such services."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Config:
     """Files that a service reads, by file name, in a directory that it can't write."""
 
@@ -86,8 +93,8 @@ class HostPath:
 class ServiceArgs:
     """One long-running container of the platform.
 
-    Sizes are in MB (MiB, as the engine counts them), `cpus` in cores, `user` is `uid:gid`. A service that must be
-    root says why in `root_reason`, and the policy pack must know it by name. `environment` can be read by whoever may
+    Sizes are in MB (MiB, as the engine counts them), `cpus` in cores, `user` is `uid:gid`. A service whose uid is 0
+    says why in `root_reason`, and the policy pack must know it by name. `environment` can be read by whoever may
     inspect the container, so secrets are files: `secrets`, by name, under /run/secrets. Without `networks` it has
     only a loopback interface.
     """
@@ -96,7 +103,7 @@ class ServiceArgs:
     image: pulumi.Input[str]
     entrypoint: Sequence[str]
     command: Sequence[pulumi.Input[str]]
-    health: Health
+    health: Health | NoHealth
     memory_mb: int
     cpus: float
     networks: Sequence[pulumi.Input[str]] = ()
@@ -147,7 +154,7 @@ class Service(pulumi.ComponentResource):
             entrypoints=args.entrypoint,
             command=args.command,
             envs=[pulumi.Output.concat(key, "=", value) for key, value in args.environment.items()],
-            user="0:0" if args.root_reason else args.user,
+            user=args.user,
             read_only=True,
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges:true"],
@@ -164,12 +171,7 @@ class Service(pulumi.ComponentResource):
             stop_timeout=_SECONDS_TO_END,
             log_driver="json-file",
             log_opts=_LOG_OPTIONS,
-            healthcheck=docker.ContainerHealthcheckArgs(
-                tests=["CMD", *args.health.command],
-                interval=f"{args.health.interval_seconds}s",
-                timeout=f"{args.health.timeout_seconds}s",
-                retries=args.health.retries,
-            ),
+            healthcheck=_healthcheck(args.health),
             mounts=mounts,
             ports=[
                 docker.ContainerPortArgs(internal=port.internal, external=port.external, ip=port.address)
@@ -223,12 +225,8 @@ class Service(pulumi.ComponentResource):
     def _labels(self, role: str) -> list[docker.ContainerLabelArgs]:
         args = self._args
         labels = {STACK_LABEL: args.prefix, SERVICE_LABEL: self._name, ROLE_LABEL: role}
-        if role == "service" and args.root_reason:
-            labels["vps.weakened.root"] = args.root_reason
-        if role == "service" and args.engine_socket:
-            labels["vps.weakened.engine-socket"] = args.engine_socket.reason
-        if role == "service" and args.host_paths:
-            labels["vps.weakened.host-paths"] = "; ".join(f"{path.path}: {path.reason}" for path in args.host_paths)
+        if role == "service":
+            labels |= {f"vps.weakened.{what}": why for what, why in _weakenings(args).items()}
         return [docker.ContainerLabelArgs(label=label, value=value) for label, value in labels.items()]
 
     def _network(self) -> dict[str, Any]:
@@ -252,6 +250,31 @@ def data_volume(name: str, prefix: str, parent: pulumi.Resource) -> docker.Volum
             docker.VolumeLabelArgs(label=ROLE_LABEL, value=DATA_ROLE),
         ],
         opts=pulumi.ResourceOptions(parent=parent, retain_on_delete=True),
+    )
+
+
+def _weakenings(args: ServiceArgs) -> dict[str, str]:
+    """Each default that a service gives up, with its reason."""
+    found = {}
+    if args.root_reason:
+        found["root"] = args.root_reason
+    if args.engine_socket:
+        found["engine-socket"] = args.engine_socket.reason
+    if args.host_paths:
+        found["host-paths"] = "; ".join(f"{path.path}: {path.reason}" for path in args.host_paths)
+    if isinstance(args.health, NoHealth):
+        found["health"] = args.health.reason
+    return found
+
+
+def _healthcheck(health: Health | NoHealth) -> docker.ContainerHealthcheckArgs | None:
+    if isinstance(health, NoHealth):
+        return None
+    return docker.ContainerHealthcheckArgs(
+        tests=["CMD", *health.command],
+        interval=f"{health.interval_seconds}s",
+        timeout=f"{health.timeout_seconds}s",
+        retries=health.retries,
     )
 
 

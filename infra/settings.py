@@ -23,8 +23,8 @@ UPSTREAM_IMAGES = {
     "prometheus": "prom/prometheus:v3.16.0",
     "alertmanager": "prom/alertmanager:v0.33.0",
     "loki": "grafana/loki:3.7.8",
-    "collector": "balabit/syslog-ng:4.8.3",
-    "jaeger": "jaegertracing/all-in-one:1.57.0",
+    "collector": "otel/opentelemetry-collector-contrib:0.149.0",
+    "jaeger": "jaegertracing/jaeger:2.8.0",
     "node-exporter": "prom/node-exporter:v1.11.0",
     "blackbox-exporter": "prom/blackbox-exporter:v0.28.0",
     "grafana": "grafana/grafana:13.2.3",
@@ -76,6 +76,10 @@ class Edge(Settings):
     address: str = Field("127.0.0.1", description="Address of the host on which the ports are published")
     http_port: Port = Field(8000, description="Port for HTTP. With TLS on, it only redirects")
     tls: Tls | None = Field(None, description="HTTPS. Off for a platform on one's own machine")
+
+    def host(self, service: str) -> str:
+        """The name under which a service other than the API answers."""
+        return f"{service}.{self.domain}"
 
 
 class Pool(Settings):
@@ -151,6 +155,11 @@ class Alertmanager(Switch):
     )
     email: Email | None = None
     slack: Slack | None = None
+    heartbeat: bool = Field(
+        False,
+        description="Post to the URL in the secret vps:alertHeartbeatUrl each minute, for as long as alerts work: "
+        "whoever listens there raises the alarm when it stops",
+    )
 
 
 class Loki(Switch):
@@ -260,6 +269,7 @@ class Secrets:
     portainer_password: pulumi.Output[str] | None
     cloudflare_token: pulumi.Output[str] | None
     alert_webhook_url: pulumi.Output[str] | None
+    alert_heartbeat_url: pulumi.Output[str] | None
     alert_smtp_password: pulumi.Output[str] | None
     alert_slack_url: pulumi.Output[str] | None
 
@@ -270,6 +280,7 @@ SECRET_KEYS = {
     "portainer_password": "portainerPassword",
     "cloudflare_token": "cloudflareToken",
     "alert_webhook_url": "alertWebhookUrl",
+    "alert_heartbeat_url": "alertHeartbeatUrl",
     "alert_smtp_password": "alertSmtpPassword",
     "alert_slack_url": "alertSlackUrl",
 }
@@ -332,6 +343,7 @@ def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
         "portainer_password": settings.runs("portainer"),
         "cloudflare_token": settings.edge.tls is not None,
         "alert_webhook_url": alerting and alerts.webhook,
+        "alert_heartbeat_url": alerting and alerts.heartbeat,
         "alert_smtp_password": alerting and alerts.email is not None,
         "alert_slack_url": alerting and alerts.slack is not None,
     }

@@ -76,7 +76,8 @@ def portainer(**changes: Any) -> Resource:
 
 
 def collector(**changes: Any) -> Resource:
-    return container("collector", **{"user": "0:0", "mounts": host_reads("collector"), **changes})
+    inputs = {"user": "0:4", "mounts": host_reads("collector"), "healthcheck": None}
+    return container("collector", **{**inputs, **changes})
 
 
 def host_reads(service: str) -> list[dict[str, Any]]:

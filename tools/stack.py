@@ -101,9 +101,10 @@ class Stack:
             raise self._explain(error, report) from error
         return False
 
-    def outputs(self, report: Report) -> dict[str, Any]:
-        """What the program exports. Secret values are masked."""
-        outputs: dict[str, Any] = json.loads(self._capture("stack", "output", "--json", report=report))
+    def outputs(self, report: Report, show_secrets: bool = False) -> dict[str, Any]:
+        """What the program exports. Secret values are masked, or in clear."""
+        shown = ("--show-secrets",) if show_secrets else ()
+        outputs: dict[str, Any] = json.loads(self._capture("stack", "output", "--json", *shown, report=report))
         return outputs
 
     def secret(self, key: str, report: Report) -> str:

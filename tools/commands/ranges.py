@@ -45,7 +45,9 @@ def parse(answer: bytes) -> Ranges:
 
 def _fetch() -> bytes:
     try:
-        with urllib.request.urlopen(SOURCE, timeout=_SECONDS_TO_ANSWER) as answer:  # noqa: S310 - https, a constant
+        with urllib.request.urlopen(SOURCE, timeout=_SECONDS_TO_ANSWER) as answer:
             return bytes(answer.read())
     except OSError as error:
-        raise StepFailed(f"{SOURCE} can't be reached ({error}).", "Nothing was changed. Run this again online.") from error
+        raise StepFailed(
+            f"{SOURCE} can't be reached ({error}).", "Nothing was changed. Run this again online."
+        ) from error

@@ -50,5 +50,5 @@ diagrams: ## Draw the pictures of docs/workspace.dsl again, after a change of it
 ranges: ## Refresh the list of Cloudflare's addresses, which the firewall and the edge use
 	@$(TOOLS) ranges
 
-rotate: ## Give a service a new password: SECRET=grafanaPassword, dashboardPassword or portainerPassword
+rotate: ## Make another password: SECRET=dashboardPassword or grafanaPassword
 	@$(TOOLS) rotate $(SECRET)

@@ -22,6 +22,8 @@ _PROJECT = "name: vps\nruntime: python\n"
 # How the engine prints what a rule of the pack reports (see policies/rules.py).
 _REFUSAL = re.compile(r"\[mandatory\]\s+(\S+).*?Found: (.*?) Fix: ([^\n]*)", re.DOTALL)
 _OWN_IDS = tuple(f"docker:index/{kind.lower()}:{kind}" for kind in ("Container", "Network", "Volume"))
+PASSWORD_BYTES = 18
+"""Of randomness in a generated password: 24 characters."""
 _START_OVER = "If it is lost, `make down FORGET=1` removes the stack without it (data volumes stay); then `make up`."
 
 
@@ -70,7 +72,7 @@ class Stack:
         self._write(stack_config.machine_values(self.engine, images), previous)
         for key in stack_config.GENERATED:
             if key not in (previous.get("config") or {}):
-                self.set_secret(key, secrets.token_urlsafe(18), report)
+                self.set_secret(key, secrets.token_urlsafe(PASSWORD_BYTES), report)
 
     def preview(self, report: Report, *arguments: str) -> str:
         """What `up` would change, as text. `arguments` go to the engine, for instance `--expect-no-changes`."""

@@ -1,0 +1,177 @@
+"""A VPS: a Debian in namespaces of its own (mount, process, network, cgroup, IPC, UTS), with its own sshd and dockerd.
+
+What it changes is on an overlay that goes with it. It has no systemd: services are started by their init scripts, and
+a unit that is enabled is started at boot by its ExecStart. So what systemd itself makes of a unit can't be shown here.
+"""
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tests.vps.network import Namespace
+from tools.docker_engine import DockerEngine
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_BOOT = Path(__file__).with_name("boot.sh")
+_SECONDS = 60
+_RESTRICTED = ("setpriv", "--bounding-set=-sys_time,-sys_module,-sys_boot,-wake_alarm")
+
+
+class Vps:
+    """One VPS. `close` ends every process of it and removes all that it made, but for its network."""
+
+    def __init__(self, namespace: Namespace, folder: Path, debian: Path) -> None:
+        self.namespace = namespace
+        self._folder = folder
+        self._debian = debian
+        self._init: subprocess.Popen[bytes] | None = None
+        for part in ("upper", "work", "root", "docker"):
+            (folder / part).mkdir(parents=True)
+        self.identity = folder / "identity"
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", str(self.identity)], check=True
+        )
+        self._write("root/.ssh/authorized_keys", self.public_key + "\n", mode=0o600)
+        (folder / "upper/root/.ssh").chmod(0o700)
+        (folder / "upper/root").chmod(0o700)
+
+    @property
+    def public_key(self) -> str:
+        return self.identity.with_suffix(".pub").read_text().strip()
+
+    @property
+    def host_key(self) -> str:
+        """sshd's public key, as `type base64`."""
+        kind, key, *_ = (self._debian / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
+        return f"{kind} {key}"
+
+    @property
+    def pid(self) -> int:
+        """The process that is PID 1 inside."""
+        assert self._init is not None, "the VPS is off"
+        children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children").read_text().split()
+        return int(children[0])
+
+    @property
+    def engine(self) -> DockerEngine:
+        """Its Docker engine, past its network."""
+        return DockerEngine(f"unix:///proc/{self.pid}/root/run/docker.sock")
+
+    def start(self, name_servers: Iterable[str] = ()) -> None:
+        """Boot: the enabled units, then sshd, Docker and fail2ban where they are installed."""
+        self._write("etc/resolv.conf", "".join(f"nameserver {server}\n" for server in name_servers))
+        controllers = self._make_cgroups()
+        unshare = [
+            *("nsenter", f"--net={self.namespace.path}"),
+            *("unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"),
+            *("--uts", "--ipc", "--cgroup"),
+            *("sh", str(_BOOT), str(self._folder), str(self._debian), " ".join(controllers)),
+        ]
+        log = (self._folder / "boot.log").open("ab")
+        self._init = subprocess.Popen(self._in_cgroups(unshare), stdout=log, stderr=log, start_new_session=True)
+        log.close()
+        self._wait_for_boot()
+        for unit in self.shell("cat /etc/systemd/system/*.wants/vps-*.service 2>/dev/null || true").splitlines():
+            if unit.startswith("ExecStart="):
+                self.shell(unit.removeprefix("ExecStart="))
+        self.shell("for one in ssh docker fail2ban; do [ ! -e /etc/init.d/$one ] || service $one start; done")
+
+    def stop(self) -> None:
+        """Cut the power. What is on its disk stays, and so does its network, without any rule."""
+        if self._init is not None:
+            with contextlib.suppress(ProcessLookupError, IndexError, FileNotFoundError):
+                os.kill(self.pid, signal.SIGKILL)
+            self._init.kill()
+            self._init.wait()
+            self._init = None
+        self._remove_cgroups()
+
+    def reboot(self) -> None:
+        self.stop()
+        self.namespace.run("nft", "flush", "ruleset")
+        for bridge in self.namespace.run("ip", "-brief", "link", "show", "type", "bridge").splitlines():
+            self.namespace.run("ip", "link", "delete", bridge.split()[0])
+        self.start()
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def shell(self, script: str, check: bool = True) -> str:
+        """Run a shell script inside as root, past its network. Returns what it prints."""
+        done = subprocess.run(
+            self._in_cgroups(["nsenter", f"--target={self.pid}", "--all", "--wd=/", *_RESTRICTED, "sh", "-c", script]),
+            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{script!r} ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def load_images(self, source: DockerEngine, names: Iterable[str]) -> None:
+        """Copy images from another engine, layers that they share once."""
+        save = subprocess.Popen(["docker", "--host", source.url, "save", *names], stdout=subprocess.PIPE)
+        subprocess.run(
+            ["docker", "--host", self.engine.url, "load"], stdin=save.stdout, stdout=subprocess.DEVNULL, check=True
+        )
+        assert save.wait() == 0
+
+    def _wait_for_boot(self) -> None:
+        deadline = time.monotonic() + _SECONDS
+        while time.monotonic() < deadline:
+            assert self._init is not None
+            if self._init.poll() is not None:
+                break
+            with contextlib.suppress(IndexError, FileNotFoundError):
+                if Path(f"/proc/{self.pid}/root/run/booted").exists():
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"the VPS does not boot: {(self._folder / 'boot.log').read_text()}")
+
+    def _write(self, path: str, text: str, mode: int = 0o644) -> None:
+        file = self._folder / "upper" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+
+    def _make_cgroups(self) -> list[str]:
+        """A cgroup of the VPS under each controller of version 1, which it sees as the root. Returns their names."""
+        for path in self._cgroups():
+            path.mkdir(exist_ok=True)
+            for setting in ("cpuset.cpus", "cpuset.mems"):
+                if (path / setting).exists():
+                    (path / setting).write_text((path.parent / setting).read_text())
+        return [path.parent.name for path in self._cgroups() if path.parent.name != "systemd"]
+
+    def _in_cgroups(self, argv: Sequence[str]) -> list[str]:
+        joined = " && ".join(f"echo $$ >{path}/cgroup.procs" for path in self._cgroups())
+        return ["sh", "-c", f"{joined} && exec {shlex.join(argv)}"]
+
+    def _cgroups(self) -> list[Path]:
+        return [
+            controller / self.namespace.name
+            for controller in sorted(_CGROUPS.iterdir())
+            if controller.is_dir() and not (controller / "cgroup.controllers").exists()
+        ]
+
+    def _remove_cgroups(self) -> None:
+        deadline = time.monotonic() + _SECONDS
+        for top in self._cgroups():
+            folders = sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True) + [top]
+            for folder in folders:
+                while folder.exists():
+                    try:
+                        folder.rmdir()
+                    except OSError:
+                        # Its processes have been killed and are not quite gone.
+                        assert time.monotonic() < deadline, f"{folder} can't be removed"
+                        time.sleep(0.02)

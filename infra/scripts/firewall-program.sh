@@ -35,6 +35,7 @@ undo() {
     rm -f "$wanted"
     give_back "$unit" || true
     give_back "$program" || true
+    rmdir --ignore-fail-on-non-empty "$(dirname "$program")" 2>/dev/null || true
     reread
 }
 

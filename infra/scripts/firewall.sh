@@ -58,7 +58,7 @@ remove() {
 table $table
 delete table $table
 END
-    rm -rf "$kept" "$run/before" "$run/rules"
+    rm -rf "$(dirname "$kept")" "$run/before" "$run/rules"
 }
 
 # The table as it is, as a transaction that makes it so again.

@@ -46,9 +46,11 @@ give_back() {
     else
         return 1
     fi
+    find /var/lib/vps -depth -type d -empty -delete
 }
 
-# need PACKAGE...: installs those that are missing. A host that has just started may hold apt's lock for minutes.
+# need PACKAGE...: installs those that are missing, by lists that are at most an hour old. A host that has just started
+# may hold apt's lock for minutes.
 need() {
     missing=
     for package; do
@@ -58,10 +60,12 @@ need() {
     [ -n "$missing" ] || return 0
     # An earlier run may have been cut off. Where this can't help, apt says why.
     dpkg --configure --pending || true
-    apt-get --quiet --option DPkg::Lock::Timeout=300 update
+    if [ -z "$(find /var/lib/apt/lists -maxdepth 0 -mmin -60)" ]; then
+        apt-get --quiet=2 --option DPkg::Lock::Timeout=300 update
+    fi
     # shellcheck disable=SC2086 # a list of names
-    apt-get --quiet --yes --no-install-recommends --option DPkg::Lock::Timeout=300 \
-        --option Dpkg::Options::=--force-confold install $missing
+    apt-get --quiet=2 --yes --no-install-recommends --option DPkg::Lock::Timeout=300 \
+        --option Dpkg::Use-Pty=0 --option Dpkg::Options::=--force-confold install $missing
 }
 
 fail() {

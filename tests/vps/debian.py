@@ -1,4 +1,4 @@
-"""The Debian that a VPS begins with: what a cloud's image holds, but for systemd, and packages that wait to be installed.
+"""The Debian that a VPS begins with: what a cloud's image holds but for systemd, and packages not yet installed.
 
 The VPS reaches no package server, so apt's lists and what the host needs are in apt's own cache: it really installs
 them, from there.
@@ -13,8 +13,11 @@ from tools.base_image import SUITE
 from tools.paths import cache
 from tools.steps import Report
 
-_INSTALLED = ("openssh-server", "sudo", "procps", "iproute2", "ca-certificates", "kmod")
-_AT_HAND = ("docker.io", "docker-cli", "nftables", "fail2ban", "python3-systemd", "unattended-upgrades", "chrony")
+_INSTALLED = (
+    *("ca-certificates", "iproute2", "kmod", "netbase", "openssh-server", "procps", "python3", "sudo", "systemd"),
+    *("tzdata", "unattended-upgrades"),
+)
+_AT_HAND = ("chrony", "docker-cli", "docker.io", "fail2ban", "nftables", "python3-systemd")
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 

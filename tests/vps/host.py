@@ -38,6 +38,9 @@ class Vps:
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", str(self.identity)], check=True
         )
         self._write("root/.ssh/authorized_keys", self.public_key + "\n", mode=0o600)
+        # Raising a limit is not always ours to do; Docker's init script insists on it.
+        self._write("etc/default/docker", 'ulimit() { command ulimit "$@" || true; }\n')
+        (folder / "upper/var/lib/apt/lists").mkdir(parents=True)
         (folder / "upper/root/.ssh").chmod(0o700)
         (folder / "upper/root").chmod(0o700)
 
@@ -166,7 +169,7 @@ class Vps:
     def _remove_cgroups(self) -> None:
         deadline = time.monotonic() + _SECONDS
         for top in self._cgroups():
-            folders = sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True) + [top]
+            folders = [*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top]
             for folder in folders:
                 while folder.exists():
                     try:

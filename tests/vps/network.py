@@ -73,9 +73,7 @@ class Network:
         port = f"port{len(self._hosts)}"
         self._hosts.append(host)
         _run("ip", "netns", "add", host.name)
-        self._switch.run(
-            "ip", "link", "add", port, "type", "veth", "peer", "name", _INTERFACE, "netns", str(host.path)
-        )
+        self._switch.run("ip", "link", "add", port, "type", "veth", "peer", "name", _INTERFACE, "netns", str(host.path))
         self._switch.run("ip", "link", "set", port, "master", "switch", "up")
         host.run("ip", "link", "set", "lo", "up")
         host.run("ip", "link", "set", _INTERFACE, "up")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 import pulumi_command as command
 
-from infra.settings import Ssh
+from infra.settings import SettingsError, Ssh
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _SECONDS_TO_CONNECT = 10
@@ -20,7 +20,7 @@ def connection(ssh: Ssh) -> command.remote.ConnectionArgs:
         port=ssh.port,
         user=ssh.user,
         host_key=ssh.host_key,
-        private_key=pulumi.Output.secret(_identity(ssh).read_text()),
+        private_key=pulumi.Output.secret(_private_key(ssh)),
         per_dial_timeout=_SECONDS_TO_CONNECT,
     )
 
@@ -74,6 +74,15 @@ def script_text(name: str) -> str:
 
 def _root(ssh: Ssh) -> Sequence[str]:
     return () if ssh.user == "root" else ("sudo", "-n")
+
+
+def _private_key(ssh: Ssh) -> str:
+    try:
+        return _identity(ssh).read_text()
+    except OSError as error:
+        raise SettingsError(
+            f"host.ssh.identity_file can't be read: {error}. Name there the private key that {ssh.address} lets in."
+        ) from None
 
 
 def _identity(ssh: Ssh) -> Path:

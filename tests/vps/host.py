@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tests.vps import images
 from tests.vps.network import Namespace
 from tools.docker_engine import DockerEngine
 
@@ -26,13 +27,14 @@ _RESTRICTED = ("setpriv", "--bounding-set=-sys_time,-sys_module,-sys_boot,-wake_
 class Vps:
     """One VPS. `close` ends every process of it and removes all that it made, but for its network."""
 
-    def __init__(self, namespace: Namespace, folder: Path, debian: Path) -> None:
+    def __init__(self, namespace: Namespace, folder: Path, debian: Path, docker_images: Path) -> None:
         self.namespace = namespace
         self._folder = folder
         self._debian = debian
         self._init: subprocess.Popen[bytes] | None = None
         for part in ("upper", "work", "root", "docker"):
             (folder / part).mkdir(parents=True)
+        images.copy(docker_images, folder / "docker")
         self.identity = folder / "identity"
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", str(self.identity)], check=True
@@ -119,14 +121,6 @@ class Vps:
         if check and done.returncode:
             raise AssertionError(f"{script!r} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
-
-    def load_images(self, source: DockerEngine, names: Iterable[str]) -> None:
-        """Copy images from another engine, layers that they share once."""
-        save = subprocess.Popen(["docker", "--host", source.url, "save", *names], stdout=subprocess.PIPE)
-        subprocess.run(
-            ["docker", "--host", self.engine.url, "load"], stdin=save.stdout, stdout=subprocess.DEVNULL, check=True
-        )
-        assert save.wait() == 0
 
     def _wait_for_boot(self) -> None:
         deadline = time.monotonic() + _SECONDS

@@ -50,6 +50,11 @@ class SandboxProfile(BaseModel):
     result_files: Annotated[int, LOWER] = Field(8, ge=0, description="Files given back by one execution.")
     result_kb: Annotated[int, LOWER] = Field(1024, ge=0, description="Size of the files given back, together, in KB.")
 
+    def limits(self) -> dict[str, float]:
+        """Each limit that is a number, in the unit that its name says."""
+        fields = self.model_dump()
+        return {name: value for name, value in fields.items() if type(value) in (int, float)}
+
     def weaknesses(self) -> dict[str, str]:
         """Each field that is weaker than the floor, with a sentence that names both values. Empty when none is."""
         return {

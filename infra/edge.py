@@ -15,9 +15,11 @@ from infra.settings import Edge as EdgeSettings
 
 USER = "admin"
 METRICS_PORT = 8082
+_WEB_PORT, _SECURE_PORT = 8080, 8443
+INSIDE_URL = f"http://traefik:{_WEB_PORT}"
+"""Where the networks of the stack reach the edge."""
 
 _WEB, _SECURE, _INTERNAL = "web", "websecure", "internal"
-_WEB_PORT, _SECURE_PORT = 8080, 8443
 _CONFIG = "/etc/traefik"
 _CERTIFICATES = "/certificates"
 _AUTHORITIES = {
@@ -40,7 +42,8 @@ class Route:
     """A host name at the edge, and who may come through.
 
     `target` is the URL of a service inside, or the name of one of Traefik's own (`api@internal`).
-    `requests_per_minute` bounds each client address, with a burst of as many.
+    `requests_per_minute` bounds each client address, with a burst of as many. At `health_path` a route without a
+    password answers 200 when it works.
     """
 
     service: str
@@ -48,11 +51,15 @@ class Route:
     target: str
     authentication: Literal["none", "password"]
     requests_per_minute: int
+    health_path: str = "/"
 
 
 @dataclass(frozen=True)
 class EdgeArgs:
-    """What the edge needs. `networks` reach the routes' targets; `public_network` has a way out and the ports."""
+    """What the edge needs. `networks` reach the routes' targets; `public_network` has a way out and the ports.
+
+    Traces go to `otlp_endpoint`, a URL of OTLP over HTTP, or nowhere.
+    """
 
     prefix: str
     image: pulumi.Input[str]
@@ -62,6 +69,7 @@ class EdgeArgs:
     cloudflare_token: pulumi.Output[str] | None
     public_network: pulumi.Input[str]
     networks: Sequence[pulumi.Input[str]]
+    otlp_endpoint: str | None
 
 
 class Edge(pulumi.ComponentResource):
@@ -71,7 +79,7 @@ class Edge(pulumi.ComponentResource):
         super().__init__("vps:infra:Edge", "edge", None, opts)
         settings = args.settings
         config = {
-            "traefik.yml": yaml.safe_dump(static_config(settings)),
+            "traefik.yml": yaml.safe_dump(static_config(settings, args.otlp_endpoint)),
             "routes.yml": yaml.safe_dump(dynamic_config(settings, args.routes)),
         }
         secrets = {"users": args.password.apply(password_line)}
@@ -125,7 +133,7 @@ def password_line(password: str) -> str:
     return f"{USER}:{bcrypt.hashpw(password.encode(), salt).decode()}\n"
 
 
-def static_config(settings: EdgeSettings) -> dict[str, Any]:
+def static_config(settings: EdgeSettings, otlp_endpoint: str | None = None) -> dict[str, Any]:
     """Traefik's start-up configuration."""
     no_encoded_paths = {
         f"allowEncoded{character}": False
@@ -142,6 +150,8 @@ def static_config(settings: EdgeSettings) -> dict[str, Any]:
         "log": {"format": "json", "level": "INFO"},
         "accessLog": {"format": "json", "fields": {"headers": {"defaultMode": "drop"}}},
     }
+    if otlp_endpoint:
+        config["tracing"] = {"otlp": {"http": {"endpoint": f"{otlp_endpoint}/v1/traces"}}}
     if settings.tls:
         redirect = {"to": f":{settings.tls.port}", "scheme": "https", "permanent": True}
         web["http"]["redirections"] = {"entryPoint": redirect}

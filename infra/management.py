@@ -37,6 +37,7 @@ class Portainer(pulumi.ComponentResource):
                 memory_mb=256,
                 cpus=0.5,
                 networks=[args.network],
+                user="0:0",
                 root_reason="the engine's socket belongs to root; all capabilities are dropped",
                 engine_socket=EngineSocket(args.engine_socket, "its purpose is to manage the engine"),
                 secrets={"admin-password": args.password},

@@ -5,24 +5,23 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_docker as docker
 
-from infra import ssh
-from infra.edge import METRICS_PORT, USER, Edge, EdgeArgs, Route, url
+from infra import management, ssh
+from infra.edge import USER, Edge, EdgeArgs, Route, url
 from infra.firewall import Firewall, FirewallArgs, web_sources
 from infra.host import Host
 from infra.images import Images
-from infra.management import Portainer, PortainerArgs, portainer_route
-from infra.observability import Grafana, GrafanaArgs, Prometheus, PrometheusArgs, grafana_route, prometheus_route
-from infra.sandbox import API_PORT, METRICS_TARGETS, Sandbox, SandboxArgs
+from infra.observability import component as observability
+from infra.observability.component import Observability, ObservabilityArgs
+from infra.sandbox import API_PORT, Sandbox, SandboxArgs
 from infra.service import STACK_LABEL
-from infra.settings import SECRET_KEYS, PlatformSettings, Secrets
-from monitoring.prometheus.config import Target
+from infra.settings import SECRET_KEYS, SERVICES, PlatformSettings, Secrets
 
 
 class Platform(pulumi.ComponentResource):
     """Everything on one engine.
 
-    Networks keep the services apart: the edge is on each of them, and a service is on the one network that it
-    needs. All but the public one lead nowhere outside.
+    Networks keep the services apart: the edge is on each internal one, and a service is on the one network that it
+    needs. The public one is the edge's own; the outbound one is for what must call out and is called by nobody.
     """
 
     def __init__(
@@ -40,19 +39,17 @@ class Platform(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         for notice in settings.notices():
             pulumi.log.warn(notice, self)
-        optional = [service for service in ("prometheus", "grafana", "portainer") if settings.runs(service)]
+        optional = [service for service in SERVICES if settings.runs(service)]
         self._images = Images(
             settings,
             ["app", "traefik", *settings.sandbox.images.values(), *optional],
             opts=self._child,
         )
-        self._networks = {"public": self._network("public", internal=False)}
-        self._routes: list[Route] = []
+        self._routes = _routes(settings)
+        self._internal_networks: dict[str, docker.Network] = {}
         self._sandbox()
-        if settings.runs("prometheus"):
-            self._prometheus()
-        if secrets.grafana_password:
-            self._grafana(secrets.grafana_password)
+        if self._runs_any(observability.NAMES):
+            self._observability()
         if secrets.portainer_password:
             self._portainer(secrets.portainer_password)
         self._edge()
@@ -75,7 +72,8 @@ class Platform(pulumi.ComponentResource):
 
     def _sandbox(self) -> None:
         network = self._internal("api")
-        monitoring = [self._internal("monitoring").name] if self._settings.runs("prometheus") else []
+        # Prometheus asks the api for its figures, and the api hands its spans to Jaeger.
+        monitored = self._runs_any(("prometheus", "jaeger"))
         Sandbox(
             SandboxArgs(
                 prefix=self._settings.name,
@@ -86,45 +84,31 @@ class Platform(pulumi.ComponentResource):
                 },
                 settings=self._settings.sandbox,
                 engine_socket=self._settings.engine.socket,
-                networks=[network.name, *monitoring],
+                networks=[network.name, *([self._internal("monitoring").name] if monitored else [])],
                 # Only the edge and the api are on this network: whoever speaks to the api there is the edge.
                 proxies=network.ipam_configs.apply(lambda configs: ",".join(c.subnet for c in configs if c.subnet)),
+                otlp_endpoint=observability.otlp_endpoint(self._settings),
             ),
             opts=self._child,
         )
-        hosts = self._settings.edge.api_hosts
-        self._routes.append(Route("api", hosts, f"http://api:{API_PORT}", "none", requests_per_minute=600))
 
-    def _prometheus(self) -> None:
-        Prometheus(
-            PrometheusArgs(
-                prefix=self._settings.name,
-                image=self._images.digest("prometheus"),
-                settings=self._settings.services.prometheus,
+    def _observability(self) -> None:
+        calls_out = self._runs_any(observability.NEED_OUTBOUND)
+        Observability(
+            ObservabilityArgs(
+                settings=self._settings,
+                secrets=self._secrets,
+                images=self._images,
                 network=self._internal("monitoring").name,
-                targets={"traefik": Target(f"traefik:{METRICS_PORT}"), **METRICS_TARGETS},
+                outbound_network=self._network("outbound", internal=False).name if calls_out else None,
+                routes=self._routes,
             ),
             opts=self._child,
         )
-        self._routes.append(prometheus_route(self._host("prometheus")))
-
-    def _grafana(self, password: pulumi.Output[str]) -> None:
-        host = self._host("grafana")
-        Grafana(
-            GrafanaArgs(
-                prefix=self._settings.name,
-                image=self._images.digest("grafana"),
-                network=self._internal("monitoring").name,
-                url=url(self._settings.edge, host),
-                password=password,
-            ),
-            opts=self._child,
-        )
-        self._routes.append(grafana_route(host))
 
     def _portainer(self, password: pulumi.Output[str]) -> None:
-        Portainer(
-            PortainerArgs(
+        management.Portainer(
+            management.PortainerArgs(
                 prefix=self._settings.name,
                 image=self._images.digest("portainer"),
                 network=self._internal("management").name,
@@ -133,10 +117,8 @@ class Platform(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
-        self._routes.append(portainer_route(self._host("portainer")))
 
     def _edge(self) -> None:
-        self._routes.append(Route("traefik", [self._host("traefik")], "api@internal", "password", 600))
         Edge(
             EdgeArgs(
                 prefix=self._settings.name,
@@ -145,19 +127,20 @@ class Platform(pulumi.ComponentResource):
                 routes=self._routes,
                 password=self._secrets.dashboard_password,
                 cloudflare_token=self._secrets.cloudflare_token,
-                public_network=self._networks["public"].name,
-                networks=[network.name for name, network in self._networks.items() if name != "public"],
+                public_network=self._network("public", internal=False).name,
+                networks=[network.name for network in self._internal_networks.values()],
+                otlp_endpoint=observability.otlp_endpoint(self._settings),
             ),
             opts=self._child,
         )
 
-    def _host(self, service: str) -> str:
-        return f"{service}.{self._settings.edge.domain}"
+    def _runs_any(self, services: tuple[str, ...]) -> bool:
+        return any(self._settings.runs(service) for service in services)
 
     def _internal(self, name: str) -> docker.Network:
-        if name not in self._networks:
-            self._networks[name] = self._network(name, internal=True)
-        return self._networks[name]
+        if name not in self._internal_networks:
+            self._internal_networks[name] = self._network(name, internal=True)
+        return self._internal_networks[name]
 
     def _network(self, name: str, internal: bool) -> docker.Network:
         prefix = self._settings.name
@@ -192,3 +175,12 @@ def _engine(settings: PlatformSettings) -> docker.Provider:
         ssh_opts=ssh.options(host.ssh),
         opts=pulumi.ResourceOptions(depends_on=[prepared]),
     )
+
+
+def _routes(settings: PlatformSettings) -> list[Route]:
+    """Everything that the edge publishes."""
+    edge = settings.edge
+    api = Route("api", edge.api_hosts, f"http://api:{API_PORT}", "none", 600, health_path="/health")
+    portainer = [management.portainer_route(edge.host("portainer"))] if settings.runs("portainer") else []
+    dashboard = Route("traefik", [edge.host("traefik")], "api@internal", "password", requests_per_minute=600)
+    return [api, *observability.routes(settings), *portainer, dashboard]

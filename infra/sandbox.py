@@ -26,7 +26,10 @@ _HEALTHCHECK = ("python", "-I", "-S", "/srv/app/healthcheck.py")
 
 @dataclass(frozen=True)
 class SandboxArgs:
-    """What the runner needs. `environments` holds an image digest by environment; `proxies` the edge's addresses."""
+    """What the runner needs. `environments` holds an image digest by environment; `proxies` the edge's addresses.
+
+    Traces go to `otlp_endpoint`, a URL of OTLP over HTTP, or nowhere.
+    """
 
     prefix: str
     image: pulumi.Input[str]
@@ -35,6 +38,7 @@ class SandboxArgs:
     engine_socket: str
     networks: Sequence[pulumi.Input[str]]
     proxies: pulumi.Input[str]
+    otlp_endpoint: str | None
 
 
 class Sandbox(pulumi.ComponentResource):
@@ -64,6 +68,7 @@ class Sandbox(pulumi.ComponentResource):
                 health=Health([*_HEALTHCHECK, f"unix:{_SOCKET}"]),
                 memory_mb=256,
                 cpus=1.0,
+                user="0:0",
                 root_reason="the engine's socket belongs to root; all capabilities are dropped",
                 engine_socket=EngineSocket(args.engine_socket, "creates and removes the sandboxes"),
                 mounts=[Mount(run.name, _RUN)],
@@ -77,11 +82,14 @@ class Sandbox(pulumi.ComponentResource):
                     "EXECUTOR_RUNTIME": settings.runtime,
                     "EXECUTOR_CONCURRENCY": str(settings.concurrency),
                     "EXECUTOR_QUEUE": str(settings.queue),
+                    "EXECUTOR_QUEUE_SECONDS": str(settings.queue_seconds),
+                    "EXECUTOR_TRACES": str(args.otlp_endpoint is not None).lower(),
                     "EXECUTOR_POOL": json.dumps({name: pool.model_dump() for name, pool in settings.pools.items()}),
                 },
             ),
             opts=child,
         )
+        optional = {"API_OTLP_ENDPOINT": args.otlp_endpoint, "API_RATE_STORE": settings.rate_store}
         Service(
             "api",
             ServiceArgs(
@@ -104,6 +112,7 @@ class Sandbox(pulumi.ComponentResource):
                     "API_METRICS_PORT": str(_METRICS_PORT),
                     "API_REFUSE_PATTERNS": str(settings.refuse_patterns).lower(),
                     "API_LOG_CODE": str(settings.log_code).lower(),
+                    **{name: value for name, value in optional.items() if value},
                 },
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[executor]),

@@ -18,6 +18,8 @@ _OPEN_FILES = 8192
 # RLIMIT_NPROC counts every process of a user id on the host: services that share an id share this number.
 _PROCESSES = 4096
 _SECONDS_TO_END = 10
+# With the labels in each line of the file, the collector of logs needs no engine to tell whose line it is.
+_LOG_OPTIONS = {"max-size": "10m", "max-file": "3", "labels": f"{SERVICE_LABEL},{STACK_LABEL}"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,13 @@ class Health:
     interval_seconds: int = 5
     timeout_seconds: int = 4
     retries: int = 6
+
+
+@dataclass(frozen=True)
+class NoHealth:
+    """That the engine can't find out whether a service works, and why not. The policy pack knows such services."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -68,11 +77,24 @@ class EngineSocket:
 
 
 @dataclass(frozen=True)
+class HostPath:
+    """A file or folder of the host that the service reads, and can't write. Why it must be the host's is the reason.
+
+    The policy pack knows by name which service may see which path, and refuses any other. The engine leaves what the
+    host mounts below the path later on out of the container (private propagation).
+    """
+
+    path: str
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ServiceArgs:
     """One long-running container of the platform.
 
-    Sizes are in MB (MiB, as the engine counts them), `cpus` in cores, `user` is `uid:gid`. A service that must be
-    root says why in `root_reason`, and the policy pack must know it by name. `environment` can be read by whoever may
+    Sizes are in MB (MiB, as the engine counts them), `cpus` in cores, `user` is `uid:gid`. A service whose uid is 0
+    says why in `root_reason`, and the policy pack must know it by name. `environment` can be read by whoever may
     inspect the container, so secrets are files: `secrets`, by name, under /run/secrets. Without `networks` it has
     only a loopback interface.
     """
@@ -81,7 +103,7 @@ class ServiceArgs:
     image: pulumi.Input[str]
     entrypoint: Sequence[str]
     command: Sequence[pulumi.Input[str]]
-    health: Health
+    health: Health | NoHealth
     memory_mb: int
     cpus: float
     networks: Sequence[pulumi.Input[str]] = ()
@@ -94,6 +116,7 @@ class ServiceArgs:
     ports: Sequence[Port] = ()
     tmp_mb: int = 0
     engine_socket: EngineSocket | None = None
+    host_paths: Sequence[HostPath] = ()
 
 
 class Service(pulumi.ComponentResource):
@@ -122,6 +145,7 @@ class Service(pulumi.ComponentResource):
             mounts.append(_memory("/tmp", args.tmp_mb))  # noqa: S108 - the container's own
         if args.engine_socket:
             mounts.append(_bind(args.engine_socket.path, "/var/run/docker.sock"))
+        mounts += [_bind(path.path, path.target, read_only=True) for path in args.host_paths]
         container = docker.Container(
             f"{name}-container",
             name=f"{args.prefix}-{name}",
@@ -130,7 +154,7 @@ class Service(pulumi.ComponentResource):
             entrypoints=args.entrypoint,
             command=args.command,
             envs=[pulumi.Output.concat(key, "=", value) for key, value in args.environment.items()],
-            user="0:0" if args.root_reason else args.user,
+            user=args.user,
             read_only=True,
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges:true"],
@@ -146,13 +170,8 @@ class Service(pulumi.ComponentResource):
             destroy_grace_seconds=_SECONDS_TO_END,
             stop_timeout=_SECONDS_TO_END,
             log_driver="json-file",
-            log_opts={"max-size": "10m", "max-file": "3"},
-            healthcheck=docker.ContainerHealthcheckArgs(
-                tests=["CMD", *args.health.command],
-                interval=f"{args.health.interval_seconds}s",
-                timeout=f"{args.health.timeout_seconds}s",
-                retries=args.health.retries,
-            ),
+            log_opts=_LOG_OPTIONS,
+            healthcheck=_healthcheck(args.health),
             mounts=mounts,
             ports=[
                 docker.ContainerPortArgs(internal=port.internal, external=port.external, ip=port.address)
@@ -206,10 +225,8 @@ class Service(pulumi.ComponentResource):
     def _labels(self, role: str) -> list[docker.ContainerLabelArgs]:
         args = self._args
         labels = {STACK_LABEL: args.prefix, SERVICE_LABEL: self._name, ROLE_LABEL: role}
-        if role == "service" and args.root_reason:
-            labels["vps.weakened.root"] = args.root_reason
-        if role == "service" and args.engine_socket:
-            labels["vps.weakened.engine-socket"] = args.engine_socket.reason
+        if role == "service":
+            labels |= {f"vps.weakened.{what}": why for what, why in _weakenings(args).items()}
         return [docker.ContainerLabelArgs(label=label, value=value) for label, value in labels.items()]
 
     def _network(self) -> dict[str, Any]:
@@ -236,6 +253,31 @@ def data_volume(name: str, prefix: str, parent: pulumi.Resource) -> docker.Volum
     )
 
 
+def _weakenings(args: ServiceArgs) -> dict[str, str]:
+    """Each default that a service gives up, with its reason."""
+    found = {}
+    if args.root_reason:
+        found["root"] = args.root_reason
+    if args.engine_socket:
+        found["engine-socket"] = args.engine_socket.reason
+    if args.host_paths:
+        found["host-paths"] = "; ".join(f"{path.path}: {path.reason}" for path in args.host_paths)
+    if isinstance(args.health, NoHealth):
+        found["health"] = args.health.reason
+    return found
+
+
+def _healthcheck(health: Health | NoHealth) -> docker.ContainerHealthcheckArgs | None:
+    if isinstance(health, NoHealth):
+        return None
+    return docker.ContainerHealthcheckArgs(
+        tests=["CMD", *health.command],
+        interval=f"{health.interval_seconds}s",
+        timeout=f"{health.timeout_seconds}s",
+        retries=health.retries,
+    )
+
+
 def _volume(mount: Mount) -> docker.ContainerMountArgs:
     return docker.ContainerMountArgs(type="volume", source=mount.volume, target=mount.path, read_only=mount.read_only)
 
@@ -245,5 +287,5 @@ def _memory(path: str, size_mb: int) -> docker.ContainerMountArgs:
     return docker.ContainerMountArgs(type="tmpfs", target=path, tmpfs_options=options)
 
 
-def _bind(source: str, target: str) -> docker.ContainerMountArgs:
-    return docker.ContainerMountArgs(type="bind", source=source, target=target)
+def _bind(source: str, target: str, read_only: bool = False) -> docker.ContainerMountArgs:
+    return docker.ContainerMountArgs(type="bind", source=source, target=target, read_only=read_only)

@@ -30,10 +30,17 @@ IMAGES_OF_OURS = ("app", *(f"sandbox-{environment}" for environment in ENVIRONME
 UPSTREAM_IMAGES = {
     "traefik": "traefik:v3.7.15",
     "prometheus": "prom/prometheus:v3.16.0",
+    "alertmanager": "prom/alertmanager:v0.33.0",
+    "loki": "grafana/loki:3.7.8",
+    "collector": "otel/opentelemetry-collector-contrib:0.149.0",
+    "jaeger": "jaegertracing/jaeger:2.8.0",
+    "node-exporter": "prom/node-exporter:v1.11.0",
+    "blackbox-exporter": "prom/blackbox-exporter:v0.28.0",
     "grafana": "grafana/grafana:13.2.3",
     "portainer": "portainer/portainer-ce:2.33.5-alpine",
 }
 
+Address = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
@@ -109,9 +116,7 @@ class Tls(Settings):
     """HTTPS with certificates from Let's Encrypt, proven by DNS-01 through Cloudflare."""
 
     port: Port = 443
-    email: Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")] = Field(
-        description="Where Let's Encrypt writes when something is wrong with a certificate"
-    )
+    email: Address = Field(description="Where Let's Encrypt writes when something is wrong with a certificate")
     authority: Literal["staging", "production"] = Field(
         "staging", description="Staging certificates are not trusted by browsers and have generous quotas: begin there"
     )
@@ -127,6 +132,10 @@ class Edge(Settings):
     address: str = Field("127.0.0.1", description="Address of the host on which the ports are published")
     http_port: Port = Field(8000, description="Port for HTTP. With TLS on, it only redirects")
     tls: Tls | None = Field(None, description="HTTPS. Off for a platform on one's own machine")
+
+    def host(self, service: str) -> str:
+        """The name under which a service other than the API answers."""
+        return f"{service}.{self.domain}"
 
 
 class Pool(Settings):
@@ -148,7 +157,11 @@ class Sandbox(Settings):
     )
     concurrency: Annotated[int, Field(ge=1, le=64)] = Field(4, description="Sandboxes that run at the same time")
     queue: Annotated[int, Field(ge=0, le=4096)] = Field(64, description="Executions that may wait for a sandbox")
+    queue_seconds: Annotated[float, Field(gt=0, le=60)] = Field(10, description="The longest wait for a sandbox")
     requests_per_minute: Annotated[int, Field(ge=1)] = Field(10, description="Executions for each client address")
+    rate_store: Annotated[str, StringConstraints(pattern=r"^valkeys?://[^/@]+(/\d+)?$")] | None = Field(
+        None, description="Valkey that counts requests for several replicas of the api. Unset: each counts its own"
+    )
     runtime: Literal["runc", "crun", "runsc"] = Field("runc", description="OCI runtime that starts the sandboxes")
     allowed_origins: tuple[str, ...] = Field((), description="Origins whose pages may call the API from a browser")
     refuse_patterns: bool = Field(False, description="Refuse code with a dangerous pattern, instead of warning of it")
@@ -160,26 +173,84 @@ class Sandbox(Settings):
         return {environment: f"sandbox-{environment}" for environment in self.environments}
 
 
-class Prometheus(Settings):
-    """Metrics."""
-
-    enabled: bool = True
-    retention_days: Annotated[int, Field(ge=1)] = 15
-    scrape_seconds: Annotated[int, Field(ge=1, le=300)] = 15
-
-
 class Switch(Settings):
     """A service that is on or off and has nothing else to set."""
 
     enabled: bool = True
 
 
+class Prometheus(Switch):
+    """Metrics, the rules over them, and the alerts that they raise."""
+
+    retention_days: Annotated[int, Field(ge=1)] = 15
+    scrape_seconds: Annotated[int, Field(ge=1, le=300)] = 15
+
+
+class Email(Settings):
+    """Alerts by e-mail, over STARTTLS. The password is the secret vps:alertSmtpPassword."""
+
+    to: Address
+    sender: Address
+    server: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+:\d+$")] = Field(
+        description="The mail server, as in smtp.example.com:587"
+    )
+    user: Annotated[str, StringConstraints(min_length=1)]
+
+
+class Slack(Settings):
+    """Alerts in a channel of Slack. The URL of the incoming webhook is the secret vps:alertSlackUrl."""
+
+    channel: Annotated[str, StringConstraints(pattern=r"^#\S+$")] = Field(description="As in #alerts")
+
+
+class Alertmanager(Switch):
+    """Who hears of alerts. Without a receiver they are only shown."""
+
+    webhook: bool = Field(
+        False, description="Post alerts, as Alertmanager's JSON, to the URL in the secret vps:alertWebhookUrl"
+    )
+    email: Email | None = None
+    slack: Slack | None = None
+    heartbeat: bool = Field(
+        False,
+        description="Post to the URL in the secret vps:alertHeartbeatUrl each minute, for as long as alerts work: "
+        "whoever listens there raises the alarm when it stops",
+    )
+
+
+class Loki(Switch):
+    """Logs."""
+
+    retention_hours: Annotated[int, Field(ge=24, multiple_of=24)] = Field(
+        360, description="Whole days: the index is cut by day"
+    )
+
+
+class Jaeger(Switch):
+    """Traces, in memory: a restart forgets them."""
+
+    traces: Annotated[int, Field(ge=1, le=100_000)] = Field(5_000, description="The latest ones, which are kept")
+
+
 class Services(Settings):
-    """The services around the API. Each is a switch, so that a small host can run a part."""
+    """The services around the API. Each is a switch, so that a small host can run a part.
+
+    A service's name is the field's with hyphens, as in node-exporter.
+    """
 
     prometheus: Prometheus = Prometheus()
+    alertmanager: Alertmanager = Alertmanager()
+    loki: Loki = Loki()
+    collector: Switch = Switch()
+    jaeger: Jaeger = Jaeger()
+    node_exporter: Switch = Switch()
+    blackbox_exporter: Switch = Switch()
     grafana: Switch = Switch()
     portainer: Switch = Switch()
+
+
+SERVICES = {field.replace("_", "-"): field for field in Services.model_fields}
+"""The field of `Services` by the service's name."""
 
 
 class PlatformSettings(Settings):
@@ -211,8 +282,8 @@ class PlatformSettings(Settings):
         needed = ["app", *self.sandbox.images.values()]
         if missing := [name for name in needed if name not in self.images]:
             raise ValueError(f"images lacks {missing}: `make up` builds and names them; elsewhere name pushed ones")
-        if unknown := sorted(set(self.unavailable) - set(Services.model_fields)):
-            raise ValueError(f"unavailable has unknown names {unknown}; it may hold {sorted(Services.model_fields)}")
+        if unknown := sorted(set(self.unavailable) - set(SERVICES)):
+            raise ValueError(f"unavailable has unknown names {unknown}; it may hold {sorted(SERVICES)}")
         return self
 
     @model_validator(mode="after")
@@ -221,13 +292,13 @@ class PlatformSettings(Settings):
             for service in self._switched_on():
                 if reason := self.unavailable.get(service):
                     raise ValueError(
-                        f"services.{service} is on, but {reason}. Provide its image, or set "
-                        f"services.{service}.enabled: false"
+                        f"services.{SERVICES[service]} is on, but {reason}. Provide its image, or set "
+                        f"services.{SERVICES[service]}.enabled: false"
                     )
         return self
 
     def _switched_on(self) -> list[str]:
-        return [name for name in Services.model_fields if getattr(self.services, name).enabled]
+        return [service for service, field in SERVICES.items() if getattr(self.services, field).enabled]
 
     def runs(self, service: str) -> bool:
         """Whether the service is switched on and its image can be had."""
@@ -248,12 +319,16 @@ class PlatformSettings(Settings):
 
 @dataclass(frozen=True)
 class Secrets:
-    """Secret values, each still encrypted for whoever prints it. One is there exactly where its service runs."""
+    """Secret values, each still encrypted for whoever prints it. One is there exactly where it is needed."""
 
     dashboard_password: pulumi.Output[str]
     grafana_password: pulumi.Output[str] | None
     portainer_password: pulumi.Output[str] | None
     cloudflare_token: pulumi.Output[str] | None
+    alert_webhook_url: pulumi.Output[str] | None
+    alert_heartbeat_url: pulumi.Output[str] | None
+    alert_smtp_password: pulumi.Output[str] | None
+    alert_slack_url: pulumi.Output[str] | None
 
 
 SECRET_KEYS = {
@@ -261,6 +336,10 @@ SECRET_KEYS = {
     "grafana_password": "grafanaPassword",
     "portainer_password": "portainerPassword",
     "cloudflare_token": "cloudflareToken",
+    "alert_webhook_url": "alertWebhookUrl",
+    "alert_heartbeat_url": "alertHeartbeatUrl",
+    "alert_smtp_password": "alertSmtpPassword",
+    "alert_slack_url": "alertSlackUrl",
 }
 
 
@@ -313,11 +392,17 @@ def _describe(problem: Any) -> str:
 
 
 def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
+    alerts = settings.services.alertmanager
+    alerting = settings.runs("alertmanager")
     needed = {
         "dashboard_password": True,
         "grafana_password": settings.runs("grafana"),
         "portainer_password": settings.runs("portainer"),
         "cloudflare_token": settings.edge.tls is not None,
+        "alert_webhook_url": alerting and alerts.webhook,
+        "alert_heartbeat_url": alerting and alerts.heartbeat,
+        "alert_smtp_password": alerting and alerts.email is not None,
+        "alert_slack_url": alerting and alerts.slack is not None,
     }
     for field, is_needed in needed.items():
         key = f"{NAMESPACE}:{SECRET_KEYS[field]}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from policies.exemptions import may_read
 from policies.inputs import Inputs
 from policies.rules import Scope, rule
 
@@ -21,6 +22,11 @@ class _HostMount:
 
     source: Any
     target: Any
+    read_only: Any = None
+
+    def is_readable_by(self, service: str | None) -> bool:
+        """Whether it is one of the paths that this service may read, and it can do no more than that."""
+        return self.read_only is True and isinstance(self.source, str) and may_read(service, self.source)
 
     @property
     def is_socket(self) -> bool:
@@ -36,12 +42,12 @@ def _host_mounts(inputs: Inputs) -> Iterator[_HostMount]:
         if not isinstance(mount, dict):
             yield _HostMount(mount, mount)
         elif mount.get("type") not in _OF_THE_ENGINE:
-            yield _HostMount(mount.get("source"), mount.get("target"))
+            yield _HostMount(mount.get("source"), mount.get("target"), mount.get("readOnly"))
     for volume in inputs.sequence("volumes"):
         if not isinstance(volume, dict):
             yield _HostMount(volume, volume)
         elif source := volume.get("hostPath") or _path(volume.get("volumeName")):
-            yield _HostMount(source, volume.get("containerPath"))
+            yield _HostMount(source, volume.get("containerPath"), volume.get("readOnly"))
 
 
 def _path(volume_name: Any) -> str | None:
@@ -52,12 +58,12 @@ def _path(volume_name: Any) -> str | None:
 @rule(
     "container-host-paths",
     cis="5.6",
-    description="No container sees a file or folder of the host.",
-    fix="Keep data in a named volume; configuration travels in one as well.",
+    description="No container sees a file or folder of the host, but for the named paths that a named service reads.",
+    fix="Keep data in a named volume; configuration travels in one as well. A named path is mounted read-only.",
 )
 def host_paths(inputs: Inputs) -> Iterator[str]:
     for mount in _host_mounts(inputs):
-        if not mount.is_socket:
+        if not mount.is_socket and not mount.is_readable_by(inputs.service):
             yield str(mount)
 
 

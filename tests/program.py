@@ -25,6 +25,10 @@ SECRETS = {
     "grafanaPassword": "grafana-password",
     "portainerPassword": "portainer-password",
     "cloudflareToken": "cloudflare-token",
+    "alertWebhookUrl": "https://hooks.example.com/alert-webhook",
+    "alertHeartbeatUrl": "https://hooks.example.com/heartbeat",
+    "alertSmtpPassword": "alert-smtp-password",
+    "alertSlackUrl": "https://slack.example.com/alert-slack",
 }
 
 

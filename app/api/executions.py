@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import TypeVar
 
@@ -14,9 +15,9 @@ from app.api.metrics import Metrics
 from app.api.patterns import Pattern, dangerous
 from app.api.rate import RateLimit, refusal
 from app.api.stats import Statistics
-from app.api.tracing import Tracing
 from app.problems import Code, Refused
 from app.protocol import Command, Execution, ExecutionResult, Fault, Output, Result, Started
+from app.tracing import Tracing
 
 R = TypeVar("R", bound=ExecutionResult)
 Happening = Started | Output | Result
@@ -95,23 +96,22 @@ class Executions:
     def _recorded(self, execution: Execution) -> Iterator["_Record"]:
         record = _Record(self._look(execution))
         refused = False
-        with self._tracing.span("execution") as annotate:
-            annotate("sandbox.environment", execution.environment)
+        with self._tracing.span("execute") as annotate:
             try:
                 yield record
-            except Refused:
+            except Refused as refusal:
                 refused = True
+                annotate("sandbox.refused", refusal.problem.code)
                 raise
             finally:
                 if not refused:
                     self._log(execution, record)
                 if record.result is not None:
-                    # The executor has no network to send a span of its own by.
+                    annotate("sandbox.environment", record.result.environment)
                     annotate("sandbox.execution_id", record.result.execution_id)
                     annotate("sandbox.status", record.result.status)
-                    annotate("sandbox.seconds", record.result.execution_time)
                     self._statistics.count(record.result)
-                    self._metrics.executed(record.result)
+                    self._metrics.executed(record.result, record.seconds)
 
     def _look(self, execution: Execution) -> tuple[Pattern, ...]:
         found = dangerous(execution.environment, (code.decode(errors="replace") for code in _contents(execution)))
@@ -139,15 +139,18 @@ class Executions:
 
 
 class _Record:
-    """What is known of one execution until now."""
+    """What is known of one execution until now. `seconds` is the time from here to its result."""
 
     def __init__(self, patterns: tuple[Pattern, ...]) -> None:
         self.patterns = patterns
         self.result: ExecutionResult | None = None
+        self.seconds = 0.0
+        self._admitted = time.perf_counter()
 
     def finish(self, result: R) -> R:
         """The result as the visitor gets it."""
         self.result = result
+        self.seconds = time.perf_counter() - self._admitted
         warnings = (*result.warnings, *(pattern.warning for pattern in self.patterns))
         return result.model_copy(update={"warnings": warnings})
 

@@ -13,16 +13,19 @@ from prometheus_client import (
 
 from app.api.patterns import Pattern
 from app.problems import Code
+from app.profile import SandboxProfile
 from app.protocol import ExecutionResult
 
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Seconds: from a warm sandbox's hello to the longest run after the longest queue."""
+_OVERHEAD_BUCKETS = (0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+"""Seconds: from a warm sandbox that was claimed at once to the longest queue."""
 
 
 class Metrics:
     """What is counted, in a registry of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, profile: SandboxProfile) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
@@ -50,10 +53,34 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        self._overhead_seconds = Histogram(
+            "api_overhead_seconds",
+            "What the platform adds: seconds from an execution's admission to its result, less its wall time in its "
+            "sandbox, by environment.",
+            ["environment"],
+            buckets=_OVERHEAD_BUCKETS,
+            registry=self._registry,
+        )
         self._refusals = Counter("api_refusals", "Refused requests, by reason.", ["reason"], registry=self._registry)
         self._patterns = Counter(
             "api_pattern_warnings", "Dangerous patterns seen in code, by name.", ["pattern"], registry=self._registry
         )
+        limits = Gauge(
+            "sandbox_profile_limit",
+            "Limits to which requests are held, in the unit of their name.",
+            ["limit"],
+            registry=self._registry,
+        )
+        for limit, value in profile.limits().items():
+            limits.labels(limit).set(value)
+        self._spans_dropped = Counter(
+            "api_spans_dropped",
+            "Spans that the collector has not got, by the service whose they are.",
+            ["service"],
+            registry=self._registry,
+        )
+        for service in ("api", "executor"):
+            self._spans_dropped.labels(service)
         self.streams = Gauge("api_streams_open", "Executions being streamed now.", registry=self._registry)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -61,10 +88,11 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
-    def executed(self, result: ExecutionResult) -> None:
-        """An execution has been answered."""
+    def executed(self, result: ExecutionResult, seconds: float) -> None:
+        """An execution has its result, so many seconds after it was admitted."""
         self._executions.labels(result.environment, result.status).inc()
         self._execution_seconds.labels(result.environment).observe(result.execution_time)
+        self._overhead_seconds.labels(result.environment).observe(max(0.0, seconds - result.execution_time))
 
     def refused(self, code: Code) -> None:
         """A request has been refused."""
@@ -73,6 +101,10 @@ class Metrics:
     def warned(self, pattern: Pattern) -> None:
         """A dangerous pattern has been seen."""
         self._patterns.labels(pattern.name).inc()
+
+    def spans_dropped(self, service: str, count: int) -> None:
+        """Spans of `api` or `executor` were given up."""
+        self._spans_dropped.labels(service).inc(count)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -30,11 +31,12 @@ from app.api.reference import with_documentation
 from app.api.settings import ApiSettings
 from app.api.stats import Statistics
 from app.api.streaming import EVENT_STREAM, EventStream, WebSocketStream
-from app.api.tracing import tracing
+from app.api.unix_http import UnixHttp
 from app.connection import ClientGone, while_connected
 from app.correlation import REQUEST_ID, TRACEPARENT, Correlate
 from app.problems import Code, exception_handlers
 from app.profile import SandboxProfile
+from app.tracing import Tracing, tracing
 
 _CLIENT_CLOSED_REQUEST = 499
 _READABLE_BY_PAGES = ["Retry-After", "RateLimit", "RateLimit-Policy", REQUEST_ID]
@@ -52,8 +54,8 @@ def build_api(settings: ApiSettings) -> Api:
     """The applications."""
     executor = ExecutorClient(settings.executor_socket, settings.profile)
     statistics = Statistics()
-    metrics = Metrics()
-    traces = tracing("api", settings.otlp_endpoint)
+    metrics = Metrics(settings.profile)
+    traces = tracing("api", settings.otlp_endpoint is not None, lambda: metrics.spans_dropped("api", 1))
     executions = Executions(
         executor,
         RateLimit(settings.requests_per_minute, rate_limit_store(settings.rate_store)),
@@ -83,8 +85,8 @@ def build_api(settings: ApiSettings) -> Api:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        traces.close()
+        async with _relay(settings, traces, metrics):
+            yield
 
     public = Starlette(
         routes=routes,
@@ -103,6 +105,17 @@ def build_api(settings: ApiSettings) -> Api:
     )
     paths = frozenset(route.path for route in routes)
     return Api(public=Correlate(Answering(public, metrics, paths)), metrics=_metrics_app(metrics, executor))
+
+
+def _relay(settings: ApiSettings, traces: Tracing, metrics: Metrics) -> AbstractAsyncContextManager[None]:
+    """What sends the spans away while the public interface is served."""
+    if settings.otlp_endpoint is None:
+        return contextlib.nullcontext()
+    from app.api.span_relay import SpanRelay  # noqa: PLC0415 - only where traces are on
+
+    return SpanRelay(
+        settings.otlp_endpoint, UnixHttp(settings.executor_socket), traces, metrics.spans_dropped
+    ).running()
 
 
 def _execute(executions: Executions, profile: SandboxProfile, refused: Callable[[Code], None]) -> Endpoint:

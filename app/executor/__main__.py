@@ -11,6 +11,7 @@ import uvicorn
 
 from app.admission import longest_body
 from app.configuration import SettingsError
+from app.executor.containers import Containers
 from app.executor.docker_api import DockerApi
 from app.executor.docker_workshop import DockerWorkshop, Pattern
 from app.executor.engine import EngineError
@@ -20,6 +21,7 @@ from app.executor.server import build_executor
 from app.executor.service import BrokenEnvironment, Service, survey
 from app.executor.settings import ExecutorSettings, executor_settings
 from app.logs import configure_logs
+from app.tracing import tracing
 
 _log = logging.getLogger("app.executor")
 
@@ -42,10 +44,13 @@ class _Server(uvicorn.Server):
 async def _serve(settings: ExecutorSettings) -> None:
     api = DockerApi(settings.engine)
     workshop = DockerWorkshop(api, Pattern(settings.profile, settings.environments, settings.stack, settings.runtime))
-    metrics = Metrics()
+    metrics = Metrics(settings.profile)
+    traces = tracing("executor", settings.traces, metrics.span_dropped)
     bounds = {name: settings.pool[name] for name in settings.environments}
-    engine = Pool(workshop, bounds, metrics, settings.concurrency, settings.queue)
+    engine = Pool(workshop, bounds, metrics, settings.concurrency, settings.queue, tracing=traces)
+    containers = Containers(api, settings.stack, metrics, settings.containers_seconds)
     metrics.watch(engine)
+    metrics.tell(containers)
     if swept := await engine.sweep():
         metrics.swept(swept)
         _log.warning("%d sandboxes of an earlier run were removed", swept)
@@ -53,9 +58,9 @@ async def _serve(settings: ExecutorSettings) -> None:
     try:
         environments = await survey(engine, settings.environments)
         _log.info("ready", extra={"fields": {name: info.version for name, info in environments.items()}})
-        service = Service(engine, settings, environments, metrics)
+        service = Service(engine, settings, environments, metrics, traces)
         config = uvicorn.Config(
-            build_executor(service, metrics),
+            build_executor(service, metrics, traces, (service.sweep_forever, containers.read_forever)),
             uds=str(settings.socket),
             proxy_headers=False,
             server_header=False,

@@ -104,6 +104,14 @@ class DockerApi:
         answer = await self._call("GET", f"/containers/json?all=1&filters={filters}")
         return [Listed(found["Id"], found["Labels"]) for found in answer.json()]
 
+    async def inspect(self, name: str) -> Mapping[str, Any]:
+        """What the engine knows of a container. Empty when it is gone."""
+        return await self._read(f"/containers/{quote(name)}/json")
+
+    async def stats(self, name: str) -> Mapping[str, Any]:
+        """What the kernel has counted for a container until now. Empty when it is gone."""
+        return await self._read(f"/containers/{quote(name)}/stats?stream=false&one-shot=true")
+
     async def ping(self) -> None:
         """Return when the engine answers."""
         await self._call("GET", "/_ping", seconds=_PING_SECONDS)
@@ -111,6 +119,11 @@ class DockerApi:
     async def close(self) -> None:
         """Let go of the socket."""
         await self._http.aclose()
+
+    async def _read(self, path: str) -> Mapping[str, Any]:
+        answer = await self._call("GET", path, but=(_GONE,))
+        found: Mapping[str, Any] = {} if answer.status_code == _GONE else answer.json()
+        return found
 
     async def _call(
         self,

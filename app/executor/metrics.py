@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from app.executor.engine import Engine
+from app.profile import SandboxProfile
 from app.protocol import Status
 
 _RUN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -19,8 +20,16 @@ class Metrics:
 
     media_type = CONTENT_TYPE_LATEST
 
-    def __init__(self) -> None:
+    def __init__(self, profile: SandboxProfile) -> None:
         self._registry = CollectorRegistry()
+        limits = Gauge(
+            "sandbox_profile_limit",
+            "Limits of each sandbox, in the unit of their name.",
+            ["limit"],
+            registry=self._registry,
+        )
+        for limit, value in profile.limits().items():
+            limits.labels(limit).set(value)
         self._executions = Counter(
             "sandbox_executions", "Executions that have ended.", ["environment", "status"], registry=self._registry
         )
@@ -37,13 +46,23 @@ class Metrics:
             "sandbox_orphans_swept", "Sandboxes of nobody that were removed.", registry=self._registry
         )
 
+        self._spans = Counter("executor_spans_dropped", "Spans that nobody has taken in time.", registry=self._registry)
+
     def watch(self, engine: Engine) -> None:
         """Read the engine's state at each scrape."""
-        self._registry.register(_State(engine))
+        self.tell(_State(engine))
+
+    def tell(self, collector: Collector) -> None:
+        """Add what something else knows, asked at each scrape."""
+        self._registry.register(collector)
 
     def exposition(self) -> bytes:
         """All figures, in Prometheus's text format."""
         return generate_latest(self._registry)
+
+    def span_dropped(self) -> None:
+        """A span that nobody has taken was forgotten."""
+        self._spans.inc()
 
     def executed(self, environment: str, status: Status, seconds: float) -> None:
         """See `Observer`."""

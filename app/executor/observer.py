@@ -18,7 +18,7 @@ class Observer(Protocol):
         """A sandbox has become ready."""
 
     def engine_failed(self, doing: str) -> None:
-        """The engine would not `make`, `watch`, `destroy` or `sweep`."""
+        """The engine would not `make`, `destroy` or `sweep` sandboxes, or `read` what it counts."""
 
     def died_idle(self, environment: str) -> None:
         """A ready sandbox has ended without a claim."""

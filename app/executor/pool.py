@@ -5,12 +5,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Coroutine, Mapping
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from app.executor.engine import Busy, EngineError, PoolState, Sandbox
 from app.executor.observer import Observer
 from app.executor.settings import Bounds
+from app.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +59,14 @@ class _Ready:
     watcher: "asyncio.Task[None]"
 
 
+@dataclass(frozen=True)
+class _Used:
+    """A sandbox that is to be destroyed, and the context of the execution that it was for."""
+
+    sandbox: Sandbox
+    context: Context
+
+
 @dataclass(eq=False)
 class _Shelf:
     """The sandboxes of one environment. `fault` is why the last one could not be made."""
@@ -92,16 +102,24 @@ class Pool:
     """
 
     def __init__(
-        self, workshop: Workshop, bounds: Mapping[str, Bounds], observer: Observer, concurrency: int, queue: int
+        self,
+        workshop: Workshop,
+        bounds: Mapping[str, Bounds],
+        observer: Observer,
+        concurrency: int,
+        queue: int,
+        *,
+        tracing: Tracing,
     ) -> None:
         self._workshop = workshop
         self._observer = observer
         self._concurrency = concurrency
         self._queue = queue
+        self._tracing = tracing
         self._shelves = {name: _Shelf(name, its, its.min) for name, its in bounds.items()}
         self._claims: deque[_Claim] = deque()
         self._claimed: dict[str, _Shelf] = {}
-        self._used: deque[Sandbox] = deque()
+        self._used: deque[_Used] = deque()
         self._making = self._destroying = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -121,19 +139,21 @@ class Pool:
         shelf.waiting += 1
         self._act_soon()
         try:
-            if not claim.granted.done():
-                self._grow(shelf)
-                if shelf.fault and not shelf.ready:
-                    raise shelf.fault
-                if len(self._claims) > self._queue + self._concurrency - len(self._claimed):
-                    raise Busy
-            ready = await claim.granted
+            with self._tracing.span("queue"):
+                if not claim.granted.done():
+                    self._grow(shelf)
+                    if shelf.fault and not shelf.ready:
+                        raise shelf.fault
+                    if len(self._claims) > self._queue + self._concurrency - len(self._claimed):
+                        raise Busy
+                ready = await claim.granted
         except BaseException:
             self._leave(claim)
             raise
         try:
             # Two can't read from one sandbox.
-            await asyncio.wait([ready.watcher])
+            with self._tracing.span("claim"):
+                await asyncio.wait([ready.watcher])
         except BaseException:
             self.release(ready.sandbox)
             raise
@@ -142,7 +162,7 @@ class Pool:
     def release(self, sandbox: Sandbox) -> None:
         """See `Engine`."""
         self._claimed.pop(sandbox.id).running -= 1
-        self._used.append(sandbox)
+        self._used.append(_Used(sandbox, copy_context()))
         self._act_soon()
 
     @property
@@ -211,7 +231,8 @@ class Pool:
             self._spawn(self._make(shelf))
         while self._destroying < _DESTROYERS and self._used:
             self._destroying += 1
-            self._spawn(self._destroy(self._used.popleft()))
+            used = self._used.popleft()
+            self._spawn(self._destroy(used.sandbox), used.context)
 
     def _grant(self) -> None:
         for claim in [claim for claim in self._claims if claim.shelf.ready]:
@@ -290,12 +311,13 @@ class Pool:
 
     def _take_off(self, shelf: _Shelf, ready: _Ready) -> None:
         shelf.ready.remove(ready)
-        self._used.append(ready.sandbox)
+        self._used.append(_Used(ready.sandbox, Context()))
         self._act()
 
     async def _destroy(self, sandbox: Sandbox) -> None:
         try:
-            await self._workshop.destroy(sandbox)
+            with self._tracing.span("clean-up"):
+                await self._workshop.destroy(sandbox)
         except EngineError as error:
             _log.warning("sandbox %s is left for the next sweep: %s", sandbox.id, error)
             self._observer.engine_failed("destroy")
@@ -316,7 +338,8 @@ class Pool:
                         self._take_off(shelf, surplus)
                 shelf.was_short = False
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    def _spawn(self, work: Coroutine[Any, Any, None], context: Context | None = None) -> None:
+        """Do it in this context. Without one it belongs to no request, whichever has set it off."""
+        task = asyncio.create_task(work, context=Context() if context is None else context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -3,22 +3,29 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any
 
 from pydantic import TypeAdapter
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from app.admission import read_execution
 from app.connection import ClientGone, while_connected
+from app.correlation import Correlate
 from app.executor.metrics import Metrics
 from app.executor.service import Service, Silent
 from app.executor.stream import stream
 from app.problems import Code, exception_handlers
 from app.protocol import EnvironmentInfo, Message
+from app.tracing import Tracing
+
+Chore = Callable[[], Coroutine[Any, Any, None]]
+"""Goes on until it is cancelled."""
 
 _log = logging.getLogger(__name__)
 
@@ -26,8 +33,8 @@ _ENVIRONMENTS = TypeAdapter(tuple[EnvironmentInfo, ...])
 _CLIENT_CLOSED_REQUEST = 499
 
 
-def build_executor(service: Service, metrics: Metrics) -> Starlette:
-    """The application. While it runs, orphaned sandboxes are swept."""
+def build_executor(service: Service, metrics: Metrics, traces: Tracing, chores: Sequence[Chore]) -> ASGIApp:
+    """The application. The chores are done beside it while it serves."""
 
     async def health(_: Request) -> Response:
         found = await service.health()
@@ -49,27 +56,33 @@ def build_executor(service: Service, metrics: Metrics) -> Starlette:
     async def exposition(_: Request) -> Response:
         return Response(metrics.exposition(), media_type=metrics.media_type)
 
+    async def spans(_: Request) -> Response:
+        return Response(traces.take(), media_type="application/x-protobuf")
+
     async def converse(websocket: WebSocket) -> None:
         await stream(websocket, service)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        sweeper = asyncio.create_task(service.sweep_forever())
+        under_way = [asyncio.create_task(chore()) for chore in chores]
         yield
-        sweeper.cancel()
+        for task in under_way:
+            task.cancel()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/health", health),
             Route("/environments", environments),
             Route("/stats", stats),
             Route("/metrics", exposition),
+            Route("/spans", spans),
             Route("/execute", execute, methods=["POST"]),
             WebSocketRoute("/stream", converse),
         ],
         exception_handlers=exception_handlers(_count),
         lifespan=lifespan,
     )
+    return Correlate(app)
 
 
 def _json(message: Message, status: int = 200) -> Response:

@@ -27,10 +27,13 @@ from app.protocol import (
     Package,
     Status,
 )
+from app.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 
 _ENGINE_RETRY_SECONDS = 10
+_ABANDONED, _FAILED = "abandoned", "failed"
+"""Statuses, in the log alone, of executions without an outcome: the client went away, or the engine."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,13 @@ class Service:
         settings: ExecutorSettings,
         environments: Mapping[str, EnvironmentInfo],
         observer: Observer,
+        tracing: Tracing,
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._environments = environments
         self._observer = observer
+        self._tracing = tracing
 
     @property
     def profile(self) -> SandboxProfile:
@@ -119,24 +124,15 @@ class Service:
             raise Refused(
                 Code.UNKNOWN_ENVIRONMENT, f"There is no environment {execution.environment!r}; known are {known}."
             )
-        sandbox = None
-        try:
-            sandbox = await self._claim(execution.environment)
-            outcome = await sandbox.run(execution, visitor)
-        except EngineError as error:
-            _log.error("an execution of %s has failed: %s", execution.environment, error)
-            raise Refused(
-                Code.ENGINE_UNAVAILABLE,
-                "No sandbox could be run. This is a fault of the platform, not of your code: try again later.",
-                _ENGINE_RETRY_SECONDS,
-            ) from error
-        finally:
-            if sandbox:
-                self._engine.release(sandbox)
+        with self._tracing.span("execution") as annotate:
+            annotate("sandbox.environment", execution.environment)
+            identity, outcome = await self._run(execution, visitor)
+            annotate("sandbox.execution_id", identity)
+            annotate("sandbox.status", outcome.status)
         self._observer.executed(execution.environment, outcome.status, outcome.seconds)
         transcript = outcome.transcript
         return ExecutionResult(
-            execution_id=sandbox.id,
+            execution_id=identity,
             status=outcome.status,
             output=transcript.output,
             stdout=transcript.stdout,
@@ -198,6 +194,30 @@ class Service:
     @property
     def _running(self) -> int:
         return sum(state.running for state in self._engine.pools().values())
+
+    async def _run(self, execution: Execution, visitor: Visitor) -> tuple[str, Outcome]:
+        """The execution's id and its outcome, or `Refused`."""
+        sandbox: Sandbox | None = None
+        end = _ABANDONED
+        try:
+            sandbox = await self._claim(execution.environment)
+            with self._tracing.span("run"):
+                outcome = await sandbox.run(execution, visitor)
+            end = outcome.status
+            return sandbox.id, outcome
+        except EngineError as error:
+            end = _FAILED
+            _log.error("an execution of %s has failed: %s", execution.environment, error)
+            raise Refused(
+                Code.ENGINE_UNAVAILABLE,
+                "No sandbox could be run. This is a fault of the platform, not of your code: try again later.",
+                _ENGINE_RETRY_SECONDS,
+            ) from error
+        finally:
+            if sandbox:
+                self._engine.release(sandbox)
+                fields = {"execution_id": sandbox.id, "environment": execution.environment, "status": end}
+                _log.info("sandbox released", extra={"fields": fields})
 
     async def _claim(self, environment: str) -> Sandbox:
         """A sandbox, after a wait in a queue that is bounded in length and time, or `Refused`."""

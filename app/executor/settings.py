@@ -98,6 +98,15 @@ class ExecutorSettings(Settings):
     queue: int = Field(64, ge=0, le=4096, description="executions that may wait for a sandbox, from 0 to 4096.")
     queue_seconds: float = Field(10, gt=0, le=60, description="the longest wait for a sandbox, up to 60 seconds.")
     sweep_seconds: float = Field(30, gt=0, le=3600, description="seconds between two sweeps of orphaned sandboxes.")
+    traces: bool = Field(
+        False, description="true to keep spans of executions, which the api takes when it has an API_OTLP_ENDPOINT."
+    )
+    containers_seconds: float = Field(
+        15,
+        gt=0,
+        le=3600,
+        description="seconds between two readings of what the engine counts for the stack's services.",
+    )
 
 
 def executor_settings(environ: Mapping[str, str]) -> ExecutorSettings:

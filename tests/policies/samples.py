@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.profile import FLOOR
+from policies.exemptions import READABLE_PATHS
 from policies.objects import NETWORK, VOLUME
 from policies.rules import CONTAINER
 from tests.policies.support import Resource
@@ -74,6 +75,20 @@ def portainer(**changes: Any) -> Resource:
     return container("portainer", **{"user": "0:0", "mounts": mounts, **changes})
 
 
+def collector(**changes: Any) -> Resource:
+    inputs = {"user": "0:4", "mounts": host_reads("collector"), "healthcheck": None}
+    return container("collector", **{**inputs, **changes})
+
+
+def host_reads(service: str) -> list[dict[str, Any]]:
+    """A mount for each path of the host that the service may read."""
+    return [
+        {"type": "bind", "source": readable.path, "target": f"/host{readable.path}", "readOnly": True}
+        for readable in READABLE_PATHS
+        if readable.service == service
+    ]
+
+
 def loader(**changes: Any) -> Resource:
     """A container that never starts: it has no bounds, as nothing runs in it."""
     inputs = {
@@ -107,6 +122,8 @@ def stack() -> list[Resource]:
         container("api"),
         executor(),
         portainer(),
+        collector(),
+        container("node-exporter", mounts=host_reads("node-exporter")),
         loader(),
         network(),
         volume(),

@@ -2,9 +2,9 @@
 
 import pytest
 
-from policies.exemptions import EXEMPTIONS
+from policies.exemptions import EXEMPTIONS, READABLE_PATHS
 from tests.policies.support import exemptions_used, violations
-from tests.program import Resource, platform_config, run_program
+from tests.program import Resource, containers, platform_config, run_program
 
 
 def inputs(resources: list[Resource]) -> list[tuple[str, str, dict[str, object]]]:
@@ -18,6 +18,16 @@ def test_the_program_passes_every_policy(stack: str) -> None:
 
 def test_every_exemption_is_needed() -> None:
     assert exemptions_used(inputs(run_program("local", platform_config("local")))) == set(EXEMPTIONS)
+
+
+def test_every_path_that_may_be_read_is_needed() -> None:
+    bound = {
+        (service, mount["source"])
+        for service, container in containers(run_program("local", platform_config("local"))).items()
+        for mount in container.get("mounts", ())
+        if mount["type"] == "bind" and not mount["source"].endswith(".sock")
+    }
+    assert bound == {(readable.service, readable.path) for readable in READABLE_PATHS}
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ import pytest
 from pulumi_policy.proxy import UNKNOWN_ARRAY_VALUE, UNKNOWN_BOOLEAN_VALUE, UNKNOWN_STRING_VALUE
 
 from app.profile import FLOOR, SandboxProfile
-from policies.exemptions import EXEMPTIONS, Exemption
+from policies.exemptions import EXEMPTIONS, READABLE_PATHS, Exemption, ReadablePath
 from policies.pack import POLICIES
 from policies.rules import CONTAINER
 from tests.policies import samples
-from tests.policies.samples import ID, container, edge, executor, image, loader, network, portainer, volume
+from tests.policies.samples import ID, collector, container, edge, executor, image, loader, network, portainer, volume
 from tests.policies.support import Resource, exemptions_used, violations
 from tests.profiles import WEAKER
 
@@ -97,6 +97,27 @@ BAD = [
     _bad("container-host-paths", container("x", volumes=[{"volumeName": "/etc", "containerPath": "/x"}])),
     _bad("container-host-paths", loader(mounts=_bind("/srv"))),
     _bad("container-host-paths", executor(mounts=_bind("/run"))),
+    # What one service may read is closed to the others, to its own writes, and above and below the path.
+    _bad("container-host-paths", container("x", mounts=_bind("/var/log", readOnly=True))),
+    _bad("container-host-paths", container("node-exporter", mounts=_bind("/var/log", readOnly=True))),
+    _bad("container-host-paths", collector(mounts=_bind("/etc/os-release", readOnly=True))),
+    *(
+        _bad("container-host-paths", collector(mounts=_bind(path, readOnly=True)))
+        for path in ("/var", "/var/lib/docker", "/var/log/", "/var/log/private", "/var/log/../lib/docker", "/")
+    ),
+    *(
+        _bad("container-host-paths", collector(mounts=_bind("/var/log", readOnly=read_only)))
+        for read_only in (None, False, "true", UNKNOWN_BOOLEAN_VALUE)
+    ),
+    _bad("container-host-paths", collector(mounts=_bind(UNKNOWN_STRING_VALUE, readOnly=True))),
+    _bad(
+        "container-mount-propagation",
+        collector(mounts=_bind("/var/log", readOnly=True, bindOptions={"propagation": "rslave"})),
+    ),
+    _bad(
+        "container-host-paths",
+        collector(mounts=None, volumes=[{"hostPath": "/var/log", "containerPath": "/x"}]),
+    ),
     _bad("container-engine-socket", container("x", mounts=_bind("/var/run/docker.sock", readOnly=True))),
     _bad("container-engine-socket", container("x", mounts=_bind("/run/containerd/containerd.sock"))),
     _bad("container-engine-socket", container("x", volumes=[{"hostPath": "/run/docker.sock", "containerPath": "/x"}])),
@@ -184,6 +205,7 @@ GOOD = [
     loader(user=None, networkMode="none"),
     network(driver="bridge"),
     volume(driver="local"),
+    collector(mounts=None, volumes=[{"hostPath": "/var/log", "containerPath": "/x", "readOnly": True}]),
     image("host:5000/traefik:v3.7.15"),
     image(f"traefik@{ID}"),
     image(ID),
@@ -274,11 +296,20 @@ def test_a_refused_secret_is_not_shown() -> None:
 
 @pytest.mark.parametrize("exemption", EXEMPTIONS, ids=lambda exemption: f"{exemption.service}-{exemption.rule}")
 def test_an_exemption_is_needed_and_holds_for_its_service_alone(exemption: Exemption) -> None:
-    exempted = {"executor": executor(), "portainer": portainer()}[exemption.service]
+    exempted = {"executor": executor(), "portainer": portainer(), "collector": collector()}[exemption.service]
     assert violations([exempted]) == []
     assert exemption in exemptions_used([exempted])
     other = {**exempted.inputs, "labels": samples.labels("other")}
     assert exemption.rule in {found.policy for found in violations([Resource(CONTAINER, "other", other)])}
+
+
+@pytest.mark.parametrize("readable", READABLE_PATHS, ids=lambda readable: f"{readable.service}-{readable.path}")
+def test_a_path_is_read_by_its_service_alone(readable: ReadablePath) -> None:
+    mounts = _bind(readable.path, readOnly=True)
+    user = "0:0" if readable.service == "collector" else "65534:65534"
+    assert violations([container(readable.service, user=user, mounts=mounts)]) == []
+    (found,) = violations([container("other", mounts=mounts)])
+    assert found.policy == "container-host-paths"
 
 
 def _schema(args: type) -> set[str]:

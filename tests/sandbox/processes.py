@@ -17,6 +17,7 @@ import pytest
 from docker import APIClient
 from docker.errors import NotFound
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import ClientConnection, unix_connect
 
@@ -78,7 +79,7 @@ class Process:
 
 
 class Platform:
-    """An api in front of an executor, with a stack label of its own."""
+    """An api in front of an executor, with a stack label of its own. `variables` are those of either."""
 
     def __init__(self, stack: str, images: str, folder: Path, **variables: str) -> None:
         folder.mkdir()
@@ -94,8 +95,9 @@ class Platform:
             "EXECUTOR_ENGINE": ENGINE,
             "EXECUTOR_QUEUE_SECONDS": "60",
             "EXECUTOR_POOL": json.dumps({name: {"min": 1, "max": 3} for name in json.loads(images)}),
-            **variables,
+            **{name: value for name, value in variables.items() if name.startswith("EXECUTOR_")},
         }
+        self._api_variables = {name: value for name, value in variables.items() if name.startswith("API_")}
         self._port = _free_port()
         self.executor: Process | None = None
         self.api: Process | None = None
@@ -126,6 +128,7 @@ class Platform:
             "API_PORT": str(self._port),
             "API_METRICS_PORT": str(_free_port()),
             "API_REQUESTS_PER_MINUTE": "100000",
+            **self._api_variables,
         }
         self.api = Process("app.api", variables, self._folder / "api.log")
         return self.api
@@ -193,12 +196,15 @@ class Platform:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the executor's figures of this name that have these labels."""
+        return sum(
+            sample.value for sample in self.samples() if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def samples(self) -> list[Sample]:
+        """All of the executor's figures."""
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(self._socket))) as client:
             text = client.get("http://executor/metrics").text
-        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-        return sum(
-            sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
     def running(self) -> int:
         """Sandboxes that run an execution."""

@@ -1,4 +1,4 @@
-"""What tools.engine.build keeps, repeats and says, with a `go` that only pretends to compile."""
+"""What building from Go modules keeps, repeats and says: the engine, with a `go` that only pretends to compile."""
 
 import dataclasses
 import fcntl
@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from tools import gomodules
 from tools.engine import build
+from tools.gomodules import GIB, BuildError, Piece
 
+ALL_PIECES = ["cli", "docker", "plugins", "plugins"]
 FAKE_GO = """#!/bin/sh
 echo "$PWD $*" >> {calls}
 case "$1 $2" in
@@ -74,7 +77,7 @@ class Go:
 def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Go:
     fake = Go(tmp_path)
     monkeypatch.setenv("PATH", f"{fake.bin}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(build, "SPACE_NEEDED", 1)
+    monkeypatch.setattr(gomodules, "SPACE_NEEDED", 1)
     return fake
 
 
@@ -92,6 +95,13 @@ def quiet(line: str) -> None:
     """A report that nobody reads."""
 
 
+def copy_of_docker(folder: Path) -> Piece:
+    """The docker plugin's piece, of a recipe that may be changed."""
+    docker = next(piece for piece in build.PIECES.values() if piece.source.name == "docker")
+    shutil.copytree(docker.source, folder / "docker")
+    return dataclasses.replace(docker, source=folder / "docker")
+
+
 def unfinished(cache: Path) -> list[Path]:
     return list((cache / "engine").glob(".building-*"))
 
@@ -102,7 +112,8 @@ def test_the_pieces_lie_where_pulumi_looks_for_them(go: Go, cache: Path, log: Pa
     assert neighbours == {"pulumi", "pulumi-language-python", "pulumi-language-python-exec"}
     assert os.access(engine.pulumi.parent / "pulumi-language-python-exec", os.X_OK)
     plugins = Path(engine.environment["PULUMI_HOME"]) / "plugins"
-    assert (plugins / "resource-docker-v5.2.0" / "pulumi-resource-docker").exists()
+    for name, number in {"docker": "5.2.0", "command": "1.2.1", "cloudflare": "6.23.1"}.items():
+        assert os.listdir(plugins / f"resource-{name}-v{number}") == [f"pulumi-resource-{name}"]
     assert unfinished(cache) == []
 
 
@@ -114,6 +125,10 @@ def test_the_user_reads_what_is_going_on(go: Go, cache: Path, log: Path) -> None
         "compiling pulumi 3.228.0",
         "downloading the Go modules of the docker plugin 5.2.0",
         "compiling the docker plugin 5.2.0",
+        "downloading the Go modules of the command plugin 1.2.1",
+        "compiling the command plugin 1.2.1",
+        "downloading the Go modules of the cloudflare plugin 6.23.1",
+        "compiling the cloudflare plugin 6.23.1",
     ]
 
 
@@ -126,11 +141,10 @@ def test_what_was_built_is_found_without_go(go: Go, cache: Path, log: Path, monk
 def test_a_changed_recipe_builds_the_piece_that_changed(
     go: Go, cache: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = tmp_path / "recipe"
-    shutil.copytree(build.RECIPE, recipe)
-    monkeypatch.setattr(build, "RECIPE", recipe)
+    docker = copy_of_docker(tmp_path)
+    monkeypatch.setattr(build, "PIECES", {"bin": build.PIECES["bin"], "plugin": docker})
     before = build.ensure(cache, log, quiet)
-    with (recipe / "docker" / "go.sum").open("a") as sums:
+    with (docker.source / "go.sum").open("a") as sums:
         sums.write("\n")
     after = build.ensure(cache, log, quiet)
     assert after.pulumi != before.pulumi
@@ -138,27 +152,25 @@ def test_a_changed_recipe_builds_the_piece_that_changed(
 
 
 @pytest.mark.parametrize("name", ["go.mod", "go.sum", "cmd/pulumi-resource-docker/provider.go", "shim/shim.go"])
-def test_every_file_of_the_recipe_counts_in_the_key(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = tmp_path / "recipe"
-    shutil.copytree(build.RECIPE, recipe)
-    monkeypatch.setattr(build, "RECIPE", recipe)
-    docker = next(piece for piece in build.PIECES if piece.folder == "docker")
+def test_every_file_of_the_recipe_counts_in_the_key(name: str, tmp_path: Path) -> None:
+    docker = copy_of_docker(tmp_path)
     before = docker.key()
-    with (recipe / "docker" / name).open("a") as file:
+    with (docker.source / name).open("a") as file:
         file.write("\n")
     assert docker.key() != before
 
 
 def test_the_build_flags_count_in_the_key_and_the_title_does_not() -> None:
-    piece = build.PIECES[0]
+    piece = build.PIECES["bin"]
     assert dataclasses.replace(piece, tags=("other",)).key() != piece.key()
     assert dataclasses.replace(piece, variables=()).key() != piece.key()
+    assert dataclasses.replace(piece, container="arm64").key() != dataclasses.replace(piece, container="amd64").key()
     assert dataclasses.replace(piece, title="another name").key() == piece.key()
 
 
 def test_go_is_missing(cache: Path, log: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(build.EngineBuildError, match=r"not on PATH\. Install Go 1\.25\.8 or newer") as caught:
+    with pytest.raises(BuildError, match=r"not on PATH\. Install Go 1\.25\.8 or newer") as caught:
         build.ensure(cache, log, quiet)
     assert caught.value.log == log
 
@@ -166,7 +178,7 @@ def test_go_is_missing(cache: Path, log: Path, monkeypatch: pytest.MonkeyPatch, 
 @pytest.mark.parametrize("version", ["go1.19.8", "go1.24.13", "go1.25.7"])
 def test_go_is_too_old(go: Go, cache: Path, log: Path, version: str) -> None:
     go.behave(version=version)
-    with pytest.raises(build.EngineBuildError, match=rf"{version} is too old .*Install Go 1\.25\.8 or newer"):
+    with pytest.raises(BuildError, match=rf"{version} is too old .*Install Go 1\.25\.8 or newer"):
         build.ensure(cache, log, quiet)
     assert go.compiled() == []
 
@@ -179,34 +191,34 @@ def test_go_is_new_enough(go: Go, cache: Path, log: Path, version: str) -> None:
 
 def test_the_disk_is_too_full(go: Go, cache: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(build, "SPACE_NEEDED", 6 * build.GIB)
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(100 * build.GIB, 98 * build.GIB, 2 * build.GIB))
-    with pytest.raises(build.EngineBuildError, match=rf"2\.0 GiB are free at {cache}.* may take 6 GiB\. Make room"):
+    monkeypatch.setattr(gomodules, "SPACE_NEEDED", 6 * GIB)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(100 * GIB, 98 * GIB, 2 * GIB))
+    with pytest.raises(BuildError, match=rf"2\.0 GiB are free at {cache}.* may take 6 GiB\. Make room"):
         build.ensure(cache, log, quiet)
     assert go.compiled() == []
 
 
 def test_a_module_is_not_served(go: Go, cache: Path, log: Path) -> None:
     go.behave(download="echo 'example.com/thing@v1.0.0: 404 Not Found' >&2; exit 1")
-    with pytest.raises(build.EngineBuildError, match=r"GOPROXY.*example\.com/thing@v1\.0\.0: 404 Not Found"):
+    with pytest.raises(BuildError, match=r"GOPROXY.*example\.com/thing@v1\.0\.0: 404 Not Found"):
         build.ensure(cache, log, quiet)
     assert unfinished(cache) == []
 
 
 def test_a_failed_compilation_names_its_last_words_and_the_log(go: Go, cache: Path, log: Path) -> None:
     go.behave(compile_with="echo 'first trouble' >&2; echo 'undefined: x' >&2; exit 1")
-    with pytest.raises(build.EngineBuildError, match=r"pulumi 3\.228\.0 did not compile\. Go says: undefined: x"):
+    with pytest.raises(BuildError, match=r"pulumi 3\.228\.0 did not compile\. Go says: undefined: x"):
         build.ensure(cache, log, quiet)
     assert "first trouble" in log.read_text()
 
 
 def test_a_failure_in_the_second_piece_keeps_the_first(go: Go, cache: Path, log: Path) -> None:
     go.behave(compile_with='case "$PWD" in */docker) exit 1 ;; esac')
-    with pytest.raises(build.EngineBuildError):
+    with pytest.raises(BuildError):
         build.ensure(cache, log, quiet)
     go.behave()
     build.ensure(cache, log, quiet)
-    assert go.compiled() == ["cli", "docker", "docker"]
+    assert go.compiled() == ["cli", "docker", *ALL_PIECES[1:]]
 
 
 def test_it_waits_for_another_process_that_builds(go: Go, cache: Path, log: Path) -> None:
@@ -225,13 +237,14 @@ def test_it_waits_for_another_process_that_builds(go: Go, cache: Path, log: Path
         assert told.wait(10)
         assert go.compiled() == []
     second.join(30)
-    assert lines[0] == "waiting for another process, which is building the engine"
-    assert go.compiled() == ["cli", "docker"]
+    assert lines[0] == "waiting for another process, which is building the same"
+    assert go.compiled() == ALL_PIECES
 
 
 def _another_process(cache: Path, log: Path) -> subprocess.Popen[bytes]:
     program = (
-        "import sys, pathlib; from tools.engine import build; build.SPACE_NEEDED = 1; "
+        "import sys, pathlib; from tools import gomodules; from tools.engine import build; "
+        "gomodules.SPACE_NEEDED = 1; "
         "build.ensure(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), lambda line: None)"
     )
     root = build.RECIPE.parent.parent
@@ -242,7 +255,7 @@ def test_two_processes_compile_once(go: Go, cache: Path, log: Path) -> None:
     go.behave(compile_with="sleep 0.3")
     processes = [_another_process(cache, log) for _ in range(2)]
     assert [process.wait(30) for process in processes] == [0, 0]
-    assert go.compiled() == ["cli", "docker"]
+    assert go.compiled() == ALL_PIECES
 
 
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
@@ -260,5 +273,5 @@ def test_an_interrupted_build_is_begun_again(go: Go, cache: Path, log: Path, blo
     go.behave()
     engine = build.ensure(cache, log, quiet)
     assert engine.pulumi.exists()
-    assert go.compiled() == ["cli", "docker", "docker"]
+    assert go.compiled() == ["cli", "docker", *ALL_PIECES[1:]]
     assert unfinished(cache) == []

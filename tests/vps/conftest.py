@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.settings import Services
 from tests.stacks import StackFactory
 from tests.vps import debian, images
 from tests.vps.host import Vps
@@ -18,7 +19,6 @@ from tools.prepare import Prepared
 from tools.stack import Stack
 from tools.steps import Report
 
-SERVICES_OFF = ("prometheus", "grafana", "portainer")
 METADATA = ("169.254.169.254", "fd00:ec2::254")
 
 
@@ -85,7 +85,7 @@ def production(new_stack: StackFactory, prepared: Prepared, vps: Vps, report: Re
             # A swap file would be this machine's.
             "swap_mb": 0,
         },
-        services={name: {"enabled": False} for name in SERVICES_OFF},
+        services={name: {"enabled": False} for name in Services.model_fields},
         sandbox={"environments": ["bash"], "pools": {"bash": {"min": 1, "max": 2}}},
         images=dict(prepared.images.references),
     )

@@ -91,13 +91,14 @@ def test_a_fresh_host_previews_without_an_engine(
 
 
 def test_another_host_key_than_the_pinned_one_is_spoken_to_by_nobody(
-    internet: Internet, production: Stack, prepared: Prepared, vps: Vps, before: dict[str, str], report: Report
+    internet: Internet, production: Stack, prepared: Prepared, vps: Vps, report: Report
 ) -> None:
+    before = vps.shell(FILES)
     wrong = dataclasses.replace(production, overrides=_changed(production, ssh={"host_key": _other_key(vps)}))
     wrong.configure(prepared.images, report)
     with pytest.raises(StepFailed, match="host key"):
         up(internet, wrong, report)
-    assert vps.shell(FILES) == before["files"]
+    assert vps.shell(FILES) == before
     production.configure(prepared.images, report)
 
 
@@ -160,9 +161,8 @@ def test_what_the_host_is_told_holds(vps: Vps) -> None:
 def test_the_attacker_reaches_nothing(internet: Internet, vps: Vps) -> None:
     assert attacker_reaches(internet) == NOTHING
     # Neither as a neighbour who names a container's own address and takes the VPS for the way there.
-    container = vps.shell(
-        "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' $(docker ps -q -f name=traefik)"
-    )
+    addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+    container = vps.shell(f"docker inspect -f '{addresses}' $(docker ps -q -f name=traefik)")
     for address in container.split():
         internet.attacker.run("ip", "route", "replace", address, "via", internet.vps.ipv4, "dev", "eth0", "onlink")
         assert open_ports(internet.attacker, address, (8080, 8443, 8082), 1) == set()

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
+from rich.text import Text
+
 from tools import columns, debian, process
 from tools.prepare import Preparation
 from tools.steps import EXIT_FAILED, Report, Result, Runner, Step, StepFailed
@@ -33,12 +35,21 @@ class Count:
     skipped: int = 0
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A test that failed: its name, and in one line where and what was said."""
+
+    test: str
+    reason: str
+
+
 class _Tests:
     """The steps after the preparation, and what each came to."""
 
     def __init__(self, preparation: Preparation) -> None:
         self._preparation = preparation
         self.counts: dict[str, Count] = {}
+        self.failures: list[Failure] = []
 
     def steps(self) -> list[Step]:
         checks = [Step(name, partial(self._check, name)) for name in CHECKS]
@@ -60,6 +71,7 @@ class _Tests:
             said = _python(argv, report, images, f"Tests in tests/{name} failed.")
         finally:
             self.counts[f"Tests: {name}"] = count(results)
+            self.failures += failures(results)
         return said.strip().rpartition("\n")[2].strip("= ")
 
 
@@ -67,7 +79,7 @@ def count(results: Path) -> Count:
     """The totals of a JUnit file. A suite that left none, or ran nothing, counts as one failure."""
     if not results.exists():
         return Count(0, 1)
-    suites = ElementTree.parse(results).getroot().iter("testsuite")  # noqa: S314 - pytest wrote it just now
+    suites = _parse(results).iter("testsuite")
     totals = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
     for suite in suites:
         for key in totals:
@@ -76,6 +88,30 @@ def count(results: Path) -> Count:
     if not totals["tests"]:
         return Count(0, 1)
     return Count(totals["tests"] - failed - totals["skipped"], failed, totals["skipped"])
+
+
+def failures(results: Path) -> list[Failure]:
+    """The tests that failed, by a JUnit file; none when there is no file."""
+    cases = _parse(results).iter("testcase") if results.exists() else ()
+    return [
+        Failure("::".join(filter(None, (case.get("classname"), case.get("name")))), _reason(entry.text or ""))
+        for case in cases
+        for entry in case
+        if entry.tag in ("failure", "error")
+    ]
+
+
+def _reason(text: str) -> str:
+    """Pytest puts an E before what was said, and ends with `<place>: <kind>`, or with what was said of an import."""
+    lines = text.strip().splitlines() or ["nothing was said"]
+    said = next((line[1:].strip() for line in lines if line.startswith("E ")), None)
+    if said is None or lines[-1].startswith("E "):
+        return said or lines[-1]
+    return f"{lines[-1].rpartition(': ')[0]}: {said}"
+
+
+def _parse(results: Path) -> ElementTree.Element:
+    return ElementTree.parse(results).getroot()  # noqa: S314 - pytest wrote it just now
 
 
 def _find_browser(report: Report) -> str:
@@ -96,7 +132,7 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
         return EXIT_FAILED
     tests = _Tests(preparation)
     results = runner.run(tests.steps(), keep_going=True)
-    _summarise(results, tests.counts, runner)
+    _summarise(results, tests, runner)
     return EXIT_FAILED if any(result.failure for result in results) else 0
 
 
@@ -108,16 +144,19 @@ def _python(argv: tuple[str, ...], report: Report, environment: Mapping[str, str
         raise StepFailed(message, fix, report.log) from error
 
 
-def _summarise(results: list[Result], counts: Mapping[str, Count], runner: Runner) -> None:
+def _summarise(results: list[Result], tests: _Tests, runner: Runner) -> None:
+    """What ran, then what failed: whoever sees only the end of a log still reads which test it was, and why."""
     rows = [("what ran", "result", "passed", "failed", "skipped", "seconds")]
     for result in results:
-        of = counts[result.step.name]
+        of = tests.counts[result.step.name]
         outcome = "FAILED" if result.failure else "ok"
         seconds = f"{result.seconds:.1f}"
         rows.append((result.step.name, outcome, str(of.passed), str(of.failed), str(of.skipped), seconds))
     runner.console.print()
     columns.show(runner.console, rows, numbers=range(2, 6))
     passed, failed, skipped = (
-        sum(getattr(of, key) for of in counts.values()) for key in ("passed", "failed", "skipped")
+        sum(getattr(of, key) for of in tests.counts.values()) for key in ("passed", "failed", "skipped")
     )
     runner.console.print(f"\n{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    for failure in tests.failures:
+        runner.console.print(Text(f"\nFAILED {failure.test}\n  {failure.reason}"), soft_wrap=True)

@@ -76,6 +76,11 @@ def refuses(code: Code, retry_after: int | None = None) -> Answer:
     return says(problem.model_dump(mode="json", exclude_none=True), status)
 
 
+async def nothing(_: Request) -> Response:
+    """An answer without a body."""
+    return Response()
+
+
 async def echo(websocket: WebSocket) -> None:
     """Writes back what comes on stdin, until it ends."""
     heard = ""
@@ -104,6 +109,7 @@ class FakeExecutor:
             "/environments": says(ENVIRONMENTS),
             "/stats": says({"running": 1, "waiting": 0, "concurrency": 4}),
             "/execute": says(RESULT),
+            "/spans": nothing,
             "/metrics": says("executor_pool 3"),
         }
         self.conversation = echo

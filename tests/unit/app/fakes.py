@@ -8,6 +8,7 @@ from app.executor.service import Service
 from app.executor.settings import ExecutorSettings, executor_settings
 from app.executor.transcript import Transcript
 from app.protocol import EnvironmentInfo, Execution, Status
+from app.tracing import Tracing
 
 OUTCOME = Outcome(Status.SUCCESS, Transcript("1.2\n", "1.2\n", "", truncated=False), 0.25, exit_code=0)
 PYTHON = EnvironmentInfo(name="python", version="3", packages=(), main="main.py", aliases=("py",))
@@ -107,6 +108,6 @@ def settings(**changes: str) -> ExecutorSettings:
     return executor_settings({f"EXECUTOR_{name}": value for name, value in given.items()})
 
 
-def service(engine: FakeEngine, notes: Notes | None = None, **changes: str) -> Service:
+def service(engine: FakeEngine, notes: Notes | None = None, tracing: Tracing | None = None, **changes: str) -> Service:
     """A service on a fake engine, with one environment."""
-    return Service(engine, settings(**changes), {"python": PYTHON}, notes or Notes())
+    return Service(engine, settings(**changes), {"python": PYTHON}, notes or Notes(), tracing or Tracing())

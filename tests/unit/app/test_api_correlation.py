@@ -1,16 +1,11 @@
-"""The ids that lead from an answer to the logs of both processes and to the trace."""
+"""The ids that lead from an answer to the logs of both processes."""
 
 import json
 import logging
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from app.api.settings import api_settings
-from app.api.tracing import tracing
 from app.correlation import Correlation, correlation_of, current
 from app.logs import JsonLines
 from tests.unit.app.fake_executor import FakeExecutor
@@ -82,62 +77,6 @@ async def test_the_code_is_logged_when_the_operator_says_so(
         await client.post("/execute", json=HELLO)
     (record,) = [record for record in caplog.records if record.getMessage() == "execution"]
     assert record.__dict__["fields"]["code"] == HELLO["code"]
-
-
-@pytest.fixture
-def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
-    """An OTLP/HTTP collector: its URL, and what it is sent."""
-    received: list[ExportTraceServiceRequest] = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            assert self.path == "/v1/traces"
-            received.append(ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Collector)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", received
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def test_a_span_is_below_the_edges_and_above_the_executors(
-    collector: tuple[str, list[ExportTraceServiceRequest]],
-) -> None:
-    url, received = collector
-    traces = tracing("api", url)
-    token = current.set(Correlation("r1", PARENT))
-    try:
-        with traces.span("execution") as annotate:
-            annotate("sandbox.environment", "python")
-            inside = current.get()
-        assert current.get() == Correlation("r1", PARENT)
-    finally:
-        current.reset(token)
-    traces.close()
-    ((resource,),) = (request.resource_spans for request in received)
-    (span,) = resource.scope_spans[0].spans
-    assert inside is not None
-    assert inside.traceparent == f"00-{TRACE}-{span.span_id.hex()}-01"
-    assert (span.name, span.trace_id.hex(), span.parent_span_id.hex()) == ("execution", TRACE, "00f067aa0ba902b7")
-    assert {item.key: item.value.string_value for item in span.attributes} == {"sandbox.environment": "python"}
-
-
-def test_without_a_collector_ids_pass_through() -> None:
-    token = current.set(Correlation("r1", PARENT))
-    try:
-        with tracing("api", None).span("execution") as annotate:
-            annotate("sandbox.environment", "python")
-            assert current.get() == Correlation("r1", PARENT)
-    finally:
-        current.reset(token)
 
 
 def test_collectors_are_urls() -> None:

@@ -8,7 +8,9 @@ import pytest
 from app.executor.metrics import Metrics
 from app.executor.server import build_executor
 from app.problems import Code, Problem
+from app.profile import SandboxProfile
 from app.protocol import Execution
+from app.tracing import Tracing
 from tests.unit.app.fakes import PYTHON, FakeEngine, service
 
 pytestmark = pytest.mark.anyio
@@ -23,10 +25,10 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 async def client(engine: FakeEngine) -> AsyncIterator[httpx.AsyncClient]:
-    metrics = Metrics()
+    metrics = Metrics(SandboxProfile())
     metrics.watch(engine)
     subject = service(engine, PROFILE='{"timeout_seconds": 2, "code_kb": 1}')
-    app = build_executor(subject, metrics)
+    app = build_executor(subject, metrics, Tracing(), ())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://executor") as found:
         yield found
 

@@ -11,6 +11,7 @@ from app.executor.engine import Busy, EngineError, Outcome, Sandbox, Visitor
 from app.executor.pool import Pool
 from app.executor.settings import Bounds
 from app.protocol import Execution
+from app.tracing import Tracing
 from tests.unit.app.fakes import OUTCOME, Notes
 
 pytestmark = pytest.mark.anyio
@@ -98,7 +99,7 @@ def start(workshop: FakeWorkshop, notes: Notes) -> Start:
 
     async def make(concurrency: int = 4, queue: int = 4, **bounds: tuple[int, int]) -> Pool:
         given = {name: Bounds(min=low, max=high) for name, (low, high) in (bounds or {"python": (1, 2)}).items()}
-        pool = Pool(workshop, given, notes, concurrency, queue)
+        pool = Pool(workshop, given, notes, concurrency, queue, tracing=Tracing())
         pool.start()
         await settle()
         return pool

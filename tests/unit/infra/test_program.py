@@ -1,13 +1,16 @@
 """What the real program asks for, under mocks."""
 
 import json
+import re
 
 import pytest
 import yaml
 
 from app import environments as of_the_app
+from app.api.settings import api_settings
+from app.executor.settings import executor_settings
 from app.profile import SandboxProfile
-from infra.settings import ENVIRONMENTS
+from infra.settings import ENVIRONMENTS, SERVICES, Services
 from tests.program import IMAGES, SECRETS, Resource, containers, platform_config, run_program
 
 
@@ -26,7 +29,7 @@ def uploads(resources: list[Resource], service: str) -> dict[str, str]:
 
 
 def test_every_service_runs(local: list[Resource]) -> None:
-    assert set(containers(local)) == {"traefik", "api", "executor", "prometheus", "grafana", "portainer"}
+    assert set(containers(local)) == {"traefik", "api", "executor", *SERVICES}
 
 
 def test_every_name_carries_the_prefix(local: list[Resource]) -> None:
@@ -83,9 +86,10 @@ def test_routes_lead_where_the_urls_say(local: list[Resource]) -> None:
     routers = yaml.safe_load(uploads(local, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
     assert routers["api"]["rule"] == "Host(`localhost`) || Host(`127.0.0.1`)"
     assert "password" not in routers["api"]["middlewares"]
-    for service in ("traefik", "prometheus", "portainer"):
+    for service in ("traefik", "prometheus", "alertmanager", "jaeger", "portainer"):
         assert "password" in routers[service]["middlewares"]
         assert routers[service]["rule"] == f"Host(`{service}.localhost`)"
+    assert set(routers) == {"api", "traefik", "prometheus", "alertmanager", "jaeger", "grafana", "portainer"}
 
 
 def test_production_redirects_to_https_with_certificates_by_dns() -> None:
@@ -100,14 +104,35 @@ def test_production_redirects_to_https_with_certificates_by_dns() -> None:
 
 
 def test_a_service_that_is_off_leaves_nothing() -> None:
-    services = {name: {"enabled": False} for name in ("prometheus", "grafana", "portainer")}
+    services = {name: {"enabled": False} for name in Services.model_fields}
     resources = run_program("local", platform_config("local", services=services))
     assert set(containers(resources)) == {"traefik", "api", "executor"}
-    assert not [r for r in resources if "prometheus" in r.name or "monitoring" in r.name]
+    networks = {resource.name for resource in resources if resource.type == "docker:index/network:Network"}
+    assert networks == {"api-network", "public-network"}
+    assert "API_OTLP_ENDPOINT" not in envs(containers(resources)["api"])
+    assert envs(containers(resources)["executor"])["EXECUTOR_TRACES"] == "false"
+    assert "tracing" not in yaml.safe_load(uploads(resources, "traefik")["/etc/traefik/traefik.yml"])
+
+
+@pytest.mark.parametrize("off", Services.model_fields)
+def test_each_service_can_be_off_by_itself(off: str) -> None:
+    resources = run_program("local", platform_config("local", services={off: {"enabled": False}}))
+    (service,) = set(SERVICES) - set(containers(resources))
+    assert SERVICES[service] == off
+    # Nothing that still runs counts on it: neither a target nor a route.
+    for other in ("prometheus", "traefik"):
+        assert off == other or not re.search(rf"(//|- ){service}:\d", json.dumps(uploads(resources, other)))
 
 
 def test_the_program_knows_the_environments_of_the_app() -> None:
     assert set(ENVIRONMENTS) == set(of_the_app.ENVIRONMENTS)
+
+
+def test_settings_of_the_app_that_are_rarely_needed_are_passed_on() -> None:
+    sandbox = {"queue_seconds": 2.5, "rate_store": "valkey://valkey.example.com:6379/0"}
+    resources = containers(run_program("local", platform_config("local", sandbox=sandbox)))
+    assert executor_settings(envs(resources["executor"])).queue_seconds == 2.5
+    assert api_settings(envs(resources["api"])).rate_store == sandbox["rate_store"]
 
 
 def test_an_environment_that_is_not_wanted_needs_no_image() -> None:

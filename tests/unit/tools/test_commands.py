@@ -4,7 +4,7 @@ import pytest
 
 from tools.commands import test as test_command
 from tools.commands import up
-from tools.commands.test import Count
+from tools.commands.test import Count, Failure
 
 JUNIT = '<testsuites><testsuite tests="5" failures="1" errors="1" skipped="1"/></testsuites>'
 
@@ -23,6 +23,33 @@ def test_a_suite_that_ran_nothing_counts_as_a_failure(tmp_path: Path) -> None:
     file = tmp_path / "unit.xml"
     file.write_text('<testsuites><testsuite tests="0" failures="0" errors="0" skipped="0"/></testsuites>')
     assert test_command.count(file) == Count(0, 1)
+
+
+FAILURES = """<testsuites><testsuite>
+<testcase classname="tests.unit.test_a" name="test_well"/>
+<testcase classname="tests.unit.test_a.TestB" name="test_sum[1]"><failure message="assert 6 == 7">def test_sum():
+&gt;       assert sum(NUMBERS) == 7
+E       assert 6 == 7
+E        +  where 6 = sum([1, 2, 3])
+
+tests/unit/test_a.py:23: AssertionError</failure></testcase>
+<testcase classname="" name="tests.unit.test_c"><error message="collection failure">ImportError while importing
+E   ModuleNotFoundError: No module named 'gone'</error></testcase>
+<testcase classname="tests.unit.test_a" name="test_left"><skipped message="no need"/></testcase>
+</testsuite></testsuites>"""
+
+
+def test_the_tests_that_failed_are_named_with_place_and_reason(tmp_path: Path) -> None:
+    file = tmp_path / "unit.xml"
+    file.write_text(FAILURES)
+    assert test_command.failures(file) == [
+        Failure("tests.unit.test_a.TestB::test_sum[1]", "tests/unit/test_a.py:23: assert 6 == 7"),
+        Failure("tests.unit.test_c", "ModuleNotFoundError: No module named 'gone'"),
+    ]
+
+
+def test_without_results_no_test_is_named(tmp_path: Path) -> None:
+    assert test_command.failures(tmp_path / "unit.xml") == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,332 @@
+"""Spans: what they are below, what they tell, and what becomes of those that nobody takes."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.requests import Request
+from starlette.responses import Response
+from websockets.asyncio.client import connect
+
+from app import spans as module
+from app.api import span_relay
+from app.api.span_relay import SpanRelay
+from app.api.unix_http import UnixHttp
+from app.correlation import Correlation, current
+from app.executor.engine import Sandbox
+from app.executor.metrics import Metrics
+from app.executor.pool import Pool
+from app.executor.server import build_executor
+from app.executor.service import Service
+from app.executor.settings import Bounds
+from app.problems import Code
+from app.profile import SandboxProfile
+from app.spans import RecordedTracing
+from app.tracing import Tracing, tracing
+from tests.unit.app.collector import Collector, collecting, spans
+from tests.unit.app.fake_executor import FakeExecutor, refuses
+from tests.unit.app.fake_visitor import listening
+from tests.unit.app.fakes import PYTHON, FakeEngine, Notes, service, settings
+from tests.unit.app.test_pool import FakeSandbox, FakeWorkshop, settle
+
+pytestmark = pytest.mark.anyio
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+EDGE = "00f067aa0ba902b7"
+PARENT = f"00-{TRACE}-{EDGE}-01"
+IDS = {"X-Request-Id": "r1", "traceparent": PARENT}
+HELLO = {"environment": "python", "code": "print('secret words')"}
+
+
+@pytest.fixture
+def request_of_the_edge() -> Iterator[None]:
+    """What is done in the test is part of a request."""
+    token = current.set(Correlation("r1", PARENT))
+    yield
+    current.reset(token)
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with collecting() as found:
+        yield found
+
+
+def recorded(dropped: Callable[[], None] = lambda: None) -> Tracing:
+    return tracing("api", True, dropped)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Until it holds, for 5 s at most."""
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to hold")
+
+
+@pytest.mark.usefixtures("request_of_the_edge")
+def test_a_span_is_below_the_current_and_above_the_next() -> None:
+    traces = recorded()
+    with traces.span("outer") as annotate:
+        annotate("sandbox.environment", "python")
+        named = current.get()
+        with traces.span("inner"):
+            pass
+        assert current.get() == named
+    assert current.get() == Correlation("r1", PARENT)
+    outer, inner = spans(traces.take())
+    assert named == Correlation("r1", f"00-{TRACE}-{outer.id}-01")
+    assert (outer.name, outer.trace, outer.parent, outer.service) == ("outer", TRACE, EDGE, "api")
+    assert outer.attributes == {"sandbox.environment": "python"}
+    assert (inner.name, inner.trace, inner.parent) == ("inner", TRACE, outer.id)
+    assert traces.take() == b""
+
+
+def test_outside_of_a_request_there_is_no_span() -> None:
+    traces = recorded()
+    with traces.span("sweep"):
+        assert current.get() is None
+    assert traces.take() == b""
+
+
+def test_a_trace_that_the_edge_does_not_sample_is_not_kept() -> None:
+    traces = recorded()
+    token = current.set(Correlation("r1", PARENT[:-2] + "00"))
+    with traces.span("execute"):
+        now = current.get()
+        assert now is not None
+        assert now.trace_id == TRACE
+    current.reset(token)
+    assert traces.take() == b""
+
+
+@pytest.mark.usefixtures("request_of_the_edge")
+def test_a_failure_is_marked_and_not_quoted() -> None:
+    traces = recorded()
+    with pytest.raises(ValueError, match="secret"), traces.span("execute"):
+        raise ValueError("secret words")
+    body = traces.take()
+    assert spans(body)[0].failed
+    assert b"secret" not in body
+
+
+@pytest.mark.usefixtures("request_of_the_edge")
+def test_what_nobody_takes_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_KEPT", 3)
+    dropped: list[None] = []
+    traces = recorded(lambda: dropped.append(None))
+    for number in range(5):
+        with traces.span(str(number)):
+            pass
+    assert [span.name for span in spans(traces.take())] == ["2", "3", "4"]
+    assert len(dropped) == 2
+
+
+@pytest.mark.usefixtures("request_of_the_edge")
+def test_without_traces_ids_pass_through() -> None:
+    traces = tracing("api", False, lambda: None)
+    with traces.span("execute") as annotate:
+        annotate("sandbox.environment", "python")
+        assert current.get() == Correlation("r1", PARENT)
+    assert traces.take() == b""
+
+
+class Workshop(FakeWorkshop):
+    """Notes in which request each thing is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[tuple[str, str | None]] = []
+
+    async def make(self, environment: str) -> FakeSandbox:
+        now = current.get()
+        self.requests.append(("make", now and now.request_id))
+        return await super().make(environment)
+
+    async def destroy(self, sandbox: Sandbox) -> None:
+        now = current.get()
+        self.requests.append(("destroy", now and now.request_id))
+        await super().destroy(sandbox)
+
+
+async def test_one_trace_holds_all_of_an_execution_and_nothing_else() -> None:
+    traces, notes, workshop = RecordedTracing("executor", lambda: None), Notes(), Workshop()
+    pool = Pool(workshop, {"python": Bounds(min=1, max=2)}, notes, 4, 4, tracing=traces)
+    pool.start()
+    await settle()
+    subject = Service(pool, settings(), {"python": PYTHON}, notes, traces)
+    app = build_executor(subject, Metrics(SandboxProfile()), traces, ())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://executor") as client:
+        answer = await client.post("/execute", json=HELLO, headers=IDS)
+        await settle()
+        body = (await client.get("/spans")).content
+        assert (await client.get("/spans")).content == b""
+    await pool.close()
+    found = {span.name: span for span in spans(body)}
+    assert set(found) == {"execution", "queue", "claim", "run", "clean-up"}
+    assert {span.trace for span in found.values()} == {TRACE}
+    top = found.pop("execution")
+    assert (top.parent, {span.parent for span in found.values()}) == (EDGE, {top.id})
+    assert top.attributes == {
+        "sandbox.environment": "python",
+        "sandbox.execution_id": answer.json()["execution_id"],
+        "sandbox.status": "success",
+    }
+    assert found["queue"].end <= found["claim"].start <= found["claim"].end <= found["run"].start
+    assert found["clean-up"].start >= top.end
+    assert b"secret" not in body
+    assert workshop.requests == [("make", None), ("make", None), ("destroy", "r1")]
+
+
+async def test_a_refusal_is_in_the_trace() -> None:
+    traces, engine = RecordedTracing("executor", lambda: None), FakeEngine()
+    engine.busy = True
+    app = build_executor(service(engine, tracing=traces), Metrics(SandboxProfile()), traces, ())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://executor") as client:
+        assert (await client.post("/execute", json=HELLO, headers=IDS)).status_code == 503
+    (span,) = spans(traces.take())
+    assert (span.name, span.trace, span.failed) == ("execution", TRACE, True)
+
+
+async def ask(client: httpx.AsyncClient, way: str) -> None:
+    """An execution by this interface."""
+    if way == "websocket":
+        url = f"ws://{client.base_url.netloc.decode()}/execute/stream"
+        async with connect(url, additional_headers=IDS) as connection:
+            await connection.send(json.dumps({"type": "start", **HELLO}))
+            await connection.send('{"type": "stdin_end"}')
+            assert "started" in str(await connection.recv())
+            assert "result" in str(await connection.recv())
+        return
+    path, body, accept = {
+        "plain": ("/execute", HELLO, "*/*"),
+        "events": ("/execute", HELLO, "text/event-stream"),
+        "piston": ("/api/v2/execute", {"language": "py", "version": "*", "files": [{"content": "1"}]}, "*/*"),
+        "codapi": ("/v1/exec", {"sandbox": "py", "command": "run", "files": {"": "1"}}, "*/*"),
+    }[way]
+    answer = await client.post(path, json=body, headers={**IDS, "Accept": accept})
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("way", ["plain", "events", "websocket", "piston", "codapi"])
+async def test_each_way_to_an_execution_has_its_span(executor: FakeExecutor, collector: Collector, way: str) -> None:
+    with listening(executor, OTLP_ENDPOINT=collector.url) as address:
+        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+            await ask(client, way)
+    (span,) = collector.spans
+    assert (span.service, span.name, span.trace, span.parent) == ("api", "execute", TRACE, EDGE)
+    assert span.attributes == {
+        "sandbox.environment": "python",
+        "sandbox.execution_id": "0" * 32,
+        "sandbox.status": "error",
+    }
+    (ran,) = [seen for seen in executor.seen if seen.path in {"/execute", "/stream"}]
+    assert ran.headers["traceparent"] == f"00-{TRACE}-{span.id}-01"
+
+
+async def test_a_refused_execution_says_why_and_not_what(executor: FakeExecutor, collector: Collector) -> None:
+    executor.answers["/execute"] = refuses(Code.BUSY, 1)
+    with listening(executor, OTLP_ENDPOINT=collector.url) as address:
+        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+            await client.post("/execute", json={**HELLO, "environment": "secret"}, headers=IDS)
+    (span,) = collector.spans
+    assert (span.failed, span.attributes) == (True, {"sandbox.refused": "busy"})
+
+
+class Relayed:
+    """A relay of spans that the fake executor tells once, at a hundred times the pace; and what it has given up."""
+
+    def __init__(self, executor: FakeExecutor, collector: Collector, *names: str) -> None:
+        self.dropped: list[tuple[str, int]] = []
+        self._own = RecordedTracing("api", lambda: None)
+        self._theirs = RecordedTracing("executor", lambda: None)
+        executor.answers["/spans"] = self._tell
+        self.say(*names)
+        self.relay = SpanRelay(
+            collector.url, UnixHttp(executor.socket), self._own, lambda *given: self.dropped.append(given)
+        )
+
+    def say(self, *names: str) -> None:
+        token = current.set(Correlation("r1", PARENT))
+        for name in names:
+            with self._theirs.span(name):
+                pass
+        current.reset(token)
+
+    async def _tell(self, _: Request) -> Response:
+        return Response(self._theirs.take())
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(span_relay, "_PERIOD_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_executors_spans_are_passed_on(executor: FakeExecutor, collector: Collector) -> None:
+    relayed = Relayed(executor, collector, "queue", "run")
+    async with relayed.relay.running():
+        await until(lambda: len(collector.spans) == 2)
+    assert [(span.service, span.name) for span in collector.spans] == [("executor", "queue"), ("executor", "run")]
+    assert relayed.dropped == []
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_collector_that_was_away_gets_them_once(executor: FakeExecutor, collector: Collector) -> None:
+    collector.status = 503
+    relayed = Relayed(executor, collector, "first")
+    async with relayed.relay.running():
+        await until(lambda: collector.asked >= 3)
+        relayed.say("second")
+        collector.status = 200
+        await until(lambda: len(collector.spans) == 2)
+    assert [span.name for span in collector.spans] == ["first", "second"]
+    assert relayed.dropped == []
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_the_collector_refuses_is_dropped_and_counted(executor: FakeExecutor, collector: Collector) -> None:
+    collector.status = 400
+    relayed = Relayed(executor, collector, "queue", "run")
+    async with relayed.relay.running():
+        await until(lambda: relayed.dropped)
+    assert relayed.dropped == [("executor", 2)]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_while_it_is_away_the_oldest_are_dropped(
+    executor: FakeExecutor, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(span_relay, "_KEPT_BYTES", 600)
+    collector.status = 503
+    relayed = Relayed(executor, collector, "oldest")
+    async with relayed.relay.running():
+        for number in range(4):
+            before = collector.asked
+            await until(lambda before=before: collector.asked > before + 2)
+            relayed.say(str(number))
+        await until(lambda: relayed.dropped)
+        collector.status = 200
+        await until(lambda: collector.spans and collector.spans[-1].name == "3")
+    assert "oldest" not in {span.name for span in collector.spans}
+    assert len(relayed.dropped) + len(collector.spans) == 5
+
+
+def test_what_was_dropped_is_told() -> None:
+    metrics = Metrics(SandboxProfile())
+    metrics.span_dropped()
+    assert told(metrics.exposition(), "executor_spans_dropped_total") == {(): 1}
+
+
+def told(text: bytes, name: str) -> dict[tuple[str, ...], float]:
+    """The samples of this name, by their labels' values."""
+    return {
+        tuple(sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+        if sample.name == name
+    }

@@ -1,0 +1,170 @@
+"""How the observability services are wired: who watches whom, and what reaches outside."""
+
+from typing import Any
+
+import pytest
+import yaml
+from pulumi.runtime import rpc
+
+from infra.settings import UPSTREAM_IMAGES
+from tests.program import SECRETS, Resource, containers, platform_config, run_program
+
+SET = ("prometheus", "alertmanager", "loki", "collector", "jaeger", "node-exporter", "blackbox-exporter")
+MOST_MB = 1200 * 1000**2 // 1024**2
+
+
+@pytest.fixture(scope="module")
+def local() -> list[Resource]:
+    return run_program("local", platform_config("local"))
+
+
+@pytest.fixture(scope="module")
+def prod() -> list[Resource]:
+    return run_program("prod", platform_config("prod"))
+
+
+def config(resources: list[Resource], service: str, file: str) -> Any:
+    return _file(containers(resources, "config")[service]["uploads"], file)
+
+
+def _file(uploads: list[dict[str, str]], file: str) -> Any:
+    (content,) = [upload["content"] for upload in uploads if upload["file"] == file]
+    return yaml.safe_load(content)
+
+
+def scrapes(resources: list[Resource]) -> dict[str, list[dict[str, Any]]]:
+    jobs = config(resources, "prometheus", "/etc/prometheus/prometheus.yml")["scrape_configs"]
+    return {job["job_name"]: job["static_configs"] for job in jobs}
+
+
+def networks(resources: list[Resource], service: str) -> set[str]:
+    return {
+        network["name"].removeprefix("vps-local-") for network in containers(resources)[service]["networksAdvanced"]
+    }
+
+
+def test_every_service_is_scraped_under_its_name(local: list[Resource]) -> None:
+    assert set(scrapes(local)) == {"traefik", "api", "executor", *SET, "probe"}
+    for service in set(SET) - {"prometheus"}:
+        (static,) = scrapes(local)[service]
+        assert static["targets"][0].partition(":")[0] == service
+
+
+def test_rules_are_loaded_and_alerts_go_to_alertmanager(local: list[Resource]) -> None:
+    prometheus = config(local, "prometheus", "/etc/prometheus/prometheus.yml")
+    assert prometheus["rule_files"] == ["rules/*.yml"]
+    assert prometheus["alerting"] == {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]}
+
+
+def test_the_set_is_held_to_its_memory(local: list[Resource]) -> None:
+    assert sum(containers(local)[service]["memory"] for service in SET) <= MOST_MB
+
+
+def test_only_what_must_call_out_can(local: list[Resource]) -> None:
+    outside = {service for service in SET if "outbound" in networks(local, service)}
+    assert outside == {"alertmanager", "blackbox-exporter"}
+    internal = {
+        resource.inputs["name"]
+        for resource in local
+        if resource.type == "docker:index/network:Network" and resource.inputs["internal"]
+    }
+    assert internal == {"vps-local-api", "vps-local-monitoring", "vps-local-management"}
+    assert "outbound" not in networks(local, "traefik")
+    for service in (*SET, "grafana"):
+        assert networks(local, service) - {"outbound"} == {"monitoring"}
+
+
+def test_without_tls_the_edge_is_probed_inside_for_each_name(local: list[Resource]) -> None:
+    probes = {probe["labels"]["route"]: probe["labels"] for probe in scrapes(local)["probe"]}
+    assert set(probes) == {"api", "grafana", "prometheus", "alertmanager", "jaeger", "portainer", "traefik"}
+    assert probes["api"] == {
+        "route": "api",
+        "instance": "http://localhost:8000/health",
+        "__param_module": "answers",
+        "__param_target": "http://traefik:8080/health",
+        "__param_hostname": "localhost",
+    }
+    assert probes["jaeger"]["__param_module"] == "asks_for_password"
+    assert probes["jaeger"]["__param_hostname"] == "jaeger.localhost"
+
+
+def test_with_tls_the_public_urls_are_probed(prod: list[Resource]) -> None:
+    probes = {probe["labels"]["route"]: probe["labels"] for probe in scrapes(prod)["probe"]}
+    assert probes["api"]["__param_target"] == "https://sandbox.example.com/health"
+    assert probes["api"]["__param_module"] == "answers_over_tls"
+    assert probes["traefik"]["__param_target"] == "https://traefik.example.com/"
+    assert probes["traefik"]["__param_module"] == "asks_for_password_over_tls"
+
+
+def test_the_modules_of_the_probes_exist(local: list[Resource], prod: list[Resource]) -> None:
+    modules = config(local, "blackbox-exporter", "/etc/blackbox/blackbox.yml")["modules"]
+    for resources in (local, prod):
+        assert {probe["labels"]["__param_module"] for probe in scrapes(resources)["probe"]} <= set(modules)
+
+
+def test_spans_of_edge_and_api_go_to_jaeger(local: list[Resource]) -> None:
+    edge = config(local, "traefik", "/etc/traefik/traefik.yml")
+    assert edge["tracing"]["otlp"]["http"]["endpoint"] == "http://jaeger:4318/v1/traces"
+    assert "API_OTLP_ENDPOINT=http://jaeger:4318" in containers(local)["api"]["envs"]
+    assert "EXECUTOR_TRACES=true" in containers(local)["executor"]["envs"]
+
+
+def test_log_lines_carry_the_service_and_the_stack(local: list[Resource]) -> None:
+    for container in containers(local).values():
+        assert container["logOpts"]["labels"] == "vps.service,vps.stack"
+
+
+def test_what_is_weakened_says_why(local: list[Resource]) -> None:
+    weakened = {
+        service: {label["label"] for label in container["labels"] if label["label"].startswith("vps.weakened.")}
+        for service, container in containers(local).items()
+    }
+    root, socket = "vps.weakened.root", "vps.weakened.engine-socket"
+    assert {service: labels for service, labels in weakened.items() if labels} == {
+        "executor": {root, socket},
+        "portainer": {root, socket},
+        "collector": {root, "vps.weakened.host-paths", "vps.weakened.health"},
+        "node-exporter": {"vps.weakened.host-paths"},
+    }
+
+
+def test_every_service_has_a_pinned_image(local: list[Resource]) -> None:
+    images = {r.inputs["name"] for r in local if r.type == "docker:index/remoteImage:RemoteImage"}
+    assert {UPSTREAM_IMAGES[service] for service in SET} <= images
+
+
+def test_without_a_receiver_alerts_are_only_shown(local: list[Resource]) -> None:
+    settings = config(local, "alertmanager", "/etc/alertmanager/alertmanager.yml")
+    assert settings["receivers"] == [{"name": "nobody"}]
+    assert settings["route"]["receiver"] == "nobody"
+
+
+def test_each_receiver_is_told_with_its_secret() -> None:
+    mail = {"to": "a@example.com", "sender": "b@example.com", "server": "smtp.example.com:587", "user": "b"}
+    alertmanager = {"webhook": True, "email": mail, "slack": {"channel": "#alerts"}, "heartbeat": True}
+    resources = run_program("local", platform_config("local", services={"alertmanager": alertmanager}))
+    uploads = containers(resources, "config")["alertmanager"]["uploads"]
+    assert set(uploads) - {"value"} == {rpc._special_sig_key}, "whoever reads the state must not read it"
+    settings = _file(uploads["value"], "/etc/alertmanager/alertmanager.yml")
+    found = {receiver["name"]: receiver for receiver in settings["receivers"]}
+    assert settings["route"]["receiver"] == "operator"
+    told = found["operator"]
+    assert told["webhook_configs"][0]["url"] == SECRETS["alertWebhookUrl"]
+    assert told["email_configs"][0]["smarthost"] == "smtp.example.com:587"
+    assert told["email_configs"][0]["auth_password"] == SECRETS["alertSmtpPassword"]
+    assert told["slack_configs"][0]["api_url"] == SECRETS["alertSlackUrl"]
+    assert found["heartbeat"]["webhook_configs"][0]["url"] == SECRETS["alertHeartbeatUrl"]
+
+
+@pytest.mark.parametrize(
+    ("alertmanager", "key"),
+    [
+        ({"webhook": True}, "alertWebhookUrl"),
+        ({"heartbeat": True}, "alertHeartbeatUrl"),
+        ({"slack": {"channel": "#alerts"}}, "alertSlackUrl"),
+    ],
+)
+def test_a_receiver_without_its_secret_is_refused_by_name(alertmanager: dict[str, Any], key: str) -> None:
+    platform = platform_config("local", services={"alertmanager": alertmanager})
+    with pytest.raises(Exception, match=rf"secret vps:{key} is missing"):
+        run_program("local", platform, secrets={name: value for name, value in SECRETS.items() if name != key})

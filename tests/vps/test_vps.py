@@ -85,6 +85,8 @@ NOTHING: dict[str, set[int]] = {"198.51.100.10": set(), "2001:db8:1::10": set()}
 def test_a_fresh_host_previews_without_an_engine(
     internet: Internet, production: Stack, before: dict[str, str], vps: Vps, report: Report
 ) -> None:
+    # What shows later that it is the firewall that keeps the attacker out.
+    assert attacker_reaches(internet) == {address: {22} for address in NOTHING}
     with internet.operator.entered():
         production.preview(report)
     assert vps.shell(FILES) == before["files"]
@@ -183,17 +185,16 @@ def test_containers_reach_neither_the_metadata_address_nor_the_hosts_services(
     gateway = vps.shell(f"docker network inspect -f '{{{{(index .IPAM.Config 0).Gateway}}}}' {network}").strip()
     image = stack.settings.images["sandbox-bash"]
 
-    def from_container(address: str, port: int) -> bool:
-        probe = f"docker run --rm --network {network} --entrypoint bash {image} -c"
-        return "open" in vps.shell(
-            f"{probe} 'timeout 2 bash -c \"</dev/tcp/{address}/{port}\" && echo open'", check=False
-        )
-
+    hosts = [(METADATA[0], 80), (gateway, 22), (internet.vps.ipv4, 22)]
+    probes = "".join(f"(timeout 2 bash -c '</dev/tcp/{host}/{port}' && echo {host}) & " for host, port in hosts)
+    container = f"docker run --rm --network {network} --entrypoint bash {image} -c {shlex.quote(f'{probes} wait')}"
     with _listen(internet.cloud, METADATA[0], 80):
         assert open_ports(internet.vps, METADATA[0], (80,)) == {80}
-        assert not from_container(METADATA[0], 80)
-        assert not from_container(gateway, 22)
-        assert not from_container(internet.vps.ipv4, 22)
+        assert vps.shell(f"{container} 2>/dev/null") == ""
+        # The very same probes get through without the rules.
+        rules = vps.shell("nft delete table inet vps && cat /etc/vps/firewall.nft")
+        assert set(vps.shell(f"{container} 2>/dev/null").split()) == {host for host, _ in hosts}
+        vps.shell(f"nft -f - <<'END'\n{rules}END")
 
 
 def test_a_restart_of_docker_opens_nothing(internet: Internet, vps: Vps, stack: Stack) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-_SECONDS = 90
+_SECONDS = 240
 
 
 def cut_off(run: Callable[[], object], is_time: Callable[[], bool], strike: Callable[[int], None]) -> None:

@@ -1,5 +1,6 @@
 # Becomes PID 1 of a VPS: in new mount, process, cgroup, UTS and IPC namespaces, with a Debian as its root.
-# $1: the folder of the VPS (upper, work, root, docker); $2: the Debian underneath; $3: the cgroup controllers
+# $1: the folder of the VPS (upper, work, root, docker); $2: the Debian underneath; $3: the controllers of cgroups of
+# version 1, or nothing for version 2
 set -eu
 folder=$1 debian=$2 controllers=$3
 root=$folder/root
@@ -17,11 +18,18 @@ for part in kernel vm fs; do
     mount --move "$root/tmp" "$root/proc/sys/$part"
 done
 mount -t sysfs -o ro sysfs "$root/sys"
-mount -t tmpfs -o mode=755 tmpfs "$root/sys/fs/cgroup"
-for controller in $controllers; do
-    mkdir "$root/sys/fs/cgroup/$controller"
-    mount -t cgroup -o "$controller" cgroup "$root/sys/fs/cgroup/$controller"
-done
+if [ -n "$controllers" ]; then
+    mount -t tmpfs -o mode=755 tmpfs "$root/sys/fs/cgroup"
+    for controller in $controllers; do
+        mkdir "$root/sys/fs/cgroup/$controller"
+        mount -t cgroup -o "$controller" cgroup "$root/sys/fs/cgroup/$controller"
+    done
+else
+    mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+    # A group with groups below it, for the containers, may hold no process itself.
+    mkdir -p "$root/sys/fs/cgroup/init"
+    echo 0 >"$root/sys/fs/cgroup/init/cgroup.procs"
+fi
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
 for node in null zero full random urandom tty; do
     cp -a "/dev/$node" "$root/dev/$node"

@@ -6,19 +6,17 @@ a unit that is enabled is started at boot by its ExecStart. So what systemd itse
 
 import contextlib
 import os
-import shlex
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests.vps import images
+from tests.vps.cgroups import Cgroups
 from tests.vps.network import Namespace
 from tools.docker_engine import DockerEngine
 
-_CGROUPS = Path("/sys/fs/cgroup")
 _BOOT = Path(__file__).with_name("boot.sh")
 _SECONDS = 60
 _RESTRICTED = ("setpriv", "--bounding-set=-sys_time,-sys_module,-sys_boot,-wake_alarm")
@@ -27,10 +25,13 @@ _RESTRICTED = ("setpriv", "--bounding-set=-sys_time,-sys_module,-sys_boot,-wake_
 class Vps:
     """One VPS. `close` ends every process of it and removes all that it made, but for its network."""
 
-    def __init__(self, namespace: Namespace, folder: Path, debian: Path, docker_images: Path) -> None:
+    def __init__(
+        self, namespace: Namespace, folder: Path, debian: Path, docker_images: Path, name_server: str | None = None
+    ) -> None:
         self.namespace = namespace
         self._folder = folder
         self._debian = debian
+        self._cgroups = Cgroups(namespace.name)
         self._init: subprocess.Popen[bytes] | None = None
         for part in ("upper", "work", "root", "docker"):
             (folder / part).mkdir(parents=True)
@@ -40,6 +41,7 @@ class Vps:
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", str(self.identity)], check=True
         )
         self._write("root/.ssh/authorized_keys", self.public_key + "\n", mode=0o600)
+        self._write("etc/resolv.conf", f"nameserver {name_server}\n" if name_server else "")
         # Raising a limit is not always ours to do; Docker's init script insists on it.
         self._write("etc/default/docker", 'ulimit() { command ulimit "$@" || true; }\n')
         (folder / "upper/var/lib/apt/lists").mkdir(parents=True)
@@ -68,20 +70,20 @@ class Vps:
         """Its Docker engine, past its network."""
         return DockerEngine(f"unix:///proc/{self.pid}/root/run/docker.sock")
 
-    def start(self, name_servers: Iterable[str] = ()) -> None:
+    def start(self) -> None:
         """Boot: the enabled units, then sshd, Docker and fail2ban where they are installed."""
-        self._write("etc/resolv.conf", "".join(f"nameserver {server}\n" for server in name_servers))
-        controllers = self._make_cgroups()
+        self._cgroups.make()
         unshare = [
             *("nsenter", f"--net={self.namespace.path}"),
             *("unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"),
             *("--uts", "--ipc", "--cgroup"),
-            *("sh", str(_BOOT), str(self._folder), str(self._debian), " ".join(controllers)),
+            *("sh", str(_BOOT), str(self._folder), str(self._debian), " ".join(self._cgroups.controllers)),
         ]
         log = (self._folder / "boot.log").open("ab")
-        self._init = subprocess.Popen(self._in_cgroups(unshare), stdout=log, stderr=log, start_new_session=True)
+        self._init = subprocess.Popen(self._cgroups.at_boot(unshare), stdout=log, stderr=log, start_new_session=True)
         log.close()
         self._wait_for_boot()
+        self._cgroups.booted(self._init.pid)
         for unit in self.shell("cat /etc/systemd/system/*.wants/vps-*.service 2>/dev/null || true").splitlines():
             if unit.startswith("ExecStart="):
                 self.shell(unit.removeprefix("ExecStart="))
@@ -95,7 +97,7 @@ class Vps:
             self._init.kill()
             self._init.wait()
             self._init = None
-        self._remove_cgroups()
+        self._cgroups.remove()
 
     def reboot(self) -> None:
         self.stop()
@@ -111,7 +113,9 @@ class Vps:
     def shell(self, script: str, check: bool = True) -> str:
         """Run a shell script inside as root, past its network. Returns what it prints."""
         done = subprocess.run(
-            self._in_cgroups(["nsenter", f"--target={self.pid}", "--all", "--wd=/", *_RESTRICTED, "sh", "-c", script]),
+            self._cgroups.joining(
+                ["nsenter", f"--target={self.pid}", "--all", "--root", "--wd", *_RESTRICTED, "sh", "-c", script]
+            ),
             env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -139,36 +143,3 @@ class Vps:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         file.chmod(mode)
-
-    def _make_cgroups(self) -> list[str]:
-        """A cgroup of the VPS under each controller of version 1, which it sees as the root. Returns their names."""
-        for path in self._cgroups():
-            path.mkdir(exist_ok=True)
-            for setting in ("cpuset.cpus", "cpuset.mems"):
-                if (path / setting).exists():
-                    (path / setting).write_text((path.parent / setting).read_text())
-        return [path.parent.name for path in self._cgroups() if path.parent.name != "systemd"]
-
-    def _in_cgroups(self, argv: Sequence[str]) -> list[str]:
-        joined = " && ".join(f"echo $$ >{path}/cgroup.procs" for path in self._cgroups())
-        return ["sh", "-c", f"{joined} && exec {shlex.join(argv)}"]
-
-    def _cgroups(self) -> list[Path]:
-        return [
-            controller / self.namespace.name
-            for controller in sorted(_CGROUPS.iterdir())
-            if controller.is_dir() and not (controller / "cgroup.controllers").exists()
-        ]
-
-    def _remove_cgroups(self) -> None:
-        deadline = time.monotonic() + _SECONDS
-        for top in self._cgroups():
-            folders = [*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top]
-            for folder in folders:
-                while folder.exists():
-                    try:
-                        folder.rmdir()
-                    except OSError:
-                        # Its processes have been killed and are not quite gone.
-                        assert time.monotonic() < deadline, f"{folder} can't be removed"
-                        time.sleep(0.02)

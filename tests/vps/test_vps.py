@@ -4,6 +4,7 @@ Each test goes on from the one before. What the provider's console would do is d
 """
 
 import dataclasses
+import shlex
 import socket
 import threading
 import time

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_docker as docker
 
-from infra import management
+from infra import management, ssh
 from infra.cloudflare import RANGES
 from infra.dns import Dns, DnsArgs
 from infra.edge import USER, Edge, EdgeArgs, Route, url
+from infra.firewall import Firewall, FirewallArgs, web_sources
+from infra.host import Host
 from infra.images import Images
 from infra.observability import component as observability
 from infra.observability.component import Observability, ObservabilityArgs
@@ -28,7 +30,7 @@ class Platform(pulumi.ComponentResource):
     def __init__(
         self, settings: PlatformSettings, secrets: Secrets, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        provider = docker.Provider("engine", host=settings.engine.host, ssh_opts=list(settings.engine.ssh_options))
+        provider = _engine(settings)
         super().__init__(
             "vps:infra:Platform",
             "platform",
@@ -177,6 +179,29 @@ class Platform(pulumi.ComponentResource):
             labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=prefix)],
             opts=self._child,
         )
+
+
+def _engine(settings: PlatformSettings) -> docker.Provider:
+    """The engine that everything runs on; where it is a host of ours, behind its firewall and prepared."""
+    host = settings.host
+    if not host:
+        return docker.Provider("engine", host=settings.engine.host, ssh_opts=list(settings.engine.ssh_options))
+    firewall = Firewall(
+        FirewallArgs(
+            ssh=host.ssh,
+            ssh_sources=host.firewall.ssh_sources,
+            web_ports=[settings.edge.http_port, *([settings.edge.tls.port] if settings.edge.tls else [])],
+            web_sources=web_sources(host.firewall.web_sources),
+            rollback_seconds=host.firewall.rollback_seconds,
+        )
+    )
+    prepared = Host(host, opts=pulumi.ResourceOptions(depends_on=[firewall]))
+    return docker.Provider(
+        "engine",
+        host=prepared.engine,
+        ssh_opts=ssh.options(host.ssh),
+        opts=pulumi.ResourceOptions(depends_on=[prepared]),
+    )
 
 
 def _routes(settings: PlatformSettings) -> list[Route]:

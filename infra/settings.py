@@ -11,7 +11,16 @@ from typing import Annotated, Any, Literal, get_args
 
 import pulumi
 from pulumi.runtime.config import get_config_env, is_config_secret
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyAddress,
+    IPvAnyNetwork,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from app.profile import SandboxProfile
 
@@ -36,6 +45,7 @@ Address = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 NameServer = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
+UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 
 
 class SettingsError(Exception):
@@ -46,8 +56,54 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Ssh(Settings):
+    """The VPS as the operator's machine, or CI, reaches it."""
+
+    address: HostName = Field(description="Its address or name")
+    port: Port = 22
+    user: UserName = Field("root", description="Who prepares the host: root, or a user with sudo and no password")
+    host_key: Annotated[str, StringConstraints(pattern=r"^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/]+=*$")] = Field(
+        description="The host's public key, `type base64`, as `ssh-keyscan` prints it; compare it with the provider's"
+    )
+    identity_file: str = Field("~/.ssh/id_ed25519", description="The private key, on the machine that runs Pulumi")
+
+
+class Firewall(Settings):
+    """The host's firewall."""
+
+    ssh_sources: tuple[IPvAnyNetwork, ...] = Field(
+        min_length=1, description="From where sshd answers, as networks; [0.0.0.0/0, '::/0'] for everywhere"
+    )
+    web_sources: Literal["cloudflare", "anyone"] = Field(
+        "cloudflare", description="Who reaches the edge's ports: only Cloudflare's proxy, or everyone"
+    )
+    rollback_seconds: Annotated[int, Field(ge=5, le=600)] = Field(
+        60, description="After how long the host undoes a change that no new connection confirms"
+    )
+
+
+class Host(Settings):
+    """A VPS that the program prepares. Packages are Debian's or Ubuntu's."""
+
+    ssh: Ssh
+    firewall: Firewall
+    docker: Literal["distribution", "docker"] = Field(
+        "distribution", description="Where Docker comes from: the distribution, or Docker's own repository"
+    )
+    deploy_user: UserName = Field("deploy", description="Who may speak to the engine over SSH, and nothing else")
+    deploy_keys: tuple[str, ...] = Field(min_length=1, description="Public keys of those who deploy")
+    name_servers: tuple[IPvAnyAddress, ...] = Field(
+        (), description="For containers, where the host's own is the cloud's metadata address, which they can't reach"
+    )
+    time_zone: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")] = "Etc/UTC"
+    swap_mb: Annotated[int, Field(ge=0, le=65536)] = Field(1024, description="Size of the swap file; 0 for none")
+    reboot_at: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = Field(
+        None, description="When the host may restart for a security update, such as 04:30; null for never by itself"
+    )
+
+
 class Engine(Settings):
-    """The Docker engine that everything runs on."""
+    """The Docker engine that everything runs on. On a `host` of ours, only the socket counts."""
 
     host: Annotated[str, StringConstraints(pattern=r"^(unix|ssh|tcp|npipe)://")] = Field(
         "unix:///var/run/docker.sock", description="How the Pulumi program reaches the engine: unix://, ssh://user@host"
@@ -254,6 +310,7 @@ class PlatformSettings(Settings):
         description="Prefix of each container, network and volume. Default: vps-<stack>"
     )
     engine: Engine = Engine()
+    host: Host | None = Field(None, description="The VPS to prepare. Off for an engine that is somebody else's")
     edge: Edge = Edge()
     dns: Dns | None = Field(None, description="DNS records. Off where names are kept by hand, or there are none")
     sandbox: Sandbox = Sandbox()
@@ -291,6 +348,15 @@ class PlatformSettings(Settings):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _visitors_come_in(self) -> "PlatformSettings":
+        if self.host and self.dns and self.host.firewall.web_sources == "cloudflare" and not self.dns.proxied:
+            raise ValueError(
+                "host.firewall.web_sources is cloudflare, and dns.proxied: false sends visitors past it, where nobody "
+                "comes in. Set dns.proxied: true, or web_sources: anyone"
+            )
+        return self
+
     def _switched_on(self) -> list[str]:
         return [service for service, field in SERVICES.items() if getattr(self.services, field).enabled]
 
@@ -300,8 +366,9 @@ class PlatformSettings(Settings):
 
     @property
     def behind_cloudflare(self) -> bool:
-        """Whether visitors come through Cloudflare's proxy."""
-        return self.dns is not None and self.dns.proxied
+        """Whether visitors come through Cloudflare's proxy: by the records, or as the firewall lets in nobody else."""
+        by_firewall = self.host is not None and self.host.firewall.web_sources == "cloudflare"
+        return by_firewall or (self.dns is not None and self.dns.proxied)
 
     def notices(self) -> list[str]:
         """A sentence for each service that is wanted and left out."""

@@ -3,13 +3,16 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) tools/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down status logs client backup restore publish test bench soak diagrams ranges rotate
+.PHONY: help up core preview down status logs client backup restore publish test bench soak diagrams ranges rotate
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
 
 up: ## Bring the platform up on this machine; again to go on after a failure, or after a change
-	@$(TOOLS) up
+	@$(TOOLS) up $(if $(filter core,$(MAKECMDGOALS)),--core)
+
+core: up ## The same as `make up core`: without what would have to be compiled first
+	@:
 
 preview: ## Show what `make up` would change
 	@$(TOOLS) preview

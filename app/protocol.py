@@ -122,7 +122,10 @@ class Execution(Message):
 
 
 class Status(StrEnum):
-    """How an execution ended."""
+    """How an execution ended: what stopped it, or else what its exit code comes from.
+
+    So a fork bomb that lasts until the deadline is a timeout, and one that gives up before is a process_limit.
+    """
 
     SUCCESS = "success"
     ERROR = "error"

@@ -16,7 +16,7 @@ from app.correlation import TRACEPARENT
 from app.tracing import Annotate, Tracing
 
 _KEPT = 2048
-"""Spans, 5 an execution in the executor: taken every second, it is far from reached; left alone, it is 4 MB."""
+"""Spans, 5 an execution in the executor: taken every 2 s, that is far from reached."""
 
 
 class RecordedTracing(Tracing):

@@ -29,6 +29,6 @@ def tracing(service: str, on: bool, dropped: Callable[[], None]) -> Tracing:
     """The traces of a process. `dropped` is called for each span that nobody has taken in time."""
     if not on:
         return Tracing()
-    from app.spans import RecordedTracing  # noqa: PLC0415 - 11 MB of memory
+    from app.spans import RecordedTracing  # noqa: PLC0415 - it takes memory
 
     return RecordedTracing(service, dropped)

@@ -31,11 +31,11 @@ IMAGES_OF_OURS = ("app", *(f"sandbox-{environment}" for environment in ENVIRONME
 UPSTREAM_IMAGES = {
     "traefik": "traefik:v3.7.15",
     "prometheus": "prom/prometheus:v3.16.0",
-    "alertmanager": "prom/alertmanager:v0.33.0",
+    "alertmanager": "prom/alertmanager:v0.34.0",
     "loki": "grafana/loki:3.7.8",
     "collector": "otel/opentelemetry-collector-contrib:0.149.0",
-    "jaeger": "jaegertracing/jaeger:2.8.0",
-    "node-exporter": "prom/node-exporter:v1.11.0",
+    "jaeger": "jaegertracing/jaeger:2.19.0",
+    "node-exporter": "prom/node-exporter:v1.12.0",
     "blackbox-exporter": "prom/blackbox-exporter:v0.28.0",
     "grafana": "grafana/grafana:13.2.3",
     "portainer": "portainer/portainer-ce:2.33.5-alpine",
@@ -234,6 +234,9 @@ class Prometheus(Switch):
 
     retention_days: Annotated[int, Field(ge=1)] = 15
     scrape_seconds: Annotated[int, Field(ge=1, le=300)] = 15
+    runbooks: Annotated[str, StringConstraints(pattern=r"^(https?://\S+/)?$")] = Field(
+        "", description="URL, with its last slash, under which whoever gets an alert reads this repository's files"
+    )
 
 
 class Email(Settings):

@@ -21,6 +21,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in COMMANDS:
         commands.add_parser(name)
+    commands.choices["up"].add_argument("--core", action="store_true")
     commands.choices["down"].add_argument("--volumes", action="store_true")
     commands.choices["down"].add_argument("--engine", action="store_true")
     commands.choices["down"].add_argument("--forget", action="store_true")

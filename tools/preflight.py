@@ -16,7 +16,7 @@ from tools.docker_engine import DockerEngine
 from tools.paths import cache
 from tools.steps import StepFailed
 
-# The images, their layers and the state of a local stack take about 1.5 GB.
+# The images, their layers and the state of a local stack take about 1.7 GB.
 MINIMUM_FREE_BYTES = 2 * 1024**3
 
 

@@ -45,8 +45,12 @@ class Preparation:
 
     def find_images(self, report: Report) -> str:
         self.images = images.ensure(self.engine, report)
-        missing = f"; can't be had here: {', '.join(self.images.unavailable)}" if self.images.unavailable else ""
-        return f"{len(self.images.references)} ready{missing}"
+        return self.images.summary()
+
+    def compile_programs(self, report: Report) -> str:
+        """The images that wait for a program: minutes, where it was never compiled."""
+        self.images = images.complete(self.engine, self.images, report)
+        return self.images.summary()
 
 
 def prepare() -> Prepared:
@@ -56,6 +60,6 @@ def prepare() -> Prepared:
         StepFailed: one of them can't be had; the message says why, and what to do.
     """
     preparation = Preparation()
-    for step in preparation.steps():
+    for step in [*preparation.steps(), Step("Programs", preparation.compile_programs)]:
         step.run(Report(HOME / "logs" / f"prepare-{step.slug}.log"))
     return Prepared(preparation.engine, preparation.toolchain, preparation.images)

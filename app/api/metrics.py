@@ -62,6 +62,9 @@ class Metrics:
             registry=self._registry,
         )
         self._refusals = Counter("api_refusals", "Refused requests, by reason.", ["reason"], registry=self._registry)
+        # From 0 on, so that Prometheus sees the first one as an increase.
+        for code in Code:
+            self._refusals.labels(code)
         self._patterns = Counter(
             "api_pattern_warnings", "Dangerous patterns seen in code, by name.", ["pattern"], registry=self._registry
         )

@@ -74,7 +74,7 @@ class Containers(Collector):
         self._read_at: float | None = None
 
     async def read_forever(self) -> None:
-        """Read, again and again, one container after the other: executions come first."""
+        """Read, again and again."""
         while True:
             try:
                 await self.read()
@@ -85,15 +85,15 @@ class Containers(Collector):
             await asyncio.sleep(self._seconds)
 
     async def read(self) -> None:
-        """Replace the reading, or `EngineError`."""
+        """Replace the reading, or `EngineError`.
+
+        All containers at once: the engine counts once a second, and each of its answers waits for that.
+        """
         stack = f"vps.stack={self._stack}"
-        services = {}
-        for found in await self._calls.find([stack, "vps.service", "vps.role=service"]):
-            if inspected := await self._calls.inspect(found.id):
-                stats = await self._calls.stats(found.id)
-                services[found.labels["vps.service"]] = figures(inspected, stats)
+        listed = await self._calls.find([stack, "vps.service", "vps.role=service"])
+        read = await asyncio.gather(*(self._figures(found) for found in listed))
         self._sandboxes = len(await self._calls.find([stack, "vps.sandbox"]))
-        self._services = services
+        self._services = {found.labels["vps.service"]: its for found, its in zip(listed, read, strict=True) if its}
         self._read_at = time.monotonic()
 
     def collect(self) -> Iterator[Metric]:
@@ -110,6 +110,11 @@ class Containers(Collector):
         yield GaugeMetricFamily(
             "sandbox_containers", "Containers of sandboxes, as the engine lists them.", value=self._sandboxes
         )
+
+    async def _figures(self, container: Listed) -> Figures:
+        """Empty when it is gone."""
+        inspected = await self._calls.inspect(container.id)
+        return figures(inspected, await self._calls.stats(container.id)) if inspected else {}
 
 
 def figures(inspected: Mapping[str, Any], stats: Mapping[str, Any]) -> Figures:

@@ -39,6 +39,9 @@ class Metrics:
         self._errors = Counter(
             "sandbox_engine_errors", "What the engine would not do.", ["doing"], registry=self._registry
         )
+        # From 0 on, so that Prometheus sees the first one as an increase.
+        for doing in ("make", "destroy", "sweep", "read"):
+            self._errors.labels(doing)
         self._died = Counter(
             "sandbox_died_idle", "Ready sandboxes that have ended unused.", ["environment"], registry=self._registry
         )

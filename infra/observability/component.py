@@ -40,6 +40,7 @@ _TARGETS = {
     "node-exporter": exporters.NODE_TARGET,
     "blackbox-exporter": exporters.BLACKBOX_TARGET,
 }
+_SOURCES = {"prometheus": prometheus.URL, "loki": loki.URL, "jaeger": jaeger.URL}
 
 
 def routes(settings: PlatformSettings) -> list[Route]:
@@ -91,7 +92,8 @@ class Observability(pulumi.ComponentResource):
             self._outbound(args.outbound_network, child)
         if args.secrets.grafana_password:
             page = url(settings.edge, settings.edge.host("grafana"))
-            grafana.Grafana(self._place("grafana"), page, args.secrets.grafana_password, child)
+            asked = {name: there for name, there in _SOURCES.items() if settings.runs(name)}
+            grafana.Grafana(self._place("grafana"), page, asked, args.secrets.grafana_password, child)
         self.register_outputs({})
 
     def _outbound(self, network: pulumi.Input[str], child: pulumi.ResourceOptions) -> None:

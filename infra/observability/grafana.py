@@ -1,30 +1,35 @@
 """Dashboards: Grafana."""
 
+from collections.abc import Mapping
+
 import pulumi
 import yaml
 
 from infra.edge import Route
-from infra.observability import prometheus
 from infra.observability.place import Place
 from infra.service import SECRETS, Config, Health, Mount, Service, ServiceArgs, data_volume
+from monitoring.grafana.files import dashboard_files
+from monitoring.grafana.sources import DASHBOARDS, datasources, provider
 
 _PORT = 3000
+_CONFIG = "/etc/grafana"
 
 
 class Grafana(pulumi.ComponentResource):
-    """Grafana, with Prometheus as a provisioned data source of a fixed uid. `url` is where a browser reaches it."""
+    """Grafana, with the dashboards and their data sources.
+
+    `url` is where a browser reaches it, `sources` the URLs of the servers that it asks, by their uid.
+    """
 
     def __init__(
-        self, place: Place, url: str, password: pulumi.Output[str], opts: pulumi.ResourceOptions | None = None
+        self,
+        place: Place,
+        url: str,
+        sources: Mapping[str, str],
+        password: pulumi.Output[str],
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("vps:infra:Grafana", "grafana", None, opts)
-        source = {
-            "name": "Prometheus",
-            "uid": "prometheus",
-            "type": "prometheus",
-            "url": prometheus.URL,
-            "isDefault": True,
-        }
         Service(
             "grafana",
             ServiceArgs(
@@ -45,10 +50,7 @@ class Grafana(pulumi.ComponentResource):
                     "GF_ANALYTICS_REPORTING_ENABLED": "false",
                     "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
                 },
-                config=Config(
-                    "/etc/grafana/provisioning/datasources",
-                    {"prometheus.yml": yaml.safe_dump({"apiVersion": 1, "datasources": [source]})},
-                ),
+                config=Config(_CONFIG, _files(sources)),
                 secrets={"admin-password": password},
                 mounts=[Mount(data_volume("grafana", place.prefix, self).name, "/var/lib/grafana")],
                 tmp_mb=64,
@@ -61,3 +63,13 @@ class Grafana(pulumi.ComponentResource):
 def route(host: str) -> Route:
     """Grafana has its own log-in."""
     return Route("grafana", [host], f"http://grafana:{_PORT}", "none", 1200, health_path="/api/health")
+
+
+def _files(sources: Mapping[str, str]) -> dict[str, str]:
+    """Everything that it is provisioned with, by the path below its configuration's folder."""
+    folder = DASHBOARDS.removeprefix(f"{_CONFIG}/")
+    return {
+        "provisioning/datasources/platform.yml": yaml.safe_dump(datasources(dict(sources))),
+        "provisioning/dashboards/platform.yml": yaml.safe_dump(provider()),
+        **{f"{folder}/{name}": content for name, content in dashboard_files().items()},
+    }

@@ -9,7 +9,8 @@ from infra.edge import Route
 from infra.observability.place import Place, go_memory
 from infra.service import Config, Health, Mount, Service, ServiceArgs, data_volume
 from infra.settings import Prometheus as PrometheusSettings
-from monitoring.prometheus.config import Target, prometheus_config, rule_files
+from monitoring.prometheus.config import RULES, Target, prometheus_config
+from monitoring.prometheus.rules import rule_files
 
 PORT = 9090
 TARGET = Target(f"localhost:{PORT}")
@@ -32,6 +33,7 @@ class Prometheus(pulumi.ComponentResource):
     ) -> None:
         super().__init__("vps:infra:Prometheus", "prometheus", None, opts)
         config = prometheus_config(targets, settings.scrape_seconds, alertmanager)
+        rules = {f"{RULES}/{name}": content for name, content in rule_files(settings.runbooks).items()}
         Service(
             "prometheus",
             ServiceArgs(
@@ -50,7 +52,7 @@ class Prometheus(pulumi.ComponentResource):
                 user="65534:65534",
                 networks=[place.network],
                 environment=go_memory(_MEMORY_MB),
-                config=Config(_CONFIG, {"prometheus.yml": yaml.safe_dump(config), **rule_files()}),
+                config=Config(_CONFIG, {"prometheus.yml": yaml.safe_dump(config), **rules}),
                 mounts=[Mount(data_volume("prometheus", place.prefix, self).name, _DATA)],
             ),
             opts=pulumi.ResourceOptions(parent=self),

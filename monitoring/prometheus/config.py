@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-RULES = Path(__file__).parent / "rules"
+RULES = "rules"
+"""The folder of the rules, beside prometheus.yml."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,12 @@ def prometheus_config(
     """
     config: dict[str, Any] = {
         "global": {"scrape_interval": f"{scrape_seconds}s", "evaluation_interval": f"{scrape_seconds}s"},
-        "rule_files": ["rules/*.yml"],
+        "rule_files": [f"{RULES}/*.yml"],
         "scrape_configs": [_job(name, of_job) for name, of_job in targets.items() if of_job],
     }
     if alertmanager:
         config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
     return config
-
-
-def rule_files() -> dict[str, str]:
-    """The recording and alerting rules, by their path beside prometheus.yml."""
-    return {f"rules/{file.name}": file.read_text() for file in sorted(RULES.glob("*.yml"))}
 
 
 def _job(name: str, targets: Sequence[Target]) -> dict[str, Any]:

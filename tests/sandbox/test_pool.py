@@ -3,7 +3,10 @@
 import json
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+
+import httpx
 
 from tests.sandbox.conftest import MakePlatform
 from tests.sandbox.processes import Platform, until
@@ -69,18 +72,25 @@ def test_idle_sandboxes_end_with_an_executor_that_is_killed(make_platform: MakeP
     assert platform.run("python", HELLO)["status"] == "success"
 
 
+def _seconds_to_refusal(platform: Platform, times: int) -> Iterator[float]:
+    """How long each of so many requests waited for its 503. The least is without what else the machine did."""
+    with httpx.Client(base_url=platform.url) as client:
+        for _ in range(times):
+            started = time.monotonic()
+            assert client.post("/execute", json={"environment": "python", "code": HELLO}).status_code == 503
+            yield time.monotonic() - started
+
+
 def test_beyond_the_deadline_of_the_queue_it_is_busy_at_once(make_platform: MakePlatform) -> None:
-    platform = make_platform(EXECUTOR_CONCURRENCY="1", EXECUTOR_QUEUE="1", EXECUTOR_QUEUE_SECONDS="1").start()
+    platform = make_platform(EXECUTOR_CONCURRENCY="1", EXECUTOR_QUEUE="1", EXECUTOR_QUEUE_SECONDS="2").start()
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(platform.run, "python", "while True: pass", timeout=4)
+        first = pool.submit(platform.run, "python", "while True: pass", timeout=6)
         platform.wait_for_run()
         started = time.monotonic()
         second = pool.submit(platform.post, "python", HELLO)
         until(lambda: platform.metric("sandbox_queue") == 1, 5, "the queue to be full")
-        at_once = time.monotonic()
-        assert platform.post("python", HELLO).status_code == 503
-        assert time.monotonic() - at_once < 0.5
+        assert min(_seconds_to_refusal(platform, 10)) < 0.05
         refused = second.result()
-        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
-        assert 1 <= time.monotonic() - started < 1.8
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+        assert 2 <= time.monotonic() - started < 2.8
         first.result()

@@ -23,7 +23,7 @@ CHECKS = {
     "Types": ("mypy", *TYPED),
 }
 BROWSER = ("chromium", "chromedriver")
-SUITES = ("unit", "policies", "sandbox", "fuzz", "stack", "vps", "page")
+SUITES = ("unit", "policies", "monitoring", "sandbox", "fuzz", "stack", "vps", "page")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,8 @@ def _find_browser(report: Report) -> str:
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
     preparation = Preparation()
-    ready = runner.run([*preparation.steps(), Step("Browser", _find_browser)])
+    programs = Step("Programs", preparation.compile_programs)
+    ready = runner.run([*preparation.steps(), programs, Step("Browser", _find_browser)])
     if ready[-1].failure:
         return EXIT_FAILED
     tests = _Tests(preparation)

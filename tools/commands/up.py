@@ -5,6 +5,7 @@ import argparse
 from rich.text import Text
 
 from tools import columns, health, images, lock, preflight, stack_config, timings
+from tools.gomodules import Piece
 from tools.paths import HOME
 from tools.prepare import Preparation
 from tools.stack import Stack
@@ -18,18 +19,42 @@ TRY_THIS = """curl -s {api}/execute -H 'content-type: application/json' \\
 class LocalStack(Preparation):
     """The steps of the stack on this machine, after those that make the machine ready."""
 
-    def __init__(self, held: int) -> None:
+    def __init__(self, held: int, *, only_core: bool = False) -> None:
         self._held = held
+        self._only_core = only_core
 
     def steps(self) -> list[Step]:
         return [Step("This machine", self._check), *super().steps(), Step("Stack", self._configure)]
 
     def up_steps(self) -> list[Step]:
-        return [*self.steps(), Step("Deployment", self._deploy), Step("Health", self._wait)]
+        """To the whole platform, or to its core, where `rest_steps` are to follow."""
+        return [*self.steps(), *self._deployment()]
+
+    def rest_steps(self) -> list[Step]:
+        """From a core that answers to the whole platform."""
+        compiled = Step("Programs", self.compile_programs)
+        return [compiled, Step("Stack", self._configure), *self._deployment()]
+
+    @property
+    def rest(self) -> list[Piece]:
+        """The programs that the core didn't wait for."""
+        return [] if self._only_core else [program for _, program in self.images.uncompiled]
 
     @property
     def stack(self) -> Stack:
         return Stack(self.toolchain, self.engine, STACK, template=TEMPLATE, held=(self._held,))
+
+    def find_images(self, report: Report) -> str:
+        """A platform that answers already loses no service while a new version of it is compiled; another begins with
+        its core."""
+        settings = stack_config.settings(STACK, TEMPLATE, {})
+        self.images = images.ensure(self.engine, report).only(settings.runs)
+        services = health.services(self.engine.client(), settings.name)
+        answers = any(state.service == "api" and state.is_well for state in services)
+        return self.compile_programs(report) if answers and not self._only_core else self.images.summary()
+
+    def _deployment(self) -> list[Step]:
+        return [Step("Deployment", self._deploy), Step("Health", self._wait)]
 
     def _check(self, report: Report) -> str:
         settings = stack_config.settings(STACK, TEMPLATE, {})
@@ -53,13 +78,28 @@ class LocalStack(Preparation):
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
     with lock.exclusive(HOME, "make up") as held:
-        local = LocalStack(held)
+        local = LocalStack(held, only_core=options.core)
         results = runner.run(local.up_steps())
+        if not results[-1].failure and local.rest:
+            _announce(local, runner)
+            results += runner.run(local.rest_steps())
     timings.record(results)
     if results[-1].failure:
         return EXIT_FAILED
     _show(local, runner)
     return 0
+
+
+def _announce(local: LocalStack, runner: Runner) -> None:
+    waits = "; ".join(f"{program.title}, {program.duration}" for program in local.rest)
+    runner.console.print(
+        Text(
+            f"\nThe API answers at {local.outputs['urls']['api']}. What is still to come is compiled now, once for a "
+            f"machine: {waits}. It may be interrupted: `make up` goes on from there.\n",
+            style="bold",
+        ),
+        soft_wrap=True,
+    )
 
 
 def _show(local: LocalStack, runner: Runner) -> None:

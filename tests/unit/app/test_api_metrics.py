@@ -1,11 +1,17 @@
 """Figures for Prometheus, on a port that visitors don't reach."""
 
+import json
+
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.api.metrics import Metrics
+from app.executor.metrics import Metrics as ExecutorMetrics
 from app.problems import Code
-from tests.unit.app.fake_executor import FakeExecutor, refuses
+from app.profile import SandboxProfile
+from app.protocol import ExecutionResult
+from tests.unit.app.fake_executor import RESULT, FakeExecutor, refuses
 from tests.unit.app.fake_visitor import built
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +54,7 @@ async def test_what_happened_is_counted(executor: FakeExecutor) -> None:
         ("api_requests_total", "404", "other"): 50,
         ("api_executions_total", "python", "error"): 2,
         ("api_execution_seconds_count", "python"): 2,
+        ("api_overhead_seconds_count", "python"): 2,
         ("api_refusals_total", "busy"): 1,
         ("api_refusals_total", "invalid_request"): 1,
         ("api_refusals_total", "not_found"): 50,
@@ -56,6 +63,36 @@ async def test_what_happened_is_counted(executor: FakeExecutor) -> None:
     }
     assert {name: found.get(name) for name in expected} == expected
     assert {name for name in found if "made" in "".join(name)} == set()
+
+
+async def test_what_the_platform_adds_is_apart_from_what_the_code_takes() -> None:
+    metrics = Metrics(SandboxProfile())
+    result = ExecutionResult.model_validate_json(json.dumps(RESULT))
+    metrics.executed(result, seconds=result.execution_time + 0.5)
+    metrics.executed(result, seconds=result.execution_time - 0.01)  # two clocks
+    sums = {
+        sample.labels["environment"]: sample.value
+        for family in text_string_to_metric_families(metrics.text().decode())
+        for sample in family.samples
+        if sample.name == "api_overhead_seconds_sum"
+    }
+    assert sums == {"python": pytest.approx(0.5)}
+
+
+async def test_the_limits_of_both_processes_can_be_compared() -> None:
+    profile = SandboxProfile(memory_mb=128)
+    told = [
+        {
+            sample.labels["limit"]: sample.value
+            for family in text_string_to_metric_families(text.decode())
+            for sample in family.samples
+            if sample.name == "sandbox_profile_limit"
+        }
+        for text in (Metrics(profile).text(), ExecutorMetrics(profile).exposition())
+    ]
+    assert told[0] == told[1]
+    assert (told[0]["memory_mb"], told[0]["cpus"], told[0]["pids"]) == (128, 0.5, 50)
+    assert not {"network", "user", "cap_drop", "read_only_root", "no_new_privileges"} & set(told[0])
 
 
 async def test_the_executors_figures_are_relayed(executor: FakeExecutor) -> None:

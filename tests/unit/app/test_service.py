@@ -108,7 +108,7 @@ async def test_busy_says_when_to_come_again() -> None:
     engine = FakeEngine()
     engine.busy = True
     with pytest.raises(Refused) as caught:
-        await service(engine, QUEUE_SECONDS="30").execute(HELLO, Silent())
+        service(engine, QUEUE_SECONDS="30").execute(HELLO, Silent()).send(None)  # at once: it waits for nothing
     assert (caught.value.problem.code, caught.value.problem.retry_after) == (Code.BUSY, 30)
 
 

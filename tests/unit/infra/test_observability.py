@@ -7,6 +7,8 @@ import yaml
 from pulumi.runtime import rpc
 
 from infra.settings import UPSTREAM_IMAGES
+from monitoring.grafana.files import panel_queries
+from monitoring.prometheus.rules import rule_files
 from tests.program import SECRETS, Resource, containers, platform_config, run_program
 
 SET = ("prometheus", "alertmanager", "loki", "collector", "jaeger", "node-exporter", "blackbox-exporter")
@@ -107,6 +109,27 @@ def test_spans_of_edge_and_api_go_to_jaeger(local: list[Resource]) -> None:
     assert edge["tracing"]["otlp"]["http"]["endpoint"] == "http://jaeger:4318/v1/traces"
     assert "API_OTLP_ENDPOINT=http://jaeger:4318" in containers(local)["api"]["envs"]
     assert "EXECUTOR_TRACES=true" in containers(local)["executor"]["envs"]
+
+
+def test_grafana_asks_what_runs_and_has_every_dashboard(local: list[Resource]) -> None:
+    sources = config(local, "grafana", "/etc/grafana/provisioning/datasources/platform.yml")["datasources"]
+    assert {source["uid"]: source["url"] for source in sources} == {
+        "prometheus": "http://prometheus:9090",
+        "loki": "http://loki:3100",
+        "jaeger": "http://jaeger:16686",
+    }
+    (provider,) = config(local, "grafana", "/etc/grafana/provisioning/dashboards/platform.yml")["providers"]
+    folder = provider["options"]["path"]
+    assert {query.dashboard for query in panel_queries()} == {
+        config(local, "grafana", upload["file"])["uid"]
+        for upload in containers(local, "config")["grafana"]["uploads"]
+        if upload["file"].startswith(f"{folder}/")
+    }
+
+
+def test_every_rule_is_loaded(local: list[Resource]) -> None:
+    loaded = {upload["file"] for upload in containers(local, "config")["prometheus"]["uploads"]}
+    assert loaded == {f"/etc/prometheus/{file}" for file in ("prometheus.yml", *(f"rules/{it}" for it in rule_files()))}
 
 
 def test_log_lines_carry_the_service_and_the_stack(local: list[Resource]) -> None:

@@ -1,4 +1,5 @@
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from infra.settings import IMAGES_OF_OURS
 from tools import base_image, images
+from tools.gomodules import BuildError, Piece
 from tools.images import ImageSet, recipe
 from tools.steps import Report
 
@@ -21,35 +23,35 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_the_same_recipe_has_the_same_name(checkout: Path) -> None:
-    assert recipe("app", "base:1", checkout).reference == recipe("app", "base:1", checkout).reference
+    assert recipe("app", "base:1", root=checkout).reference == recipe("app", "base:1", root=checkout).reference
 
 
 @pytest.mark.parametrize("path", ["images/app/Dockerfile", "app/main.py", "app/new.py"])
 def test_any_change_of_a_file_is_another_image(checkout: Path, path: str) -> None:
-    before = recipe("app", "base:1", checkout).reference
+    before = recipe("app", "base:1", root=checkout).reference
     (checkout / path).write_text("changed")
-    assert recipe("app", "base:1", checkout).reference != before
+    assert recipe("app", "base:1", root=checkout).reference != before
 
 
 def test_another_base_is_another_image(checkout: Path) -> None:
-    assert recipe("app", "base:1", checkout).reference != recipe("app", "base:2", checkout).reference
+    assert recipe("app", "base:1", root=checkout).reference != recipe("app", "base:2", root=checkout).reference
 
 
 def test_a_program_and_a_file_are_different(checkout: Path) -> None:
-    before = recipe("app", "base:1", checkout).reference
+    before = recipe("app", "base:1", root=checkout).reference
     (checkout / "app/main.py").chmod(0o755)
-    assert recipe("app", "base:1", checkout).reference != before
+    assert recipe("app", "base:1", root=checkout).reference != before
 
 
 def test_byte_code_is_no_part_of_an_image(checkout: Path) -> None:
-    assert set(recipe("app", "base:1", checkout).files) == {"Dockerfile", "app/main.py"}
+    assert set(recipe("app", "base:1", root=checkout).files) == {"Dockerfile", "app/main.py"}
 
 
 def test_a_context_is_readable_by_any_user_whatever_the_umask(checkout: Path, tmp_path: Path) -> None:
-    for file in recipe("app", "base:1", checkout).files.values():
+    for file in recipe("app", "base:1", root=checkout).files.values():
         file.chmod(0o600)
     with (tmp_path / "context.tar").open("w+b") as sink:
-        images._write_context(recipe("app", "base:1", checkout).files, sink)
+        images._write_context(recipe("app", "base:1", root=checkout).files, sink)
         with tarfile.open(fileobj=sink) as context:
             assert {(entry.name, entry.mode, entry.uid) for entry in context} == {
                 ("Dockerfile", 0o644, 0),
@@ -92,6 +94,23 @@ class FakeEngine:
 
 
 @pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The programs that were compiled: it takes no time, and needs no Go."""
+    done: list[str] = []
+
+    def compile_once(piece: Piece, *_: object) -> None:
+        piece.place(tmp_path).mkdir()
+        (piece.place(tmp_path) / piece.source.name).write_text("program")
+        done.append(piece.source.name)
+
+    monkeypatch.setattr(images.programs, "check", lambda *_: None)
+    monkeypatch.setattr(images.programs, "is_there", lambda piece: piece.place(tmp_path).is_dir())
+    monkeypatch.setattr(images.programs, "files", lambda piece: piece.place(tmp_path))
+    monkeypatch.setattr(images.programs, "compile_once", compile_once)
+    return done
+
+
+@pytest.fixture
 def _no_wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = tmp_path / "wheels"
     folder.mkdir()
@@ -102,13 +121,13 @@ def ensure(engine: Any, report: Report) -> ImageSet:
     return images.ensure(engine, report)
 
 
-@pytest.mark.usefixtures("_no_wheels")
+@pytest.mark.usefixtures("_no_wheels", "compiled")
 def test_without_a_registry_what_has_a_recipe_is_built_and_the_rest_has_a_reason(report: Report) -> None:
     engine = FakeEngine(base_image.tag("amd64"), registry=False)
     found = ensure(engine, report)
-    assert set(found.references) == {*IMAGES_OF_OURS, "traefik", "prometheus"}
+    assert {*IMAGES_OF_OURS, "traefik", "prometheus", "alertmanager", "node-exporter"} < set(found.references)
     assert sorted(engine.built) == sorted(found.references.values())
-    assert set(found.unavailable) == {"grafana", "portainer"}
+    assert {"grafana", "portainer"} < set(found.unavailable)
     assert "no container registry answers" in found.unavailable["grafana"]
     assert engine.asked == 1
 
@@ -129,6 +148,94 @@ def test_what_is_there_is_neither_built_nor_pulled(report: Report) -> None:
     engine.asked = 0
     ensure(engine, report)
     assert (engine.built, engine.asked) == ([], 0)
+
+
+@pytest.mark.usefixtures("_no_wheels")
+def test_nothing_waits_for_a_program_until_it_is_asked_for(compiled: list[str], report: Report) -> None:
+    engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
+    first = images.ensure(engine, report)
+    waiting = {own.name for own, _ in first.uncompiled}
+    assert {"loki", "jaeger"} <= waiting <= set(first.unavailable)
+    assert "to be compiled first (8-12 minutes, once for a machine)" in first.unavailable["loki"]
+    assert "to be compiled: loki" in first.summary()
+    assert compiled == []
+    engine.built.clear()
+    whole = images.complete(engine, first, report)
+    assert set(compiled) == waiting
+    assert set(whole.references) - set(first.references) == waiting
+    assert not waiting & set(whole.unavailable)
+    assert whole.uncompiled == ()
+    assert sorted(engine.built) == sorted(whole.references[name] for name in waiting)
+
+
+@pytest.mark.usefixtures("_no_wheels")
+def test_a_program_that_was_compiled_before_is_waited_for(compiled: list[str], report: Report) -> None:
+    engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
+    images.complete(engine, images.ensure(engine, report), report)
+    compiled.clear()
+    again = images.ensure(engine, report)
+    assert {"loki", "jaeger"} < set(again.references)
+    assert (compiled, again.uncompiled) == ([], ())
+
+
+@pytest.mark.usefixtures("_no_wheels", "compiled")
+def test_without_go_a_program_has_a_reason_and_nothing_is_to_come(
+    monkeypatch: pytest.MonkeyPatch, report: Report
+) -> None:
+    def check(piece: Piece, log: Path) -> None:
+        raise BuildError("Go is needed.", log)
+
+    monkeypatch.setattr(images.programs, "check", check)
+    found = images.ensure(FakeEngine(base_image.tag("amd64"), registry=False), report)  # type: ignore[arg-type]
+    assert found.uncompiled == ()
+    assert found.unavailable["loki"] == (
+        "no container registry answers, and its program can't be compiled here: Go is needed."
+    )
+
+
+@pytest.mark.usefixtures("_no_wheels")
+def test_a_program_that_does_not_compile_leaves_the_others(
+    compiled: list[str], monkeypatch: pytest.MonkeyPatch, report: Report
+) -> None:
+    engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
+    first = images.ensure(engine, report)
+    compile_once = images.programs.compile_once
+
+    def refuse_loki(piece: Piece, log: Path, report: Any) -> None:
+        if piece.source.name == "loki":
+            raise BuildError("undefined: x", log)
+        compile_once(piece, log, report)
+
+    monkeypatch.setattr(images.programs, "compile_once", refuse_loki)
+    whole = images.complete(engine, first, report)
+    assert whole.unavailable["loki"] == "its program could not be compiled: undefined: x"
+    assert "jaeger" in whole.references
+
+
+@pytest.mark.usefixtures("_no_wheels", "compiled")
+def test_nothing_is_compiled_for_a_service_that_is_off(report: Report) -> None:
+    first = images.ensure(FakeEngine(base_image.tag("amd64"), registry=False), report)  # type: ignore[arg-type]
+    left = first.only(lambda name: name != "loki")
+    assert {own.name for own, _ in first.uncompiled} - {own.name for own, _ in left.uncompiled} == {"loki"}
+    assert "loki" not in left.unavailable
+    assert left.references == first.references
+
+
+def test_an_image_is_named_after_what_its_program_is_made_of(checkout: Path) -> None:
+    loki = images.programs.program("loki", "amd64")
+    assert loki
+    other = replace(loki, variables=("main.Version=other",))
+    names = [recipe("app", "base:1", program, checkout).reference for program in (None, loki, other)]
+    assert len(set(names)) == 3
+    assert recipe("app", "base:1", replace(loki, title="another"), checkout).reference == names[1]
+
+
+def test_a_program_is_compiled_for_the_containers_and_not_for_this_machine() -> None:
+    on_arm, on_amd = (images.programs.program("jaeger", architecture) for architecture in ("arm64", "amd64"))
+    assert on_arm
+    assert on_amd
+    assert on_arm.target() == {"GOOS": "linux", "GOARCH": "arm64"}
+    assert on_arm.key() != on_amd.key()
 
 
 def test_sandboxes_are_named_by_their_environment() -> None:

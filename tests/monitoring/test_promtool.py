@@ -1,0 +1,51 @@
+"""Prometheus' own tool on the rules, their tests, the configuration and the dashboards' queries."""
+
+import pytest
+import yaml
+
+from infra.observability.prometheus import TARGET
+from monitoring.grafana.files import panel_queries
+from monitoring.prometheus.config import RULES, Target, prometheus_config
+from monitoring.prometheus.rules import TESTS, rule_files
+from tests.monitoring.promtool import Promtool
+
+FILES = {f"rules/{name}": content for name, content in rule_files().items()}
+CASES = {f"tests/{file.name}": file.read_text() for file in sorted(TESTS.iterdir())}
+
+
+def test_the_rules_have_nothing_to_complain_of(promtool: Promtool) -> None:
+    code, said = promtool.run(FILES, f"check rules --lint=all --lint-fatal {' '.join(FILES)}")
+    assert code == 0, said
+
+
+def test_each_alert_fires_when_it_should_and_only_then(promtool: Promtool) -> None:
+    code, said = promtool.run(FILES | CASES, f"test rules {' '.join(CASES)}")
+    assert code == 0, said
+
+
+def test_a_rule_that_is_wrong_does_not_pass_its_tests(promtool: Promtool) -> None:
+    name = "rules/containers.yml"
+    wrong = {**FILES, name: FILES[name].replace("container_healthy == 0", "container_healthy == 1")}
+    assert wrong != FILES
+    code, said = promtool.run(wrong | CASES, "test rules tests/containers.yml")
+    assert code != 0
+    assert "ContainerUnhealthy" in said
+
+
+def test_the_configuration_loads_with_its_rules(promtool: Promtool) -> None:
+    targets = {"prometheus": [TARGET], "probe": [Target("blackbox-exporter:9115", "/probe", {"target": "http://api"})]}
+    config = yaml.safe_dump(prometheus_config(targets, scrape_seconds=15, alertmanager="alertmanager:9093"))
+    code, said = promtool.run(FILES | {"prometheus.yml": config}, "check config prometheus.yml")
+    assert code == 0, said
+    assert said.count(f"{RULES}/") >= len(FILES)
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["ours", "broken"])
+def test_every_query_of_a_dashboard_is_promql(promtool: Promtool, broken: bool) -> None:
+    expressions = [query.expr for query in panel_queries() if query.source == "prometheus"]
+    if broken:
+        expressions[0] += ")"
+    rules = [{"record": f"panel:{number}", "expr": expr} for number, expr in enumerate(expressions)]
+    file = yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]})
+    code, said = promtool.run({"panels.yml": file}, "check rules --lint=none panels.yml")
+    assert (code != 0) is broken, said

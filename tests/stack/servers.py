@@ -1,0 +1,121 @@
+"""The real servers of one stack, asked by their own APIs, and a place where alerts arrive."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeVar
+
+import docker
+import httpx
+
+T = TypeVar("T")
+
+
+def until(found: Callable[[], T], seconds: float, what: str) -> T:
+    """What `found` returns, once it is something; fails when that takes longer than `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (result := found()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.3)
+    return result
+
+
+@dataclass(frozen=True)
+class Servers:
+    """`edge` is a client of the edge; its password opens the pages. Loki has no route: it is asked where it is."""
+
+    edge: httpx.Client
+    password: str
+    loki: httpx.Client
+
+    def get(self, service: str, path: str, **parameters: object) -> Any:
+        """The JSON that a service answers, through the edge."""
+        host = {"host": f"{service}.localhost"}
+        answer = self.edge.get(path, params=parameters, headers=host, auth=("admin", self.password))
+        assert answer.is_success, f"{service} answers {answer.status_code} to {path} {parameters}: {answer.text[:500]}"
+        return answer.json()
+
+    def targets(self) -> dict[tuple[str, str], str]:
+        """The health of each target, by job and route. A job that isn't `probe` has no route."""
+        found = self.get("prometheus", "/api/v1/targets")["data"]["activeTargets"]
+        return {(target["labels"]["job"], target["labels"].get("route", "")): target["health"] for target in found}
+
+    def series(self, expression: str, begin: float) -> Sequence[Mapping[str, Any]]:
+        """What a PromQL expression returned at some moment since `begin`."""
+        found = self.get("prometheus", "/api/v1/query_range", query=expression, start=begin, end=time.time(), step="2s")
+        return list(found["data"]["result"])
+
+    def value(self, expression: str) -> float:
+        """What a PromQL expression returns now: one series."""
+        ((_, value),) = [
+            it["value"] for it in self.get("prometheus", "/api/v1/query", query=expression)["data"]["result"]
+        ]
+        return float(value)
+
+    def logs(self, query: str, begin: float) -> list[Mapping[str, Any]]:
+        """The streams that a LogQL query returns since `begin`. `stream` holds what was indexed and nothing else."""
+        answer = self.loki.get(
+            "/loki/api/v1/query_range",
+            params={"query": query, "start": f"{begin:.0f}", "limit": "100"},
+            headers={"X-Loki-Response-Encoding-Flags": "categorize-labels"},
+        )
+        assert answer.is_success, f"Loki answers {answer.status_code} to {query}: {answer.text[:500]}"
+        return list(answer.json()["data"]["result"])
+
+    def spans(self, trace: str) -> set[tuple[str, str]]:
+        """Service and name of each span of a trace that Jaeger knows."""
+        host = {"host": "jaeger.localhost"}
+        answer = self.edge.get(f"/api/traces/{trace}", headers=host, auth=("admin", self.password))
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return set()
+        (found,) = answer.json()["data"]
+        services = {name: process["serviceName"] for name, process in found["processes"].items()}
+        return {(services[span["processID"]], span["operationName"]) for span in found["spans"]}
+
+
+def address(client: docker.DockerClient, container: str, network: str) -> str:
+    """Where the machine of the engine reaches a container."""
+    networks = client.containers.get(container).attrs["NetworkSettings"]["Networks"]
+    found: str = networks[network]["IPAddress"]
+    return found
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """What was posted to `url`, in order."""
+
+    url: str
+    posted: list[Mapping[str, Any]]
+
+    def alerts(self) -> list[Mapping[str, Any]]:
+        """Every alert that was told, with its `status`: firing or resolved."""
+        return [alert for notification in self.posted for alert in notification["alerts"]]
+
+
+@contextmanager
+def webhook(client: docker.DockerClient) -> Iterator[Webhook]:
+    """A server for Alertmanager, on the engine's own bridge: the containers reach it, and nobody outside does."""
+    (bridge,) = [it["Gateway"] for it in client.networks.get("bridge").attrs["IPAM"]["Config"] if "Gateway" in it]
+    posted: list[Mapping[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """What arrives is looked at, not shown."""
+
+    with ThreadingHTTPServer((bridge, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield Webhook(f"http://{bridge}:{server.server_port}/", posted)
+        finally:
+            server.shutdown()
+            thread.join()

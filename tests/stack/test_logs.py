@@ -1,0 +1,163 @@
+"""From a container's output to an answer of Loki's, on real parts. In order: the later ones restart them."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+import yaml
+
+from monitoring.collector.config import LOST
+from tests.stack.log_platform import NANOSECONDS, LogPlatform, json_line, wait_for
+from tests.stacks import free_port
+from tools.prepare import Prepared
+
+DAY = 24 * 3600
+FULL, REFUSED = LOST
+# Lines with the level that Loki should know them by.
+LEVELS = {
+    json_line(level="warning", message="a"): "warning",
+    json_line(level="WARN", message="b"): "warning",
+    json_line(level="fatal", message="c"): "critical",
+    json_line(level="error", exception="Traceback (most recent call last):\n  File ...\nKeyError: 'd'"): "error",
+    'time=2026-11-23T18:00:00Z level=debug msg="e"': "debug",
+    json_line(level="as-loud-as-can-be", message="f"): None,
+    json_line(level={"of": "no use"}, message="g"): None,
+    json_line(message="h"): None,
+    "plain words": None,
+    "{not JSON, though it begins so": None,
+    "  leading blanks, a \\ and a tab\t.": None,
+    "Zeilen dürfen alles enthalten: ✓": None,
+    # The engine writes it in three parts.
+    "x" * 40_000: None,
+}
+
+
+@pytest.fixture(scope="module")
+def logs(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogPlatform]:
+    """Loki and the collector, both ready; removed with all their data, also after a failure."""
+    platform = LogPlatform(prepared.engine.client(), prepared.images.references, tmp_path_factory.mktemp("logs"))
+    try:
+        yield platform.start()
+    finally:
+        platform.stop()
+
+
+@pytest.fixture(scope="module")
+def aged(logs: LogPlatform) -> float:
+    """Now (seconds since 1970), with a line in Loki that is 14 days older, and one of 20 days.
+
+    Loki hands them to its compactor when it is next started.
+    """
+    now = time.time()
+    for days in (14, 20):
+        logs.push(f"{days} days old", now - days * DAY, service=f"aged-{days}", source="container")
+    logs.api.post("/flush").raise_for_status()
+    return now
+
+
+def test_an_executions_line_is_found_by_its_id(logs: LogPlatform) -> None:
+    execution, trace = uuid.uuid4().hex, uuid.uuid4().hex
+    text = json_line(
+        level="info", message="answered", request_id=uuid.uuid4().hex, trace_id=trace, execution_id=execution
+    )
+    writer = logs.write("api", text)
+    [line] = wait_for(lambda: logs.lines(f'{{service="api"}} |= "{execution}"'))
+    assert line.text == text
+    assert line.labels == {"service": "api", "source": "container", "level": "info"}
+    assert line.metadata["trace_id"] == trace
+    assert set(line.metadata) == {"trace_id", "observed_timestamp"}
+    assert line.at == written_at(writer.logs(timestamps=True).decode())
+
+
+def test_lines_are_kept_as_they_were_written(logs: LogPlatform) -> None:
+    logs.write("kept", *LEVELS)
+    found = wait_for(lambda: len(logs.lines('{service="kept"}')) == len(LEVELS) and logs.lines('{service="kept"}'))
+    assert [(line.text, line.labels.get("level")) for line in found] == list(LEVELS.items())
+
+
+def test_only_lines_of_the_own_stack_are_taken(logs: LogPlatform) -> None:
+    logs.write("foreign", "of another stack", stack="vps-test-another")
+    logs.write("own", "of this one")
+    assert wait_for(lambda: logs.lines('{service="own"}'))
+    assert not logs.lines('{service="foreign"}')
+
+
+def test_labels_are_three(logs: LogPlatform) -> None:
+    logs.write("labels", *(json_line(level="info", trace_id=uuid.uuid4().hex, number=n) for n in range(200)))
+    assert wait_for(lambda: len(logs.lines('{service="labels"}')) == 200)
+    assert set(logs.api.get("/loki/api/v1/labels").json()["data"]) == {"service", "source", "level"}
+    assert len(logs.api.get("/loki/api/v1/series", params={"match[]": '{service="labels"}'}).json()["data"]) == 1
+
+
+def test_host_logs_have_the_hosts_label_and_their_own_time(logs: LogPlatform) -> None:
+    # There was no file when the collector started.
+    (logs.host_logs / "auth.log").write_text("2026-11-23T18:40:01.123456+00:00 vps sshd[7]: Accepted publickey\n")
+    at = datetime.fromisoformat("2026-11-23T18:40:01.123456+00:00")
+    [line] = wait_for(lambda: logs.lines('{source="host"} |= "sshd"', at.timestamp()))
+    assert line.labels == {"service": "host", "source": "host"}
+    assert line.text.endswith("vps sshd[7]: Accepted publickey")
+    assert line.at // 1000 == round(at.timestamp() * 1_000_000)
+
+
+def test_a_restart_of_the_collector_neither_loses_nor_doubles(logs: LogPlatform) -> None:
+    wanted = [str(number) for number in range(150)]
+    logs.write("restart", *wanted, script='for line; do echo "$line"; sleep 0.01; done')
+    assert wait_for(lambda: logs.lines('{service="restart"}'))
+    logs.collector.restart()
+    wait_for(lambda: len(logs.lines('{service="restart"}')) >= len(wanted), 20)
+    time.sleep(1.5)  # what would come twice comes with the next poll
+    assert [line.text for line in logs.lines('{service="restart"}')] == wanted
+
+
+def test_what_is_written_while_loki_is_down_arrives_afterwards(logs: LogPlatform, aged: float) -> None:
+    logs.loki.stop(timeout=10)
+    wanted = [str(number) for number in range(100)]
+    logs.write("outage", *wanted)
+    assert wait_for(lambda: logs.metric("otelcol_exporter_queue_size", logs.collector_port) > 0)
+    logs.loki.start()
+    logs.wait_until_ready()
+    wait_for(lambda: len(logs.lines('{service="outage"}')) >= len(wanted), 20)
+    assert [line.text for line in logs.lines('{service="outage"}')] == wanted
+    assert [logs.metric(name, logs.collector_port) for name in LOST] == [0, 0]
+
+
+def test_what_the_queue_cannot_hold_is_counted(logs: LogPlatform) -> None:
+    port = free_port()
+    logs.new_collector("collector-small", "http://127.0.0.1:9", port, queue_bytes=1000)
+    logs.write("loud", *("word " * 20 for _ in range(200)))
+    assert wait_for(lambda: logs.metric(FULL, port) > 0, 20)
+
+
+def test_loki_reports_the_retention(logs: LogPlatform) -> None:
+    config = yaml.safe_load(logs.api.get("/config").text)
+    assert config["limits_config"]["retention_period"] == "15d"
+    assert config["compactor"]["retention_enabled"] is True
+    assert config["compactor"]["delete_request_store"] == "filesystem"
+    assert config["analytics"]["reporting_enabled"] is False
+
+
+def test_what_loki_refuses_is_counted(logs: LogPlatform) -> None:
+    logs.write("a" * 3000, "of a service whose name is no label")
+    assert wait_for(lambda: logs.metric(REFUSED, logs.collector_port) == 1)
+
+
+def test_the_compactor_deletes_what_is_too_old(logs: LogPlatform, aged: float) -> None:
+    marked = "loki_boltdb_shipper_retention_marker_count_total"
+    deleted = "loki_boltdb_shipper_retention_sweeper_chunk_deleted_duration_seconds_count"
+    assert wait_for(lambda: logs.metric(marked, logs.loki_port) == 1, 30)
+    # It deletes what it has marked once a minute, and when it starts.
+    logs.loki.restart()
+    logs.wait_until_ready()
+    assert wait_for(lambda: logs.metric(deleted, logs.loki_port) == 1, 30)
+    assert [line.text for line in logs.lines('{service="aged-14"}', aged - 14 * DAY)] == ["14 days old"]
+    assert not logs.lines('{service="aged-20"}', aged - 20 * DAY)
+
+
+def written_at(text: str) -> int:
+    """The engine's own time of its first line, in nanoseconds since 1970: Python's datetime ends at microseconds."""
+    moment, _, rest = text.partition(" ")
+    seconds, _, fraction = moment.removesuffix("Z").partition(".")
+    assert rest
+    return int(datetime.fromisoformat(f"{seconds}+00:00").timestamp()) * NANOSECONDS + int(fraction.ljust(9, "0"))

@@ -1,0 +1,263 @@
+"""What the observability services tell, by data that went through them: one stack, 200 executions, one target gone.
+
+Everything is asked of the real servers. The tests go on from one another; the module's stack is their subject.
+"""
+
+import itertools
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from infra.settings import SERVICES
+from monitoring import promql
+from monitoring.grafana.files import panel_queries
+from monitoring.prometheus import rules
+from tests.stack.servers import Servers, Webhook, address, until, webhook
+from tests.stacks import StackFactory, free_port
+from tools import health
+from tools.prepare import Prepared
+from tools.stack import Stack
+from tools.steps import Report
+
+OBSERVABILITY = tuple(name for name in SERVICES if name not in ("grafana", "portainer"))
+STOPPED = "node-exporter"
+SCRAPE_SECONDS = 2
+EXECUTIONS = 200
+AT_ONCE = 4
+# One round has everything that makes a series of its own: what comes after it may add none.
+ROUND = (
+    ("python", 'print("hello")', "success"),
+    ("node", 'console.log("hello")', "success"),
+    ("bash", "echo hello", "success"),
+    ("python-data", "import numpy; print(numpy.arange(3).sum())", "success"),
+    ("python", "1 / 0", "error"),
+    ("bash", "exit 3", "error"),
+    ("bash", "sleep 9", "timeout"),
+    ("bash", "true || rm -rf /", "success"),
+)
+QUICK = tuple(one for one in ROUND if one[0] != "python-data" and one[2] != "timeout")
+
+# Queries and metrics that have no series here, each for its reason.
+NO_CERTIFICATE = "TLS is off"
+NOTHING_WRONG = "it counts what has not gone wrong"
+MAY_BE_EMPTY = {
+    "min(certificate:days_left)": NO_CERTIFICATE,
+    "min by (certificate) (certificate:days_left)": NO_CERTIFICATE,
+    "certificate:days_left": NO_CERTIFICATE,
+    'sum by (router) (rate(traefik_router_requests_total{code="429"}[5m]))': "nobody has asked too often",
+    '{source="host"}': "the machine may have no syslog daemon",
+    "sandbox_died_idle_total": NOTHING_WRONG,
+    "sandbox_engine_errors_total": NOTHING_WRONG,
+    "loki_discarded_samples_total": NOTHING_WRONG,
+}
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def alerts_arrive(prepared: Prepared) -> Iterator[Webhook]:
+    with webhook(prepared.engine.client()) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def stack(
+    new_stack: StackFactory, prepared: Prepared, report: Report, port: int, alerts_arrive: Webhook
+) -> Iterator[Stack]:
+    made = new_stack(
+        edge={"http_port": port},
+        sandbox={"requests_per_minute": 100_000, "queue_seconds": 60},
+        services={"prometheus": {"scrape_seconds": SCRAPE_SECONDS}, "alertmanager": {"webhook": True}},
+    )
+    made.set_secret("vps:alertWebhookUrl", alerts_arrive.url, report)
+    made.up(report)
+    health.wait(prepared.engine, made.prefix, f"http://localhost:{port}", report)
+    yield made
+    made.destroy(report)
+
+
+@pytest.fixture(scope="module")
+def servers(stack: Stack, prepared: Prepared, report: Report, port: int) -> Iterator[Servers]:
+    where = address(prepared.engine.client(), f"{stack.prefix}-loki", f"{stack.prefix}-monitoring")
+    with (
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as edge,
+        httpx.Client(base_url=f"http://{where}:3100", timeout=30, trust_env=False) as loki,
+    ):
+        yield Servers(edge, stack.secret("vps:dashboardPassword", report), loki)
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What was sent, and when it began (seconds since 1970)."""
+
+    begin: float
+    ids: Sequence[str]
+    series_after_a_round: float
+
+
+@pytest.fixture(scope="module")
+def executed(servers: Servers, stack: Stack, prepared: Prepared) -> Executed:
+    """All the executions, after every target was up. Before the last of them one target is stopped."""
+    begin = time.time() - 5
+    until(lambda: set(servers.targets().values()) == {"up"}, 30, "every target up")
+    ids = [execute(servers, *one) for one in ROUND]
+    refused = servers.edge.post("/execute", json={"environment": "cobol", "code": ""})
+    assert refused.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    time.sleep(3 * SCRAPE_SECONDS)
+    after_a_round = servers.value(OURS)
+    prepared.engine.client().containers.get(f"{stack.prefix}-{STOPPED}").stop(timeout=1)
+    rest = list(itertools.islice(itertools.cycle(QUICK), EXECUTIONS - len(ROUND)))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        ids += pool.map(lambda one: execute(servers, *one), rest)
+    return Executed(begin, ids, after_a_round)
+
+
+# Of half a minute, so that a scrape that a busy machine was late for takes nothing away.
+OURS = 'count(last_over_time({job=~"api|executor|traefik"}[30s]))'
+
+
+def execute(servers: Servers, environment: str, code: str, status: str) -> str:
+    """The id of one execution that ended as it should."""
+    timeout = 1 if status == "timeout" else 10
+    answer = servers.edge.post("/execute", json={"environment": environment, "code": code, "timeout": timeout})
+    assert answer.status_code == httpx.codes.OK, answer.text
+    assert answer.json()["status"] == status, answer.json()
+    return str(answer.json()["execution_id"])
+
+
+def test_every_service_is_there(stack: Stack, prepared: Prepared) -> None:
+    states = {state.service: state.health for state in health.services(prepared.engine.client(), stack.prefix)}
+    assert set(OBSERVABILITY) <= set(states), "one could not be had: see the stack's notices"
+    assert {states[name] for name in OBSERVABILITY} <= {"healthy", "running"}
+    assert [name for name in OBSERVABILITY if states[name] != "healthy"] == ["collector"]
+
+
+def test_every_target_was_up_and_every_route_answered(servers: Servers, stack: Stack, executed: Executed) -> None:
+    targets = servers.targets()
+    jobs = {"api", "executor", "traefik", *OBSERVABILITY}
+    assert {job for job, route in targets if not route} == jobs
+    assert {route for job, route in targets if job == "probe"} >= {"api", "traefik", "prometheus", "jaeger"}
+    for expression, each in (("up", targets), ("probe_success", {key for key in targets if key[0] == "probe"})):
+        good = servers.series(f"{expression} == 1", executed.begin)
+        assert {(it["metric"]["job"], it["metric"].get("route", "")) for it in good} == set(each), expression
+
+
+def test_an_executions_log_line_is_found_by_its_id_and_leads_to_its_trace(servers: Servers, executed: Executed) -> None:
+    execution = execute(servers, *ROUND[0])
+    answered = time.monotonic()
+
+    def lines_of(service: str) -> list[Any]:
+        found = servers.logs(f'{{service="{service}"}} |= "{execution}"', executed.begin)
+        return [(stream["stream"], *value) for stream in found for value in stream["values"]]
+
+    ((labels, _, line, facts),) = until(lambda: lines_of("api"), 10, "the log line of an execution")
+    assert time.monotonic() - answered < 10
+    assert labels == {"service": "api", "source": "container", "level": "info"}
+    logged = json.loads(line)
+    assert logged["execution_id"] == execution
+    assert facts["structuredMetadata"]["trace_id"] == logged["trace_id"]
+    assert until(lambda: lines_of("executor"), 10, "its line in the executor's log")
+    wanted = {("api", "execute"), *(("executor", name) for name in ("execution", "queue", "claim", "run", "clean-up"))}
+    spans = until(
+        lambda: wanted <= (found := servers.spans(logged["trace_id"])) and found, 20, "all spans of its trace"
+    )
+    assert {service for service, _ in spans} == {"traefik", "api", "executor"}
+
+
+def test_every_panel_shows_something(servers: Servers, executed: Executed) -> None:
+    silent = {
+        query.expr: f"{query.dashboard}: {query.panel}"
+        for query in panel_queries()
+        if not (servers.logs if query.source == "loki" else servers.series)(query.expr, executed.begin)
+    }
+    assert silent.keys() <= MAY_BE_EMPTY.keys(), silent
+
+
+def test_every_alert_is_understood_and_what_it_reads_is_there(servers: Servers, executed: Executed) -> None:
+    missing = {}
+    for alert in rules.alerts():
+        servers.series(alert.expr, executed.begin)
+        for metric in promql.metrics(alert.expr):
+            if not servers.series(f"count({metric})", executed.begin):
+                missing[metric] = alert.name
+    assert missing.keys() <= MAY_BE_EMPTY.keys(), missing
+    groups = servers.get("prometheus", "/api/v1/rules")["data"]["groups"]
+    assert {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
+    assert {rule["name"] for group in groups for rule in group["rules"] if rule["type"] == "alerting"} == {
+        alert.name for alert in rules.alerts()
+    }
+
+
+def test_no_label_holds_what_a_visitor_chooses(servers: Servers, executed: Executed) -> None:
+    path = "/of-a-visitors-own-choosing"
+    assert servers.edge.get(path, headers={"x-request-id": "visitors-own"}).status_code == httpx.codes.NOT_FOUND
+    execute(servers, *ROUND[0])
+    time.sleep(2 * SCRAPE_SECONDS)
+    prometheus = servers.get("prometheus", "/api/v1/labels")["data"]
+    of_metrics = {name: servers.get("prometheus", f"/api/v1/label/{name}/values")["data"] for name in prometheus}
+    loki = servers.loki.get("/loki/api/v1/labels").json()["data"]
+    of_logs = {name: servers.loki.get(f"/loki/api/v1/label/{name}/values").json()["data"] for name in loki}
+    assert set(of_logs) == {"service", "source", "level"}
+    values = {value for found in (of_metrics, of_logs) for of_label in found.values() for value in of_label}
+    assert len(values) > 100
+    assert not values & set(executed.ids)
+    assert not [value for value in values if path in value or "visitors-own" in value]
+    # Of addresses only the engine's own are known to a server; a client's would be one of its bridges'.
+    client_addresses = re.compile(r"\b(172|192|10)\.\d+\.\d+\.\d+\b")
+    assert not [value for value in values if client_addresses.search(value)]
+
+
+def test_executions_add_no_series(servers: Servers, executed: Executed) -> None:
+    assert servers.value(OURS) <= executed.series_after_a_round + 10
+    assert servers.value("prometheus_tsdb_head_series") < 15_000
+
+
+def test_the_servers_keep_data_for_as_long_as_the_settings_say(servers: Servers, stack: Stack) -> None:
+    flags = servers.get("prometheus", "/api/v1/status/flags")["data"]
+    assert flags["storage.tsdb.retention.time"] == "15d"
+    loki = yaml.safe_load(servers.loki.get("/config").text)
+    assert loki["limits_config"]["retention_period"] in ("360h", "15d", "2w1d")
+    assert loki["compactor"]["retention_enabled"] is True
+    assert [it["schema"] for it in loki["schema_config"]["configs"]] == ["v13"]
+
+
+def test_the_watchdog_fires_and_the_stopped_targets_alert_arrives(
+    servers: Servers, executed: Executed, alerts_arrive: Webhook
+) -> None:
+    shown = {alert["labels"]["alertname"] for alert in servers.get("alertmanager", "/api/v2/alerts")}
+    assert "Watchdog" in shown
+
+    def told() -> list[Any]:
+        return [alert for alert in alerts_arrive.alerts() if alert["labels"]["alertname"] == "TargetMissing"]
+
+    (alert,) = until(told, 120, "the alert of the stopped target")
+    assert (alert["status"], alert["labels"]["job"]) == ("firing", STOPPED)
+    assert alert["annotations"]["runbook_url"] == "docs/OPERATIONS.md#targetmissing"
+    assert "Watchdog" not in {alert["labels"]["alertname"] for alert in alerts_arrive.alerts()}
+
+
+@pytest.mark.parametrize("service", OBSERVABILITY)
+def test_the_api_serves_without_any_of_them(
+    servers: Servers, stack: Stack, prepared: Prepared, executed: Executed, service: str
+) -> None:
+    container = prepared.engine.client().containers.get(f"{stack.prefix}-{service}")
+    container.kill()
+    try:
+        execute(servers, *ROUND[0])
+    finally:
+        container.start()
+
+
+def test_a_second_up_changes_nothing(stack: Stack, executed: Executed, report: Report) -> None:
+    stack.preview(report, "--expect-no-changes")

@@ -1,0 +1,130 @@
+"""The order of `make up`: the core first where nothing answers yet, one deployment where nothing is compiled."""
+
+import argparse
+import contextlib
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tools.commands import up
+from tools.health import ServiceState
+from tools.images import ImageSet, Recipe
+from tools.programs import program
+from tools.steps import Report, Runner, StepFailed
+
+LOKI = program("loki", "amd64")
+assert LOKI
+FIRST = ImageSet({"app": "app:1"}, {"loki": "not yet"}, ((Recipe("loki", "base:1", {}, LOKI), LOKI),))
+WHOLE = ImageSet({"app": "app:1", "loki": "loki:1"}, {})
+
+
+class Engine:
+    def client(self) -> None:
+        """Whoever asks is a stand-in too."""
+
+
+class Recorded(up.LocalStack):
+    """A stack whose steps only say that they ran."""
+
+    ran: list[str]
+    fails_at = ""
+
+    def find_engine(self, report: Report) -> str:
+        self.engine = Engine()  # type: ignore[assignment]
+        return ""
+
+    def find_toolchain(self, report: Report) -> str:
+        return ""
+
+    def _check(self, report: Report) -> str:
+        return ""
+
+    def _configure(self, report: Report) -> str:
+        return ""
+
+    def _deploy(self, report: Report) -> str:
+        self.ran.append("up without loki" if "loki" in self.images.unavailable else "up")
+        if self.fails_at == self.ran[-1]:
+            raise StepFailed("It can't.", "Mend it.")
+        return ""
+
+    def _wait(self, report: Report) -> str:
+        self.outputs = {"urls": {"api": "http://localhost:8000"}}
+        return ""
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    done: list[str] = []
+
+    def complete(engine: object, found: ImageSet, report: Report) -> ImageSet:
+        done.extend("compile" for _ in found.uncompiled)
+        return WHOLE
+
+    monkeypatch.setattr(Recorded, "ran", done, raising=False)
+    monkeypatch.setattr(up, "LocalStack", Recorded)
+    monkeypatch.setattr(up, "_show", lambda *_: None)
+    monkeypatch.setattr(up.lock, "exclusive", lambda *_: contextlib.nullcontext(0))
+    monkeypatch.setattr(up.timings, "record", lambda results: None)
+    monkeypatch.setattr(up.images, "complete", complete)
+    return done
+
+
+def make_up(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, found: ImageSet, core: bool = False, api: str | None = None
+) -> tuple[int, str]:
+    """The exit code, and what was shown. `api` is the state of that service before."""
+    states = [ServiceState("api", "vps-local-api", api, "app:1")] if api else []
+    monkeypatch.setattr(up.images, "ensure", lambda *_: found)
+    monkeypatch.setattr(up.health, "services", lambda *_: states)
+    screen = io.StringIO()
+    runner = Runner(Console(file=screen, width=200), folder)
+    return up.run(argparse.Namespace(core=core), runner), screen.getvalue()
+
+
+def test_where_nothing_is_to_be_compiled_it_deploys_once(
+    ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    code, shown = make_up(monkeypatch, tmp_path, WHOLE)
+    assert (code, ran) == (0, ["up"])
+    assert "still to come" not in shown
+
+
+def test_the_core_comes_first_and_the_user_reads_how_long_the_rest_takes(
+    ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    code, shown = make_up(monkeypatch, tmp_path, FIRST)
+    assert (code, ran) == (0, ["up without loki", "compile", "up"])
+    assert "The API answers at http://localhost:8000" in shown
+    assert "Loki 3.7.8, 8-12 minutes" in shown
+
+
+def test_make_up_core_stops_there(ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    code, shown = make_up(monkeypatch, tmp_path, FIRST, core=True)
+    assert (code, ran) == (0, ["up without loki"])
+    assert "still to come" not in shown
+
+
+def test_a_platform_that_answers_loses_no_service_meanwhile(
+    ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    code, _ = make_up(monkeypatch, tmp_path, FIRST, api="healthy")
+    assert (code, ran) == (0, ["compile", "up"])
+
+
+def test_one_that_does_not_answer_is_mended_first(
+    ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    make_up(monkeypatch, tmp_path, FIRST, api="exited")
+    assert ran == ["up without loki", "compile", "up"]
+
+
+@pytest.mark.parametrize(("where", "done"), [("up without loki", 1), ("up", 3)])
+def test_a_failure_in_either_half_ends_it(
+    where: str, done: int, ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Recorded, "fails_at", where)
+    code, _ = make_up(monkeypatch, tmp_path, FIRST)
+    assert (code, len(ran)) == (1, done)

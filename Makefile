@@ -3,7 +3,7 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) tools/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up core preview down status logs client backup restore publish test bench soak diagrams
+.PHONY: help up core preview down status logs client backup restore publish test bench soak diagrams ranges rotate
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,3 +49,9 @@ soak: ## Run 10,000 executions while parts of it are killed, and look for what l
 
 diagrams: ## Draw the pictures of docs/workspace.dsl again, after a change of it
 	@$(TOOLS) diagrams
+
+ranges: ## Refresh the list of Cloudflare's addresses, which the firewall and the edge use
+	@$(TOOLS) ranges
+
+rotate: ## Make another password: SECRET=dashboardPassword or grafanaPassword
+	@$(TOOLS) rotate $(SECRET)

@@ -6,11 +6,21 @@ the key, what is wrong with it and how to mend it.
 """
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal, get_args
 
 import pulumi
 from pulumi.runtime.config import get_config_env, is_config_secret
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyAddress,
+    IPvAnyNetwork,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from app.profile import SandboxProfile
 
@@ -34,6 +44,8 @@ UPSTREAM_IMAGES = {
 Address = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+NameServer = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
+UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 
 
 class SettingsError(Exception):
@@ -44,8 +56,54 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Ssh(Settings):
+    """The VPS as the operator's machine, or CI, reaches it."""
+
+    address: HostName = Field(description="Its address or name")
+    port: Port = 22
+    user: UserName = Field("root", description="Who prepares the host: root, or a user with sudo and no password")
+    host_key: Annotated[str, StringConstraints(pattern=r"^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/]+=*$")] = Field(
+        description="The host's public key, `type base64`, as `ssh-keyscan` prints it; compare it with the provider's"
+    )
+    identity_file: str = Field("~/.ssh/id_ed25519", description="The private key, on the machine that runs Pulumi")
+
+
+class Firewall(Settings):
+    """The host's firewall."""
+
+    ssh_sources: tuple[IPvAnyNetwork, ...] = Field(
+        min_length=1, description="From where sshd answers, as networks; [0.0.0.0/0, '::/0'] for everywhere"
+    )
+    web_sources: Literal["cloudflare", "anyone"] = Field(
+        "cloudflare", description="Who reaches the edge's ports: only Cloudflare's proxy, or everyone"
+    )
+    rollback_seconds: Annotated[int, Field(ge=5, le=600)] = Field(
+        60, description="After how long the host undoes a change that no new connection confirms"
+    )
+
+
+class Host(Settings):
+    """A VPS that the program prepares. Packages are Debian's or Ubuntu's."""
+
+    ssh: Ssh
+    firewall: Firewall
+    docker: Literal["distribution", "docker"] = Field(
+        "distribution", description="Where Docker comes from: the distribution, or Docker's own repository"
+    )
+    deploy_user: UserName = Field("deploy", description="Who may speak to the engine over SSH, and nothing else")
+    deploy_keys: tuple[str, ...] = Field(min_length=1, description="Public keys of those who deploy")
+    name_servers: tuple[IPvAnyAddress, ...] = Field(
+        (), description="For containers, where the host's own is the cloud's metadata address, which they can't reach"
+    )
+    time_zone: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")] = "Etc/UTC"
+    swap_mb: Annotated[int, Field(ge=0, le=65536)] = Field(1024, description="Size of the swap file; 0 for none")
+    reboot_at: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = Field(
+        None, description="When the host may restart for a security update, such as 04:30; null for never by itself"
+    )
+
+
 class Engine(Settings):
-    """The Docker engine that everything runs on."""
+    """The Docker engine that everything runs on. On a `host` of ours, only the socket counts."""
 
     host: Annotated[str, StringConstraints(pattern=r"^(unix|ssh|tcp|npipe)://")] = Field(
         "unix:///var/run/docker.sock", description="How the Pulumi program reaches the engine: unix://, ssh://user@host"
@@ -56,13 +114,28 @@ class Engine(Settings):
     )
 
 
+class Authority(Settings):
+    """A certificate authority of one's own that speaks ACME."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https://")] = Field(description="Its ACME directory")
+    certificate: Annotated[str, StringConstraints(pattern=r"^-----BEGIN CERTIFICATE-----\n")] = Field(
+        description="In PEM, what its own HTTPS is checked against"
+    )
+
+
 class Tls(Settings):
-    """HTTPS with certificates from Let's Encrypt, proven by DNS-01 through Cloudflare."""
+    """HTTPS with certificates by ACME, proven by DNS-01 through Cloudflare."""
 
     port: Port = 443
-    email: Address = Field(description="Where Let's Encrypt writes when something is wrong with a certificate")
-    authority: Literal["staging", "production"] = Field(
-        "staging", description="Staging certificates are not trusted by browsers and have generous quotas: begin there"
+    email: Address = Field(description="Where the authority writes when something is wrong with a certificate")
+    authority: Literal["staging", "production"] | Authority = Field(
+        "staging",
+        description="Let's Encrypt's staging or production, or one of one's own. Staging certificates are not trusted "
+        "by browsers and have generous quotas: begin there",
+    )
+    wildcard: bool = Field(False, description="One certificate for the domain and all below it, not one for each host")
+    name_servers: tuple[NameServer, ...] = Field(
+        (), description="Asked whether a proof is visible, as in 10.0.0.53:53. Empty: the zone's own, found by DNS"
     )
 
 
@@ -77,9 +150,42 @@ class Edge(Settings):
     http_port: Port = Field(8000, description="Port for HTTP. With TLS on, it only redirects")
     tls: Tls | None = Field(None, description="HTTPS. Off for a platform on one's own machine")
 
+    @model_validator(mode="after")
+    def _the_wildcard_covers_the_api(self) -> "Edge":
+        if self.tls and self.tls.wildcard:
+            for host in self.api_hosts:
+                if self.domain not in (host, host.partition(".")[2]):
+                    raise ValueError(f"tls.wildcard covers {self.domain} and one name before it, which {host} is not")
+        return self
+
     def host(self, service: str) -> str:
         """The name under which a service other than the API answers."""
         return f"{service}.{self.domain}"
+
+
+class Dns(Settings):
+    """Records at Cloudflare for each name of the edge. The token for its API is the secret vps:cloudflareToken."""
+
+    zone_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] = Field(
+        description="The zone, as its page at Cloudflare shows it: 32 hexadecimal digits"
+    )
+    ipv4: IPv4Address | None = Field(None, description="The host's public address, for A records")
+    ipv6: IPv6Address | None = Field(None, description="The host's public address, for AAAA records")
+    proxied: bool = Field(
+        True, description="Visitors come through Cloudflare's proxy, which hides the host's address and filters"
+    )
+    authorities: tuple[HostName, ...] = Field(
+        ("letsencrypt.org",), description="Who may issue certificates for the names (CAA). Empty: anyone"
+    )
+    base_url: Annotated[str, StringConstraints(pattern=r"^https?://")] = Field(
+        "https://api.cloudflare.com/client/v4", description="Cloudflare's API, for records and for certificates' proofs"
+    )
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> "Dns":
+        if not (self.ipv4 or self.ipv6):
+            raise ValueError("ipv4, ipv6 or both must be set: there is nothing to point the names at")
+        return self
 
 
 class Pool(Settings):
@@ -207,7 +313,9 @@ class PlatformSettings(Settings):
         description="Prefix of each container, network and volume. Default: vps-<stack>"
     )
     engine: Engine = Engine()
+    host: Host | None = Field(None, description="The VPS to prepare. Off for an engine that is somebody else's")
     edge: Edge = Edge()
+    dns: Dns | None = Field(None, description="DNS records. Off where names are kept by hand, or there are none")
     sandbox: Sandbox = Sandbox()
     services: Services = Services()
     images: dict[str, str] = Field(
@@ -243,12 +351,27 @@ class PlatformSettings(Settings):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _visitors_come_in(self) -> "PlatformSettings":
+        if self.host and self.dns and self.host.firewall.web_sources == "cloudflare" and not self.dns.proxied:
+            raise ValueError(
+                "host.firewall.web_sources is cloudflare, and dns.proxied: false sends visitors past it, where nobody "
+                "comes in. Set dns.proxied: true, or web_sources: anyone"
+            )
+        return self
+
     def _switched_on(self) -> list[str]:
         return [service for service, field in SERVICES.items() if getattr(self.services, field).enabled]
 
     def runs(self, service: str) -> bool:
         """Whether the service is switched on and its image can be had."""
         return service in self._switched_on() and service not in self.unavailable
+
+    @property
+    def behind_cloudflare(self) -> bool:
+        """Whether visitors come through Cloudflare's proxy: by the records, or as the firewall lets in nobody else."""
+        by_firewall = self.host is not None and self.host.firewall.web_sources == "cloudflare"
+        return by_firewall or (self.dns is not None and self.dns.proxied)
 
     def notices(self) -> list[str]:
         """A sentence for each service that is wanted and left out."""
@@ -287,6 +410,8 @@ SECRET_KEYS = {
     "alert_smtp_password": "alertSmtpPassword",
     "alert_slack_url": "alertSlackUrl",
 }
+GENERATED_SECRETS = ("dashboard_password", "grafana_password", "portainer_password")
+"""Those that are made for a stack, and shown to its operator. The others are given by someone else."""
 
 
 def load_settings() -> tuple[PlatformSettings, Secrets]:
@@ -344,7 +469,7 @@ def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
         "dashboard_password": True,
         "grafana_password": settings.runs("grafana"),
         "portainer_password": settings.runs("portainer"),
-        "cloudflare_token": settings.edge.tls is not None,
+        "cloudflare_token": settings.edge.tls is not None or settings.dns is not None,
         "alert_webhook_url": alerting and alerts.webhook,
         "alert_heartbeat_url": alerting and alerts.heartbeat,
         "alert_smtp_password": alerting and alerts.email is not None,

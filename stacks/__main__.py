@@ -14,12 +14,13 @@ from infra.settings import SettingsError, load_settings
 def main() -> None:
     try:
         settings, secrets = load_settings()
+        platform = Platform(settings, secrets)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
-    platform = Platform(settings, secrets)
     pulumi.export("name", settings.name)
     pulumi.export("urls", platform.urls)
     pulumi.export("logins", platform.logins)
+    pulumi.export("passwords", platform.passwords)
     pulumi.export("notices", settings.notices())
 
 

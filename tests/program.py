@@ -17,6 +17,8 @@ import yaml
 from infra.settings import IMAGES_OF_OURS
 
 ROOT = Path(__file__).resolve().parent.parent
+# Any file that can be read: under mocks nobody uses the key.
+IDENTITY = Path(__file__)
 IMAGES = {name: f"vps/{name}:0123456789ab" for name in IMAGES_OF_OURS}
 SECRETS = {
     "dashboardPassword": "dashboard-password",
@@ -60,6 +62,8 @@ class Recorder(pulumi.runtime.Mocks):
 def platform_config(stack: str, **overrides: Any) -> dict[str, Any]:
     """`vps:platform` of a tracked stack file, with images as `make up` fills them in."""
     tracked = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]["vps:platform"]
+    if host := tracked.get("host"):
+        host["ssh"]["identity_file"] = str(IDENTITY)
     return {"images": IMAGES, **tracked, **overrides}
 
 

@@ -11,7 +11,7 @@ from tools.paths import HOME, private_folder
 from tools.steps import EXIT_FAILED, EXIT_INTERRUPTED, Runner, StepFailed
 
 COMMANDS = (
-    *("up", "preview", "down", "status", "logs", "client"),
+    *("up", "preview", "down", "status", "logs", "client", "ranges", "rotate"),
     *("backup", "restore", "publish", "test", "bench", "soak", "diagrams"),
 )
 
@@ -35,6 +35,7 @@ def main() -> int:
     commands.choices["publish"].add_argument("--registry", required=True)
     commands.choices["publish"].add_argument("--stack")
     commands.choices["restore"].add_argument("--from", dest="source", required=True)
+    commands.choices["rotate"].add_argument("secret")
     options = parser.parse_args()
     # SIGINT too: whoever starts this in the background may have it ignored, and what we start would inherit that.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

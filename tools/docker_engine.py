@@ -133,7 +133,7 @@ def start(url: str, report: Report, daemon: Sequence[str] = ("dockerd",)) -> Doc
         except process.CommandFailed as error:
             fix = "See to what it says; `journalctl -u docker` may tell more."
             raise StepFailed("The Docker engine does not start.", fix, report.log) from error
-        return _wait(url, report.log, lambda: False)
+        return wait(url, report.log, lambda: False)
     log, pid_file = daemon_log(), _pid_file()
     pid_file.unlink(missing_ok=True)
     with log.open("wb") as sink:
@@ -145,7 +145,7 @@ def start(url: str, report: Report, daemon: Sequence[str] = ("dockerd",)) -> Doc
             start_new_session=True,
             env={**os.environ, "PATH": _path()},
         )
-    return _wait(url, log, lambda: running.poll() is not None)
+    return wait(url, log, lambda: running.poll() is not None)
 
 
 def _runtimes() -> list[str]:
@@ -201,7 +201,12 @@ def _client(url: str, timeout_seconds: float) -> docker.DockerClient:
     return docker.DockerClient(base_url=url, timeout=timeout, use_ssh_client=True)
 
 
-def _wait(url: str, log: Path, ended: Callable[[], bool]) -> DockerEngine:
+def wait(url: str, log: Path, ended: Callable[[], bool]) -> DockerEngine:
+    """Wait for an engine that was just started.
+
+    Raises:
+        StepFailed: it does not answer in time, or `ended` says that it never will.
+    """
     deadline = time.monotonic() + _SECONDS_TO_START
     while time.monotonic() < deadline:
         if engine := find(url):

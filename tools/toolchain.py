@@ -24,6 +24,8 @@ from tools.steps import Report, StepFailed
 # The oldest engine that has run this program, with the SDK that requirements.txt locks.
 MINIMUM = (3, 228, 0)
 RELEASES = "https://github.com/pulumi/pulumi/releases/download"
+PLUGINS = ("docker", "command", "cloudflare")
+"""Those that the program's resources need, each in the version of its SDK in requirements.txt."""
 _SECONDS_TO_ANSWER = 5
 _PLATFORMS = {
     ("Linux", "x86_64"): "linux-x64",
@@ -127,19 +129,19 @@ def _fetch(url: str) -> bytes:
 
 
 def _with_plugins(toolchain: Toolchain, report: Report) -> Toolchain:
-    number = version("pulumi-docker")
     environment = dict(toolchain.environment)
+    pulumi = str(toolchain.pulumi)
     try:
-        listed = json.loads(
-            process.capture([str(toolchain.pulumi), "plugin", "ls", "--json"], report, environment=environment)
-        )
-        if not any(plugin["name"] == "docker" and plugin["version"] == number for plugin in listed):
-            report.say(f"installing the docker plugin {number}")
-            install = [str(toolchain.pulumi), "plugin", "install", "resource", "docker", number]
-            process.run(install, report, environment=environment)
+        listed = json.loads(process.capture([pulumi, "plugin", "ls", "--json"], report, environment=environment))
+        present = {(plugin["name"], plugin["version"]) for plugin in listed}
+        for name in PLUGINS:
+            number = version(f"pulumi-{name}")
+            if (name, number) not in present:
+                report.say(f"installing the {name} plugin {number}")
+                process.run([pulumi, "plugin", "install", "resource", name, number], report, environment=environment)
     except process.CommandFailed as error:
         last = error.output.strip().rpartition("\n")[2]
-        raise _Unavailable(f"pulumi {toolchain.origin} could not get its docker plugin ({last})") from error
+        raise _Unavailable(f"pulumi {toolchain.origin} could not get its plugins ({last})") from error
     return toolchain
 
 

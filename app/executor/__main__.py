@@ -3,8 +3,10 @@
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
+from functools import partial
 
 import uvicorn
 import uvloop
@@ -15,6 +17,7 @@ from app.executor.containers import Containers
 from app.executor.docker_api import DockerApi
 from app.executor.docker_workshop import DockerWorkshop, Pattern
 from app.executor.engine import EngineError
+from app.executor.lifeline import end_when_cut_off
 from app.executor.metrics import Metrics
 from app.executor.pool import Pool
 from app.executor.server import build_executor
@@ -60,7 +63,16 @@ async def _serve(settings: ExecutorSettings) -> None:
         _log.info("ready", extra={"fields": {name: info.version for name, info in environments.items()}})
         service = Service(engine, settings, environments, metrics, traces)
         config = uvicorn.Config(
-            build_executor(service, metrics, traces, (service.sweep_forever, containers.read_forever)),
+            build_executor(
+                service,
+                metrics,
+                traces,
+                (
+                    service.sweep_forever,
+                    containers.read_forever,
+                    lambda: end_when_cut_off(api.ping, partial(os.kill, os.getpid(), signal.SIGTERM)),
+                ),
+            ),
             uds=str(settings.socket),
             proxy_headers=False,
             server_header=False,

@@ -18,6 +18,7 @@ from tools import gomodules
 from tools.engine import build
 from tools.gomodules import GIB, BuildError, Piece
 
+ALL_PIECES = ["cli", "docker", "plugins", "plugins"]
 FAKE_GO = """#!/bin/sh
 echo "$PWD $*" >> {calls}
 case "$1 $2" in
@@ -111,7 +112,9 @@ def test_the_pieces_lie_where_pulumi_looks_for_them(go: Go, cache: Path, log: Pa
     assert neighbours == {"pulumi", "pulumi-language-python", "pulumi-language-python-exec"}
     assert os.access(engine.pulumi.parent / "pulumi-language-python-exec", os.X_OK)
     plugins = Path(engine.environment["PULUMI_HOME"]) / "plugins"
-    assert (plugins / "resource-docker-v5.2.0" / "pulumi-resource-docker").exists()
+    for name, number in {"docker": "5.2.0", "command": "1.2.1", "cloudflare": "6.23.1"}.items():
+        found = (plugins / f"resource-{name}-v{number}").iterdir()
+        assert [file.name for file in found] == [f"pulumi-resource-{name}"]
     assert unfinished(cache) == []
 
 
@@ -123,6 +126,10 @@ def test_the_user_reads_what_is_going_on(go: Go, cache: Path, log: Path) -> None
         "compiling pulumi 3.228.0",
         "downloading the Go modules of the docker plugin 5.2.0",
         "compiling the docker plugin 5.2.0",
+        "downloading the Go modules of the command plugin 1.2.1",
+        "compiling the command plugin 1.2.1",
+        "downloading the Go modules of the cloudflare plugin 6.23.1",
+        "compiling the cloudflare plugin 6.23.1",
     ]
 
 
@@ -212,7 +219,7 @@ def test_a_failure_in_the_second_piece_keeps_the_first(go: Go, cache: Path, log:
         build.ensure(cache, log, quiet)
     go.behave()
     build.ensure(cache, log, quiet)
-    assert go.compiled() == ["cli", "docker", "docker"]
+    assert go.compiled() == ["cli", "docker", *ALL_PIECES[1:]]
 
 
 def test_it_waits_for_another_process_that_builds(go: Go, cache: Path, log: Path) -> None:
@@ -232,7 +239,7 @@ def test_it_waits_for_another_process_that_builds(go: Go, cache: Path, log: Path
         assert go.compiled() == []
     second.join(30)
     assert lines[0] == "waiting for another process, which is building the same"
-    assert go.compiled() == ["cli", "docker"]
+    assert go.compiled() == ALL_PIECES
 
 
 def _another_process(cache: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -249,7 +256,7 @@ def test_two_processes_compile_once(go: Go, cache: Path, log: Path) -> None:
     go.behave(compile_with="sleep 0.3")
     processes = [_another_process(cache, log) for _ in range(2)]
     assert [process.wait(30) for process in processes] == [0, 0]
-    assert go.compiled() == ["cli", "docker"]
+    assert go.compiled() == ALL_PIECES
 
 
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
@@ -267,5 +274,5 @@ def test_an_interrupted_build_is_begun_again(go: Go, cache: Path, log: Path, blo
     go.behave()
     engine = build.ensure(cache, log, quiet)
     assert engine.pulumi.exists()
-    assert go.compiled() == ["cli", "docker", "docker"]
+    assert go.compiled() == ["cli", "docker", *ALL_PIECES[1:]]
     assert unfinished(cache) == []

@@ -23,7 +23,7 @@ CHECKS = {
     "Types": ("mypy", *TYPED),
 }
 BROWSER = ("chromium", "chromedriver")
-SUITES = ("unit", "policies", "monitoring", "sandbox", "fuzz", "stack", "page")
+SUITES = ("unit", "policies", "monitoring", "sandbox", "fuzz", "stack", "vps", "page")
 
 
 @dataclass(frozen=True)

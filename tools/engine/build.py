@@ -14,6 +14,8 @@ RECIPE = Path(__file__).resolve().parent
 
 PULUMI = "3.228.0"
 DOCKER_PLUGIN = "5.2.0"
+COMMAND_PLUGIN = "1.2.1"
+CLOUDFLARE_PLUGIN = "6.23.1"
 
 PIECES = {
     "bin": Piece(
@@ -31,6 +33,21 @@ PIECES = {
         duration="3-6 minutes",
         packages=("./cmd/pulumi-resource-docker",),
         tags=("osusergo", "grpcnotrace", "no_compose"),
+    ),
+    # Two pieces of one Go module, because Pulumi looks for each plugin in a folder of its own.
+    f"home/plugins/resource-command-v{COMMAND_PLUGIN}": Piece(
+        source=RECIPE / "plugins",
+        title=f"the command plugin {COMMAND_PLUGIN}",
+        duration="1-2 minutes",
+        packages=("./cmd/pulumi-resource-command",),
+        tags=("osusergo", "grpcnotrace"),
+    ),
+    f"home/plugins/resource-cloudflare-v{CLOUDFLARE_PLUGIN}": Piece(
+        source=RECIPE / "plugins",
+        title=f"the cloudflare plugin {CLOUDFLARE_PLUGIN}",
+        duration="seconds",
+        packages=("./cmd/pulumi-resource-cloudflare",),
+        tags=("osusergo", "grpcnotrace"),
     ),
 }
 """Each by where its files lie in the engine's folder."""

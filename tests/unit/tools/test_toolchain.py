@@ -12,15 +12,15 @@ from tests.unit.tools.conftest import Program
 from tools import gomodules, toolchain
 from tools.steps import Report, StepFailed
 
-SDK, PLUGIN = version("pulumi"), version("pulumi-docker")
+SDK = version("pulumi")
 
 
-def body(number: str, install: str = "true") -> str:
+def body(number: str, install: str = "true", listed: str = "[]") -> str:
     return f"""
 echo "$@" >> "$0.calls"
 case "$1 $2" in
   "version ") echo v{number} ;;
-  "plugin ls") echo '[]' ;;
+  "plugin ls") echo '{listed}' ;;
   "plugin install") {install} ;;
 esac"""
 
@@ -45,11 +45,23 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toolchain, "_fetch", fetch)
 
 
-def test_a_new_enough_pulumi_on_path_is_used_and_gets_its_plugin(report: Report, program: Program) -> None:
+def test_a_new_enough_pulumi_on_path_is_used_and_gets_the_plugins_of_the_sdks(report: Report, program: Program) -> None:
     pulumi = program("pulumi", body("3.228.0"))
     found = toolchain.ensure(report)
     assert (found.pulumi, found.version, found.origin) == (pulumi, "3.228.0", "on PATH")
-    assert f"plugin install resource docker {PLUGIN}" in pulumi.with_name("pulumi.calls").read_text()
+    calls = pulumi.with_name("pulumi.calls").read_text().splitlines()
+    assert [call for call in calls if call.startswith("plugin install")] == [
+        f"plugin install resource {name} {version(f'pulumi-{name}')}" for name in ("docker", "command", "cloudflare")
+    ]
+
+
+def test_a_plugin_that_is_there_is_not_installed_again(report: Report, program: Program) -> None:
+    there = f'[{{"name": "command", "version": "{version("pulumi-command")}"}}]'
+    pulumi = program("pulumi", body("3.228.0", listed=there))
+    toolchain.ensure(report)
+    calls = pulumi.with_name("pulumi.calls").read_text()
+    assert "resource docker" in calls
+    assert "resource command" not in calls
 
 
 def test_the_users_own_pulumi_home_is_left_alone(report: Report, program: Program, own_cache: Path) -> None:

@@ -1,0 +1,62 @@
+"""The VPS itself: a fresh Debian or Ubuntu becomes a hardened host with Docker. One command for each concern."""
+
+import json
+from typing import Any
+
+import pulumi
+
+from infra import ssh
+from infra.settings import Host as HostSettings
+
+
+class Host(pulumi.ComponentResource):
+    """Runs the scripts of `infra/scripts` in order, one connection at a time; a changed setting runs its own again.
+
+    At destroy each takes back what it did; packages stay.
+    """
+
+    def __init__(self, settings: HostSettings, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("vps:infra:Host", "host", None, opts)
+        concerns = {
+            "sysctl": (),
+            "time": (settings.time_zone,),
+            "swap": (str(settings.swap_mb),),
+            "upgrades": (settings.reboot_at or "never",),
+            "docker": (settings.docker, json.dumps(daemon_settings(settings))),
+            "deploy": (settings.deploy_user, "\n".join(settings.deploy_keys)),
+            "sshd": (settings.deploy_user,),
+            "fail2ban": (),
+        }
+        done: list[pulumi.CustomResource] = []
+        for concern, arguments in concerns.items():
+            following = pulumi.ResourceOptions(parent=self, depends_on=done[-1:])
+            done.append(ssh.script(concern, settings.ssh, *arguments, opts=following))
+        # Unknown before the first `up` of a host, whose preview must not look for an engine that isn't there yet.
+        self.engine = done[-1].id.apply(lambda _: engine_url(settings))
+        self.register_outputs({"engine": self.engine})
+
+
+def engine_url(settings: HostSettings) -> str:
+    """The engine as the deploy user reaches it."""
+    return f"ssh://{settings.deploy_user}@{settings.ssh.address}:{settings.ssh.port}"
+
+
+def daemon_settings(settings: HostSettings) -> dict[str, Any]:
+    """Docker's daemon.json.
+
+    User namespaces are not remapped: the executor is root with no capability, which is what lets it open the engine's
+    socket; as a remapped root it couldn't, and an exemption for it (`--userns=host`) is one for whoever holds the
+    socket. Sandboxes are no root in any namespace.
+    """
+    return {
+        "live-restore": True,
+        "userland-proxy": False,
+        "no-new-privileges": True,
+        "log-driver": "json-file",
+        "log-opts": {"max-size": "10m", "max-file": "3"},
+        "default-ulimits": {
+            "nofile": {"Name": "nofile", "Soft": 8192, "Hard": 8192},
+            "core": {"Name": "core", "Soft": 0, "Hard": 0},
+        },
+        **({"dns": [str(address) for address in settings.name_servers]} if settings.name_servers else {}),
+    }

@@ -1,0 +1,55 @@
+# The Docker engine. Its settings are there before it is, so that it never runs without them.
+# shellcheck shell=sh
+file=/etc/docker/daemon.json
+list=/etc/apt/sources.list.d/docker.sources
+key=/etc/apt/keyrings/docker.asc
+
+apply() {
+    origin=$1 # distribution or docker
+    settings=$2
+    printf '%s\n' "$settings" | put "$file" || true
+    "from_$origin"
+    if dockerd --help | grep -q -- --validate && ! dockerd --validate --config-file "$file"; then
+        give_back "$file" || true
+        fail "This version of Docker refuses the settings. The file is as it was before us."
+    fi
+    if ! docker info >/dev/null 2>&1; then
+        service docker start
+    elif [ "$file" -nt /var/run/docker.pid ]; then
+        # With live-restore, which a reload brings into force, containers live on while Docker restarts.
+        service docker reload
+        service docker restart
+    fi
+    waited=0
+    until docker info >/dev/null 2>&1; do
+        [ "$waited" -lt 60 ] || fail "Docker does not answer after 60 s. Its log: journalctl --unit docker"
+        sleep 1
+        waited=$((waited + 1))
+    done
+}
+
+from_distribution() {
+    need docker.io docker-cli
+}
+
+from_docker() {
+    need ca-certificates curl
+    # shellcheck source=/dev/null
+    . /etc/os-release
+    mkdir -p "$(dirname "$key")"
+    [ -s "$key" ] || curl --fail --silent --show-error --location "https://download.docker.com/linux/$ID/gpg" | put "$key"
+    put "$list" <<END || true
+Types: deb
+URIs: https://download.docker.com/linux/$ID
+Suites: $VERSION_CODENAME
+Components: stable
+Signed-By: $key
+END
+    need docker-ce docker-ce-cli containerd.io
+}
+
+undo() {
+    give_back "$list" || true
+    give_back "$key" || true
+    if give_back "$file" && docker info >/dev/null 2>&1; then service docker restart; fi
+}

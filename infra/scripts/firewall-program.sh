@@ -1,0 +1,44 @@
+# The program that keeps the firewall, and the unit that loads the rules at boot before there is a network.
+# shellcheck shell=sh
+program=/usr/local/lib/vps/firewall
+unit=/etc/systemd/system/vps-firewall.service
+wanted=/etc/systemd/system/sysinit.target.wants/vps-firewall.service
+
+apply() {
+    need nftables
+    printf '%s\n' "$1" | put "$program" || true
+    chmod 0755 "$program"
+    put "$unit" <<END || true
+[Unit]
+Description=Firewall of the platform
+DefaultDependencies=no
+Wants=network-pre.target
+Before=network-pre.target docker.service shutdown.target
+Conflicts=shutdown.target
+ConditionPathExists=/etc/vps/firewall.nft
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=$program load
+
+[Install]
+WantedBy=sysinit.target
+END
+    # What `systemctl enable` does.
+    mkdir -p "$(dirname "$wanted")"
+    ln -sf "$unit" "$wanted"
+    reread
+}
+
+undo() {
+    rm -f "$wanted"
+    give_back "$unit" || true
+    give_back "$program" || true
+    rmdir --ignore-fail-on-non-empty "$(dirname "$program")" 2>/dev/null || true
+    reread
+}
+
+reread() {
+    if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+}

@@ -1,0 +1,54 @@
+# The kernel's settings. `net.ipv4.ip_forward` is Docker's to set.
+# shellcheck shell=sh disable=SC2154 # `before` is lib.sh's
+file=/etc/sysctl.d/90-vps.conf
+
+apply() {
+    put "$file" <<'END' || true
+# No packet may choose its route, change ours, or claim a source that it can't have.
+net.ipv4.conf.all.accept_redirects = 0
+net.ipv4.conf.all.accept_source_route = 0
+net.ipv4.conf.all.rp_filter = 1
+net.ipv4.conf.all.send_redirects = 0
+net.ipv4.conf.default.accept_redirects = 0
+net.ipv4.conf.default.accept_source_route = 0
+net.ipv4.conf.default.rp_filter = 1
+net.ipv4.conf.default.send_redirects = 0
+net.ipv4.tcp_syncookies = 1
+net.ipv6.conf.all.accept_redirects = 0
+net.ipv6.conf.all.accept_source_route = 0
+net.ipv6.conf.default.accept_redirects = 0
+net.ipv6.conf.default.accept_source_route = 0
+# Visitors come in bursts.
+net.core.somaxconn = 4096
+# What an escaped sandbox would look at first.
+kernel.dmesg_restrict = 1
+kernel.kptr_restrict = 2
+kernel.unprivileged_bpf_disabled = 1
+kernel.yama.ptrace_scope = 1
+fs.protected_fifos = 2
+fs.protected_hardlinks = 1
+fs.protected_regular = 2
+fs.protected_symlinks = 1
+# A server that nobody sits at starts again by itself, and swaps only when it must.
+kernel.panic = 10
+vm.swappiness = 10
+END
+    # Not every kernel has every key; what it lacks needs no hardening.
+    mkdir -p "$before"
+    [ -e "$before/sysctl" ] || sysctl --pattern "$(keys)" --all 2>/dev/null >"$before/sysctl"
+    sysctl --quiet --ignore --load "$file"
+}
+
+undo() {
+    give_back "$file" || true
+    if [ -e "$before/sysctl" ]; then
+        # Some can only be tightened while the kernel runs.
+        sysctl --quiet --ignore --load "$before/sysctl" || echo "the rest of the old values holds after a reboot"
+        rm "$before/sysctl"
+    fi
+}
+
+# A pattern that matches the keys of the file.
+keys() {
+    sed -n 's/^\([a-z][^ ]*\) = .*/\1/p' "$file" | sed 's/\./\\./g' | paste -s -d '|' | sed 's/.*/^(&)$/'
+}

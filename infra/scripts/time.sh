@@ -1,0 +1,16 @@
+# The time zone, and a clock that is right: certificates and logs are worth nothing without.
+# shellcheck shell=sh
+
+apply() {
+    zone=$1
+    need chrony tzdata
+    [ -e "/usr/share/zoneinfo/$zone" ] || fail "There is no time zone $zone. Correct host.time_zone."
+    keep /etc/localtime
+    ln -sfn "/usr/share/zoneinfo/$zone" /etc/localtime
+    echo "$zone" | put /etc/timezone || true
+}
+
+undo() {
+    give_back /etc/localtime || true
+    give_back /etc/timezone || true
+}

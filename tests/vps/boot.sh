@@ -1,0 +1,52 @@
+# Becomes PID 1 of a VPS: in new mount, process, cgroup, UTS and IPC namespaces, with a Debian as its root.
+# $1: the folder of the VPS (upper, work, root, docker); $2: the Debian underneath; $3: the controllers of cgroups of
+# version 1, or nothing for version 2
+set -eu
+folder=$1 debian=$2 controllers=$3
+root=$folder/root
+
+mount -t overlay overlay -o "lowerdir=$debian,upperdir=$folder/upper,workdir=$folder/work" "$root"
+# Docker's layers can't lie on an overlay.
+mkdir -p "$root/var/lib/docker"
+mount --bind "$folder/docker" "$root/var/lib/docker"
+
+mount -t proc proc "$root/proc"
+# The kernel's own settings belong to this machine: the VPS has a copy of them, and only those of the network are real.
+for part in kernel vm fs; do
+    mount -t tmpfs tmpfs "$root/tmp"
+    cp -r "/proc/sys/$part/." "$root/tmp/" 2>/dev/null || true
+    mount --move "$root/tmp" "$root/proc/sys/$part"
+done
+mount -t sysfs -o ro sysfs "$root/sys"
+if [ -n "$controllers" ]; then
+    mount -t tmpfs -o mode=755 tmpfs "$root/sys/fs/cgroup"
+    for controller in $controllers; do
+        mkdir "$root/sys/fs/cgroup/$controller"
+        mount -t cgroup -o "$controller" cgroup "$root/sys/fs/cgroup/$controller"
+    done
+else
+    mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+    # A group with groups below it, for the containers, may hold no process itself.
+    mkdir -p "$root/sys/fs/cgroup/init"
+    echo 0 >"$root/sys/fs/cgroup/init/cgroup.procs"
+fi
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+for node in null zero full random urandom tty; do
+    cp -a "/dev/$node" "$root/dev/$node"
+done
+mkdir "$root/dev/pts" "$root/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+mount -t tmpfs tmpfs "$root/dev/shm"
+ln -s pts/ptmx "$root/dev/ptmx"
+ln -s /proc/self/fd "$root/dev/fd"
+mount -t tmpfs -o mode=755 tmpfs "$root/run"
+mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+
+cd "$root"
+mkdir -p .machine
+pivot_root . .machine
+umount -l /.machine
+hostname vps
+# It may not set this machine's clock, load modules or restart it.
+exec setpriv --bounding-set=-sys_time,-sys_module,-sys_boot,-wake_alarm \
+    sh -c 'touch /run/booted; trap : TERM; while :; do sleep 3600 & wait; done'

@@ -1,0 +1,145 @@
+"""A VPS: a Debian in namespaces of its own (mount, process, network, cgroup, IPC, UTS), with its own sshd and dockerd.
+
+What it changes is on an overlay that goes with it. It has no systemd: services are started by their init scripts, and
+a unit that is enabled is started at boot by its ExecStart. So what systemd itself makes of a unit can't be shown here.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.vps import images
+from tests.vps.cgroups import Cgroups
+from tests.vps.network import Namespace
+from tools.docker_engine import DockerEngine
+
+_BOOT = Path(__file__).with_name("boot.sh")
+_SECONDS = 60
+_RESTRICTED = ("setpriv", "--bounding-set=-sys_time,-sys_module,-sys_boot,-wake_alarm")
+
+
+class Vps:
+    """One VPS. `close` ends every process of it and removes all that it made, but for its network."""
+
+    def __init__(
+        self, namespace: Namespace, folder: Path, debian: Path, docker_images: Path, name_server: str | None = None
+    ) -> None:
+        self.namespace = namespace
+        self._folder = folder
+        self._debian = debian
+        self._cgroups = Cgroups(namespace.name)
+        self._init: subprocess.Popen[bytes] | None = None
+        for part in ("upper", "work", "root", "docker"):
+            (folder / part).mkdir(parents=True)
+        images.copy(docker_images, folder / "docker")
+        self.identity = folder / "identity"
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", str(self.identity)], check=True
+        )
+        self._write("root/.ssh/authorized_keys", self.public_key + "\n", mode=0o600)
+        self._write("etc/resolv.conf", f"nameserver {name_server}\n" if name_server else "")
+        # Raising a limit is not always ours to do; Docker's init script insists on it.
+        self._write("etc/default/docker", 'ulimit() { command ulimit "$@" || true; }\n')
+        (folder / "upper/var/lib/apt/lists").mkdir(parents=True)
+        (folder / "upper/root/.ssh").chmod(0o700)
+        (folder / "upper/root").chmod(0o700)
+
+    @property
+    def public_key(self) -> str:
+        return self.identity.with_suffix(".pub").read_text().strip()
+
+    @property
+    def host_key(self) -> str:
+        """sshd's public key, as `type base64`."""
+        kind, key, *_ = (self._debian / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
+        return f"{kind} {key}"
+
+    @property
+    def pid(self) -> int:
+        """The process that is PID 1 inside."""
+        assert self._init is not None, "the VPS is off"
+        children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children").read_text().split()
+        return int(children[0])
+
+    @property
+    def engine(self) -> DockerEngine:
+        """Its Docker engine, past its network."""
+        return DockerEngine(f"unix:///proc/{self.pid}/root/run/docker.sock")
+
+    def start(self) -> None:
+        """Boot: the enabled units, then sshd, Docker and fail2ban where they are installed."""
+        self._cgroups.make()
+        unshare = [
+            *("nsenter", f"--net={self.namespace.path}"),
+            *("unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child"),
+            *("--uts", "--ipc", "--cgroup"),
+            *("sh", str(_BOOT), str(self._folder), str(self._debian), " ".join(self._cgroups.controllers)),
+        ]
+        log = (self._folder / "boot.log").open("ab")
+        self._init = subprocess.Popen(self._cgroups.at_boot(unshare), stdout=log, stderr=log, start_new_session=True)
+        log.close()
+        self._wait_for_boot()
+        self._cgroups.booted(self._init.pid)
+        for unit in self.shell("cat /etc/systemd/system/*.wants/vps-*.service 2>/dev/null || true").splitlines():
+            if unit.startswith("ExecStart="):
+                self.shell(unit.removeprefix("ExecStart="))
+        self.shell("for one in ssh docker fail2ban; do [ ! -e /etc/init.d/$one ] || service $one start; done")
+
+    def stop(self) -> None:
+        """Cut the power. What is on its disk stays, and so does its network, without any rule."""
+        if self._init is not None:
+            with contextlib.suppress(ProcessLookupError, IndexError, FileNotFoundError):
+                os.kill(self.pid, signal.SIGKILL)
+            self._init.kill()
+            self._init.wait()
+            self._init = None
+        self._cgroups.remove()
+
+    def reboot(self) -> None:
+        self.stop()
+        self.namespace.run("nft", "flush", "ruleset")
+        for bridge in self.namespace.run("ip", "-brief", "link", "show", "type", "bridge").splitlines():
+            self.namespace.run("ip", "link", "delete", bridge.split()[0])
+        self.start()
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def shell(self, script: str, check: bool = True) -> str:
+        """Run a shell script inside as root, past its network. Returns what it prints."""
+        done = subprocess.run(
+            self._cgroups.joining(
+                ["nsenter", f"--target={self.pid}", "--all", "--root", "--wd", *_RESTRICTED, "sh", "-c", script]
+            ),
+            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{script!r} ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def _wait_for_boot(self) -> None:
+        deadline = time.monotonic() + _SECONDS
+        while time.monotonic() < deadline:
+            assert self._init is not None
+            if self._init.poll() is not None:
+                break
+            with contextlib.suppress(IndexError, FileNotFoundError):
+                if Path(f"/proc/{self.pid}/root/run/booted").exists():
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"the VPS does not boot: {(self._folder / 'boot.log').read_text()}")
+
+    def _write(self, path: str, text: str, mode: int = 0o644) -> None:
+        file = self._folder / "upper" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)

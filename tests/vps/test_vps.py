@@ -1,0 +1,368 @@
+"""The life of a VPS, in order: fresh, prepared, used, attacked, changed, cut off, restarted, given back.
+
+Each test goes on from the one before. What the provider's console would do is done past the network (`vps.shell`).
+"""
+
+import dataclasses
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.interruptions import cut_off, interrupt, kill
+from tests.vps.conftest import METADATA, Internet
+from tests.vps.host import Vps
+from tests.vps.network import Namespace
+from tests.vps.visits import open_ports, request
+from tools import health, leftovers
+from tools.prepare import Prepared
+from tools.stack import Stack
+from tools.steps import Report, StepFailed
+
+API = "https://sandbox.example.com"
+# sshd, the edge, Docker's own, and a port on which nothing listens.
+PORTS = (22, 80, 443, 2375, 2376, 8080, 9000)
+PROGRAM = "/usr/local/lib/vps/firewall"
+# Where a package, or what manages users, keeps what it knows: these outlive us with the packages.
+KEPT = "/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|/etc/ld.so.cache|/etc/rc.\\.d/.*|/etc/docker/key.json"
+FILES = f"find /etc /usr/local /root /home -type f -regextype egrep ! -regex '{KEPT}' -exec sha256sum {{}} + | sort"
+CONTAINERS = "docker ps --no-trunc --format '{{.Names}} {{.ID}}' | grep -v sandbox- | sort"
+
+
+@pytest.fixture(scope="module")
+def before(vps: Vps) -> dict[str, str]:
+    """The fresh host's files, sysctls and rules."""
+    return {"files": vps.shell(FILES), "sysctls": vps.shell("sysctl net.ipv4.conf.all net.ipv4.tcp_syncookies")}
+
+
+@pytest.fixture
+def stack(production: Stack, vps: Vps) -> Stack:
+    """The stack, with the VPS's engine to look at past the network (whose path changes when the VPS restarts)."""
+    return dataclasses.replace(production, engine=vps.engine)
+
+
+def up(internet: Internet, stack: Stack, report: Report) -> str:
+    with internet.operator.entered():
+        return stack.up(report)
+
+
+def mend(internet: Internet, stack: Stack, report: Report) -> None:
+    with internet.operator.entered():
+        stack.mend(report)
+
+
+def wait_until_healthy(vps: Vps, stack: Stack) -> None:
+    client = vps.engine.client()
+    deadline = time.monotonic() + 60
+    while True:
+        states = health.services(client, stack.prefix)
+        if len(states) == 3 and all(state.is_well for state in states):
+            return
+        assert time.monotonic() < deadline, states
+        time.sleep(0.3)
+
+
+def execute(internet: Internet, code: str) -> dict[str, Any]:
+    answer = request(
+        internet.cloudflare, internet.vps.ipv4, "POST", f"{API}/execute", json={"environment": "bash", "code": code}
+    )
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def attacker_reaches(internet: Internet, seconds: float = 1) -> dict[str, set[int]]:
+    """Every open port that the attacker finds, by address."""
+    addresses = (internet.vps.ipv4, internet.vps.ipv6)
+    return {address: open_ports(internet.attacker, address, PORTS, seconds) for address in addresses}
+
+
+NOTHING: dict[str, set[int]] = {"198.51.100.10": set(), "2001:db8:1::10": set()}
+
+
+def test_a_fresh_host_previews_without_an_engine(
+    internet: Internet, production: Stack, before: dict[str, str], vps: Vps, report: Report
+) -> None:
+    # What shows later that it is the firewall that keeps the attacker out.
+    assert attacker_reaches(internet) == {address: {22} for address in NOTHING}
+    with internet.operator.entered():
+        production.preview(report)
+    assert vps.shell(FILES) == before["files"]
+
+
+def test_another_host_key_than_the_pinned_one_is_spoken_to_by_nobody(
+    internet: Internet, production: Stack, prepared: Prepared, vps: Vps, report: Report
+) -> None:
+    before = vps.shell(FILES)
+    wrong = dataclasses.replace(production, overrides=_changed(production, ssh={"host_key": _other_key(vps)}))
+    wrong.configure(prepared.images, report)
+    with pytest.raises(StepFailed, match="host key"):
+        up(internet, wrong, report)
+    assert vps.shell(FILES) == before
+    production.configure(prepared.images, report)
+
+
+def test_an_up_that_is_cut_off_is_mended_by_the_next(
+    internet: Internet, stack: Stack, vps: Vps, report: Report
+) -> None:
+    def run() -> None:
+        up(internet, stack, report)
+
+    # The connection breaks while apt installs Docker; then Pulumi is killed, and interrupted, between containers.
+    cut_off(run, lambda: "docker.io" in vps.shell("ps axww"), lambda _: _cut_connections(vps))
+    cut_off(run, lambda: _containers(vps, stack) >= 3, kill)
+    mend(internet, stack, report)
+    cut_off(run, lambda: _containers(vps, stack) >= 5, interrupt)
+    mend(internet, stack, report)
+    up(internet, stack, report)
+    wait_until_healthy(vps, stack)
+
+
+def test_the_api_answers_over_https(internet: Internet) -> None:
+    answer = request(internet.cloudflare, internet.vps.ipv4, "GET", f"{API}/health")
+    assert answer.json()["engine"] == "reachable"
+    assert answer.headers["strict-transport-security"]
+
+
+def test_an_execution_works(internet: Internet) -> None:
+    assert execute(internet, "echo hello from the VPS")["output"] == "hello from the VPS\n"
+
+
+def test_the_dashboard_asks_for_the_password(internet: Internet, stack: Stack, report: Report) -> None:
+    url = "https://traefik.example.com/dashboard/"
+    assert request(internet.cloudflare, internet.vps.ipv4, "GET", url).status_code == 401
+    auth = ("admin", stack.secret("vps:dashboardPassword", report))
+    assert request(internet.cloudflare, internet.vps.ipv4, "GET", url, auth=auth).status_code == 200
+
+
+def test_docker_runs_with_its_settings(vps: Vps) -> None:
+    said = vps.shell("docker info --format '{{.LiveRestoreEnabled}} {{.LoggingDriver}} {{.SecurityOptions}}'")
+    assert said.startswith("true json-file")
+    assert "no-new-privileges" in said
+    assert "docker-proxy" not in vps.shell("ps ax")
+
+
+def test_sshd_takes_keys_only_and_the_deploy_user_gets_no_shell(internet: Internet, vps: Vps) -> None:
+    effective = vps.shell("sshd -T -C user=root,host=x,addr=192.0.2.10").splitlines()
+    assert "passwordauthentication no" in effective
+    assert "permitrootlogin without-password" in effective
+    deploy = vps.shell("sshd -T -C user=deploy,host=x,addr=192.0.2.10").splitlines()
+    assert "forcecommand docker system dial-stdio" in deploy
+    assert "allowtcpforwarding no" in deploy
+
+
+def test_what_the_host_is_told_holds(vps: Vps) -> None:
+    assert vps.shell("sysctl -n net.ipv4.conf.all.send_redirects net.ipv4.tcp_syncookies").split() == ["0", "1"]
+    assert 'Unattended-Upgrade "1"' in vps.shell("apt-config dump | grep Periodic")
+    assert vps.shell("fail2ban-client status").count("sshd") == 1
+    assert vps.shell("cat /etc/timezone").strip() == "Etc/UTC"
+
+
+def test_the_attacker_reaches_nothing(internet: Internet, vps: Vps) -> None:
+    assert attacker_reaches(internet) == NOTHING
+    # Neither as a neighbour who names a container's own address and takes the VPS for the way there.
+    addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+    container = vps.shell(f"docker inspect -f '{addresses}' $(docker ps -q -f name=traefik)")
+    for address in container.split():
+        internet.attacker.run("ip", "route", "replace", address, "via", internet.vps.ipv4, "dev", "eth0", "onlink")
+        assert open_ports(internet.attacker, address, (8080, 8443, 8082), 1) == set()
+
+
+def test_each_reaches_what_is_theirs(internet: Internet) -> None:
+    ipv4, ipv6 = internet.vps.ipv4, internet.vps.ipv6
+    assert open_ports(internet.operator, ipv4, PORTS, 1) == {22}
+    assert open_ports(internet.operator, ipv6, PORTS, 1) == {22}
+    assert open_ports(internet.cloudflare, ipv4, PORTS, 1) == {80, 443}
+    assert 22 not in open_ports(internet.cloudflare, ipv6, PORTS, 1)
+
+
+def test_containers_reach_neither_the_metadata_address_nor_the_hosts_services(
+    internet: Internet, stack: Stack, vps: Vps
+) -> None:
+    network = f"{stack.prefix}-public"
+    gateway = vps.shell(f"docker network inspect -f '{{{{(index .IPAM.Config 0).Gateway}}}}' {network}").strip()
+    image = stack.settings.images["sandbox-bash"]
+
+    hosts = [(METADATA[0], 80), (gateway, 22), (internet.vps.ipv4, 22)]
+    probes = "".join(f"(timeout 2 bash -c '</dev/tcp/{host}/{port}' && echo {host}) & " for host, port in hosts)
+    container = f"docker run --rm --network {network} --entrypoint bash {image} -c {shlex.quote(f'{probes} wait')}"
+    with _listen(internet.cloud, METADATA[0], 80):
+        assert open_ports(internet.vps, METADATA[0], (80,)) == {80}
+        assert vps.shell(f"{container} 2>/dev/null") == ""
+        # The very same probes get through without the rules.
+        rules = vps.shell("nft delete table inet vps && cat /etc/vps/firewall.nft")
+        assert set(vps.shell(f"{container} 2>/dev/null").split()) == {host for host, _ in hosts}
+        vps.shell(f"nft -f - <<'END'\n{rules}END")
+
+
+def test_a_restart_of_docker_opens_nothing(internet: Internet, vps: Vps, stack: Stack) -> None:
+    stop = threading.Event()
+    found: list[dict[str, set[int]]] = []
+    watch = threading.Thread(target=_watch, args=(internet, stop, found))
+    watch.start()
+    try:
+        vps.shell("service docker restart")
+        _wait_for(lambda: "true" in vps.shell("docker info -f '{{.LiveRestoreEnabled}}'", check=False))
+    finally:
+        stop.set()
+        watch.join()
+    assert len(found) > 1
+    assert all(each == NOTHING for each in found)
+    wait_until_healthy(vps, stack)
+    assert execute(internet, "echo still")["output"] == "still\n"
+
+
+def test_nothing_opens_while_rules_are_replaced(internet: Internet, vps: Vps, stack: Stack) -> None:
+    stop = threading.Event()
+    found: list[dict[str, set[int]]] = []
+    watch = threading.Thread(target=_watch, args=(internet, stop, found))
+    rules = vps.shell("cat /etc/vps/firewall.nft")
+    watch.start()
+    try:
+        for _ in range(15):
+            vps.shell(f"{PROGRAM} try 30 <<'END'\n{rules}END\n{PROGRAM} keep")
+    finally:
+        stop.set()
+        watch.join()
+    assert len(found) > 3
+    assert all(each == NOTHING for each in found)
+
+
+def test_rules_that_lock_us_out_are_undone_by_the_host(
+    internet: Internet, stack: Stack, prepared: Prepared, vps: Vps, report: Report
+) -> None:
+    inside = vps.shell("nft list table inet vps | grep -v counter")
+    locked = dataclasses.replace(stack, overrides=_changed(stack, firewall={"ssh_sources": ["203.0.113.0/32"]}))
+    _configure(locked, prepared, report)
+    with pytest.raises(StepFailed):
+        up(internet, locked, report)
+    _wait_for(lambda: open_ports(internet.operator, internet.vps.ipv4, (22,), 1) == {22})
+    assert vps.shell("nft list table inet vps | grep -v counter") == inside
+    assert vps.shell(f"{PROGRAM} keep 2>&1 || true").startswith("No rules are on trial")
+    _configure(stack, prepared, report)
+
+
+def test_a_second_up_changes_nothing(internet: Internet, stack: Stack, vps: Vps, report: Report) -> None:
+    running = vps.shell(CONTAINERS)
+    with internet.operator.entered():
+        stack.preview(report, "--expect-no-changes")
+        stack.up(report)
+        assert not stack.has_drifted(report)
+    assert vps.shell(CONTAINERS) == running
+
+
+def test_a_changed_setting_runs_only_its_own_command(
+    internet: Internet, stack: Stack, prepared: Prepared, vps: Vps, report: Report
+) -> None:
+    running = vps.shell(CONTAINERS)
+    changed = dataclasses.replace(
+        stack, overrides={**stack.overrides, "host": {**stack.overrides["host"], "time_zone": "Europe/Berlin"}}
+    )
+    _configure(changed, prepared, report)
+    said = up(internet, changed, report)
+    assert "~ 1 updated" in said
+    assert "replaced" not in said
+    assert vps.shell("date +%Z").strip() in ("CET", "CEST")
+    assert vps.shell(CONTAINERS) == running
+    _configure(stack, prepared, report)
+    up(internet, stack, report)
+
+
+def test_a_container_removed_by_hand_is_noticed_and_comes_back(
+    internet: Internet, stack: Stack, vps: Vps, report: Report
+) -> None:
+    vps.shell(f"docker rm -f {stack.prefix}-api")
+    with internet.operator.entered():
+        assert stack.has_drifted(report)
+    mend(internet, stack, report)
+    up(internet, stack, report)
+    wait_until_healthy(vps, stack)
+    assert execute(internet, "echo back")["output"] == "back\n"
+
+
+def test_secrets_are_nowhere_to_be_read(stack: Stack, vps: Vps, report: Report) -> None:
+    keys = ("vps:dashboardPassword", "vps:cloudflareToken")
+    values = [stack.secret(key, report) for key in keys] + [vps.identity.read_text().splitlines()[2]]
+    states = [path.read_text(errors="replace") for path in stack.home.rglob("*") if path.is_file()]
+    places = {
+        "state": "".join(states),
+        "engine's log": report.log.read_text(),
+        "processes": vps.shell("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' '\\n'"),
+        "containers": vps.shell("docker inspect $(docker ps -aq) $(docker volume ls -q) $(docker images -q)"),
+        "images": vps.shell("for one in $(docker images -q); do docker history --no-trunc $one; done"),
+        "logs": vps.shell("for one in $(docker ps -aq); do docker logs $one 2>&1; done; cat /var/log/*.log"),
+    }
+    assert all(places.values())
+    for place, text in places.items():
+        assert not [value for value in values if value in text], place
+
+
+def test_a_restarted_host_is_closed_before_it_is_up(internet: Internet, stack: Stack, vps: Vps) -> None:
+    vps.reboot()
+    assert attacker_reaches(internet) == NOTHING
+    wait_until_healthy(vps, stack)
+    assert execute(internet, "echo again")["output"] == "again\n"
+
+
+def test_destroy_leaves_the_host_as_it_was_but_for_packages(
+    internet: Internet, stack: Stack, vps: Vps, before: dict[str, str], report: Report
+) -> None:
+    with internet.operator.entered():
+        stack.destroy(report)
+    assert leftovers.find(vps.engine.client(), stack.prefix).names == []
+    changed = set(vps.shell(FILES).splitlines()) ^ set(before["files"].splitlines())
+    paths = {line.split(maxsplit=1)[1] for line in changed}
+    assert {
+        path
+        for path in paths
+        if not vps.shell(f"dpkg -S {path} 2>/dev/null || grep -l {path} /var/lib/dpkg/info/*.postinst", check=False)
+    } == set()
+    assert vps.shell("sysctl net.ipv4.conf.all net.ipv4.tcp_syncookies") == before["sysctls"]
+    assert "table inet vps" not in vps.shell("nft list tables")
+    assert vps.shell("ls -d /etc/vps /var/lib/vps /usr/local/lib/vps /home/deploy 2>/dev/null || true") == ""
+
+
+def _changed(stack: Stack, **host: Any) -> dict[str, Any]:
+    """The stack's overrides, with these parts of `host` merged into them."""
+    of_host = dict(stack.overrides["host"])
+    for part, values in host.items():
+        of_host[part] = {**of_host[part], **values}
+    return {**stack.overrides, "host": of_host}
+
+
+def _configure(stack: Stack, prepared: Prepared, report: Report) -> None:
+    """Write the stack's config. What the machine adds to it is of its own engine, which the host's replaces."""
+    dataclasses.replace(stack, engine=prepared.engine).configure(prepared.images, report)
+
+
+def _other_key(vps: Vps) -> str:
+    kind, key, *_ = vps.public_key.split()
+    return f"{kind} {key}"
+
+
+def _cut_connections(vps: Vps) -> None:
+    vps.shell("pkill -KILL sshd-session")
+
+
+def _containers(vps: Vps, stack: Stack) -> int:
+    return len(vps.shell(f"docker ps -aq --filter label=vps.stack={stack.prefix} 2>/dev/null", check=False).split())
+
+
+def _listen(at: Namespace, address: str, port: int) -> socket.socket:
+    with at.entered():
+        return socket.create_server((address, port))
+
+
+def _watch(internet: Internet, stop: threading.Event, found: list[dict[str, set[int]]]) -> None:
+    while not stop.is_set():
+        found.append(attacker_reaches(internet, 0.3))
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

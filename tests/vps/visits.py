@@ -1,0 +1,44 @@
+"""What someone on the internet can do to the VPS: connect, and ask for a page."""
+
+import contextlib
+import selectors
+import socket
+import time
+from collections.abc import Iterable
+
+import httpx
+
+from tests.vps.network import Namespace
+
+
+def open_ports(visitor: Namespace, address: str, ports: Iterable[int], seconds: float = 2) -> set[int]:
+    """The TCP ports on which a connection comes about, all tried at once; given up after so many seconds."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    found = set()
+    with visitor.entered(), contextlib.ExitStack() as opened, selectors.DefaultSelector() as waiting:
+        for port in ports:
+            attempt = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            attempt.setblocking(False)
+            attempt.connect_ex((address, port))
+            waiting.register(attempt, selectors.EVENT_WRITE, port)
+        deadline = time.monotonic() + seconds
+        while waiting.get_map() and (left := deadline - time.monotonic()) > 0:
+            for key, _ in waiting.select(left):
+                attempt = key.fileobj  # type: ignore[assignment]
+                waiting.unregister(attempt)
+                if attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+                    found.add(key.data)
+    return found
+
+
+def request(visitor: Namespace, address: str, method: str, url: str, **options: object) -> httpx.Response:
+    """An HTTPS request to this address, whatever name the URL has."""
+    asked = httpx.URL(url)
+    with visitor.entered(), httpx.Client(verify=False, timeout=20, trust_env=False) as client:  # noqa: S501
+        return client.request(
+            method,
+            asked.copy_with(host=address),
+            headers={"host": asked.host},
+            extensions={"sni_hostname": asked.host},
+            **options,  # type: ignore[arg-type]
+        )

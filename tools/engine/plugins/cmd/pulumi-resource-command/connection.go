@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/pulumi/pulumi-go-provider/infer"
+	"golang.org/x/crypto/ssh"
+)
+
+const (
+	pauseBetweenDials = time.Second
+	// A peer that vanished is noticed after this long without an answer: an idle TCP connection alone never tells.
+	keepaliveInterval = 10 * time.Second
+)
+
+// Connection is how to reach a host: with a private key, and with the one host key that it must show.
+type Connection struct {
+	Host           string   `pulumi:"host"`
+	HostKey        string   `pulumi:"hostKey"`
+	PrivateKey     string   `pulumi:"privateKey" provider:"secret"`
+	Port           *float64 `pulumi:"port,optional"`
+	User           *string  `pulumi:"user,optional"`
+	DialErrorLimit *int     `pulumi:"dialErrorLimit,optional"`
+	PerDialTimeout *int     `pulumi:"perDialTimeout,optional"`
+}
+
+func (c *Connection) Annotate(a infer.Annotator) {
+	a.SetToken("remote", "Connection")
+	a.Describe(&c.HostKey, "A line of authorized_keys or of ssh-keyscan without the host: ssh-ed25519 AAAA...")
+	a.SetDefault(&c.Port, 22)
+	a.SetDefault(&c.User, "root")
+	a.SetDefault(&c.DialErrorLimit, 10)
+	a.SetDefault(&c.PerDialTimeout, 15)
+}
+
+func (c Connection) address() string {
+	return net.JoinHostPort(c.Host, strconv.Itoa(int(*c.Port)))
+}
+
+// dial connects, and tries again up to DialErrorLimit times (-1: for ever) while the host can't be reached or does not
+// let us in, as one that is still starting may. Another host key than the pinned one is refused at once.
+//
+// The connection is closed when ctx ends, or when the host stops to answer.
+func (c Connection) dial(ctx context.Context) (*ssh.Client, error) {
+	config, err := c.clientConfig()
+	if err != nil {
+		return nil, err
+	}
+	for failures := 1; ; failures++ {
+		client, err := c.dialOnce(ctx, config)
+		if err == nil {
+			return client, nil
+		}
+		var wrong *wrongHostKeyError
+		if errors.As(err, &wrong) {
+			return nil, wrong
+		}
+		if *c.DialErrorLimit >= 0 && failures > *c.DialErrorLimit {
+			return nil, fmt.Errorf("%s could not be reached in %d attempts: %w", c.address(), failures, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s was not reached before the interruption: %w", c.address(), err)
+		case <-time.After(pauseBetweenDials):
+		}
+	}
+}
+
+func (c Connection) clientConfig() (*ssh.ClientConfig, error) {
+	signer, err := ssh.ParsePrivateKey([]byte(c.PrivateKey))
+	if err != nil {
+		return nil, fmt.Errorf("connection.privateKey for %s is no usable key: %w", c.address(), err)
+	}
+	pinned, _, _, _, err := ssh.ParseAuthorizedKey([]byte(c.HostKey))
+	if err != nil {
+		return nil, fmt.Errorf("connection.hostKey of %s must be like `ssh-ed25519 AAAA...`: %w", c.address(), err)
+	}
+	return &ssh.ClientConfig{
+		User:              *c.User,
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signer)},
+		HostKeyAlgorithms: algorithms(pinned.Type()),
+		HostKeyCallback: func(_ string, _ net.Addr, shown ssh.PublicKey) error {
+			if string(shown.Marshal()) != string(pinned.Marshal()) {
+				return &wrongHostKeyError{c.address(), ssh.FingerprintSHA256(pinned), ssh.FingerprintSHA256(shown)}
+			}
+			return nil
+		},
+	}, nil
+}
+
+// algorithms are those in which a host can prove a key of this type. Asked for nothing else, a host that has several
+// keys shows the pinned one.
+func algorithms(keyType string) []string {
+	if keyType == ssh.KeyAlgoRSA {
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+	}
+	return []string{keyType}
+}
+
+func (c Connection) dialOnce(ctx context.Context, config *ssh.ClientConfig) (*ssh.Client, error) {
+	if *c.PerDialTimeout > 0 {
+		limited, cancel := context.WithTimeout(ctx, time.Duration(*c.PerDialTimeout)*time.Second)
+		defer cancel()
+		return c.connect(ctx, limited, config)
+	}
+	return c.connect(ctx, ctx, config)
+}
+
+// connect dials within `dialing`; the connection it returns lives until `whole` ends.
+func (c Connection) connect(whole, dialing context.Context, config *ssh.ClientConfig) (*ssh.Client, error) {
+	socket, err := (&net.Dialer{}).DialContext(dialing, "tcp", c.address())
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(dialing, func() { socket.Close() })
+	connection, channels, requests, err := ssh.NewClientConn(socket, c.address(), config)
+	if err != nil || !stop() {
+		socket.Close()
+		return nil, errors.Join(err, dialing.Err())
+	}
+	client := ssh.NewClient(connection, channels, requests)
+	ended := make(chan struct{})
+	go func() {
+		_ = client.Wait()
+		close(ended)
+	}()
+	go watch(whole, client, ended)
+	return client, nil
+}
+
+// watch closes a connection that has no more use, or no more peer.
+func watch(ctx context.Context, client *ssh.Client, ended <-chan struct{}) {
+	defer client.Close()
+	answered := make(chan error, 1)
+	for {
+		select {
+		case <-ended:
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(keepaliveInterval):
+		}
+		go func() {
+			_, _, err := client.SendRequest("keepalive@openssh.com", true, nil)
+			answered <- err
+		}()
+		select {
+		case err := <-answered:
+			if err != nil {
+				return
+			}
+		case <-ended:
+			return
+		case <-ctx.Done():
+			return
+		case <-time.After(keepaliveInterval):
+			return
+		}
+	}
+}
+
+type wrongHostKeyError struct{ address, pinned, shown string }
+
+func (e *wrongHostKeyError) Error() string {
+	return fmt.Sprintf(
+		"%s shows the host key %s, and connection.hostKey pins %s: either the host was set up anew (then pin its new "+
+			"key, taken from its console), or someone is in between. Nothing was sent to it", e.address, e.shown, e.pinned)
+}

@@ -3,7 +3,7 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) tools/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up preview down status logs client test bench soak
+.PHONY: help up preview down status logs client backup restore publish test bench soak diagrams ranges rotate
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -26,6 +26,15 @@ logs: ## Show the logs, and follow them on a terminal. SERVICE=name: only that o
 client: ## Walk through the API in a terminal, then run what you type. URL=https://...: another platform's
 	@$(TOOLS) client $(if $(URL),--url $(URL))
 
+backup: ## Save the data of the stack. STACK=prod: that of another; TO=folder: there
+	@$(TOOLS) backup $(if $(STACK),--stack $(STACK)) $(if $(TO),--to $(TO))
+
+restore: ## Put the data of a stack that is down back. FROM=folder: what `make backup` wrote; STACK=prod
+	@$(TOOLS) restore --from "$(FROM)" $(if $(STACK),--stack $(STACK))
+
+publish: ## Push the images that are ours. REGISTRY=ghcr.io/me/vps; STACK=prod: name their digests in its config
+	@$(TOOLS) publish --registry "$(REGISTRY)" $(if $(STACK),--stack $(STACK))
+
 test: ## Lint, types and every test, on real parts
 	@$(TOOLS) test
 
@@ -34,3 +43,12 @@ bench: ## Measure the platform beside docker run, in about 5 minutes. QUICK=1: i
 
 soak: ## Run 10,000 executions while parts of it are killed, and look for what leaks. N=number: so many
 	@$(TOOLS) soak $(if $(N),--executions $(N))
+
+diagrams: ## Draw the pictures of docs/workspace.dsl again, after a change of it
+	@$(TOOLS) diagrams
+
+ranges: ## Refresh the list of Cloudflare's addresses, which the firewall and the edge use
+	@$(TOOLS) ranges
+
+rotate: ## Make another password: SECRET=dashboardPassword or grafanaPassword
+	@$(TOOLS) rotate $(SECRET)

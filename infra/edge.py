@@ -2,7 +2,7 @@
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import pulumi
 import yaml
 
 from infra.service import SECRETS, Config, Health, Mount, Port, Service, ServiceArgs, data_volume
+from infra.settings import Authority, Tls
 from infra.settings import Edge as EdgeSettings
 
 USER = "admin"
@@ -20,8 +21,10 @@ INSIDE_URL = f"http://traefik:{_WEB_PORT}"
 """Where the networks of the stack reach the edge."""
 
 _WEB, _SECURE, _INTERNAL = "web", "websecure", "internal"
+_RESOLVER = "acme"
 _CONFIG = "/etc/traefik"
 _CERTIFICATES = "/certificates"
+_AUTHORITY = "authority.pem"
 _AUTHORITIES = {
     "staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
     "production": "https://acme-v02.api.letsencrypt.org/directory",
@@ -58,7 +61,8 @@ class Route:
 class EdgeArgs:
     """What the edge needs. `networks` reach the routes' targets; `public_network` has a way out and the ports.
 
-    Traces go to `otlp_endpoint`, a URL of OTLP over HTTP, or nowhere.
+    Traces go to `otlp_endpoint`, a URL of OTLP over HTTP, or nowhere. `trusted_proxies` are the networks of a proxy in
+    front of the edge, whose word on the visitor's address counts. `cloudflare_url` is another address of its API.
     """
 
     prefix: str
@@ -70,6 +74,8 @@ class EdgeArgs:
     public_network: pulumi.Input[str]
     networks: Sequence[pulumi.Input[str]]
     otlp_endpoint: str | None
+    trusted_proxies: Sequence[str]
+    cloudflare_url: str | None
 
 
 class Edge(pulumi.ComponentResource):
@@ -79,17 +85,22 @@ class Edge(pulumi.ComponentResource):
         super().__init__("vps:infra:Edge", "edge", None, opts)
         settings = args.settings
         config = {
-            "traefik.yml": yaml.safe_dump(static_config(settings, args.otlp_endpoint)),
-            "routes.yml": yaml.safe_dump(dynamic_config(settings, args.routes)),
+            "traefik.yml": yaml.safe_dump(static_config(settings, args.trusted_proxies, args.otlp_endpoint)),
+            "routes.yml": yaml.safe_dump(dynamic_config(settings, args.routes, args.trusted_proxies)),
         }
         secrets = {"users": args.password.apply(password_line)}
-        environment: Mapping[str, str] = {}
+        environment: dict[str, str] = {}
         mounts: list[Mount] = []
         ports = [Port(_WEB_PORT, settings.http_port, settings.address)]
         if settings.tls and args.cloudflare_token:
             secrets["cloudflare-token"] = args.cloudflare_token
-            environment = {"CF_DNS_API_TOKEN_FILE": f"{SECRETS}/cloudflare-token"}
-            mounts.append(Mount(data_volume("certificates", args.prefix, self).name, _CERTIFICATES))
+            environment["CF_DNS_API_TOKEN_FILE"] = f"{SECRETS}/cloudflare-token"
+            if args.cloudflare_url:
+                environment["CLOUDFLARE_BASE_URL"] = args.cloudflare_url
+            if isinstance(settings.tls.authority, Authority):
+                config[_AUTHORITY] = settings.tls.authority.certificate
+            certificates = data_volume("certificates", args.prefix, self)
+            mounts.append(Mount(certificates.name, _CERTIFICATES, in_image=False))
             ports.append(Port(_SECURE_PORT, settings.tls.port, settings.address))
         Service(
             "traefik",
@@ -133,13 +144,16 @@ def password_line(password: str) -> str:
     return f"{USER}:{bcrypt.hashpw(password.encode(), salt).decode()}\n"
 
 
-def static_config(settings: EdgeSettings, otlp_endpoint: str | None = None) -> dict[str, Any]:
+def static_config(
+    settings: EdgeSettings, trusted_proxies: Sequence[str] = (), otlp_endpoint: str | None = None
+) -> dict[str, Any]:
     """Traefik's start-up configuration."""
     no_encoded_paths = {
         f"allowEncoded{character}": False
         for character in ("Slash", "BackSlash", "NullCharacter", "Semicolon", "Percent", "QuestionMark", "Hash")
     }
-    web: dict[str, Any] = {"address": f":{_WEB_PORT}", "http": {"encodedCharacters": no_encoded_paths}}
+    forwarded = {"forwardedHeaders": {"trustedIPs": list(trusted_proxies)}} if trusted_proxies else {}
+    web: dict[str, Any] = {"address": f":{_WEB_PORT}", **forwarded, "http": {"encodedCharacters": no_encoded_paths}}
     config: dict[str, Any] = {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
         "entryPoints": {_WEB: web, _INTERNAL: {"address": f":{METRICS_PORT}"}},
@@ -155,26 +169,40 @@ def static_config(settings: EdgeSettings, otlp_endpoint: str | None = None) -> d
     if settings.tls:
         redirect = {"to": f":{settings.tls.port}", "scheme": "https", "permanent": True}
         web["http"]["redirections"] = {"entryPoint": redirect}
+        tls: dict[str, Any] = {"certResolver": _RESOLVER}
+        if settings.tls.wildcard:
+            tls["domains"] = [{"main": settings.domain, "sans": [f"*.{settings.domain}"]}]
         config["entryPoints"][_SECURE] = {
             "address": f":{_SECURE_PORT}",
-            "http": {"encodedCharacters": no_encoded_paths, "tls": {"certResolver": "letsencrypt"}},
+            **forwarded,
+            "http": {"encodedCharacters": no_encoded_paths, "tls": tls},
         }
-        config["certificatesResolvers"] = {
-            "letsencrypt": {
-                "acme": {
-                    "email": settings.tls.email,
-                    "caServer": _AUTHORITIES[settings.tls.authority],
-                    "storage": f"{_CERTIFICATES}/acme.json",
-                    "keyType": "EC256",
-                    "dnsChallenge": {"provider": "cloudflare"},
-                }
-            }
-        }
+        config["certificatesResolvers"] = {_RESOLVER: {"acme": _acme(settings.tls)}}
     return config
 
 
-def dynamic_config(settings: EdgeSettings, routes: Sequence[Route]) -> dict[str, Any]:
-    """Routers, services and middlewares for the routes."""
+def _acme(tls: Tls) -> dict[str, Any]:
+    """Whom Traefik asks for certificates, and how it proves that the names are ours."""
+    challenge: dict[str, Any] = {"provider": "cloudflare"}
+    if tls.name_servers:
+        challenge["resolvers"] = list(tls.name_servers)
+        challenge["propagation"] = {"disableANSChecks": True, "requireAllRNS": True}
+    acme: dict[str, Any] = {
+        "email": tls.email,
+        "storage": f"{_CERTIFICATES}/acme.json",
+        "keyType": "EC256",
+        "dnsChallenge": challenge,
+    }
+    if isinstance(tls.authority, Authority):
+        return acme | {"caServer": tls.authority.url, "caCertificates": [f"{_CONFIG}/{_AUTHORITY}"]}
+    return acme | {"caServer": _AUTHORITIES[tls.authority]}
+
+
+def dynamic_config(
+    settings: EdgeSettings, routes: Sequence[Route], trusted_proxies: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Routers, services and middlewares for the routes. Rates count visitors, not the proxies in front."""
+    visitor = {"sourceCriterion": {"ipStrategy": {"excludedIPs": list(trusted_proxies)}}} if trusted_proxies else {}
     headers = _SECURITY_HEADERS | (_HSTS if settings.tls else {})
     middlewares: dict[str, Any] = {
         "security-headers": {"headers": headers},
@@ -184,9 +212,8 @@ def dynamic_config(settings: EdgeSettings, routes: Sequence[Route]) -> dict[str,
     services: dict[str, Any] = {}
     for route in routes:
         rate = f"rate-{route.service}"
-        middlewares[rate] = {
-            "rateLimit": {"average": route.requests_per_minute, "period": "1m", "burst": route.requests_per_minute}
-        }
+        limit = {"average": route.requests_per_minute, "period": "1m", "burst": route.requests_per_minute}
+        middlewares[rate] = {"rateLimit": limit | visitor}
         chain = ["security-headers", rate] + (["password"] if route.authentication == "password" else [])
         internal = route.target.endswith("@internal")
         routers[route.service] = {

@@ -1,11 +1,9 @@
 """The firewall of the VPS: an nftables table of its own ahead of Docker's rules; no change of it locks anybody out."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal
 
 import pulumi
 import pulumi_command as command
@@ -14,6 +12,8 @@ from infra import ssh
 from infra.settings import Ssh
 
 Network = IPv4Network | IPv6Network
+
+EVERYWHERE: Sequence[Network] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 _PROGRAM = "/usr/local/lib/vps/firewall"
 # Where clouds answer whoever asks with the host's own credentials: AWS, Azure, Google and most others at
@@ -55,14 +55,6 @@ class Firewall(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[program]),
         )
         self.register_outputs({})
-
-
-def web_sources(choice: Literal["cloudflare", "anyone"]) -> list[Network]:
-    """The networks that a setting names. Cloudflare's are data with a date."""
-    if choice == "anyone":
-        return [ip_network("0.0.0.0/0"), ip_network("::/0")]
-    ranges = json.loads((Path(__file__).parent / "cloudflare_ranges.json").read_text())
-    return [ip_network(network) for network in (*ranges["ipv4"], *ranges["ipv6"])]
 
 
 def ruleset(args: FirewallArgs) -> str:

@@ -6,15 +6,18 @@ import pulumi
 import pulumi_docker as docker
 
 from infra import management, ssh
+from infra.cloudflare import RANGES
+from infra.dns import Dns, DnsArgs
 from infra.edge import USER, Edge, EdgeArgs, Route, url
-from infra.firewall import Firewall, FirewallArgs, web_sources
+from infra.firewall import EVERYWHERE, Firewall, FirewallArgs
 from infra.host import Host
 from infra.images import Images
 from infra.observability import component as observability
 from infra.observability.component import Observability, ObservabilityArgs
 from infra.sandbox import API_PORT, Sandbox, SandboxArgs
 from infra.service import STACK_LABEL
-from infra.settings import SECRET_KEYS, SERVICES, PlatformSettings, Secrets
+from infra.settings import GENERATED_SECRETS, SECRET_KEYS, SERVICES, PlatformSettings, Secrets
+from infra.settings import Dns as DnsSettings
 
 
 class Platform(pulumi.ComponentResource):
@@ -53,6 +56,8 @@ class Platform(pulumi.ComponentResource):
         if secrets.portainer_password:
             self._portainer(secrets.portainer_password)
         self._edge()
+        if settings.dns and secrets.cloudflare_token:
+            self._dns(settings.dns, secrets.cloudflare_token)
         self.register_outputs({"urls": self.urls})
 
     @property
@@ -70,6 +75,15 @@ class Platform(pulumi.ComponentResource):
             if route.authentication == "password" or route.service in keys
         }
 
+    @property
+    def passwords(self) -> Mapping[str, pulumi.Output[str]]:
+        """The password behind each config key, for those that are made for the stack. They stay encrypted."""
+        return {
+            SECRET_KEYS[field]: password
+            for field in GENERATED_SECRETS
+            if (password := getattr(self._secrets, field)) is not None
+        }
+
     def _sandbox(self) -> None:
         network = self._internal("api")
         # Prometheus asks the api for its figures, and the api hands its spans to Jaeger.
@@ -85,8 +99,11 @@ class Platform(pulumi.ComponentResource):
                 settings=self._settings.sandbox,
                 engine_socket=self._settings.engine.socket,
                 networks=[network.name, *([self._internal("monitoring").name] if monitored else [])],
-                # Only the edge and the api are on this network: whoever speaks to the api there is the edge.
-                proxies=network.ipam_configs.apply(lambda configs: ",".join(c.subnet for c in configs if c.subnet)),
+                # Only the edge and the api are on this network: whoever speaks to the api there is the edge. It adds
+                # the address of its own visitor, which may be a proxy too.
+                proxies=network.ipam_configs.apply(
+                    lambda configs: ",".join([*(c.subnet for c in configs if c.subnet), *self._proxies_in_front()])
+                ),
                 otlp_endpoint=observability.otlp_endpoint(self._settings),
             ),
             opts=self._child,
@@ -130,9 +147,19 @@ class Platform(pulumi.ComponentResource):
                 public_network=self._network("public", internal=False).name,
                 networks=[network.name for network in self._internal_networks.values()],
                 otlp_endpoint=observability.otlp_endpoint(self._settings),
+                trusted_proxies=self._proxies_in_front(),
+                cloudflare_url=self._settings.dns.base_url if self._settings.dns else None,
             ),
             opts=self._child,
         )
+
+    def _dns(self, settings: DnsSettings, token: pulumi.Output[str]) -> None:
+        hosts = sorted({host for route in self._routes for host in route.hosts})
+        Dns(DnsArgs(settings=settings, domain=self._settings.edge.domain, hosts=hosts, token=token), opts=self._child)
+
+    def _proxies_in_front(self) -> list[str]:
+        """The networks of whoever stands between the visitors and the edge."""
+        return RANGES.networks if self._settings.behind_cloudflare else []
 
     def _runs_any(self, services: tuple[str, ...]) -> bool:
         return any(self._settings.runs(service) for service in services)
@@ -164,7 +191,7 @@ def _engine(settings: PlatformSettings) -> docker.Provider:
             ssh=host.ssh,
             ssh_sources=host.firewall.ssh_sources,
             web_ports=[settings.edge.http_port, *([settings.edge.tls.port] if settings.edge.tls else [])],
-            web_sources=web_sources(host.firewall.web_sources),
+            web_sources=[*RANGES.ipv4, *RANGES.ipv6] if settings.behind_cloudflare else EVERYWHERE,
             rollback_seconds=host.firewall.rollback_seconds,
         )
     )

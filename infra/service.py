@@ -14,7 +14,7 @@ ROLE_LABEL = "vps.role"
 DATA_ROLE = "data"
 SECRETS = "/run/secrets"
 
-_OPEN_FILES = 8192
+OPEN_FILES = 8192
 # RLIMIT_NPROC counts every process of a user id on the host: services that share an id share this number.
 _PROCESSES = 4096
 _SECONDS_TO_END = 10
@@ -49,11 +49,16 @@ class Config:
 
 @dataclass(frozen=True)
 class Mount:
-    """A named volume where a service sees it."""
+    """A named volume where a service sees it.
+
+    A fresh volume takes the owner and mode of the folder that it covers. Where the image has none (`in_image` is
+    false), the volume would belong to root, and the service could not write it.
+    """
 
     volume: pulumi.Input[str]
     path: str
     read_only: bool = False
+    in_image: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class Service(pulumi.ComponentResource):
         self._name = name
         self._args = args
         mounts = [_volume(mount) for mount in args.mounts]
-        loaders: list[pulumi.Resource] = []
+        loaders: list[pulumi.Resource] = [self._open(mount) for mount in args.mounts if not mount.in_image]
         # Apart from the secrets, so that a preview shows how the rest of the configuration changes.
         configs = {"config": args.config, "secrets": Config(SECRETS, args.secrets) if args.secrets else None}
         for kind, config in configs.items():
@@ -162,7 +167,7 @@ class Service(pulumi.ComponentResource):
             memory_swap=args.memory_mb,
             cpus=str(args.cpus),
             ulimits=[
-                docker.ContainerUlimitArgs(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES),
+                docker.ContainerUlimitArgs(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
                 docker.ContainerUlimitArgs(name="nproc", soft=_PROCESSES, hard=_PROCESSES),
             ],
             restart="unless-stopped",
@@ -201,7 +206,31 @@ class Service(pulumi.ComponentResource):
             labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=args.prefix)],
             opts=pulumi.ResourceOptions(parent=self),
         )
-        loader = docker.Container(
+        loader = self._loader(
+            kind,
+            name,
+            Mount(volume.name, config.directory),
+            uploads=[
+                docker.ContainerUploadArgs(file=f"{config.directory}/{file}", content=content, permissions="0444")
+                for file, content in config.files.items()
+            ],
+        )
+        return volume, loader
+
+    def _open(self, mount: Mount) -> docker.Container:
+        """Let the service write a fresh volume: covering /tmp, it takes the mode of that, which is writable by all.
+
+        Only the service mounts it, so "all" is the service. The engine does that when the container is made.
+        """
+        name = pulumi.Output.concat(mount.volume, "-opener")
+        return self._loader("data", name, Mount(mount.volume, "/tmp"), uploads=[])  # noqa: S108 - the container's own
+
+    def _loader(
+        self, kind: str, name: pulumi.Input[str], mount: Mount, uploads: list[docker.ContainerUploadArgs]
+    ) -> docker.Container:
+        """A container that is never started: making it is what fills a volume."""
+        args = self._args
+        return docker.Container(
             f"{self._name}-{kind}-loader",
             name=name,
             image=args.image,
@@ -212,15 +241,11 @@ class Service(pulumi.ComponentResource):
             network_mode="none",
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             security_opts=["no-new-privileges:true"],
-            mounts=[_volume(Mount(volume.name, config.directory))],
-            uploads=[
-                docker.ContainerUploadArgs(file=f"{config.directory}/{file}", content=content, permissions="0444")
-                for file, content in config.files.items()
-            ],
+            mounts=[_volume(mount)],
+            uploads=uploads,
             labels=self._labels(f"{kind}-loader"),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
-        return volume, loader
 
     def _labels(self, role: str) -> list[docker.ContainerLabelArgs]:
         args = self._args

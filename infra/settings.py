@@ -6,6 +6,7 @@ the key, what is wrong with it and how to mend it.
 """
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal, get_args
 
 import pulumi
@@ -44,6 +45,7 @@ Address = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+NameServer = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
 
 
 class SettingsError(Exception):
@@ -67,13 +69,10 @@ class Ssh(Settings):
 
 
 class Firewall(Settings):
-    """The host's firewall."""
+    """The host's firewall. The edge's ports are for Cloudflare's proxy where `dns.proxied`, else for everyone."""
 
     ssh_sources: tuple[IPvAnyNetwork, ...] = Field(
         min_length=1, description="From where sshd answers, as networks; [0.0.0.0/0, '::/0'] for everywhere"
-    )
-    web_sources: Literal["cloudflare", "anyone"] = Field(
-        "cloudflare", description="Who reaches the edge's ports: only Cloudflare's proxy, or everyone"
     )
     rollback_seconds: Annotated[int, Field(ge=5, le=600)] = Field(
         60, description="After how long the host undoes a change that no new connection confirms"
@@ -112,13 +111,28 @@ class Engine(Settings):
     )
 
 
+class Authority(Settings):
+    """A certificate authority of one's own that speaks ACME."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https://")] = Field(description="Its ACME directory")
+    certificate: Annotated[str, StringConstraints(pattern=r"^-----BEGIN CERTIFICATE-----\n")] = Field(
+        description="In PEM, what its own HTTPS is checked against"
+    )
+
+
 class Tls(Settings):
-    """HTTPS with certificates from Let's Encrypt, proven by DNS-01 through Cloudflare."""
+    """HTTPS with certificates by ACME, proven by DNS-01 through Cloudflare."""
 
     port: Port = 443
-    email: Address = Field(description="Where Let's Encrypt writes when something is wrong with a certificate")
-    authority: Literal["staging", "production"] = Field(
-        "staging", description="Staging certificates are not trusted by browsers and have generous quotas: begin there"
+    email: Address = Field(description="Where the authority writes when something is wrong with a certificate")
+    authority: Literal["staging", "production"] | Authority = Field(
+        "staging",
+        description="Let's Encrypt's staging or production, or one of one's own. Staging certificates are not trusted "
+        "by browsers and have generous quotas: begin there",
+    )
+    wildcard: bool = Field(False, description="One certificate for the domain and all below it, not one for each host")
+    name_servers: tuple[NameServer, ...] = Field(
+        (), description="Asked whether a proof is visible, as in 10.0.0.53:53. Empty: the zone's own, found by DNS"
     )
 
 
@@ -133,9 +147,42 @@ class Edge(Settings):
     http_port: Port = Field(8000, description="Port for HTTP. With TLS on, it only redirects")
     tls: Tls | None = Field(None, description="HTTPS. Off for a platform on one's own machine")
 
+    @model_validator(mode="after")
+    def _the_wildcard_covers_the_api(self) -> "Edge":
+        if self.tls and self.tls.wildcard:
+            for host in self.api_hosts:
+                if self.domain not in (host, host.partition(".")[2]):
+                    raise ValueError(f"tls.wildcard covers {self.domain} and one name before it, which {host} is not")
+        return self
+
     def host(self, service: str) -> str:
         """The name under which a service other than the API answers."""
         return f"{service}.{self.domain}"
+
+
+class Dns(Settings):
+    """Records at Cloudflare for each name of the edge. The token for its API is the secret vps:cloudflareToken."""
+
+    zone_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] = Field(
+        description="The zone, as its page at Cloudflare shows it: 32 hexadecimal digits"
+    )
+    ipv4: IPv4Address | None = Field(None, description="The host's public address, for A records")
+    ipv6: IPv6Address | None = Field(None, description="The host's public address, for AAAA records")
+    proxied: bool = Field(
+        True, description="Visitors come through Cloudflare's proxy, which hides the host's address and filters"
+    )
+    authorities: tuple[HostName, ...] = Field(
+        ("letsencrypt.org",), description="Who may issue certificates for the names (CAA). Empty: anyone"
+    )
+    base_url: Annotated[str, StringConstraints(pattern=r"^https?://")] = Field(
+        "https://api.cloudflare.com/client/v4", description="Cloudflare's API, for records and for certificates' proofs"
+    )
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> "Dns":
+        if not (self.ipv4 or self.ipv6):
+            raise ValueError("ipv4, ipv6 or both must be set: there is nothing to point the names at")
+        return self
 
 
 class Pool(Settings):
@@ -262,6 +309,7 @@ class PlatformSettings(Settings):
     engine: Engine = Engine()
     host: Host | None = Field(None, description="The VPS to prepare. Off for an engine that is somebody else's")
     edge: Edge = Edge()
+    dns: Dns | None = Field(None, description="DNS records. Off where names are kept by hand, or there are none")
     sandbox: Sandbox = Sandbox()
     services: Services = Services()
     images: dict[str, str] = Field(
@@ -304,6 +352,11 @@ class PlatformSettings(Settings):
         """Whether the service is switched on and its image can be had."""
         return service in self._switched_on() and service not in self.unavailable
 
+    @property
+    def behind_cloudflare(self) -> bool:
+        """Whether visitors come through Cloudflare's proxy."""
+        return self.dns is not None and self.dns.proxied
+
     def notices(self) -> list[str]:
         """A sentence for each service that is wanted and left out."""
         return [
@@ -341,6 +394,8 @@ SECRET_KEYS = {
     "alert_smtp_password": "alertSmtpPassword",
     "alert_slack_url": "alertSlackUrl",
 }
+GENERATED_SECRETS = ("dashboard_password", "grafana_password", "portainer_password")
+"""Those that are made for a stack, and shown to its operator. The others are given by someone else."""
 
 
 def load_settings() -> tuple[PlatformSettings, Secrets]:
@@ -398,7 +453,7 @@ def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
         "dashboard_password": True,
         "grafana_password": settings.runs("grafana"),
         "portainer_password": settings.runs("portainer"),
-        "cloudflare_token": settings.edge.tls is not None,
+        "cloudflare_token": settings.edge.tls is not None or settings.dns is not None,
         "alert_webhook_url": alerting and alerts.webhook,
         "alert_heartbeat_url": alerting and alerts.heartbeat,
         "alert_smtp_password": alerting and alerts.email is not None,

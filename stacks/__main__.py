@@ -20,6 +20,7 @@ def main() -> None:
     pulumi.export("name", settings.name)
     pulumi.export("urls", platform.urls)
     pulumi.export("logins", platform.logins)
+    pulumi.export("passwords", platform.passwords)
     pulumi.export("notices", settings.notices())
 
 

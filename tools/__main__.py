@@ -10,7 +10,10 @@ from rich.console import Console
 from tools.paths import HOME, private_folder
 from tools.steps import EXIT_FAILED, EXIT_INTERRUPTED, Runner, StepFailed
 
-COMMANDS = ("up", "preview", "down", "status", "logs", "client", "test", "bench", "soak")
+COMMANDS = (
+    *("up", "preview", "down", "status", "logs", "client", "ranges", "rotate"),
+    *("backup", "restore", "publish", "test", "bench", "soak", "diagrams"),
+)
 
 
 def main() -> int:
@@ -25,6 +28,13 @@ def main() -> int:
     commands.choices["client"].add_argument("--url")
     commands.choices["bench"].add_argument("--quick", action="store_true")
     commands.choices["soak"].add_argument("--executions", type=int, default=10_000)
+    for name in ("backup", "restore"):
+        commands.choices[name].add_argument("--stack", default="local")
+    commands.choices["backup"].add_argument("--to")
+    commands.choices["publish"].add_argument("--registry", required=True)
+    commands.choices["publish"].add_argument("--stack")
+    commands.choices["restore"].add_argument("--from", dest="source", required=True)
+    commands.choices["rotate"].add_argument("secret")
     options = parser.parse_args()
     # SIGINT too: whoever starts this in the background may have it ignored, and what we start would inherit that.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -22,6 +22,8 @@ _PROJECT = "name: vps\nruntime: python\n"
 # How the engine prints what a rule of the pack reports (see policies/rules.py).
 _REFUSAL = re.compile(r"\[mandatory\]\s+(\S+).*?Found: (.*?) Fix: ([^\n]*)", re.DOTALL)
 _OWN_IDS = tuple(f"docker:index/{kind.lower()}:{kind}" for kind in ("Container", "Network", "Volume"))
+PASSWORD_BYTES = 18
+"""Of randomness in a generated password: 24 characters."""
 _START_OVER = "If it is lost, `make down FORGET=1` removes the stack without it (data volumes stay); then `make up`."
 
 
@@ -70,7 +72,7 @@ class Stack:
         self._write(stack_config.machine_values(self.engine, images), previous)
         for key in stack_config.GENERATED:
             if key not in (previous.get("config") or {}):
-                self.set_secret(key, secrets.token_urlsafe(18), report)
+                self.set_secret(key, secrets.token_urlsafe(PASSWORD_BYTES), report)
 
     def preview(self, report: Report, *arguments: str) -> str:
         """What `up` would change, as text. `arguments` go to the engine, for instance `--expect-no-changes`."""
@@ -101,9 +103,10 @@ class Stack:
             raise self._explain(error, report) from error
         return False
 
-    def outputs(self, report: Report) -> dict[str, Any]:
-        """What the program exports. Secret values are masked."""
-        outputs: dict[str, Any] = json.loads(self._capture("stack", "output", "--json", report=report))
+    def outputs(self, report: Report, show_secrets: bool = False) -> dict[str, Any]:
+        """What the program exports. Secret values are masked, or in clear."""
+        shown = ("--show-secrets",) if show_secrets else ()
+        outputs: dict[str, Any] = json.loads(self._capture("stack", "output", "--json", *shown, report=report))
         return outputs
 
     def secret(self, key: str, report: Report) -> str:

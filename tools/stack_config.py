@@ -9,16 +9,22 @@ from typing import Any
 
 import yaml
 
-from infra.settings import IMAGES_OF_OURS, NAMESPACE, SECRET_KEYS, PlatformSettings, SettingsError, parse_settings
+from infra.settings import (
+    GENERATED_SECRETS,
+    IMAGES_OF_OURS,
+    NAMESPACE,
+    SECRET_KEYS,
+    PlatformSettings,
+    SettingsError,
+    parse_settings,
+)
 from tools.docker_engine import DockerEngine
 from tools.images import ImageSet
 from tools.paths import ROOT
 from tools.steps import StepFailed
 
 PLATFORM = f"{NAMESPACE}:platform"
-GENERATED = tuple(
-    f"{NAMESPACE}:{SECRET_KEYS[field]}" for field in ("dashboard_password", "grafana_password", "portainer_password")
-)
+GENERATED = tuple(f"{NAMESPACE}:{SECRET_KEYS[field]}" for field in GENERATED_SECRETS)
 _SECRETS = {f"{NAMESPACE}:{key}" for key in SECRET_KEYS.values()}
 SALT = "encryptionsalt"
 _HEADER = "# Made by `make up` from {template}: change that one.\n"

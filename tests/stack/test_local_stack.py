@@ -133,6 +133,8 @@ def test_outputs_name_the_secrets_and_never_their_values(stack: Stack, password:
     assert outputs["logins"]["prometheus"] == {"user": "admin", "secret": "dashboardPassword"}
     assert set(outputs["urls"]) >= {"api", "traefik", "prometheus"}
     assert password not in str(outputs)
+    # This is the only way to see one.
+    assert stack.outputs(report, show_secrets=True)["passwords"]["dashboardPassword"] == password
 
 
 def test_no_secret_is_readable_in_the_state(stack: Stack, password: str) -> None:

@@ -113,7 +113,8 @@ def test_the_pieces_lie_where_pulumi_looks_for_them(go: Go, cache: Path, log: Pa
     assert os.access(engine.pulumi.parent / "pulumi-language-python-exec", os.X_OK)
     plugins = Path(engine.environment["PULUMI_HOME"]) / "plugins"
     for name, number in {"docker": "5.2.0", "command": "1.2.1", "cloudflare": "6.23.1"}.items():
-        assert os.listdir(plugins / f"resource-{name}-v{number}") == [f"pulumi-resource-{name}"]
+        found = (plugins / f"resource-{name}-v{number}").iterdir()
+        assert [file.name for file in found] == [f"pulumi-resource-{name}"]
     assert unfinished(cache) == []
 
 

@@ -6,24 +6,26 @@ Each test goes on from the one before. What the provider's console would do is d
 import dataclasses
 import shlex
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.interruptions import cut_off, interrupt, kill
-from tests.vps.conftest import METADATA, Internet
+from tests.vps.cloudflare import Cloudflare
+from tests.vps.conftest import API, DOMAIN, METADATA, Internet
 from tests.vps.host import Vps
 from tests.vps.network import Namespace
-from tests.vps.visits import open_ports, request
+from tests.vps.visits import Visitor, open_ports
 from tools import health, leftovers
 from tools.prepare import Prepared
 from tools.stack import Stack
 from tools.steps import Report, StepFailed
 
-API = "https://sandbox.example.com"
 # sshd, the edge, Docker's own, and a port on which nothing listens.
 PORTS = (22, 80, 443, 2375, 2376, 8080, 9000)
 PROGRAM = "/usr/local/lib/vps/firewall"
@@ -43,6 +45,12 @@ def before(vps: Vps) -> dict[str, str]:
 def stack(production: Stack, vps: Vps) -> Stack:
     """The stack, with the VPS's engine to look at past the network (whose path changes when the VPS restarts)."""
     return dataclasses.replace(production, engine=vps.engine)
+
+
+@pytest.fixture(scope="module")
+def visitor(internet: Internet, trust: ssl.SSLContext) -> Visitor:
+    """Someone who comes through Cloudflare's proxy."""
+    return Visitor(internet.cloudflare, internet.vps.ipv4, trust)
 
 
 def up(internet: Internet, stack: Stack, report: Report) -> str:
@@ -66,12 +74,11 @@ def wait_until_healthy(vps: Vps, stack: Stack) -> None:
         time.sleep(0.3)
 
 
-def execute(internet: Internet, code: str) -> dict[str, Any]:
-    answer = request(
-        internet.cloudflare, internet.vps.ipv4, "POST", f"{API}/execute", json={"environment": "bash", "code": code}
-    )
-    body: dict[str, Any] = answer.json()
-    return body
+def execute(visitor: Visitor, code: str) -> str:
+    """What a program prints that the visitor has run."""
+    answer = visitor.ask("POST", f"https://{API}/execute", json={"environment": "bash", "code": code})
+    output: str = answer.json()["output"]
+    return output
 
 
 def attacker_reaches(internet: Internet, seconds: float = 1) -> dict[str, set[int]]:
@@ -121,21 +128,26 @@ def test_an_up_that_is_cut_off_is_mended_by_the_next(
     wait_until_healthy(vps, stack)
 
 
-def test_the_api_answers_over_https(internet: Internet) -> None:
-    answer = request(internet.cloudflare, internet.vps.ipv4, "GET", f"{API}/health")
+def test_every_name_points_at_the_host(cloudflare: Cloudflare, internet: Internet) -> None:
+    kept = {name: record["content"] for name, record in cloudflare.kept("A").items()}
+    assert kept == dict.fromkeys((API, f"traefik.{DOMAIN}"), internet.vps.ipv4)
+
+
+def test_the_api_answers_over_https_with_a_certificate_of_the_authority(visitor: Visitor) -> None:
+    answer = _once_trusted(lambda: visitor.ask("GET", f"https://{API}/health"))
     assert answer.json()["engine"] == "reachable"
     assert answer.headers["strict-transport-security"]
 
 
-def test_an_execution_works(internet: Internet) -> None:
-    assert execute(internet, "echo hello from the VPS")["output"] == "hello from the VPS\n"
+def test_an_execution_works(visitor: Visitor) -> None:
+    assert execute(visitor, "echo hello from the VPS") == "hello from the VPS\n"
 
 
-def test_the_dashboard_asks_for_the_password(internet: Internet, stack: Stack, report: Report) -> None:
-    url = "https://traefik.example.com/dashboard/"
-    assert request(internet.cloudflare, internet.vps.ipv4, "GET", url).status_code == 401
+def test_the_dashboard_asks_for_the_password(visitor: Visitor, stack: Stack, report: Report) -> None:
+    url = f"https://traefik.{DOMAIN}/dashboard/"
+    assert _once_trusted(lambda: visitor.ask("GET", url)).status_code == httpx.codes.UNAUTHORIZED
     auth = ("admin", stack.secret("vps:dashboardPassword", report))
-    assert request(internet.cloudflare, internet.vps.ipv4, "GET", url, auth=auth).status_code == 200
+    assert visitor.ask("GET", url, auth=auth).status_code == httpx.codes.OK
 
 
 def test_docker_runs_with_its_settings(vps: Vps) -> None:
@@ -198,7 +210,7 @@ def test_containers_reach_neither_the_metadata_address_nor_the_hosts_services(
         vps.shell(f"nft -f - <<'END'\n{rules}END")
 
 
-def test_a_restart_of_docker_opens_nothing(internet: Internet, vps: Vps, stack: Stack) -> None:
+def test_a_restart_of_docker_opens_nothing(internet: Internet, visitor: Visitor, vps: Vps, stack: Stack) -> None:
     stop = threading.Event()
     found: list[dict[str, set[int]]] = []
     watch = threading.Thread(target=_watch, args=(internet, stop, found))
@@ -212,7 +224,7 @@ def test_a_restart_of_docker_opens_nothing(internet: Internet, vps: Vps, stack: 
     assert len(found) > 1
     assert all(each == NOTHING for each in found)
     wait_until_healthy(vps, stack)
-    assert execute(internet, "echo still")["output"] == "still\n"
+    assert execute(visitor, "echo still") == "still\n"
 
 
 def test_nothing_opens_while_rules_are_replaced(internet: Internet, vps: Vps, stack: Stack) -> None:
@@ -272,7 +284,7 @@ def test_a_changed_setting_runs_only_its_own_command(
 
 
 def test_a_container_removed_by_hand_is_noticed_and_comes_back(
-    internet: Internet, stack: Stack, vps: Vps, report: Report
+    internet: Internet, visitor: Visitor, stack: Stack, vps: Vps, report: Report
 ) -> None:
     vps.shell(f"docker rm -f {stack.prefix}-api")
     with internet.operator.entered():
@@ -280,7 +292,7 @@ def test_a_container_removed_by_hand_is_noticed_and_comes_back(
     mend(internet, stack, report)
     up(internet, stack, report)
     wait_until_healthy(vps, stack)
-    assert execute(internet, "echo back")["output"] == "back\n"
+    assert execute(visitor, "echo back") == "back\n"
 
 
 def test_secrets_are_nowhere_to_be_read(stack: Stack, vps: Vps, report: Report) -> None:
@@ -300,19 +312,22 @@ def test_secrets_are_nowhere_to_be_read(stack: Stack, vps: Vps, report: Report) 
         assert not [value for value in values if value in text], place
 
 
-def test_a_restarted_host_is_closed_before_it_is_up(internet: Internet, stack: Stack, vps: Vps) -> None:
+def test_a_restarted_host_is_closed_before_it_is_up(
+    internet: Internet, visitor: Visitor, stack: Stack, vps: Vps
+) -> None:
     vps.reboot()
     assert attacker_reaches(internet) == NOTHING
     wait_until_healthy(vps, stack)
-    assert execute(internet, "echo again")["output"] == "again\n"
+    assert execute(visitor, "echo again") == "again\n"
 
 
 def test_destroy_leaves_the_host_as_it_was_but_for_packages(
-    internet: Internet, stack: Stack, vps: Vps, before: dict[str, str], report: Report
+    internet: Internet, stack: Stack, vps: Vps, cloudflare: Cloudflare, before: dict[str, str], report: Report
 ) -> None:
     with internet.operator.entered():
         stack.destroy(report)
     assert leftovers.find(vps.engine.client(), stack.prefix).names == []
+    assert cloudflare.records == {}
     changed = set(vps.shell(FILES).splitlines()) ^ set(before["files"].splitlines())
     paths = {line.split(maxsplit=1)[1] for line in changed}
     assert {
@@ -341,6 +356,17 @@ def _configure(stack: Stack, prepared: Prepared, report: Report) -> None:
 def _other_key(vps: Vps) -> str:
     kind, key, *_ = vps.public_key.split()
     return f"{kind} {key}"
+
+
+def _once_trusted(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """The answer, once the edge has its certificate."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return ask()
+        except httpx.ConnectError as error:
+            assert time.monotonic() < deadline, error
+            time.sleep(0.3)
 
 
 def _cut_connections(vps: Vps) -> None:

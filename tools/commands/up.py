@@ -4,7 +4,6 @@ import argparse
 
 from rich.text import Text
 
-from infra.settings import NAMESPACE
 from tools import columns, health, images, lock, preflight, stack_config, timings
 from tools.paths import HOME
 from tools.prepare import Preparation
@@ -48,11 +47,7 @@ class LocalStack(Preparation):
         return _changes(said) + cleaned
 
     def _wait(self, report: Report) -> str:
-        self.outputs = self.stack.outputs(report)
-        self.passwords = {
-            key: self.stack.secret(f"{NAMESPACE}:{key}", report)
-            for key in {login["secret"] for login in self.outputs["logins"].values()}
-        }
+        self.outputs = self.stack.outputs(report, show_secrets=True)
         return health.wait(self.engine, self.stack.prefix, self.outputs["urls"]["api"], report)
 
 
@@ -68,12 +63,11 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
 
 
 def _show(local: LocalStack, runner: Runner) -> None:
+    passwords = local.outputs["passwords"]
     rows = [("service", "URL", "user", "password")]
     for service, url in local.outputs["urls"].items():
         login = local.outputs["logins"].get(service)
-        rows.append(
-            (service, url, login["user"], local.passwords[login["secret"]]) if login else (service, url, "", "")
-        )
+        rows.append((service, url, login["user"], passwords[login["secret"]]) if login else (service, url, "", ""))
     runner.console.print()
     columns.show(runner.console, rows)
     for notice in local.outputs["notices"]:

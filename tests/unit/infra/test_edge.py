@@ -1,9 +1,13 @@
-"""The password line that the edge checks against."""
+"""What the edge checks passwords against, whom it asks for certificates, and its URLs."""
+
+from typing import Any
 
 import bcrypt
+import pytest
+from pydantic import ValidationError
 
-from infra.edge import password_line, url
-from infra.settings import Edge, Tls
+from infra.edge import password_line, static_config, url
+from infra.settings import Authority, Edge, Tls
 
 
 def test_the_line_is_a_bcrypt_hash_of_the_password_and_stable() -> None:
@@ -19,3 +23,37 @@ def test_a_schemes_own_port_is_left_out_of_urls() -> None:
     assert url(Edge(http_port=8000), "localhost") == "http://localhost:8000"
     assert url(Edge(http_port=80), "example.com") == "http://example.com"
     assert url(Edge(http_port=80, tls=Tls(email="a@example.com")), "example.com") == "https://example.com"
+
+
+def _edge(**tls: Any) -> Edge:
+    settings = Tls(email="a@example.com", **tls)
+    return Edge(domain="example.com", api_hosts=("sandbox.example.com",), tls=settings)
+
+
+def _acme(edge: Edge) -> Any:
+    return static_config(edge)["certificatesResolvers"]["acme"]["acme"]
+
+
+def test_certificates_begin_with_the_staging_authority_and_elliptic_keys() -> None:
+    acme = _acme(_edge())
+    assert acme["caServer"] == "https://acme-staging-v02.api.letsencrypt.org/directory"
+    assert acme["keyType"] == "EC256"
+    assert "caCertificates" not in acme
+    assert _acme(_edge(authority="production"))["caServer"] == "https://acme-v02.api.letsencrypt.org/directory"
+
+
+def test_an_authority_of_ones_own_is_checked_against_its_certificate() -> None:
+    authority = Authority(url="https://ca.example.com/dir", certificate="-----BEGIN CERTIFICATE-----\n")
+    acme = _acme(_edge(authority=authority, name_servers=["10.0.0.53:53"]))
+    assert (acme["caServer"], acme["caCertificates"]) == (authority.url, ["/etc/traefik/authority.pem"])
+    assert acme["dnsChallenge"]["resolvers"] == ["10.0.0.53:53"]
+
+
+def test_a_wildcard_is_one_certificate_for_all_names() -> None:
+    tls = static_config(_edge(wildcard=True))["entryPoints"]["websecure"]["http"]["tls"]
+    assert tls["domains"] == [{"main": "example.com", "sans": ["*.example.com"]}]
+
+
+def test_a_wildcard_that_does_not_cover_the_api_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"a\.b\.example\.com is not"):
+        Edge(domain="example.com", api_hosts=("a.b.example.com",), tls=Tls(email="a@example.com", wildcard=True))

@@ -95,10 +95,13 @@ def test_routes_lead_where_the_urls_say(local: list[Resource]) -> None:
 def test_production_redirects_to_https_with_certificates_by_dns() -> None:
     resources = run_program("prod", platform_config("prod"))
     static = yaml.safe_load(uploads(resources, "traefik")["/etc/traefik/traefik.yml"])
-    acme = static["certificatesResolvers"]["letsencrypt"]["acme"]
+    acme = static["certificatesResolvers"]["acme"]["acme"]
     assert acme["dnsChallenge"]["provider"] == "cloudflare"
     assert static["entryPoints"]["web"]["http"]["redirections"]["entryPoint"]["scheme"] == "https"
-    assert envs(containers(resources)["traefik"]) == {"CF_DNS_API_TOKEN_FILE": "/run/secrets/cloudflare-token"}
+    assert envs(containers(resources)["traefik"]) == {
+        "CF_DNS_API_TOKEN_FILE": "/run/secrets/cloudflare-token",
+        "CLOUDFLARE_BASE_URL": "https://api.cloudflare.com/client/v4",
+    }
     routers = yaml.safe_load(uploads(resources, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
     assert all(router["entryPoints"] == ["websecure"] for router in routers.values())
 

@@ -1,0 +1,110 @@
+"""A backup of real volumes, and the way back."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from infra.service import DATA_ROLE, ROLE_LABEL, STACK_LABEL
+from tools import backup, leftovers
+from tools.prepare import Prepared
+from tools.steps import Report, StepFailed
+
+WRITE = (
+    "mkdir -p /data/deep && echo precious > /data/deep/file && chmod 640 /data/deep/file && ln -s file /data/deep/link"
+)
+READ = "stat -c '%n %u:%g %a %F' /data /data/deep/*; cat /data/deep/link"
+
+
+@pytest.fixture
+def client(prepared: Prepared) -> docker.DockerClient:
+    return prepared.engine.client()
+
+
+@pytest.fixture
+def prefix(client: docker.DockerClient) -> Iterator[str]:
+    """A stack that is nothing but a data volume, whose files belong to somebody else than root."""
+    name = f"test-{secrets.token_hex(4)}"
+    client.volumes.create(f"{name}-things-data", labels={STACK_LABEL: name, ROLE_LABEL: DATA_ROLE})
+    yield name
+    leftovers.remove_volumes(client, leftovers.remove_all(client, name))
+
+
+@pytest.fixture
+def image(prepared: Prepared) -> str:
+    return prepared.images.references["app"]
+
+
+def shell(client: docker.DockerClient, image: str, prefix: str, command: str) -> str:
+    """What a command says in a container that mounts the volume."""
+    said: bytes = client.containers.run(
+        image,
+        ["-c", command],
+        entrypoint="sh",
+        user="0:0",
+        network_mode="none",
+        remove=True,
+        labels={STACK_LABEL: prefix},
+        volumes={f"{prefix}-things-data": {"bind": "/data", "mode": "rw"}},
+    )
+    return said.decode()
+
+
+def test_what_is_lost_comes_back_as_it_was(
+    client: docker.DockerClient, prefix: str, image: str, report: Report, tmp_path: Path
+) -> None:
+    shell(client, image, prefix, f"{WRITE}; chown -R 65534:65534 /data; chmod 750 /data")
+    before = shell(client, image, prefix, READ)
+    assert "/data 65534:65534 750 directory" in before
+    backup.save(client, prefix, image, tmp_path / "saved", report)
+    shell(client, image, prefix, "rm -r /data/deep; echo later > /data/later")
+    backup.restore(client, prefix, image, tmp_path / "saved", report)
+    assert shell(client, image, prefix, READ) == before
+    assert "later" not in shell(client, image, prefix, "ls /data")
+    assert leftovers.find(client, prefix).volumes == (f"{prefix}-things-data",)
+
+
+def test_a_service_is_frozen_while_it_is_read_and_goes_on(
+    client: docker.DockerClient, prefix: str, image: str, report: Report, tmp_path: Path
+) -> None:
+    service = client.containers.run(
+        image,
+        ["-c", "while true; do date +%N >> /data/log; sleep 0.01; done"],
+        entrypoint="sh",
+        user="0:0",
+        network_mode="none",
+        detach=True,
+        labels={STACK_LABEL: prefix},
+        volumes={f"{prefix}-things-data": {"bind": "/data", "mode": "rw"}},
+    )
+    backup.save(client, prefix, image, tmp_path / "saved", report)
+    service.reload()
+    assert service.status == "running"
+    with pytest.raises(StepFailed, match="in use by"):
+        backup.restore(client, prefix, image, tmp_path / "saved", report)
+
+
+def test_a_damaged_backup_changes_nothing(
+    client: docker.DockerClient, prefix: str, image: str, report: Report, tmp_path: Path
+) -> None:
+    shell(client, image, prefix, WRITE)
+    folder = tmp_path / "saved"
+    (archive,) = backup.save(client, prefix, image, folder, report)
+    with (folder / archive.file).open("r+b") as content:
+        content.seek(20)
+        content.write(b"damage")
+    with pytest.raises(StepFailed, match=r"things-data\.tar\.gz in .* is damaged"):
+        backup.restore(client, prefix, image, folder, report)
+    assert "precious" in shell(client, image, prefix, READ)
+
+
+def test_a_backup_is_readable_by_its_owner_only(
+    client: docker.DockerClient, prefix: str, image: str, report: Report, tmp_path: Path
+) -> None:
+    backup.save(client, prefix, image, tmp_path / "saved", report)
+    assert (tmp_path / "saved").stat().st_mode & 0o777 == 0o700
+    with pytest.raises(StepFailed, match="is there already"):
+        backup.save(client, prefix, image, tmp_path / "saved", report)
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]

@@ -1,0 +1,95 @@
+"""The records that the program asks Cloudflare for, and what the platform makes of its proxy, under mocks."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.cloudflare import RANGES
+from infra.dns import restricted
+from infra.settings import SettingsError, parse_settings
+from tests.program import Resource, containers, platform_config, run_program
+
+ZONE = {"zone_id": "0" * 32, "ipv4": "203.0.113.10", "ipv6": "2001:db8::10"}
+RECORD = "cloudflare:index/dnsRecord:DnsRecord"
+
+
+def records(resources: list[Resource]) -> list[dict[str, Any]]:
+    return [resource.inputs for resource in resources if resource.type == RECORD]
+
+
+@pytest.fixture(scope="module")
+def proxied() -> list[Resource]:
+    return run_program("prod", platform_config("prod", dns=ZONE))
+
+
+def test_every_name_of_the_edge_points_at_the_host(proxied: list[Resource]) -> None:
+    routers = yaml.safe_load(_routes(proxied))["http"]["routers"]
+    hosts = {part.split("`")[1] for router in routers.values() for part in router["rule"].split(" || ")}
+    assert "sandbox.example.com" in hosts
+    for kind, address in {"A": ZONE["ipv4"], "AAAA": ZONE["ipv6"]}.items():
+        found = [record for record in records(proxied) if record["type"] == kind]
+        assert {record["name"] for record in found} == hosts
+        assert {(record["content"], record["proxied"], record["ttl"]) for record in found} == {(address, True, 1)}
+
+
+def test_only_the_named_authorities_may_issue(proxied: list[Resource]) -> None:
+    (caa,) = (record for record in records(proxied) if record["type"] == "CAA")
+    assert (caa["name"], caa["data"]) == ("example.com", {"flags": 0, "tag": "issue", "value": "letsencrypt.org"})
+    assert restricted("example.com", ["a.example.com", "b.a.example.com", "notexample.com"]) == [
+        "example.com",
+        "notexample.com",
+    ]
+
+
+def test_without_the_proxy_addresses_are_given_as_they_are() -> None:
+    resources = run_program("prod", platform_config("prod", dns={**ZONE, "ipv6": None, "proxied": False}))
+    found = [record for record in records(resources) if record["type"] != "CAA"]
+    assert {(record["type"], record["proxied"], record["ttl"]) for record in found} == {("A", False, 300)}
+    assert _proxies_of_the_api(resources) == ["172.30.0.0/24"]
+    assert "forwardedHeaders" not in _traefik(resources)["/etc/traefik/traefik.yml"]
+    assert "ipStrategy" not in _routes(resources)
+
+
+def test_behind_the_proxy_its_word_on_the_visitors_address_counts(proxied: list[Resource]) -> None:
+    static = yaml.safe_load(_traefik(proxied)["/etc/traefik/traefik.yml"])
+    for entry in ("web", "websecure"):
+        assert static["entryPoints"][entry]["forwardedHeaders"] == {"trustedIPs": RANGES.networks}
+    middlewares = yaml.safe_load(_routes(proxied))["http"]["middlewares"]
+    rates = [content["rateLimit"] for content in middlewares.values() if "rateLimit" in content]
+    assert rates
+    for rate in rates:
+        assert rate["sourceCriterion"] == {"ipStrategy": {"excludedIPs": RANGES.networks}}
+    assert _proxies_of_the_api(proxied) == ["172.30.0.0/24", *RANGES.networks]
+
+
+def test_without_dns_nothing_is_asked_of_cloudflare() -> None:
+    resources = run_program("prod", platform_config("prod", dns=None))
+    assert not [resource for resource in resources if "cloudflare" in resource.type]
+
+
+@pytest.mark.parametrize(
+    ("dns", "problem"),
+    [
+        ({"zone_id": "0" * 32}, "ipv4, ipv6 or both"),
+        ({**ZONE, "zone_id": "example.com"}, "dns.zone_id"),
+        ({**ZONE, "ipv4": "2001:db8::1"}, "dns.ipv4"),
+    ],
+)
+def test_a_bad_zone_is_refused(dns: dict[str, Any], problem: str) -> None:
+    with pytest.raises(SettingsError, match=problem):
+        parse_settings(platform_config("prod", dns=dns), "prod")
+
+
+def _traefik(resources: list[Resource]) -> dict[str, str]:
+    loader = containers(resources, "config")["traefik"]
+    return {upload["file"]: upload["content"] for upload in loader["uploads"]}
+
+
+def _routes(resources: list[Resource]) -> str:
+    return _traefik(resources)["/etc/traefik/routes.yml"]
+
+
+def _proxies_of_the_api(resources: list[Resource]) -> list[str]:
+    variables = dict(entry.split("=", 1) for entry in containers(resources)["api"]["envs"])
+    return variables["API_TRUSTED_PROXIES"].split(",")

@@ -1,0 +1,26 @@
+"""`make backup`: the data of a stack as files on this machine."""
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tools import backup, target
+from tools.paths import HOME
+from tools.steps import EXIT_FAILED, Report, Runner, Step
+
+
+def run(options: argparse.Namespace, runner: Runner) -> int:
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder = Path(options.to) if options.to else HOME / "backups" / f"{options.stack}-{moment}"
+
+    def save(report: Report) -> str:
+        found = target.find(options.stack, report)
+        archives = backup.save(found.engine.client(), found.prefix, found.image, folder.absolute(), report)
+        size = sum((folder / archive.file).stat().st_size for archive in archives) / 1024**2
+        return f"{', '.join(archive.volume for archive in archives)}: {size:.1f} MiB in {folder}"
+
+    results = runner.run([Step("Backup", save)])
+    if results[-1].failure:
+        return EXIT_FAILED
+    runner.console.print("Certificates and passwords may be in it: keep it where only you can read it.")
+    return 0

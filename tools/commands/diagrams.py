@@ -1,0 +1,73 @@
+"""`make diagrams`: the pictures of docs/workspace.dsl, drawn anew. They are committed.
+
+Structurizr's own parser reads the DSL (Maven and Java), Graphviz draws. Each picture names the hash of what it was
+made from, by which a test notices one that was forgotten.
+"""
+
+import argparse
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+from tools import debian, process
+from tools.paths import ROOT, cache
+from tools.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+
+WORKSPACE = ROOT / "docs" / "workspace.dsl"
+FOLDER = ROOT / "docs" / "diagrams"
+PROGRAMS = {"mvn": "maven", "java": "default-jre-headless", "dot": "graphviz"}
+
+
+def source_hash() -> str:
+    """Of everything that decides how the pictures look, but the versions of Java and Graphviz."""
+    digest = hashlib.sha256()
+    for file in (WORKSPACE, FOLDER / "pom.xml", FOLDER / "Export.java"):
+        content = file.read_bytes()
+        digest.update(f"{file.name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def run(options: argparse.Namespace, runner: Runner) -> int:
+    results = runner.run([Step("Programs", _find_programs), Step("Diagrams", _draw)])
+    return EXIT_FAILED if results[-1].failure else 0
+
+
+def _find_programs(report: Report) -> str:
+    missing = {program: package for program, package in PROGRAMS.items() if not shutil.which(program)}
+    if missing:
+        if not debian.may_install():
+            raise StepFailed(f"Not on PATH: {', '.join(missing)}.", "Install them, then run this again.")
+        debian.install(list(missing.values()), report)
+    return ", ".join(PROGRAMS)
+
+
+def _draw(report: Report) -> str:
+    with tempfile.TemporaryDirectory(dir=cache()) as scratch:
+        try:
+            graphs = _export(Path(scratch), report)
+            for graph in graphs:
+                drawn = process.capture(["dot", "-Tsvg", str(graph)], report)
+                (FOLDER / f"{graph.stem}.svg").write_text(_signed(drawn))
+        except process.CommandFailed as error:
+            raise StepFailed(
+                f"The diagrams could not be drawn: {error}.", "See to what it says in the log.", report.log
+            ) from error
+    for stale in {file.stem for file in FOLDER.glob("*.svg")} - {graph.stem for graph in graphs}:
+        (FOLDER / f"{stale}.svg").unlink()
+    return f"{len(graphs)} in {FOLDER.relative_to(ROOT)}"
+
+
+def _export(scratch: Path, report: Report) -> list[Path]:
+    classpath = scratch / "classpath"
+    find = ["mvn", "--quiet", "--batch-mode", "--file", str(FOLDER / "pom.xml"), "dependency:build-classpath"]
+    process.run([*find, f"-Dmdep.outputFile={classpath}"], report)
+    export = ["java", "-cp", classpath.read_text(), str(FOLDER / "Export.java"), str(WORKSPACE), str(scratch)]
+    process.run(export, report)
+    return sorted(scratch.glob("*.dot"))
+
+
+def _signed(svg: str) -> str:
+    """The picture with the hash of its source, without the lines that name who drew it when."""
+    start = svg.index("<svg")
+    return f"<!-- made by `make diagrams` from {source_hash()} -->\n{svg[start:]}"

@@ -1,0 +1,51 @@
+"""`make publish`: the images that are ours in a registry, and their digests in a stack's config."""
+
+import argparse
+
+import yaml
+from rich.text import Text
+
+from infra.settings import IMAGES_OF_OURS
+from tools import process, publish
+from tools.prepare import Preparation
+from tools.stack_config import PLATFORM
+from tools.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+
+
+class _Publication(Preparation):
+    def __init__(self, registry: str, stack: str | None) -> None:
+        self._registry = registry
+        self._stack = stack
+        self.published: dict[str, str] = {}
+
+    def steps(self) -> list[Step]:
+        steps = [*super().steps(), Step("Push", self._push)]
+        return [*steps, Step("Config", self._name)] if self._stack else steps
+
+    def _push(self, report: Report) -> str:
+        ours = {name: self.images.references[name] for name in IMAGES_OF_OURS}
+        self.published = publish.push(self.engine.client(), ours, self._registry, report)
+        return f"{len(ours)} images are in {self._registry}"
+
+    def _name(self, report: Report) -> str:
+        """Through the engine's own command, which keeps the file's comments."""
+        environment = {key: value for key, value in self.toolchain.environment.items() if key != "PULUMI_HOME"}
+        for name, reference in self.published.items():
+            set_one = ["config", "set", "--stack", str(self._stack), "--path", f"{PLATFORM}.images.{name}", reference]
+            try:
+                process.run([str(self.toolchain.pulumi), *set_one], report, environment=environment)
+            except process.CommandFailed as error:
+                raise StepFailed(
+                    f"The images are pushed, and Pulumi.{self._stack}.yaml could not be changed.",
+                    "See to what Pulumi says (most often the stack is in another backend), then run this again.",
+                    report.log,
+                ) from error
+        return f"Pulumi.{self._stack}.yaml names their digests"
+
+
+def run(options: argparse.Namespace, runner: Runner) -> int:
+    publication = _Publication(options.registry, options.stack)
+    results = runner.run(publication.steps())
+    if publication.published:
+        runner.console.print(Text(yaml.safe_dump({"images": publication.published}, width=200)), soft_wrap=True)
+    return EXIT_FAILED if results[-1].failure else 0

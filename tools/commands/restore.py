@@ -1,0 +1,21 @@
+"""`make restore`: the data of a stack from a backup, while the stack is down."""
+
+import argparse
+from pathlib import Path
+
+from tools import backup, lock, target
+from tools.paths import HOME
+from tools.steps import EXIT_FAILED, Report, Runner, Step
+
+
+def run(options: argparse.Namespace, runner: Runner) -> int:
+    folder = Path(options.source)
+
+    def restore(report: Report) -> str:
+        found = target.find(options.stack, report)
+        archives = backup.restore(found.engine.client(), found.prefix, found.image, folder, report)
+        return f"{', '.join(archive.volume for archive in archives)} as they were saved in {folder}"
+
+    with lock.exclusive(HOME, "make restore"):
+        results = runner.run([Step("Restore", restore)])
+    return EXIT_FAILED if results[-1].failure else 0

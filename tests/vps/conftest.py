@@ -16,6 +16,7 @@ from tests.vps import debian, images, pebble
 from tests.vps.cloudflare import ZONE_ID, Cloudflare
 from tests.vps.host import Vps
 from tests.vps.network import Namespace, Network, available
+from tests.vps.operator import Operator
 from tests.vps.pebble import Pebble
 from tools.paths import cache
 from tools.prepare import Prepared
@@ -77,6 +78,11 @@ def vps(internet: Internet, prepared: Prepared, report: Report) -> Iterator[Vps]
 
 
 @pytest.fixture(scope="session")
+def operator(internet: Internet, prepared: Prepared, report: Report) -> Operator:
+    return Operator(internet.operator, prepared, report)
+
+
+@pytest.fixture(scope="session")
 def cloudflare(internet: Internet) -> Iterator[Cloudflare]:
     with internet.authorities.entered():
         made = Cloudflare(internet.authorities.ipv4, DOMAIN, token=secrets.token_urlsafe(24))
@@ -104,7 +110,7 @@ def trust(internet: Internet, authority: Pebble) -> ssl.SSLContext:
 
 @pytest.fixture(scope="session")
 def production(
-    new_stack: StackFactory, prepared: Prepared, vps: Vps, cloudflare: Cloudflare, authority: Pebble, report: Report
+    new_stack: StackFactory, operator: Operator, vps: Vps, cloudflare: Cloudflare, authority: Pebble
 ) -> Stack:
     """The stack of Pulumi.prod.yaml for this VPS, with few services. It is configured, and not yet up."""
     stack = new_stack(
@@ -132,7 +138,7 @@ def production(
         dns={"zone_id": ZONE_ID, "ipv4": vps.namespace.ipv4, "base_url": cloudflare.base_url},
         sandbox={"environments": ["bash"], "pools": {"bash": {"min": 1, "max": 2}}},
         services={name: {"enabled": False} for name in Services.model_fields},
-        images=dict(prepared.images.references),
+        images=dict(operator.prepared.images.references),
     )
-    stack.set_secret("vps:cloudflareToken", cloudflare.token, report)
+    stack.set_secret("vps:cloudflareToken", cloudflare.token, operator.report)
     return stack

@@ -23,7 +23,6 @@ from tests.vps.network import Namespace
 from tests.vps.operator import Operator
 from tests.vps.visits import Visitor, open_ports
 from tools import health, leftovers
-from tools.prepare import Prepared
 from tools.stack import Stack
 from tools.steps import Report, StepFailed
 
@@ -81,14 +80,18 @@ def attacker_reaches(internet: Internet, seconds: float = 1) -> dict[str, set[in
 NOTHING: dict[str, set[int]] = {"198.51.100.10": set(), "2001:db8:1::10": set()}
 
 
-def test_a_fresh_host_previews_without_an_engine(operator: Operator, internet: Internet, production: Stack, before: dict[str, vps: Vps) -> None:
+def test_a_fresh_host_previews_without_an_engine(
+    operator: Operator, internet: Internet, production: Stack, before: dict[str, str], vps: Vps
+) -> None:
     # What shows later that it is the firewall that keeps the attacker out.
     assert attacker_reaches(internet) == {address: {22} for address in NOTHING}
     operator.preview(production)
     assert vps.shell(FILES) == before["files"]
 
 
-def test_another_host_key_than_the_pinned_one_is_spoken_to_by_nobody(operator: Operator, production: Stack, vps: Vps) -> None:
+def test_another_host_key_than_the_pinned_one_is_spoken_to_by_nobody(
+    operator: Operator, production: Stack, vps: Vps
+) -> None:
     before = vps.shell(FILES)
     wrong = dataclasses.replace(production, overrides=_changed(production, ssh={"host_key": _other_key(vps)}))
     operator.configure(wrong)
@@ -175,7 +178,9 @@ def test_each_reaches_what_is_theirs(operator: Operator, internet: Internet) -> 
     assert 22 not in open_ports(internet.cloudflare, ipv6, PORTS, 1)
 
 
-def test_containers_reach_neither_the_metadata_address_nor_the_hosts_services(internet: Internet, stack: Stack, vps: Vps) -> None:
+def test_containers_reach_neither_the_metadata_address_nor_the_hosts_services(
+    internet: Internet, stack: Stack, vps: Vps
+) -> None:
     network = f"{stack.prefix}-public"
     gateway = vps.shell(f"docker network inspect -f '{{{{(index .IPAM.Config 0).Gateway}}}}' {network}").strip()
     image = stack.settings.images["sandbox-bash"]
@@ -225,7 +230,9 @@ def test_nothing_opens_while_rules_are_replaced(internet: Internet, vps: Vps) ->
     assert all(each == NOTHING for each in found)
 
 
-def test_rules_that_lock_us_out_are_undone_by_the_host(operator: Operator, internet: Internet, stack: Stack, vps: Vps) -> None:
+def test_rules_that_lock_us_out_are_undone_by_the_host(
+    operator: Operator, internet: Internet, stack: Stack, vps: Vps
+) -> None:
     inside = vps.shell("nft list table inet vps | grep -v counter")
     locked = dataclasses.replace(stack, overrides=_changed(stack, firewall={"ssh_sources": ["203.0.113.0/32"]}))
     operator.configure(locked)
@@ -260,7 +267,9 @@ def test_a_changed_setting_runs_only_its_own_command(operator: Operator, stack: 
     operator.up(stack)
 
 
-def test_a_container_removed_by_hand_is_noticed_and_comes_back(operator: Operator, visitor: Visitor, stack: Stack, vps: Vps) -> None:
+def test_a_container_removed_by_hand_is_noticed_and_comes_back(
+    operator: Operator, visitor: Visitor, stack: Stack, vps: Vps
+) -> None:
     vps.shell(f"docker rm -f {stack.prefix}-api")
     assert operator.sees_drift(stack)
     operator.mend(stack)
@@ -286,14 +295,18 @@ def test_secrets_are_nowhere_to_be_read(stack: Stack, vps: Vps, report: Report) 
         assert not [value for value in values if value in text], place
 
 
-def test_a_restarted_host_is_closed_before_it_is_up(internet: Internet, visitor: Visitor, stack: Stack, vps: Vps) -> None:
+def test_a_restarted_host_is_closed_before_it_is_up(
+    internet: Internet, visitor: Visitor, stack: Stack, vps: Vps
+) -> None:
     vps.reboot()
     assert attacker_reaches(internet) == NOTHING
     wait_until_healthy(vps, stack)
     assert execute(visitor, "echo again") == "again\n"
 
 
-def test_destroy_leaves_the_host_as_it_was_but_for_packages(operator: Operator, stack: Stack, vps: Vps, cloudflare: Cloudflare, before: dict[str) -> None:
+def test_destroy_leaves_the_host_as_it_was_but_for_packages(
+    operator: Operator, stack: Stack, vps: Vps, cloudflare: Cloudflare, before: dict[str, str]
+) -> None:
     operator.destroy(stack)
     assert leftovers.find(vps.engine.client(), stack.prefix).names == []
     assert cloudflare.records == {}

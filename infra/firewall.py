@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Literal
 
 import pulumi
 import pulumi_command as command
 
 from infra import ssh
+from infra.cloudflare import RANGES
 from infra.settings import Ssh
 
 Network = IPv4Network | IPv6Network
-
-EVERYWHERE: Sequence[Network] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 _PROGRAM = "/usr/local/lib/vps/firewall"
 # Where clouds answer whoever asks with the host's own credentials: AWS, Azure, Google and most others at
@@ -55,6 +55,13 @@ class Firewall(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[program]),
         )
         self.register_outputs({})
+
+
+def web_sources(choice: Literal["cloudflare", "anyone"]) -> list[Network]:
+    """The networks that a setting names. Cloudflare's are data with a date."""
+    if choice == "anyone":
+        return [ip_network("0.0.0.0/0"), ip_network("::/0")]
+    return [*RANGES.ipv4, *RANGES.ipv6]
 
 
 def ruleset(args: FirewallArgs) -> str:

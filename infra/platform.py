@@ -9,7 +9,7 @@ from infra import management, ssh
 from infra.cloudflare import RANGES
 from infra.dns import Dns, DnsArgs
 from infra.edge import USER, Edge, EdgeArgs, Route, url
-from infra.firewall import EVERYWHERE, Firewall, FirewallArgs
+from infra.firewall import Firewall, FirewallArgs, web_sources
 from infra.host import Host
 from infra.images import Images
 from infra.observability import component as observability
@@ -191,7 +191,7 @@ def _engine(settings: PlatformSettings) -> docker.Provider:
             ssh=host.ssh,
             ssh_sources=host.firewall.ssh_sources,
             web_ports=[settings.edge.http_port, *([settings.edge.tls.port] if settings.edge.tls else [])],
-            web_sources=[*RANGES.ipv4, *RANGES.ipv6] if settings.behind_cloudflare else EVERYWHERE,
+            web_sources=web_sources(host.firewall.web_sources),
             rollback_seconds=host.firewall.rollback_seconds,
         )
     )

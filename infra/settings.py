@@ -44,8 +44,8 @@ UPSTREAM_IMAGES = {
 Address = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 NameServer = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
+UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 
 
 class SettingsError(Exception):
@@ -69,10 +69,13 @@ class Ssh(Settings):
 
 
 class Firewall(Settings):
-    """The host's firewall. The edge's ports are for Cloudflare's proxy where `dns.proxied`, else for everyone."""
+    """The host's firewall."""
 
     ssh_sources: tuple[IPvAnyNetwork, ...] = Field(
         min_length=1, description="From where sshd answers, as networks; [0.0.0.0/0, '::/0'] for everywhere"
+    )
+    web_sources: Literal["cloudflare", "anyone"] = Field(
+        "cloudflare", description="Who reaches the edge's ports: only Cloudflare's proxy, or everyone"
     )
     rollback_seconds: Annotated[int, Field(ge=5, le=600)] = Field(
         60, description="After how long the host undoes a change that no new connection confirms"
@@ -345,6 +348,15 @@ class PlatformSettings(Settings):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _visitors_come_in(self) -> "PlatformSettings":
+        if self.host and self.dns and self.host.firewall.web_sources == "cloudflare" and not self.dns.proxied:
+            raise ValueError(
+                "host.firewall.web_sources is cloudflare, and dns.proxied: false sends visitors past it, where nobody "
+                "comes in. Set dns.proxied: true, or web_sources: anyone"
+            )
+        return self
+
     def _switched_on(self) -> list[str]:
         return [service for service, field in SERVICES.items() if getattr(self.services, field).enabled]
 
@@ -354,8 +366,9 @@ class PlatformSettings(Settings):
 
     @property
     def behind_cloudflare(self) -> bool:
-        """Whether visitors come through Cloudflare's proxy."""
-        return self.dns is not None and self.dns.proxied
+        """Whether visitors come through Cloudflare's proxy: by the records, or as the firewall lets in nobody else."""
+        by_firewall = self.host is not None and self.host.firewall.web_sources == "cloudflare"
+        return by_firewall or (self.dns is not None and self.dns.proxied)
 
     def notices(self) -> list[str]:
         """A sentence for each service that is wanted and left out."""

@@ -11,6 +11,7 @@ import pytest
 
 from infra.settings import Services
 from tests.stacks import StackFactory, free_port
+from tools import health
 from tools.prepare import Prepared
 from tools.stack import Stack
 from tools.steps import Report
@@ -41,6 +42,7 @@ def test_a_rotated_password_replaces_its_reader_alone(
     before, old = _containers(stack, prepared), stack.secret(KEY, report)
     stack.set_secret(KEY, "another-password", report)
     stack.up(report)
+    health.wait(prepared.engine, stack.prefix, f"http://localhost:{port}", report)
     after = _containers(stack, prepared)
     assert {name for name in before if before[name] != after[name]} == {"traefik"}
     assert _status(port, old) == httpx.codes.UNAUTHORIZED
@@ -73,10 +75,9 @@ def _containers(stack: Stack, prepared: Prepared) -> dict[str, str]:
 
 
 def _status(port: int, password: str) -> int:
-    transport = httpx.HTTPTransport(retries=10)  # the edge has just begun
-    with httpx.Client(transport=transport, trust_env=False) as client:
-        headers = {"host": "traefik.localhost"}
-        return client.get(f"http://127.0.0.1:{port}/api/version", headers=headers, auth=("admin", password)).status_code
+    """What the edge's dashboard answers to that password."""
+    with httpx.Client(trust_env=False, headers={"host": "traefik.localhost"}) as client:
+        return client.get(f"http://127.0.0.1:{port}/api/version", auth=("admin", password)).status_code
 
 
 def _pulumi(stack: Stack, *arguments: str) -> None:

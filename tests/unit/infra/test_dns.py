@@ -43,7 +43,8 @@ def test_only_the_named_authorities_may_issue(proxied: list[Resource]) -> None:
 
 
 def test_without_the_proxy_addresses_are_given_as_they_are() -> None:
-    resources = run_program("prod", platform_config("prod", dns={**ZONE, "ipv6": None, "proxied": False}))
+    direct = {**ZONE, "ipv6": None, "proxied": False}
+    resources = run_program("prod", platform_config("prod", dns=direct, host=None))
     found = [record for record in records(resources) if record["type"] != "CAA"]
     assert {(record["type"], record["proxied"], record["ttl"]) for record in found} == {("A", False, 300)}
     assert _proxies_of_the_api(resources) == ["172.30.0.0/24"]
@@ -66,6 +67,8 @@ def test_behind_the_proxy_its_word_on_the_visitors_address_counts(proxied: list[
 def test_without_dns_nothing_is_asked_of_cloudflare() -> None:
     resources = run_program("prod", platform_config("prod", dns=None))
     assert not [resource for resource in resources if "cloudflare" in resource.type]
+    # The firewall lets in nobody but Cloudflare's proxy, so its word counts all the same.
+    assert _proxies_of_the_api(resources) == ["172.30.0.0/24", *RANGES.networks]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,7 @@ def test_without_dns_nothing_is_asked_of_cloudflare() -> None:
         ({"zone_id": "0" * 32}, "ipv4, ipv6 or both"),
         ({**ZONE, "zone_id": "example.com"}, "dns.zone_id"),
         ({**ZONE, "ipv4": "2001:db8::1"}, "dns.ipv4"),
+        ({**ZONE, "proxied": False}, "where nobody comes in"),
     ],
 )
 def test_a_bad_zone_is_refused(dns: dict[str, Any], problem: str) -> None:

@@ -51,11 +51,11 @@ def test_a_change_is_one_transaction_that_touches_one_table() -> None:
     assert "flush" not in text
 
 
-@pytest.mark.parametrize("proxied", [True, False])
-def test_the_web_is_for_the_proxy_or_for_everyone(proxied: bool) -> None:
+@pytest.mark.parametrize("choice", ["cloudflare", "anyone"])
+def test_the_web_is_for_the_proxy_or_for_everyone(choice: str) -> None:
     platform = platform_config("prod")
-    platform["dns"]["proxied"] = proxied
+    platform["host"]["firewall"]["web_sources"] = choice
     (rules,) = [r.inputs["stdin"] for r in run_program("prod", platform) if r.type == "command:local:Command"]
-    assert ("173.245.48.0/20" in elements(rules, "web4")) is proxied
-    assert ("2400:cb00::/32" in elements(rules, "web6")) is proxied
-    assert (elements(rules, "web6") == "::/0") is not proxied
+    assert ("173.245.48.0/20" in elements(rules, "web4")) is (choice == "cloudflare")
+    assert ("2400:cb00::/32" in elements(rules, "web6")) is (choice == "cloudflare")
+    assert (elements(rules, "web6") == "::/0") is (choice == "anyone")

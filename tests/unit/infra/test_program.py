@@ -106,6 +106,15 @@ def test_production_redirects_to_https_with_certificates_by_dns() -> None:
     assert all(router["entryPoints"] == ["websecure"] for router in routers.values())
 
 
+def test_a_volume_that_no_image_prepares_is_opened_before_its_service_starts() -> None:
+    resources = run_program("prod", platform_config("prod"))
+    (opener,) = containers(resources, "data").values()
+    volume = {"source": "vps-prod-certificates-data", "type": "volume", "readOnly": False}
+    assert opener["mounts"] == [{**volume, "target": "/tmp"}]
+    assert (opener["start"], opener["image"]) == (False, containers(resources)["traefik"]["image"])
+    assert {**volume, "target": "/certificates"} in containers(resources)["traefik"]["mounts"]
+
+
 def test_a_service_that_is_off_leaves_nothing() -> None:
     services = {name: {"enabled": False} for name in Services.model_fields}
     resources = run_program("local", platform_config("local", services=services))

@@ -221,12 +221,12 @@ def test_nothing_opens_while_rules_are_replaced(internet: Internet, vps: Vps) ->
     rules = vps.shell("cat /etc/vps/firewall.nft")
     watch.start()
     try:
-        for _ in range(15):
+        while watch.is_alive() and len(found) < 50:
             vps.shell(f"{PROGRAM} try 30 <<'END'\n{rules}END\n{PROGRAM} keep")
     finally:
         stop.set()
         watch.join()
-    assert len(found) > 3
+    assert len(found) >= 50
     assert all(each == NOTHING for each in found)
 
 
@@ -361,7 +361,7 @@ def _listen(at: Namespace, address: str, port: int) -> socket.socket:
 
 def _watch(internet: Internet, stop: threading.Event, found: list[dict[str, set[int]]]) -> None:
     while not stop.is_set():
-        found.append(attacker_reaches(internet, 0.3))
+        found.append(attacker_reaches(internet, 0.05))
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 
 from infra import ssh
+from infra.service import OPEN_FILES
 from infra.settings import Host as HostSettings
 
 
@@ -54,9 +55,6 @@ def daemon_settings(settings: HostSettings) -> dict[str, Any]:
         "no-new-privileges": True,
         "log-driver": "json-file",
         "log-opts": {"max-size": "10m", "max-file": "3"},
-        "default-ulimits": {
-            "nofile": {"Name": "nofile", "Soft": 8192, "Hard": 8192},
-            "core": {"Name": "core", "Soft": 0, "Hard": 0},
-        },
+        "default-ulimits": {"nofile": {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES}},
         **({"dns": [str(address) for address in settings.name_servers]} if settings.name_servers else {}),
     }

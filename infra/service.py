@@ -14,7 +14,7 @@ ROLE_LABEL = "vps.role"
 DATA_ROLE = "data"
 SECRETS = "/run/secrets"
 
-_OPEN_FILES = 8192
+OPEN_FILES = 8192
 # RLIMIT_NPROC counts every process of a user id on the host: services that share an id share this number.
 _PROCESSES = 4096
 _SECONDS_TO_END = 10
@@ -167,7 +167,7 @@ class Service(pulumi.ComponentResource):
             memory_swap=args.memory_mb,
             cpus=str(args.cpus),
             ulimits=[
-                docker.ContainerUlimitArgs(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES),
+                docker.ContainerUlimitArgs(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
                 docker.ContainerUlimitArgs(name="nproc", soft=_PROCESSES, hard=_PROCESSES),
             ],
             restart="unless-stopped",

@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import ssl
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,26 +12,33 @@ import pytest
 
 from infra.settings import Services
 from tests.stacks import StackFactory
-from tests.vps import debian, images
+from tests.vps import debian, images, pebble
+from tests.vps.cloudflare import ZONE_ID, Cloudflare
 from tests.vps.host import Vps
 from tests.vps.network import Namespace, Network, available
+from tests.vps.operator import Operator
+from tests.vps.pebble import Pebble
 from tools.paths import cache
 from tools.prepare import Prepared
 from tools.stack import Stack
 from tools.steps import Report
 
+DOMAIN = "vps.test"
+API = f"sandbox.{DOMAIN}"
 METADATA = ("169.254.169.254", "fd00:ec2::254")
 
 
 @dataclass(frozen=True)
 class Internet:
-    """Who is on it. `cloud` is the provider's metadata service, `cloudflare` an address of its proxy."""
+    """Who is on it. `cloud` is the provider's metadata service, `cloudflare` an address of its proxy, and `authorities`
+    are Cloudflare's API, its name server and Let's Encrypt."""
 
     vps: Namespace
     operator: Namespace
     cloudflare: Namespace
     attacker: Namespace
     cloud: Namespace
+    authorities: Namespace
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +53,7 @@ def internet() -> Iterator[Internet]:
             cloudflare=network.host("cloudflare", "173.245.48.10", "2400:cb00::10"),
             attacker=network.host("attacker", "203.0.113.66", "2001:db8:666::66"),
             cloud=network.host("cloud", *METADATA),
+            authorities=network.host("authorities", "192.0.2.100", "2001:db8:3::100"),
         )
     finally:
         network.close()
@@ -69,7 +78,40 @@ def vps(internet: Internet, prepared: Prepared, report: Report) -> Iterator[Vps]
 
 
 @pytest.fixture(scope="session")
-def production(new_stack: StackFactory, prepared: Prepared, vps: Vps, report: Report) -> Stack:
+def operator(internet: Internet, prepared: Prepared, report: Report) -> Operator:
+    return Operator(internet.operator, prepared, report)
+
+
+@pytest.fixture(scope="session")
+def cloudflare(internet: Internet) -> Iterator[Cloudflare]:
+    with internet.authorities.entered():
+        made = Cloudflare(internet.authorities.ipv4, DOMAIN, token=secrets.token_urlsafe(24))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def authority(
+    internet: Internet, cloudflare: Cloudflare, report: Report, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pebble]:
+    program = pebble.ensure(report)
+    with internet.authorities.entered():
+        made = Pebble(program, internet.authorities.ipv4, cloudflare.name_server, tmp_path_factory.mktemp("pebble"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def trust(internet: Internet, authority: Pebble) -> ssl.SSLContext:
+    """A visitor who trusts the authority, and nobody else."""
+    with internet.authorities.entered():
+        return ssl.create_default_context(cadata=authority.root())
+
+
+@pytest.fixture(scope="session")
+def production(
+    new_stack: StackFactory, operator: Operator, vps: Vps, cloudflare: Cloudflare, authority: Pebble
+) -> Stack:
     """The stack of Pulumi.prod.yaml for this VPS, with few services. It is configured, and not yet up."""
     stack = new_stack(
         "prod",
@@ -85,9 +127,18 @@ def production(new_stack: StackFactory, prepared: Prepared, vps: Vps, report: Re
             # A swap file would be this machine's.
             "swap_mb": 0,
         },
-        services={name: {"enabled": False} for name in Services.model_fields},
+        edge={
+            "domain": DOMAIN,
+            "api_hosts": [API],
+            "tls": {
+                "authority": {"url": authority.url, "certificate": authority.certificate},
+                "name_servers": [cloudflare.name_server],
+            },
+        },
+        dns={"zone_id": ZONE_ID, "ipv4": vps.namespace.ipv4, "base_url": cloudflare.base_url},
         sandbox={"environments": ["bash"], "pools": {"bash": {"min": 1, "max": 2}}},
-        images=dict(prepared.images.references),
+        services={name: {"enabled": False} for name in Services.model_fields},
+        images=dict(operator.prepared.images.references),
     )
-    stack.set_secret("vps:cloudflareToken", secrets.token_urlsafe(24), report)
+    stack.set_secret("vps:cloudflareToken", cloudflare.token, operator.report)
     return stack

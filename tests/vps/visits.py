@@ -3,8 +3,11 @@
 import contextlib
 import selectors
 import socket
+import ssl
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -31,14 +34,21 @@ def open_ports(visitor: Namespace, address: str, ports: Iterable[int], seconds: 
     return found
 
 
-def request(visitor: Namespace, address: str, method: str, url: str, **options: object) -> httpx.Response:
-    """An HTTPS request to this address, whatever name the URL has."""
-    asked = httpx.URL(url)
-    with visitor.entered(), httpx.Client(verify=False, timeout=20, trust_env=False) as client:  # noqa: S501
-        return client.request(
-            method,
-            asked.copy_with(host=address),
-            headers={"host": asked.host},
-            extensions={"sni_hostname": asked.host},
-            **options,  # type: ignore[arg-type]
-        )
+@dataclass(frozen=True)
+class Visitor:
+    """Someone at an address of the internet who asks one host, whatever name the URL has, and believes `trust`."""
+
+    at: Namespace
+    address: str
+    trust: ssl.SSLContext
+
+    def ask(self, method: str, url: str, **options: Any) -> httpx.Response:
+        asked = httpx.URL(url)
+        with self.at.entered(), httpx.Client(verify=self.trust, timeout=20, trust_env=False) as client:
+            return client.request(
+                method,
+                asked.copy_with(host=self.address),
+                headers={"host": asked.host},
+                extensions={"sni_hostname": asked.host},
+                **options,
+            )

@@ -1,0 +1,42 @@
+"""The operator: runs Pulumi somewhere on the internet, and has nothing but an SSH key."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from tests.vps.network import Namespace
+from tools.prepare import Prepared
+from tools.stack import Stack
+from tools.steps import Report
+
+
+@dataclass(frozen=True)
+class Operator:
+    """The commands of `Stack`, in the operator's network."""
+
+    at: Namespace
+    prepared: Prepared
+    report: Report
+
+    def configure(self, stack: Stack) -> None:
+        # What a machine adds of its own engine, the host's replaces; and a fresh host has none to ask.
+        dataclasses.replace(stack, engine=self.prepared.engine).configure(self.prepared.images, self.report)
+
+    def preview(self, stack: Stack, *arguments: str) -> str:
+        with self.at.entered():
+            return stack.preview(self.report, *arguments)
+
+    def up(self, stack: Stack) -> str:
+        with self.at.entered():
+            return stack.up(self.report)
+
+    def mend(self, stack: Stack) -> None:
+        with self.at.entered():
+            stack.mend(self.report)
+
+    def sees_drift(self, stack: Stack) -> bool:
+        with self.at.entered():
+            return stack.has_drifted(self.report)
+
+    def destroy(self, stack: Stack) -> None:
+        with self.at.entered():
+            stack.destroy(self.report)

@@ -31,12 +31,12 @@ from app.api.reference import with_documentation
 from app.api.settings import ApiSettings
 from app.api.stats import Statistics
 from app.api.streaming import EVENT_STREAM, EventStream, WebSocketStream
-from app.api.unix_http import UnixHttp
 from app.connection import ClientGone, while_connected
 from app.correlation import REQUEST_ID, TRACEPARENT, Correlate
 from app.problems import Code, exception_handlers
 from app.profile import SandboxProfile
 from app.tracing import Tracing, tracing
+from app.unix_http import UnixHttp
 
 _CLIENT_CLOSED_REQUEST = 499
 _READABLE_BY_PAGES = ["Retry-After", "RateLimit", "RateLimit-Policy", REQUEST_ID]

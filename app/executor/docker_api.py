@@ -92,9 +92,12 @@ class DockerApi:
         return bool(answer.json()["State"]["OOMKilled"])
 
     async def remove(self, name: str) -> None:
-        """Kill and remove. One that is gone, or that another call is removing, is what was asked for."""
+        """Kill and remove, and return when it is gone. Another call may have begun to remove it, or be done with it."""
         gone_or_under_way = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
-        await self._call("DELETE", f"/containers/{quote(name)}?force=1&v=1", but=gone_or_under_way)
+        answer = await self._call("DELETE", f"/containers/{quote(name)}?force=1&v=1", but=gone_or_under_way)
+        if answer.status == HTTPStatus.CONFLICT:
+            wait = f"/containers/{quote(name)}/wait?condition=removed"
+            await self._call("POST", wait, but=(HTTPStatus.NOT_FOUND,))
 
     async def find(self, labels: Sequence[str]) -> Sequence[Listed]:
         """All containers that have these labels, each `name` or `name=value`."""

@@ -14,7 +14,6 @@ from websockets.asyncio.client import connect
 from app import spans as module
 from app.api import span_relay
 from app.api.span_relay import SpanRelay
-from app.api.unix_http import UnixHttp
 from app.correlation import Correlation, current
 from app.executor.engine import Sandbox
 from app.executor.metrics import Metrics
@@ -26,6 +25,7 @@ from app.problems import Code
 from app.profile import SandboxProfile
 from app.spans import RecordedTracing
 from app.tracing import Tracing, tracing
+from app.unix_http import UnixHttp
 from tests.unit.app.collector import Collector, collecting, spans
 from tests.unit.app.fake_executor import FakeExecutor, refuses
 from tests.unit.app.fake_visitor import listening

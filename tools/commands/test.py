@@ -66,13 +66,18 @@ class _Tests:
         results = report.log.with_suffix(".xml")
         results.unlink(missing_ok=True)
         images = {"VPS_SANDBOX_IMAGES": json.dumps(self._preparation.images.sandboxes())}
-        argv = ("pytest", f"tests/{name}", f"--junitxml={results}", "--color=no")
+        argv = ("pytest", f"tests/{name}", f"--junitxml={results}", "--color=no", "-rs")
         try:
             said = _python(argv, report, images, f"Tests in tests/{name} failed.")
         finally:
             self.counts[f"Tests: {name}"] = count(results)
             self.failures += failures(results)
-        return said.strip().rpartition("\n")[2].strip("= ")
+        return "; ".join([said.strip().rpartition("\n")[2].strip("= "), *reasons(said)])
+
+
+def reasons(said: str) -> list[str]:
+    """Why tests were skipped, by what pytest says with `-rs`: each reason once."""
+    return sorted({line.split(": ", 1)[1] for line in said.splitlines() if line.startswith("SKIPPED [")})
 
 
 def count(results: Path) -> Count:

@@ -34,7 +34,10 @@ NOTHING: dict[str, set[int]] = {"198.51.100.10": set(), "2001:db8:1::10": set()}
 PROGRAM = "/usr/local/lib/vps/firewall"
 # Where a package, or what manages users, keeps what it knows: these outlive us with the packages. (The last one is
 # Docker's own version of a file that tests/vps/host.py had made before.)
-KEPT = "/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|/etc/ld.so.cache|/etc/rc.\\.d/.*|/etc/docker/key.json|/etc/default/docker.dpkg-dist"
+KEPT = (
+    "/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|/etc/ld.so.cache|/etc/rc.\\.d/.*|/etc/docker/key.json"
+    "|/etc/default/docker.dpkg-dist"
+)
 FILES = f"find /etc /usr/local /root /home -type f -regextype egrep ! -regex '{KEPT}' -exec sha256sum {{}} + | sort"
 CONTAINERS = "docker ps --no-trunc --format '{{.Names}} {{.ID}}' | grep -v sandbox- | sort"
 

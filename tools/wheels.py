@@ -1,6 +1,7 @@
 """Python wheels for an image, fetched on this machine: a build then needs no index, no settings and no certificates."""
 
 import hashlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -25,8 +26,8 @@ def fetch(requirements: Path, architecture: str, report: Report) -> Path:
     folder = cache() / "wheels" / hashlib.sha256(recipe).hexdigest()[:16]
     if folder.exists():
         return folder
-    partial = folder.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    # Of this process alone: two that fetch the same don't disturb each other.
+    partial = folder.with_suffix(f".partial-{os.getpid()}")
     machine = _MACHINES[architecture]
     platforms = [option for glibc in _GLIBC for option in ("--platform", f"{glibc}_{machine}")]
     argv = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
@@ -42,5 +43,8 @@ def fetch(requirements: Path, architecture: str, report: Report) -> Path:
             "See to what pip says (most often the network), then run this again.",
             report.log,
         ) from error
-    partial.rename(folder)
+    try:
+        partial.rename(folder)
+    except OSError:  # another process was first
+        shutil.rmtree(partial)
     return folder

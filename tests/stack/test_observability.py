@@ -59,6 +59,7 @@ MAY_BE_EMPTY = {
     '{source="host"}': "the machine may have no syslog daemon",
     'slo:budget_left:14d{slo="answered"}': SELDOM,
     'slo:budget_left:14d{slo="in_time"}': SELDOM,
+    '{level=~"warning|error|critical"}': NOTHING_WRONG,
     "sandbox_died_idle_total": NOTHING_WRONG,
     "sandbox_engine_errors_total": NOTHING_WRONG,
     "loki_discarded_samples_total": NOTHING_WRONG,

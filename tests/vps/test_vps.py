@@ -4,6 +4,7 @@ Each test goes on from the one before. What the provider's console would do is d
 """
 
 import dataclasses
+import re
 import shlex
 import socket
 import ssl
@@ -28,9 +29,15 @@ from tools.steps import Report, StepFailed
 
 # sshd, the edge, Docker's own, and a port on which nothing listens.
 PORTS = (22, 80, 443, 2375, 2376, 8080, 9000)
+# What the attacker shall reach, by address of the VPS.
+NOTHING: dict[str, set[int]] = {"198.51.100.10": set(), "2001:db8:1::10": set()}
 PROGRAM = "/usr/local/lib/vps/firewall"
-# Where a package, or what manages users, keeps what it knows: these outlive us with the packages.
-KEPT = "/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|/etc/ld.so.cache|/etc/rc.\\.d/.*|/etc/docker/key.json"
+# Where a package, or what manages users, keeps what it knows: these outlive us with the packages. (The last one is
+# Docker's own version of a file that tests/vps/host.py had made before.)
+KEPT = (
+    "/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|/etc/ld.so.cache|/etc/rc.\\.d/.*|/etc/docker/key.json"
+    "|/etc/default/docker.dpkg-dist"
+)
 FILES = f"find /etc /usr/local /root /home -type f -regextype egrep ! -regex '{KEPT}' -exec sha256sum {{}} + | sort"
 CONTAINERS = "docker ps --no-trunc --format '{{.Names}} {{.ID}}' | grep -v sandbox- | sort"
 
@@ -75,9 +82,6 @@ def attacker_reaches(internet: Internet, seconds: float = 1) -> dict[str, set[in
     """Every open port that the attacker finds, by address."""
     addresses = (internet.vps.ipv4, internet.vps.ipv6)
     return {address: open_ports(internet.attacker, address, PORTS, seconds) for address in addresses}
-
-
-NOTHING: dict[str, set[int]] = {"198.51.100.10": set(), "2001:db8:1::10": set()}
 
 
 def test_a_fresh_host_previews_without_an_engine(
@@ -246,8 +250,8 @@ def test_rules_that_lock_us_out_are_undone_by_the_host(
 
 def test_a_second_up_changes_nothing(operator: Operator, stack: Stack, vps: Vps) -> None:
     running = vps.shell(CONTAINERS)
-    operator.preview(stack, "--expect-no-changes")
-    operator.up(stack)
+    said = operator.up(stack)
+    assert not re.search(r"\d+ (created|updated|replaced|deleted)", said)
     assert not operator.sees_drift(stack)
     assert vps.shell(CONTAINERS) == running
 
@@ -264,7 +268,6 @@ def test_a_changed_setting_runs_only_its_own_command(operator: Operator, stack: 
     assert vps.shell("date +%Z").strip() in ("CET", "CEST")
     assert vps.shell(CONTAINERS) == running
     operator.configure(stack)
-    operator.up(stack)
 
 
 def test_a_container_removed_by_hand_is_noticed_and_comes_back(

@@ -22,7 +22,14 @@ CHECKS = {
     "Format": ("ruff", "format", "--check", "."),
     "Types": ("mypy", *TYPED),
 }
-BROWSER = ("chromium", "chromedriver")
+# What tests run beside the platform, and the Debian package that has it.
+PROGRAMS = {
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "docker-registry": "docker-registry",
+    "pebble": "pebble",
+    "shellcheck": "shellcheck",
+}
 SUITES = ("unit", "policies", "monitoring", "sandbox", "fuzz", "stack", "vps", "page")
 # Two files at once, each in its own order: most tests wait for the engine more than for a processor.
 BESIDE = ("--numprocesses=2", "--dist=loadfile")
@@ -71,13 +78,18 @@ class _Tests:
             "VPS_SANDBOX_IMAGES": json.dumps(self._preparation.images.sandboxes()),
             "VPS_SANDBOX_RUNTIME": self._preparation.engine.runtime(),
         }
-        argv = ("pytest", f"tests/{name}", *BESIDE, f"--junitxml={results}", "--color=no")
+        argv = ("pytest", f"tests/{name}", *BESIDE, f"--junitxml={results}", "--color=no", "-rs")
         try:
             said = _python(argv, report, sandboxes, f"Tests in tests/{name} failed.")
         finally:
             self.counts[f"Tests: {name}"] = count(results)
             self.failures += failures(results)
-        return said.strip().rpartition("\n")[2].strip("= ")
+        return "; ".join([said.strip().rpartition("\n")[2].strip("= "), *reasons(said)])
+
+
+def reasons(said: str) -> list[str]:
+    """Why tests were skipped, by what pytest says with `-rs`: each reason once."""
+    return sorted({line.split(": ", 1)[1] for line in said.splitlines() if line.startswith("SKIPPED [")})
 
 
 def count(results: Path) -> Count:
@@ -119,21 +131,19 @@ def _parse(results: Path) -> ElementTree.Element:
     return ElementTree.parse(results).getroot()  # noqa: S314 - pytest wrote it just now
 
 
-def _find_browser(report: Report) -> str:
-    """Chromium and its driver, for the tests of the page."""
-    if not all(map(shutil.which, BROWSER)):
+def _find_programs(report: Report) -> str:
+    """A browser, a registry, a certificate authority, a linter of shell scripts."""
+    if missing := [program for program in PROGRAMS if not shutil.which(program)]:
         if not debian.may_install():
-            raise StepFailed(
-                f"The tests of the page need {' and '.join(BROWSER)} on PATH.", "Install them, then run this again."
-            )
-        debian.install(["chromium", "chromium-driver"], report)
-    return ", ".join(str(shutil.which(program)) for program in BROWSER)
+            raise StepFailed(f"The tests need {', '.join(missing)} on PATH.", "Install them, then run this again.")
+        debian.install([PROGRAMS[program] for program in missing], report)
+    return ", ".join(PROGRAMS)
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
     preparation = Preparation()
     programs = Step("Programs", preparation.compile_programs)
-    ready = runner.run([*preparation.steps(), programs, Step("Browser", _find_browser)])
+    ready = runner.run([*preparation.steps(), programs, Step("Programs of the tests", _find_programs)])
     if ready[-1].failure:
         return EXIT_FAILED
     tests = _Tests(preparation)

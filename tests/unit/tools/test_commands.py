@@ -62,3 +62,8 @@ def test_without_results_no_test_is_named(tmp_path: Path) -> None:
 )
 def test_the_engines_last_count_is_the_summary(said: str, summary: str) -> None:
     assert up._changes(said.splitlines()) == summary
+
+
+def test_the_reason_of_skipped_tests_is_told_once() -> None:
+    said = "SKIPPED [2] tests/vps/a.py:3: no: root\nSKIPPED [1] tests/vps/b.py:1: no: root\n3 skipped in 1 s"
+    assert test_command.reasons(said) == ["no: root"]

@@ -60,7 +60,7 @@ def test_production_previews(new_stack: StackFactory, report: Report) -> None:
     """The tracked prod config over SSH to a documentation address: nothing is looked up at preview."""
     stack = _production(new_stack, report)
     said = stack.preview(report, "--diff")
-    assert "root@vps.example.com" in said
+    assert "ssh://deploy@vps.example.com:22" in said
     assert "https://sandbox.example.com" in said
     assert "cloudflare-secret" not in said
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) tools/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up core preview down status logs client backup restore publish test bench soak diagrams ranges rotate
+.PHONY: help up core preview down status logs client backup restore publish test bench cost soak diagrams ranges rotate
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -43,6 +43,9 @@ test: ## Lint, types and every test, on real parts
 
 bench: ## Measure the platform beside docker run, in about 5 minutes. QUICK=1: in one, and rougher
 	@$(TOOLS) bench $(if $(QUICK),--quick)
+
+cost: ## Measure what each service takes at rest and under 6 executions a second, in about 5 minutes
+	@$(TOOLS) cost
 
 soak: ## Run 10,000 executions while parts of it are killed, and look for what leaks. N=number: so many
 	@$(TOOLS) soak $(if $(N),--executions $(N))

@@ -12,7 +12,7 @@ from tools.steps import EXIT_FAILED, EXIT_INTERRUPTED, Runner, StepFailed
 
 COMMANDS = (
     *("up", "preview", "down", "status", "logs", "client", "ranges", "rotate"),
-    *("backup", "restore", "publish", "test", "bench", "soak", "diagrams"),
+    *("backup", "restore", "publish", "test", "bench", "cost", "soak", "diagrams"),
 )
 
 

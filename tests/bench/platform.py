@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import docker
 
+from infra.observability.prometheus import PORT as PROMETHEUS_PORT
 from infra.sandbox import API_PORT
+from infra.service import SERVICE_LABEL
 from tests.bench import machine, pool
 from tests.bench.client import Client, Lost, tcp, unix
 from tests.bench.ways import HELLO, Requested
+from tests.stacks import ONLY_CORE
 from tools import health, leftovers
 from tools.leftovers import SANDBOX_LABEL
 from tools.prepare import Preparation
@@ -30,8 +34,12 @@ _NO_LIMIT = 1_000_000
 class BenchStack:
     """A stack under another name and port, with the rate limit out of the way. What runs beside it is left alone."""
 
-    def __init__(self, preparation: Preparation) -> None:
+    SCRAPE_SECONDS = 5
+
+    def __init__(self, preparation: Preparation, *, whole: bool = False) -> None:
+        """`whole`: with the services that observe. Without them, what is measured is the core alone."""
         self._preparation = preparation
+        self._services = {"prometheus": {"scrape_seconds": self.SCRAPE_SECONDS}} if whole else ONLY_CORE
         self._home = tempfile.TemporaryDirectory(prefix="vps-bench-")
         self._port = free_port()
 
@@ -42,7 +50,11 @@ class BenchStack:
     @cached_property
     def _stack(self) -> Stack:
         name = f"bench-{secrets.token_hex(3)}"
-        overrides = {"edge": {"http_port": self._port}, "sandbox": {"requests_per_minute": _NO_LIMIT}}
+        overrides = {
+            "edge": {"http_port": self._port},
+            "sandbox": {"requests_per_minute": _NO_LIMIT},
+            "services": self._services,
+        }
         home = Path(self._home.name) / name
         return Stack(self._preparation.toolchain, self._preparation.engine, name, home, overrides=overrides)
 
@@ -109,6 +121,19 @@ class BenchStack:
         answer = self.executor.client.execute({"environment": environment, "code": HELLO[environment][-1]})
         peak: int | None = answer.content["memory_peak"]
         return peak
+
+    def services(self) -> Mapping[str, Any]:
+        """The containers of its services, by name."""
+        label = [f"vps.stack={self.label}", "vps.role=service"]
+        found = self._engine.containers.list(filters={"label": label})
+        return {str(it.labels[SERVICE_LABEL]): it for it in found}
+
+    def series(self) -> int:
+        """How many series Prometheus has a sample of from the last minutes."""
+        networks = self._service("prometheus")["NetworkSettings"]["Networks"].values()
+        client = Client(tcp(next(it["IPAddress"] for it in networks), PROMETHEUS_PORT))
+        answer = client.get("/api/v1/query?query=" + quote('count({__name__=~".+"})')).content
+        return int(answer["data"]["result"][0]["value"][1])
 
     def service_pids(self, service: str) -> tuple[int, ...]:
         """The processes of a service."""

@@ -30,8 +30,13 @@ PROGRAMS = {
     "pebble": "pebble",
     "shellcheck": "shellcheck",
 }
-SUITES = ("unit", "policies", "monitoring", "sandbox", "fuzz", "stack", "vps", "page")
-# Two files at once, each in its own order: most tests wait for the engine more than for a processor.
+# What runs in one go, by its name: folders of tests/.
+SUITES = {
+    "no parts": ("unit", "policies"),
+    "real parts": ("monitoring", "sandbox", "fuzz", "stack", "vps", "page"),
+}
+# Two files at once, each in its own order: tests wait for the engine, for health checks and for deadlines, more than
+# for a processor.
 BESIDE = ("--numprocesses=2", "--dist=loadfile")
 
 
@@ -78,9 +83,10 @@ class _Tests:
             "VPS_SANDBOX_IMAGES": json.dumps(self._preparation.images.sandboxes()),
             "VPS_SANDBOX_RUNTIME": self._preparation.engine.runtime(),
         }
-        argv = ("pytest", f"tests/{name}", *BESIDE, f"--junitxml={results}", "--color=no", "-rs")
+        folders = [f"tests/{folder}" for folder in SUITES[name]]
+        argv = ("pytest", *folders, *BESIDE, f"--junitxml={results}", "--color=no", "-rs")
         try:
-            said = _python(argv, report, sandboxes, f"Tests in tests/{name} failed.")
+            said = _python(argv, report, sandboxes, f"Tests with {name} failed.")
         finally:
             self.counts[f"Tests: {name}"] = count(results)
             self.failures += failures(results)

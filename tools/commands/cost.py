@@ -1,0 +1,49 @@
+"""`make cost`: what each service costs at rest and under 6 executions a second; docs/OPERATIONS.md has the table.
+
+Figures to read, not a test. They are of a whole stack under another name and port, which is gone at the end.
+"""
+
+import argparse
+
+from rich.text import Text
+
+from tests.bench import cost
+from tests.bench.platform import BenchStack
+from tools import columns
+from tools.prepare import Preparation
+from tools.steps import EXIT_FAILED, Report, Runner, Step
+
+
+def run(options: argparse.Namespace, runner: Runner) -> int:
+    preparation = Preparation()
+    programs = Step("Programs", preparation.compile_programs)
+    if runner.run([*preparation.steps(), programs])[-1].failure:
+        return EXIT_FAILED
+    stack = BenchStack(preparation, whole=True)
+    figures: list[cost.Figures] = []
+
+    def measure(report: Report) -> str:
+        figures.append(cost.measure(stack, report.say))
+        return f"{len(figures[0].costs)} services"
+
+    try:
+        if runner.run([Step("Up", stack.up), Step("Cost", measure)])[-1].failure:
+            return EXIT_FAILED
+    finally:
+        stack.close()
+    _show(figures[0], runner)
+    return 0
+
+
+def _show(figures: cost.Figures, runner: Runner) -> None:
+    table = list(cost.rows(figures))
+    runner.console.print()
+    columns.show(runner.console, table, numbers=range(1, len(table[0])))
+    times = figures.executions
+    before, after = figures.series
+    quick, slow = (f"{1000 * times.quantile(share):.0f} ms" for share in (0.5, 0.95))
+    text = (
+        f"\n{len(times.seconds)} executions answered (p50 {quick}, p95 {slow}), {len(times.failures)} not. "
+        f"Series in Prometheus: {before} before them, {after} after."
+    )
+    runner.console.print(Text(text), soft_wrap=True)

@@ -1,5 +1,5 @@
 # The Docker engine. Its settings are there before it is, so that it never runs without them.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC3013 # dash, which is sh on Debian and Ubuntu, has -nt
 file=/etc/docker/daemon.json
 list=/etc/apt/sources.list.d/docker.sources
 key=/etc/apt/keyrings/docker.asc

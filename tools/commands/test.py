@@ -32,7 +32,7 @@ PROGRAMS = {
 }
 # What runs in one go, by its name: folders of tests/.
 SUITES = {
-    "no parts": ("unit", "policies"),
+    "no parts": ("unit", "policies", "workflows"),
     "real parts": ("monitoring", "sandbox", "fuzz", "stack", "vps", "page"),
 }
 # Two files at once, each in its own order: tests wait for the engine, for health checks and for deadlines, more than

@@ -1,4 +1,5 @@
-"""Programs for images, compiled from Go modules where no container registry answers and no distribution has them.
+"""Programs that no distribution has, compiled from Go modules: for images, where no container registry answers, and one
+for this machine's own tests.
 
 Each folder is a Go module that locks one program and what it is made of. After a change of a `go.mod`: remove its
 `go.sum`, then run `go list -mod=mod -deps` on the piece's packages, with its tags.
@@ -15,6 +16,14 @@ _TAGS = ("osusergo", "grpcnotrace")
 LOKI = "3.7.8"
 JAEGER = "2.2.0"
 COLLECTOR = "0.149.0"
+ACTIONLINT = Piece(
+    source=_FOLDER / "actionlint",
+    title="actionlint 1.7.12",
+    duration="seconds",
+    packages=("github.com/rhysd/actionlint/cmd/actionlint",),
+    tags=("osusergo",),
+)
+"""A linter of GitHub's workflows."""
 
 
 def program(image: str, architecture: str) -> Piece | None:

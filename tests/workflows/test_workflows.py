@@ -1,0 +1,72 @@
+"""What runs on servers of others, and can't be tried here: GitHub's workflows, and the scripts that prepare a host."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import programs
+from tools.paths import ROOT
+from tools.steps import Report
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+SCRIPTS = sorted((ROOT / "infra" / "scripts").glob("*.sh"))
+USES = re.compile(r"^\s*(?:- )?uses: *(\S+)", re.MULTILINE)
+PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
+
+
+@pytest.fixture(scope="module")
+def actionlint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program, compiled once for a machine (15 s)."""
+    report = Report(tmp_path_factory.mktemp("actionlint") / "build.log")
+    programs.compile_once(programs.ACTIONLINT, report.log, report.say)
+    return programs.files(programs.ACTIONLINT) / "actionlint"
+
+
+def lint(actionlint: Path, *files: Path) -> tuple[int, str]:
+    """Its exit code, and what it found. It runs shellcheck over the workflows' own shell scripts."""
+    done = subprocess.run(
+        [actionlint, "-no-color", "-oneline", *files], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_workflows_have_nothing_to_complain_of(actionlint: Path) -> None:
+    assert WORKFLOWS
+    assert lint(actionlint, *WORKFLOWS) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "complaint"),
+    [
+        ("runs-on:", "runs-at:", "runs-at"),
+        ("${{ vars.PULUMI_BACKEND_URL }}", "${{ nothing.PULUMI_BACKEND_URL }}", "undefined variable"),
+        ("run: pulumi install", "run: cd $HOME/$x && pulumi install", "SC2086"),
+    ],
+    ids=["key", "expression", "shell"],
+)
+def test_a_broken_workflow_is_found(actionlint: Path, tmp_path: Path, right: str, wrong: str, complaint: str) -> None:
+    text = next(file for file in WORKFLOWS if file.stem == "deploy").read_text()
+    assert right in text
+    broken = tmp_path / "broken.yml"
+    broken.write_text(text.replace(right, wrong))
+    code, said = lint(actionlint, broken)
+    assert code == 1
+    assert complaint in said
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda file: file.stem)
+def test_every_action_is_pinned_by_its_commit(workflow: Path) -> None:
+    used = USES.findall(workflow.read_text())
+    assert used
+    assert [action for action in used if not PINNED.fullmatch(action)] == []
+
+
+def test_the_hosts_scripts_have_nothing_to_complain_of() -> None:
+    assert SCRIPTS
+    program = shutil.which("shellcheck")
+    assert program, "shellcheck is not on PATH; `make test` installs it"
+    done = subprocess.run([program, *SCRIPTS], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")

@@ -1,0 +1,51 @@
+"""What the documents point at is there: files, headings, targets of the Makefile."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools.paths import ROOT
+from tools.reference import anchors
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+ELSEWHERE = ("http://", "https://", "mailto:")
+CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"(?:^|`)make ([a-z]+)", re.MULTILINE)
+TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
+
+
+def dead_links(document: Path) -> list[str]:
+    """The links to a file that isn't there, or to a heading that a document hasn't."""
+    dead = []
+    for link in LINK.findall(CODE.sub("", document.read_text())):
+        if link.startswith(ELSEWHERE):
+            continue
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            dead.append(link)
+    return dead
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    assert dead_links(document) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_each_command_of_make_is_one(document: Path) -> None:
+    known = set(TARGET.findall((ROOT / "Makefile").read_text()))
+    assert set(COMMAND.findall(document.read_text())) <= known
+
+
+def test_a_dead_link_is_found(tmp_path: Path) -> None:
+    document = tmp_path / "document.md"
+    document.write_text("# One\n[a](#one) [b](#two) [c](gone.md) [d](document.md#two) [e](https://example.com/#f)\n")
+    assert dead_links(document) == ["#two", "gone.md", "document.md#two"]
+
+
+def test_the_readme_names_every_document() -> None:
+    named = {link for link in LINK.findall((ROOT / "README.md").read_text()) if link.endswith(".md")}
+    assert {f"docs/{document.name}" for document in DOCUMENTS[1:]} <= named

@@ -1,8 +1,11 @@
 """Which stack a command is about: the one on this machine, or one of a tracked config file on its own engine."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tools import docker_engine, images, stack_config
+from infra.host import engine_url
+from tools import docker_engine, images, passage, stack_config
 from tools.commands.up import STACK
 from tools.docker_engine import DockerEngine
 from tools.steps import Report, StepFailed
@@ -17,8 +20,9 @@ class Target:
     image: str
 
 
-def find(stack: str, report: Report) -> Target:
-    """The stack of `Pulumi.<stack>.yaml`.
+@contextlib.contextmanager
+def reached(stack: str, report: Report) -> Iterator[Target]:
+    """The stack of `Pulumi.<stack>.yaml`, whose engine answers while the block runs.
 
     Raises:
         StepFailed: there is no such file, it can't be used, or its engine does not answer.
@@ -26,10 +30,22 @@ def find(stack: str, report: Report) -> Target:
     if not stack_config.template_file(stack).exists():
         raise StepFailed(f"There is no Pulumi.{stack}.yaml.", "Name a stack that has one: local, prod.")
     settings = stack_config.settings(stack, stack, {})
-    is_here = stack == STACK
-    url = docker_engine.configured_url() if is_here else settings.engine.host
+    if stack == STACK:
+        url = docker_engine.configured_url()
+        engine = _answering(url, url, report)
+        yield Target(engine, settings.name, images.ensure(engine, report).references["app"])
+    elif settings.host:
+        with passage.engine(settings.host, report) as url:
+            yield Target(_answering(url, engine_url(settings.host), report), settings.name, settings.image("app"))
+    else:
+        url = settings.engine.host
+        yield Target(_answering(url, url, report), settings.name, settings.image("app"))
+
+
+def _answering(url: str, place: str, report: Report) -> DockerEngine:
     engine = docker_engine.find(url)
     if engine is None:
-        raise StepFailed(f"No Docker engine answers at {url}.", "Start it, or see to the way there (SSH, its key).")
-    image = images.ensure(engine, report).references["app"] if is_here else settings.image("app")
-    return Target(engine, settings.name, image)
+        raise StepFailed(
+            f"No Docker engine answers at {place}.", "Start it, or see to the way there (SSH, its key).", report.log
+        )
+    return engine

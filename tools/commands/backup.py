@@ -14,8 +14,8 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     folder = Path(options.to) if options.to else HOME / "backups" / f"{options.stack}-{moment}"
 
     def save(report: Report) -> str:
-        found = target.find(options.stack, report)
-        archives = backup.save(found.engine.client(), found.prefix, found.image, folder.absolute(), report)
+        with target.reached(options.stack, report) as found:
+            archives = backup.save(found.engine.client(), found.prefix, found.image, folder.absolute(), report)
         size = sum((folder / archive.file).stat().st_size for archive in archives) / 1024**2
         return f"{', '.join(archive.volume for archive in archives)}: {size:.1f} MiB in {folder}"
 

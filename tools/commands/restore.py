@@ -12,8 +12,8 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     folder = Path(options.source)
 
     def restore(report: Report) -> str:
-        found = target.find(options.stack, report)
-        archives = backup.restore(found.engine.client(), found.prefix, found.image, folder, report)
+        with target.reached(options.stack, report) as found:
+            archives = backup.restore(found.engine.client(), found.prefix, found.image, folder, report)
         return f"{', '.join(archive.volume for archive in archives)} as they were saved in {folder}"
 
     with lock.exclusive(HOME, "make restore"):

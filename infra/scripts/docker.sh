@@ -29,7 +29,9 @@ apply() {
 }
 
 from_distribution() {
-    need docker.io docker-cli
+    need docker.io
+    # Before Debian 13, the client is in the same package.
+    command -v docker >/dev/null || need docker-cli
 }
 
 from_docker() {

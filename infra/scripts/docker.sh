@@ -47,6 +47,8 @@ Suites: $VERSION_CODENAME
 Components: stable
 Signed-By: $key
 END
+    # The lists may be young, and older than this source.
+    apt-cache show docker-ce >/dev/null 2>&1 || refresh
     need docker-ce docker-ce-cli containerd.io
 }
 

@@ -61,11 +61,16 @@ need() {
     # An earlier run may have been cut off. Where this can't help, apt says why.
     dpkg --configure --pending || true
     if [ -z "$(find /var/lib/apt/lists -maxdepth 0 -mmin -60)" ]; then
-        apt-get --quiet=2 --option DPkg::Lock::Timeout=300 update
+        refresh
     fi
     # shellcheck disable=SC2086 # a list of names
     apt-get --quiet=2 --yes --no-install-recommends --option DPkg::Lock::Timeout=300 \
         --option Dpkg::Use-Pty=0 --option Dpkg::Options::=--force-confold install $missing
+}
+
+# refresh: reads anew which packages there are.
+refresh() {
+    apt-get --quiet=2 --option DPkg::Lock::Timeout=300 update
 }
 
 fail() {

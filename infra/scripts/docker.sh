@@ -48,7 +48,7 @@ Components: stable
 Signed-By: $key
 END
     # The lists may be young, and older than this source.
-    apt-cache show docker-ce >/dev/null 2>&1 || refresh
+    [ -n "$(apt-cache madison docker-ce)" ] || refresh
     need docker-ce docker-ce-cli containerd.io
 }
 

@@ -252,8 +252,10 @@ def test_the_servers_keep_data_for_as_long_as_the_settings_say(servers: Servers,
 def test_the_watchdog_fires_and_the_stopped_targets_alert_arrives(
     servers: Servers, executed: Executed, alerts_arrive: Webhook
 ) -> None:
-    shown = {alert["labels"]["alertname"] for alert in servers.get("alertmanager", "/api/v2/alerts")}
-    assert "Watchdog" in shown
+    def shown() -> list[Any]:
+        return [it for it in servers.get("alertmanager", "/api/v2/alerts") if it["labels"]["alertname"] == "Watchdog"]
+
+    until(shown, 60, "the watchdog")
 
     def told() -> list[Any]:
         return [alert for alert in alerts_arrive.alerts() if alert["labels"]["alertname"] == "TargetMissing"]

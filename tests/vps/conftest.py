@@ -136,7 +136,8 @@ def production(
             },
         },
         dns={"zone_id": ZONE_ID, "ipv4": vps.namespace.ipv4, "base_url": cloudflare.base_url},
-        sandbox={"environments": ["bash"], "pools": {"bash": {"min": 1, "max": 2}}},
+        # The engine of the VPS is a fresh one, whatever the one of this machine knows.
+        sandbox={"environments": ["bash"], "pools": {"bash": {"min": 1, "max": 2}}, "runtime": "runc"},
         services={name: {"enabled": False} for name in Services.model_fields},
         images=dict(operator.prepared.images.references),
     )

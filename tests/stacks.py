@@ -1,7 +1,6 @@
 """Real stacks of the real program, for tests: another name, other ports, a home of their own."""
 
 import secrets
-import socket
 from pathlib import Path
 
 from infra.settings import Services
@@ -35,11 +34,3 @@ class StackFactory:
         stack.configure(self._prepared.images, self._report)
         self.made.append(stack)
         return stack
-
-
-def free_port() -> int:
-    """A TCP port of the loopback address that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

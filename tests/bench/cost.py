@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from app.executor.containers import figures
 from tests.bench import load
 from tests.bench.platform import BenchStack
 
@@ -119,11 +120,8 @@ def _read(containers: Mapping[str, Any]) -> dict[str, tuple[float, int]]:
 
 
 def _reading(container: Any) -> tuple[float, int]:
-    stats = container.stats(stream=False, one_shot=True)
-    memory = stats["memory_stats"]
-    # As the docker command counts: what the kernel can drop at once is no use of it.
-    droppable = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
-    return stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, memory["usage"] - droppable
+    counted = figures(container.attrs, container.stats(stream=False, one_shot=True))
+    return counted["container_cpu_seconds"], int(counted["container_memory_bytes"])
 
 
 def _limit(container: Any) -> int:

@@ -1,7 +1,6 @@
 """The platform that is measured: the real program as a stack of its own, and the doors at which it is asked."""
 
 import secrets
-import socket
 import tempfile
 import time
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from infra.service import SERVICE_LABEL
 from tests.bench import machine, pool
 from tests.bench.client import Client, Lost, tcp, unix
 from tests.bench.ways import HELLO, Requested
+from tests.ports import free_port
 from tests.stacks import ONLY_CORE
 from tools import health, leftovers
 from tools.leftovers import SANDBOX_LABEL
@@ -165,11 +165,3 @@ class BenchStack:
 
     def _pids(self, container: str) -> tuple[int, ...]:
         return tuple(int(process[1]) for process in self._engine.api.top(container, "-ef")["Processes"])
-
-
-def free_port() -> int:
-    """A TCP port of the loopback address that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

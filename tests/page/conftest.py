@@ -7,7 +7,8 @@ import pytest
 from selenium.webdriver import Chrome
 
 from tests.page.browser import Page, start
-from tests.stacks import ONLY_CORE, StackFactory, free_port
+from tests.ports import free_port
+from tests.stacks import ONLY_CORE, StackFactory
 from tools import health
 from tools.prepare import Prepared
 from tools.steps import Report

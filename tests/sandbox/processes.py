@@ -4,13 +4,12 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
@@ -21,23 +20,16 @@ from prometheus_client.samples import Sample
 from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import ClientConnection, unix_connect
 
+from tests.ports import free_port
+from tests.waiting import until
+
 ROOT = Path(__file__).parents[2]
 ENGINE = os.environ.get("VPS_SANDBOX_ENGINE", "unix:///var/run/docker.sock")
 RUNTIME = os.environ.get("VPS_SANDBOX_RUNTIME", "runc")
 """What holds the sandboxes under test: an engine's socket, and an OCI runtime that it knows (runc, crun, runsc)."""
 START_SECONDS = 60
 
-T = TypeVar("T")
 Answer = dict[str, Any]
-
-
-def until(condition: Callable[[], T], seconds: float, what: str) -> T:
-    """The first true value of `condition`, or a failure that says what was waited for."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
-    return found
 
 
 class Process:
@@ -101,7 +93,7 @@ class Platform:
             **{name: value for name, value in variables.items() if name.startswith("EXECUTOR_")},
         }
         self._api_variables = {name: value for name, value in variables.items() if name.startswith("API_")}
-        self._port = _free_port()
+        self._port = free_port()
         self.executor: Process | None = None
         self.api: Process | None = None
 
@@ -129,7 +121,7 @@ class Platform:
             "API_EXECUTOR_SOCKET": str(self._socket),
             "API_HOST": "127.0.0.1",
             "API_PORT": str(self._port),
-            "API_METRICS_PORT": str(_free_port()),
+            "API_METRICS_PORT": str(free_port()),
             "API_REQUESTS_PER_MINUTE": "100000",
             **self._api_variables,
         }
@@ -218,10 +210,11 @@ class Platform:
         until(lambda: self.running() == 1, 10, "a sandbox that runs")
 
     def wait_until_idle(self, seconds: float = 15) -> None:
-        """Until nothing runs, and the containers are those that the executor knows of."""
+        """Until nothing runs, and the containers are those that wait for code: none is left over, made or removed."""
 
         def idle() -> bool:
-            return self.running() == 0 and self.metric("sandbox_alive") == len(self.sandboxes())
+            ready = self.metric("sandbox_pool", state="ready")
+            return self.running() == 0 and ready == self.metric("sandbox_alive") == len(self.sandboxes())
 
         until(idle, seconds, "all runs to end and their sandboxes to be removed")
 
@@ -274,9 +267,3 @@ def output_json(answer: Answer) -> Any:
     """What the code printed, which must be JSON and nothing else."""
     assert answer["status"] == "success", answer
     return json.loads(answer["stdout"])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

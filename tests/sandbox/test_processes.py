@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from tests.sandbox.conftest import MakePlatform
-from tests.sandbox.processes import ENGINE, Platform, until
+from tests.sandbox.processes import ENGINE, Platform
+from tests.waiting import until
 
 FOREVER = "while True: pass"
 HELLO = "print('hello')"
@@ -65,7 +66,7 @@ def test_beyond_the_queue_it_is_busy_and_then_not(make_platform: MakePlatform) -
 def test_a_client_that_leaves_ends_its_run(platform: Platform) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{platform.url}/execute", json={"environment": "python", "code": FOREVER}, timeout=1)
-    platform.wait_until_idle(seconds=5)
+    platform.wait_until_idle()
     assert httpx.get(f"{platform.url}/stats").json()["executor"]["running"] == 0
 
 
@@ -89,7 +90,7 @@ def test_an_api_that_is_killed_ends_its_runs(make_platform: MakePlatform) -> Non
     with running(platform) as ends:
         assert platform.api is not None
         platform.api.signal(signal.SIGKILL)
-        platform.wait_until_idle(seconds=5)
+        platform.wait_until_idle()
     assert isinstance(ends[0], httpx.TransportError)
     platform.start_api()
     platform.wait_until_well()

@@ -13,12 +13,12 @@ ECHO = "for line in iter(input, 'end'): print('got', line)"
 
 
 def test_frames_come_as_they_are_produced(platform: Platform) -> None:
-    with platform.stream("python", "import time\nprint('a')\ntime.sleep(2)\nprint('b')") as stream:
+    with platform.stream("python", "import time\nprint('a')\ntime.sleep(3)\nprint('b')") as stream:
         started = stream.receive()
         assert (started["type"], started["environment"], len(started["execution_id"])) == ("started", "python", 32)
         begun = time.monotonic()
         stream.until_output("a")
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < 2.5
         result = stream.end()
     assert (result["type"], result["status"], result["stdout"]) == ("result", "success", "a\nb\n")
     assert result["execution_id"] == started["execution_id"]
@@ -86,14 +86,14 @@ def test_cancelling(platform: Platform) -> None:
         begun = time.monotonic()
         stream.send("cancel")
         result = stream.end()
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5
     assert (result["status"], result["stdout"]) == ("killed", "up\n")
 
 
 def test_a_client_that_hangs_up_ends_its_run(platform: Platform) -> None:
     with platform.stream("python", "print('up')\nwhile True: pass") as stream:
         stream.until_output("up\n")
-    platform.wait_until_idle(seconds=5)
+    platform.wait_until_idle()
 
 
 def test_a_client_that_never_reads_holds_no_sandbox(platform: Platform) -> None:
@@ -101,7 +101,7 @@ def test_a_client_that_never_reads_holds_no_sandbox(platform: Platform) -> None:
     with platform.stream("python", flood, timeout=2):
         platform.wait_for_run()
         time.sleep(3)
-        platform.wait_until_idle(seconds=3)
+        platform.wait_until_idle()
 
 
 def test_a_streams_characters_are_whole_and_its_limit_exact(platform: Platform) -> None:

@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from tests.sandbox.conftest import MakePlatform
-from tests.sandbox.processes import Platform, until
+from tests.sandbox.processes import Platform
 from tests.unit.app.collector import Collector, collecting
+from tests.waiting import until
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 IDS = {"X-Request-Id": "r1", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.bench import machine
 from tests.bench.client import Client, tcp, unix
-from tests.bench.platform import free_port
+from tests.ports import free_port
 from tools.paths import ROOT
 
 _SECONDS_TO_END = 30

@@ -3,25 +3,14 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, TypeVar
+from typing import Any
 
 import docker
 import httpx
-
-T = TypeVar("T")
-
-
-def until(found: Callable[[], T], seconds: float, what: str) -> T:
-    """What `found` returns, once it is something; fails when that takes longer than `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (result := found()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.3)
-    return result
 
 
 @dataclass(frozen=True)

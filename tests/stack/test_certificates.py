@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from infra.settings import Services
-from tests.stacks import StackFactory, free_port
+from tests.ports import free_port
+from tests.stacks import StackFactory
 from tests.vps import pebble
 from tests.vps.cloudflare import ZONE_ID, Cloudflare
 from tests.vps.pebble import Pebble

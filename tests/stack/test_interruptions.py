@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.interruptions import cut_off, interrupt, kill
-from tests.stacks import ONLY_CORE, StackFactory, free_port
+from tests.ports import free_port
+from tests.stacks import ONLY_CORE, StackFactory
 from tools import health, leftovers
 from tools.prepare import Prepared
 from tools.steps import Report

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.stacks import ONLY_CORE, StackFactory, free_port
+from tests.ports import free_port
+from tests.stacks import ONLY_CORE, StackFactory
 from tools import health, leftovers
 from tools.prepare import Prepared
 from tools.stack import Stack

@@ -3,14 +3,14 @@
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
 
 from monitoring.collector.config import LOST
+from tests.ports import free_port
 from tests.stack.log_platform import NANOSECONDS, LogPlatform, json_line, wait_for
-from tests.stacks import free_port
 from tools.prepare import Prepared
 
 DAY = 24 * 3600
@@ -92,9 +92,9 @@ def test_labels_are_three(logs: LogPlatform) -> None:
 
 
 def test_host_logs_have_the_hosts_label_and_their_own_time(logs: LogPlatform) -> None:
-    # There was no file when the collector started.
-    (logs.host_logs / "auth.log").write_text("2026-11-23T18:40:01.123456+00:00 vps sshd[7]: Accepted publickey\n")
-    at = datetime.fromisoformat("2026-11-23T18:40:01.123456+00:00")
+    # There was no file when the collector started. Loki doesn't look for the hours before its own start in memory.
+    at = datetime.now(UTC).replace(microsecond=123456) - timedelta(hours=1)
+    (logs.host_logs / "auth.log").write_text(f"{at.isoformat()} vps sshd[7]: Accepted publickey\n")
     [line] = wait_for(lambda: logs.lines('{source="host"} |= "sshd"', at.timestamp()))
     assert line.labels == {"service": "host", "source": "host"}
     assert line.text.endswith("vps sshd[7]: Accepted publickey")

@@ -21,8 +21,10 @@ from infra.settings import SERVICES
 from monitoring import promql
 from monitoring.grafana.files import panel_queries
 from monitoring.prometheus import rules
-from tests.stack.servers import Servers, Webhook, address, until, webhook
-from tests.stacks import StackFactory, free_port
+from tests.ports import free_port
+from tests.stack.servers import Servers, Webhook, address, webhook
+from tests.stacks import StackFactory
+from tests.waiting import until
 from tools import health
 from tools.prepare import Prepared
 from tools.stack import Stack

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from infra.settings import Services
-from tests.stacks import StackFactory, free_port
+from tests.ports import free_port
+from tests.stacks import StackFactory
 from tools import health
 from tools.prepare import Prepared
 from tools.stack import Stack

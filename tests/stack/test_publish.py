@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.stacks import free_port
+from tests.ports import free_port
+from tests.waiting import until
 from tools import publish
 from tools.prepare import Prepared
 from tools.steps import Report, StepFailed
@@ -29,7 +29,7 @@ def registry(tmp_path: Path) -> Iterator[str]:
     assert program, "docker-registry is not on PATH; `make test` installs it"
     with subprocess.Popen([program, "serve", str(config)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as it:
         try:
-            _wait(f"http://{address}/v2/")
+            until(lambda: _answers(f"http://{address}/v2/"), 20, "the registry")
             yield address
         finally:
             it.terminate()
@@ -59,13 +59,8 @@ def test_a_registry_that_does_not_answer_is_named(prepared: Prepared, report: Re
         publish.push(prepared.engine.client(), {NAME: prepared.images.references[NAME]}, nobody, report)
 
 
-def _wait(url: str) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            assert httpx.get(url, trust_env=False).status_code == httpx.codes.OK
-        except httpx.TransportError:
-            assert time.monotonic() < deadline, f"nothing answers at {url}"
-            time.sleep(0.1)
-        else:
-            return
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False

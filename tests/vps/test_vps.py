@@ -23,6 +23,7 @@ from tests.vps.host import Vps
 from tests.vps.network import Namespace
 from tests.vps.operator import Operator
 from tests.vps.visits import Visitor, open_ports
+from tests.waiting import until
 from tools import health, leftovers
 from tools.stack import Stack
 from tools.steps import Report, StepFailed
@@ -208,7 +209,7 @@ def test_a_restart_of_docker_opens_nothing(internet: Internet, visitor: Visitor,
     watch.start()
     try:
         vps.shell("service docker restart")
-        _wait_for(lambda: "true" in vps.shell("docker info -f '{{.LiveRestoreEnabled}}'", check=False))
+        until(lambda: "true" in vps.shell("docker info -f '{{.LiveRestoreEnabled}}'", check=False), 30, "the settings")
     finally:
         stop.set()
         watch.join()
@@ -242,7 +243,7 @@ def test_rules_that_lock_us_out_are_undone_by_the_host(
     operator.configure(locked)
     with pytest.raises(StepFailed):
         operator.up(locked)
-    _wait_for(lambda: open_ports(internet.operator, internet.vps.ipv4, (22,), 1) == {22})
+    until(lambda: open_ports(internet.operator, internet.vps.ipv4, (22,), 1) == {22}, 30, "the way back in")
     assert vps.shell("nft list table inet vps | grep -v counter") == inside
     assert vps.shell(f"{PROGRAM} keep 2>&1 || true").startswith("No rules are on trial")
     operator.configure(stack)
@@ -365,10 +366,3 @@ def _listen(at: Namespace, address: str, port: int) -> socket.socket:
 def _watch(internet: Internet, stop: threading.Event, found: list[dict[str, set[int]]]) -> None:
     while not stop.is_set():
         found.append(attacker_reaches(internet, 0.05))
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)

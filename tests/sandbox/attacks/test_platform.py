@@ -11,7 +11,8 @@ import pytest
 from app.profile import FLOOR
 from tests.sandbox.attacks.carrier import ENVIRONMENTS, carried
 from tests.sandbox.conftest import MakePlatform
-from tests.sandbox.processes import Platform, until
+from tests.sandbox.processes import Platform
+from tests.waiting import until
 
 KILL_THE_SUPERVISOR = """
 import os, signal, time

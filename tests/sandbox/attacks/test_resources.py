@@ -151,7 +151,8 @@ def test_a_trickle_of_output_does_not_extend_the_time(platform: Platform) -> Non
     code = "import os, time\nwhile True:\n    os.write(1, b'x')\n    time.sleep(0.05)"
     answer = platform.run("python", code, timeout=1.5)
     assert answer["status"] == "timeout"
-    assert 1.5 <= answer["execution_time"] < 3
+    # The event loop counts in milliseconds: a deadline may come by so much too early.
+    assert 1.49 <= answer["execution_time"] < 1.5 + GRACE_SECONDS
 
 
 FILL = """

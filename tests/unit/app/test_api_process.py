@@ -13,16 +13,10 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from tests.ports import free_port
 from tests.unit.app.fake_executor import STARTED, FakeExecutor
 
 _START_SECONDS = 30
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """The services' containers, as the engine's answers tell them under either version of cgroups."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from app.executor.containers import Containers, figures
 from app.executor.docker_api import Listed
 from app.executor.engine import EngineError
 from tests.unit.app.fakes import Notes
+from tests.waiting import comes_to_hold
 
 pytestmark = pytest.mark.anyio
 
@@ -65,15 +66,6 @@ def told(containers: Containers) -> dict[tuple[str, ...], float]:
     }
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Until it holds, for 5 s at most."""
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not come to hold")
-
-
 async def test_each_service_is_told_by_its_name_alone() -> None:
     containers = Containers(FakeCalls(), "s", Notes(), 15)
     assert told(containers) == {}
@@ -124,15 +116,15 @@ async def test_without_an_answer_there_are_no_figures_and_the_next_is_waited_for
     calls, notes = FakeCalls(), Notes()
     containers = Containers(calls, "s", notes, 0.1)
     reading = asyncio.create_task(containers.read_forever())
-    await until(lambda: told(containers))
+    await comes_to_hold(lambda: told(containers))
     if strange:
         calls.inspected["1"] = {"State": None}
     else:
         calls.away = True
-    await until(lambda: notes.heard)
+    await comes_to_hold(lambda: notes.heard)
     assert told(containers) == {}
     calls.away, calls.inspected["1"] = False, RUNNING
-    await until(lambda: told(containers))
+    await comes_to_hold(lambda: told(containers))
     assert set(notes.heard) == {("engine_failed", "read")}
     reading.cancel()
 

@@ -1,6 +1,5 @@
 """Spans: what they are below, what they tell, and what becomes of those that nobody takes."""
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
 
@@ -31,6 +30,7 @@ from tests.unit.app.fake_executor import FakeExecutor, refuses
 from tests.unit.app.fake_visitor import listening
 from tests.unit.app.fakes import PYTHON, FakeEngine, Notes, service, settings
 from tests.unit.app.test_pool import FakeSandbox, FakeWorkshop, settle
+from tests.waiting import comes_to_hold
 
 pytestmark = pytest.mark.anyio
 
@@ -57,15 +57,6 @@ def collector() -> Iterator[Collector]:
 
 def recorded(dropped: Callable[[], None] = lambda: None) -> Tracing:
     return tracing("api", True, dropped)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Until it holds, for 5 s at most."""
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not come to hold")
 
 
 @pytest.mark.usefixtures("request_of_the_edge")
@@ -270,7 +261,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_executors_spans_are_passed_on(executor: FakeExecutor, collector: Collector) -> None:
     relayed = Relayed(executor, collector, "queue", "run")
     async with relayed.relay.running():
-        await until(lambda: len(collector.spans) == 2)
+        await comes_to_hold(lambda: len(collector.spans) == 2)
     assert [(span.service, span.name) for span in collector.spans] == [("executor", "queue"), ("executor", "run")]
     assert relayed.dropped == []
 
@@ -280,10 +271,10 @@ async def test_a_collector_that_was_away_gets_them_once(executor: FakeExecutor, 
     collector.status = 503
     relayed = Relayed(executor, collector, "first")
     async with relayed.relay.running():
-        await until(lambda: collector.asked >= 3)
+        await comes_to_hold(lambda: collector.asked >= 3)
         relayed.say("second")
         collector.status = 200
-        await until(lambda: len(collector.spans) == 2)
+        await comes_to_hold(lambda: len(collector.spans) == 2)
     assert [span.name for span in collector.spans] == ["first", "second"]
     assert relayed.dropped == []
 
@@ -293,7 +284,7 @@ async def test_what_the_collector_refuses_is_dropped_and_counted(executor: FakeE
     collector.status = 400
     relayed = Relayed(executor, collector, "queue", "run")
     async with relayed.relay.running():
-        await until(lambda: relayed.dropped)
+        await comes_to_hold(lambda: relayed.dropped)
     assert relayed.dropped == [("executor", 2)]
 
 
@@ -307,11 +298,11 @@ async def test_while_it_is_away_the_oldest_are_dropped(
     async with relayed.relay.running():
         for number in range(4):
             before = collector.asked
-            await until(lambda before=before: collector.asked > before + 2)
+            await comes_to_hold(lambda before=before: collector.asked > before + 2)
             relayed.say(str(number))
-        await until(lambda: relayed.dropped)
+        await comes_to_hold(lambda: relayed.dropped)
         collector.status = 200
-        await until(lambda: collector.spans and collector.spans[-1].name == "3")
+        await comes_to_hold(lambda: collector.spans and collector.spans[-1].name == "3")
     assert "oldest" not in {span.name for span in collector.spans}
     assert len(relayed.dropped) + len(collector.spans) == 5
 

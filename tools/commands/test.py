@@ -28,6 +28,7 @@ PROGRAMS = {
     "chromedriver": "chromium-driver",
     "docker-registry": "docker-registry",
     "pebble": "pebble",
+    "redis-check-rdb": "redis-tools",
     "shellcheck": "shellcheck",
 }
 # What runs in one go, by its name: folders of tests/.
@@ -138,7 +139,7 @@ def _parse(results: Path) -> ElementTree.Element:
 
 
 def _find_programs(report: Report) -> str:
-    """A browser, a registry, a certificate authority, a linter of shell scripts."""
+    """A browser, a registry, a certificate authority, a store, a linter of shell scripts."""
     if missing := [program for program in PROGRAMS if not shutil.which(program)]:
         if not debian.may_install():
             raise StepFailed(f"The tests need {', '.join(missing)} on PATH.", "Install them, then run this again.")

@@ -14,6 +14,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.ports import free_port
+from tests.unit.app import valkey_server
 from tests.unit.app.fake_executor import STARTED, FakeExecutor
 
 _START_SECONDS = 30
@@ -53,6 +54,24 @@ def test_it_serves_visitors_and_prometheus_and_stops(executor: FakeExecutor) -> 
         _, errors = api.communicate(timeout=10)
     assert "Traceback" not in errors
     assert api.returncode in {0, -signal.SIGTERM}
+
+
+def test_two_of_them_hold_a_client_to_one_limit(executor: FakeExecutor) -> None:
+    statuses = []
+    with valkey_server.serving() as store, contextlib.ExitStack() as stack:
+        variables = {
+            "API_RATE_STORE": store,
+            "API_REQUESTS_PER_MINUTE": "3",
+            "API_EXECUTOR_SOCKET": str(executor.socket),
+        }
+        ports = [free_port(), free_port()]
+        for port in ports:
+            stack.enter_context(process(API_PORT=str(port), API_METRICS_PORT=str(free_port()), **variables))
+            wait_for(f"http://127.0.0.1:{port}/health")
+        for port in ports * 2:
+            body = {"environment": "python", "code": "1"}
+            statuses.append(httpx.post(f"http://127.0.0.1:{port}/execute", json=body).status_code)
+    assert statuses == [200, 200, 200, 429]
 
 
 @pytest.mark.parametrize(

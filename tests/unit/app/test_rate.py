@@ -1,13 +1,14 @@
 """Who counts as one client, and how many requests one may make."""
 
 import time
+from collections.abc import Iterator
 
 import pytest
-from fakeredis import FakeAsyncValkey, FakeServer
-from valkey.asyncio import Valkey
 
 from app.api.rate import MemoryStore, RateLimit, Window, client_key, rate_limit_store, refusal
 from app.problems import Code, Refused
+from tests.ports import free_port
+from tests.unit.app.valkey_server import serving
 
 
 @pytest.mark.parametrize(
@@ -27,11 +28,10 @@ def test_client_key(address: str, key: str) -> None:
 
 
 @pytest.fixture
-def valkey(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A store's URL; its server is played, scripts included."""
-    server = FakeServer(server_type="valkey")
-    monkeypatch.setattr(Valkey, "from_url", lambda _url, **_: FakeAsyncValkey(server=server))
-    return "valkey://store.example:6379/0"
+def valkey() -> Iterator[str]:
+    """A store's URL."""
+    with serving() as url:
+        yield url
 
 
 @pytest.fixture(params=["memory", "valkey"])
@@ -100,9 +100,13 @@ async def test_replicas_count_together(valkey: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_without_its_store_nobody_is_unlimited() -> None:
-    rate = RateLimit(2, rate_limit_store("valkey://127.0.0.1:1/0"))
-    with pytest.raises(Refused) as caught:
-        await rate.count("203.0.113.7")
-    assert caught.value.problem.code is Code.RATE_STORE_UNAVAILABLE
-    assert caught.value.problem.retry_after
+async def test_without_its_store_nobody_is_unlimited_and_its_return_is_noticed() -> None:
+    port = free_port()
+    rate = RateLimit(2, rate_limit_store(f"valkey://127.0.0.1:{port}/0"))
+    for _ in range(2):
+        with pytest.raises(Refused) as caught:
+            await rate.count("203.0.113.7")
+        assert caught.value.problem.code is Code.RATE_STORE_UNAVAILABLE
+        assert caught.value.problem.retry_after
+        with serving(port):
+            assert (await rate.count("203.0.113.7")).admitted

@@ -11,6 +11,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from app import limit_figures
 from app.api.patterns import Pattern
 from app.problems import Code
 from app.profile import SandboxProfile
@@ -68,14 +69,7 @@ class Metrics:
         self._patterns = Counter(
             "api_pattern_warnings", "Dangerous patterns seen in code, by name.", ["pattern"], registry=self._registry
         )
-        limits = Gauge(
-            "sandbox_profile_limit",
-            "Limits to which requests are held, in the unit of their name.",
-            ["limit"],
-            registry=self._registry,
-        )
-        for limit, value in profile.limits().items():
-            limits.labels(limit).set(value)
+        limit_figures.register(profile, self._registry)
         self._spans_dropped = Counter(
             "api_spans_dropped",
             "Spans that the collector has not got, by the service whose they are.",

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from app import limit_figures
 from app.executor.engine import Engine
 from app.profile import SandboxProfile
 from app.protocol import Status
@@ -22,14 +23,7 @@ class Metrics:
 
     def __init__(self, profile: SandboxProfile) -> None:
         self._registry = CollectorRegistry()
-        limits = Gauge(
-            "sandbox_profile_limit",
-            "Limits of each sandbox, in the unit of their name.",
-            ["limit"],
-            registry=self._registry,
-        )
-        for limit, value in profile.limits().items():
-            limits.labels(limit).set(value)
+        limit_figures.register(profile, self._registry)
         self._executions = Counter(
             "sandbox_executions", "Executions that have ended.", ["environment", "status"], registry=self._registry
         )

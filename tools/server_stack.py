@@ -1,8 +1,10 @@
 """The stack of a server, as docs/DEPLOYMENT.md has it: its config is tracked, and state and passphrase are where the
 operator's own environment says."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tools.pulumi_stack import PulumiStack
 from tools.toolchain import Toolchain
@@ -26,5 +28,6 @@ class ServerStack(PulumiStack):
 
 
 def operators_environment(toolchain: Toolchain) -> Mapping[str, str | None]:
-    """What the toolchain needs, with the operator's own logins instead of a Pulumi home of ours."""
-    return {key: value for key, value in toolchain.environment.items() if key != "PULUMI_HOME"}
+    """What the toolchain needs, its plugins among it, with the operator's own logins."""
+    home = os.environ.get("PULUMI_HOME") or str(Path.home() / ".pulumi")
+    return {"PULUMI_CREDENTIALS_PATH": home, **toolchain.environment}

@@ -30,4 +30,4 @@ class ServerStack(PulumiStack):
 def operators_environment(toolchain: Toolchain) -> Mapping[str, str | None]:
     """What the toolchain needs, its plugins among it, with the operator's own logins."""
     home = os.environ.get("PULUMI_HOME") or str(Path.home() / ".pulumi")
-    return {"PULUMI_CREDENTIALS_PATH": home, **toolchain.environment}
+    return {"PULUMI_CREDENTIALS_PATH": os.environ.get("PULUMI_CREDENTIALS_PATH", home), **toolchain.environment}

@@ -1,4 +1,4 @@
-"""A real registry on the loopback address, and images that are like others and not the same."""
+"""A real registry on the loopback address."""
 
 import contextlib
 import shutil
@@ -6,14 +6,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import httpx
 import yaml
 
 from tests.ports import free_port
 from tests.waiting import until
-from tools import publish
-from tools.steps import Report
 
 
 @contextlib.contextmanager
@@ -31,38 +28,6 @@ def running(folder: Path) -> Iterator[str]:
             yield address
         finally:
             it.terminate()
-
-
-class Variations:
-    """Images made from others, in a registry. `close` removes them from the engine."""
-
-    def __init__(self, client: docker.DockerClient, registry: str, folder: Path, report: Report) -> None:
-        self._client = client
-        self._registry = registry
-        self._folder = folder
-        self._report = report
-        self._made: list[str] = []
-
-    def push(self, name: str, image: str, *instructions: str, files: dict[str, str] | None = None) -> str:
-        """Make an image by these instructions of a Dockerfile from another. Returns it as `<registry>/<name>@...`.
-
-        They may copy `files`, which can be executed.
-        """
-        folder = self._folder / f"{name}-{len(self._made)}"
-        folder.mkdir()
-        for file, text in (files or {}).items():
-            (folder / file).write_text(text)
-            (folder / file).chmod(0o755)
-        lines = [f"FROM {image}", f"LABEL variation={folder.name}", *instructions]
-        (folder / "Dockerfile").write_text("\n".join(lines) + "\n")
-        tag = f"{self._registry}/{folder.name}:1"
-        built, _ = self._client.images.build(path=str(folder), tag=tag)
-        self._made.append(str(built.id))
-        return publish.push(self._client, {name: tag}, self._registry, self._report)[name]
-
-    def close(self) -> None:
-        for image in self._made:
-            self._client.images.remove(image, force=True)
 
 
 def _answers(url: str) -> bool:

@@ -64,7 +64,8 @@ def wait(engine: DockerEngine, prefix: str, api_url: str | None, report: Report)
         report.write(f"--- {state.service}, the end of its log\n{tail}")
     raise StepFailed(
         f"Not everything works {SECONDS_TO_BE_HEALTHY} s after it was started: {', '.join(waits)}.",
-        "`make logs SERVICE=<name>` shows more. Once the cause is mended, `make up` goes on from there.",
+        "`make logs SERVICE=<name>` (on a server: `docker logs`) shows more. Once the cause is mended, the same "
+        "command goes on from there.",
         report.log,
     )
 

@@ -1,6 +1,6 @@
 """What an operator does with a stack that runs, by the very commands of docs/OPERATIONS.md, each after the other.
 
-The stack is `prod` of a copy of this repository, on the engine of this machine, with images from a registry.
+The stack is `prod` of a copy of this repository, on the engine of this machine.
 """
 
 import json
@@ -13,9 +13,9 @@ import pytest
 
 from tests.checkout import Checkout, commands
 from tests.ports import free_port
-from tests.registry import Variations, running
+from tests.registry import running
 from tests.stacks import ONLY_CORE
-from tools import health, leftovers, stack_config
+from tools import health, leftovers, publish, stack_config
 from tools.prepare import Prepared
 from tools.steps import Report
 
@@ -31,6 +31,34 @@ class Handler(http.server.BaseHTTPRequestHandler):
 if "--check" not in sys.argv:
     http.server.HTTPServer(("", 8080), Handler).serve_forever()
 """
+
+
+class Variations:
+    """Images of other content than those that they are made from. `close` removes them from the engine."""
+
+    def __init__(self, prepared: Prepared, folder: Path) -> None:
+        self._client = prepared.engine.client()
+        self._references = prepared.images.references
+        self._folder = folder
+        self._run = secrets.token_hex(4)
+        self._made: list[str] = []
+
+    def make(self, name: str, original: str, *instructions: str, **files: str) -> str:
+        """An image by these instructions of a Dockerfile, which may copy `files`, from another of the stack's."""
+        folder = self._folder / name
+        folder.mkdir()
+        for file, text in files.items():
+            (folder / file).write_text(text)
+            (folder / file).chmod(0o755)
+        lines = [f"FROM {self._references[original]}", f"LABEL variation={self._run}", *instructions]
+        (folder / "Dockerfile").write_text("\n".join(lines) + "\n")
+        built, _ = self._client.images.build(path=str(folder), tag=f"test-{self._run}/{name}:1")
+        self._made.append(str(built.id))
+        return f"test-{self._run}/{name}:1"
+
+    def close(self) -> None:
+        for image in reversed(self._made):
+            self._client.images.remove(image, force=True)
 
 
 class Server:
@@ -78,18 +106,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def variations(prepared: Prepared, folder: Path, report: Report) -> Iterator[Variations]:
-    with running(folder) as registry:
-        made = Variations(prepared.engine.client(), registry, folder, report)
-        yield made
-        made.close()
+def variations(prepared: Prepared, folder: Path) -> Iterator[Variations]:
+    made = Variations(prepared, folder)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")
-def server(prepared: Prepared, variations: Variations, folder: Path) -> Iterator[Server]:
+def registry(folder: Path) -> Iterator[str]:
+    with running(folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def server(prepared: Prepared, variations: Variations, registry: str, folder: Path, report: Report) -> Iterator[Server]:
     """A small one, up. Its last commit names another image of the app than the one before it."""
     prefix, port = f"test-{secrets.token_hex(4)}", free_port()
-    references = prepared.images.references
+    client = prepared.engine.client()
     platform = {
         "name": prefix,
         "edge": {"http_port": port},
@@ -98,14 +131,13 @@ def server(prepared: Prepared, variations: Variations, folder: Path) -> Iterator
     }
     machine = {**stack_config.machine_values(prepared.engine, prepared.images), "unavailable": {}}
     checkout = Checkout(folder / "checkout", prepared.toolchain, stack_config.merge(machine, platform))
-    bad = variations.push("app", references["app"])
-    checkout.shell(f"pulumi config set --stack prod --path vps:platform.images.app {bad}")
+    bad = publish.push(client, {"app": variations.make("app", "app")}, registry, report)
+    checkout.shell(f"pulumi config set --stack prod --path vps:platform.images.app {bad['app']}")
     checkout.commit("Images that run on prod")
     try:
         checkout.shell("pulumi up --stack prod --policy-pack policies")
         yield Server(checkout, prepared, prefix, port)
     finally:
-        client = prepared.engine.client()
         leftovers.remove_volumes(client, leftovers.remove_all(client, prefix))
 
 
@@ -118,10 +150,8 @@ def test_a_revert_brings_the_last_good_images_back(server: Server, prepared: Pre
     assert server.image("api") == server.image("executor") == good
 
 
-def test_an_upgrade_of_one_service_replaces_that_one(
-    server: Server, prepared: Prepared, variations: Variations
-) -> None:
-    newer = variations.push("traefik", prepared.images.references["traefik"])
+def test_an_upgrade_of_one_service_replaces_that_one(server: Server, variations: Variations) -> None:
+    newer = variations.make("traefik", "traefik")
     (script,) = commands("OPERATIONS.md", "Upgrade of one service")
     assert "images.loki grafana/loki:" in script
     upgrade = script.replace("images.loki", "images.traefik").replace(
@@ -130,13 +160,11 @@ def test_an_upgrade_of_one_service_replaces_that_one(
     assert server.replaced_by(upgrade) == {"traefik"}
 
 
-def test_a_further_service_is_what_the_document_says(
-    server: Server, prepared: Prepared, variations: Variations
-) -> None:
+def test_a_further_service_is_what_the_document_says(server: Server, variations: Variations) -> None:
     (change,) = commands("OPERATIONS.md", "A further service")
     (server.checkout.folder / "hello.patch").write_text(change)
     server.checkout.run("git apply --verbose hello.patch")
-    image = variations.push("hello", prepared.images.references["app"], "COPY hello /hello", files={"hello": HELLO})
+    image = variations.make("hello", "app", "COPY hello /hello", hello=HELLO)
     server.checkout.shell(f"pulumi config set --stack prod --path vps:platform.images.hello {image}")
     assert server.replaced_by("pulumi up --stack prod --policy-pack policies") == {"hello", "traefik"}
     assert server.ask("hello", "guessed", "/").status_code == httpx.codes.UNAUTHORIZED

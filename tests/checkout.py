@@ -50,12 +50,11 @@ class Checkout:
             cwd=self.folder,
             env={**self._environment, **(environment or {})},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{script}\n{done.stdout}"
+        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         return done.stdout
 
     def shell(self, script: str) -> str:

@@ -6,6 +6,7 @@ The stack is `prod` of a copy of this repository, on the engine of this machine.
 import json
 import secrets
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ from tests.ports import free_port
 from tests.registry import running
 from tests.stacks import ONLY_CORE
 from tools import health, leftovers, publish, stack_config
+from tools.docker_engine import DockerEngine
 from tools.prepare import Prepared
 from tools.steps import Report
 
@@ -61,34 +63,31 @@ class Variations:
             self._client.images.remove(image, force=True)
 
 
+@dataclass(frozen=True)
 class Server:
     """The stack, and what is on the engine of it."""
 
-    def __init__(self, checkout: Checkout, prepared: Prepared, prefix: str, port: int) -> None:
-        self.checkout = checkout
-        self.prefix = prefix
-        self.port = port
-        self._client = prepared.engine.client()
-        self._prepared = prepared
+    checkout: Checkout
+    engine: DockerEngine
+    prefix: str
+    port: int
+    report: Report
 
     def containers(self) -> dict[str, str]:
         """The id of each service's container."""
-        found = self._client.containers.list(filters={"label": [f"vps.stack={self.prefix}", "vps.role=service"]})
+        labels = [f"vps.stack={self.prefix}", "vps.role=service"]
+        found = self.engine.client().containers.list(filters={"label": labels})
         return {container.labels["vps.service"]: str(container.id) for container in found}
 
     def image(self, service: str) -> str:
-        return str(self._client.containers.get(f"{self.prefix}-{service}").attrs["Image"])
+        return str(self.engine.client().containers.get(f"{self.prefix}-{service}").attrs["Image"])
 
     def replaced_by(self, script: str) -> set[str]:
         """The services whose containers are others after it, all of them well."""
         before = self.containers()
         self.checkout.shell(script)
-        health.wait(self._prepared.engine, self.prefix, f"http://localhost:{self.port}", Report(self.log))
+        health.wait(self.engine, self.prefix, f"http://localhost:{self.port}", self.report)
         return {service for service, id_ in self.containers().items() if before.get(service) != id_}
-
-    @property
-    def log(self) -> Path:
-        return self.checkout.folder.parent / "health.log"
 
     def passwords(self) -> dict[str, str]:
         said = self.checkout.shell("pulumi stack output passwords --show-secrets --stack prod --json")
@@ -136,7 +135,7 @@ def server(prepared: Prepared, variations: Variations, registry: str, folder: Pa
     checkout.commit("Images that run on prod")
     try:
         checkout.shell("pulumi up --stack prod --policy-pack policies")
-        yield Server(checkout, prepared, prefix, port)
+        yield Server(checkout, prepared.engine, prefix, port, report)
     finally:
         leftovers.remove_volumes(client, leftovers.remove_all(client, prefix))
 

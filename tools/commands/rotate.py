@@ -7,6 +7,7 @@ deployed. So a rotation that is cut off has lost neither, and the next one tries
 import argparse
 import secrets
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import httpx
 from rich.text import Text
@@ -50,9 +51,9 @@ class _Rotation(ABC):
             stack.set_secret(qualified, new, report)
         else:
             outputs = stack.outputs(report, show_secrets=True)
-            former = stack.secret(qualified, report)
-            known = dict.fromkeys((former, outputs["passwords"].get(self.key, former)))
-            with self._client(keeper, outputs, address) as client:
+            with _client(keeper, outputs, address) as client:
+                former = stack.secret(qualified, report)
+                known = dict.fromkeys((former, outputs["passwords"].get(self.key, former)))
                 stack.set_secret(qualified, new, report)
                 try:
                     _tell(keeper, client, list(known), new)
@@ -62,15 +63,16 @@ class _Rotation(ABC):
         self.new = new
         return f"{qualified} is another one"
 
-    def _client(self, keeper: Keeper, outputs: dict[str, dict[str, str]], address: str | None) -> httpx.Client:
-        url = outputs["urls"].get(keeper.service)
-        if url is None:
-            raise StepFailed(f"{keeper.service} does not run in this stack.", "There is no password to change.")
-        return passwords.client(url, outputs["passwords"][_EDGE], address)
-
 
 class _NotTaken(StepFailed):
     """The service holds the password that it held before."""
+
+
+def _client(keeper: Keeper, outputs: Mapping[str, Mapping[str, str]], address: str | None) -> httpx.Client:
+    url = outputs.get("urls", {}).get(keeper.service)
+    if url is None:
+        raise StepFailed(f"{keeper.service} does not run in this stack.", "There is no password to change.")
+    return passwords.client(url, outputs["passwords"][_EDGE], address)
 
 
 def _tell(keeper: Keeper, client: httpx.Client, known: list[str], new: str) -> None:

@@ -1,7 +1,9 @@
 """`make rotate`: what it refuses, and that no password is lost wherever it ends early."""
 
 import argparse
-from collections.abc import Callable, Mapping
+import io
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +15,7 @@ from tools import passwords
 from tools.commands import rotate
 from tools.passwords import Keeper
 from tools.paths import HOME
-from tools.steps import Report, Runner, StepFailed
+from tools.steps import Report, Runner, Step, StepFailed
 
 KEY = "vps:grafanaPassword"
 URLS = {"grafana": "https://grafana.example.com"}
@@ -23,10 +25,10 @@ Change = Callable[[httpx.Client, str, str], bool]
 class FakeStack:
     """A stack's config, and what its last deployment has."""
 
-    def __init__(self, configured: str, deployed: str | None = None, urls: Mapping[str, str] = URLS) -> None:
+    def __init__(self, configured: str, deployed: str | None = None) -> None:
         self.config = {KEY: configured}
-        self.deployed = {"dashboardPassword": "edge", "grafanaPassword": deployed or configured}
-        self.urls = urls
+        known = {"dashboardPassword": "edge", "grafanaPassword": deployed or configured}
+        self.exported: dict[str, Any] = {"urls": URLS, "passwords": known}
 
     def secret(self, key: str, report: Report) -> str:
         return self.config[key]
@@ -35,7 +37,7 @@ class FakeStack:
         self.config[key] = value
 
     def outputs(self, report: Report, show_secrets: bool) -> dict[str, Any]:
-        return {"urls": self.urls, "passwords": self.deployed}
+        return self.exported
 
 
 class FakeGrafana:
@@ -146,8 +148,35 @@ def test_an_answer_that_is_lost_loses_no_password(grafana: FakeGrafana, report: 
     assert change(stack, report) == grafana.password
 
 
-def test_a_service_that_does_not_run_has_no_password_to_change(grafana: FakeGrafana, report: Report) -> None:
-    stack = FakeStack("old", urls={})
+@pytest.mark.parametrize("outputs", [{}, {"urls": {}, "passwords": {"dashboardPassword": "edge"}}])
+def test_a_service_that_does_not_run_has_no_password_to_change(
+    grafana: FakeGrafana, report: Report, outputs: dict[str, Any]
+) -> None:
+    stack = FakeStack("old")
+    stack.exported = outputs
     with pytest.raises(StepFailed, match="grafana does not run"):
         change(stack, report)
     assert stack.config[KEY] == "old"
+
+
+@pytest.mark.parametrize(("code", "said"), [(1, "not yet deployed"), (0, "The new one holds")])
+def test_the_new_password_is_shown_also_where_the_deployment_failed(
+    grafana: FakeGrafana, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, said: str
+) -> None:
+    stack: Any = FakeStack("old")
+
+    def deploy(report: Report) -> str:
+        if code:
+            raise StepFailed("the host is away", "Run this again.")
+        return "done"
+
+    def steps(rotation: Any) -> list[Step]:
+        return [Step("Password", lambda report: rotation.change(stack, None, report)), Step("Deployment", deploy)]
+
+    monkeypatch.setattr(rotate._ServerRotation, "rotation_steps", steps)
+    monkeypatch.setattr(rotate, "HOME", tmp_path)
+    shown = io.StringIO()
+    options = argparse.Namespace(secret="grafanaPassword", stack="prod")
+    assert rotate.run(options, Runner(Console(file=shown), tmp_path / "logs")) == code
+    assert f"{grafana.password}\n" in shown.getvalue()
+    assert said in shown.getvalue()

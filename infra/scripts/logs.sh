@@ -1,5 +1,5 @@
-# The host's own log as files. Debian writes a journal only since 12, and nothing but files can be read by a container
-# that holds no program of the host's: the collector, or `less` in an emergency.
+# The host's own log as files, which the collector reads. Since Debian 12 a host keeps a journal only, and the
+# collector's image holds nothing that could read one.
 # shellcheck shell=sh
 
 apply() {

@@ -100,7 +100,13 @@ def test_a_script_has_nothing_that_shellcheck_finds(script: Path) -> None:
 
 @pytest.mark.parametrize("concern", CONCERNS)
 def test_no_function_runs_where_its_failure_would_be_passed_over(concern: str) -> None:
-    options = ("--shell=sh", "--enable=check-set-e-suppressed", "--include=SC2310")
-    text = ssh.script_text(concern)
-    assert shellcheck(text, *options).stdout == ""
-    assert "SC2310" in shellcheck(f"{text}\nif give_back one; then two; fi", *options).stdout
+    assert suppressed(ssh.script_text(concern)) == ""
+
+
+def test_a_function_in_a_condition_is_found() -> None:
+    assert "SC2310" in suppressed(f"{ssh.script_text('time')}\nif give_back one; then two; fi")
+
+
+def suppressed(text: str) -> str:
+    """What shellcheck says of functions that `set -e` does not hold in."""
+    return shellcheck(text, "--shell=sh", "--enable=check-set-e-suppressed", "--include=SC2310").stdout

@@ -56,5 +56,5 @@ diagrams: ## Draw the pictures of docs/workspace.dsl again, after a change of it
 ranges: ## Refresh the list of Cloudflare's addresses, which the firewall and the edge use
 	@$(TOOLS) ranges
 
-rotate: ## Make another password: SECRET=dashboardPassword or grafanaPassword
-	@$(TOOLS) rotate $(SECRET)
+rotate: ## Make another password. SECRET=dashboardPassword, grafanaPassword or portainerPassword; STACK=prod
+	@$(TOOLS) rotate $(SECRET) $(if $(STACK),--stack $(STACK))

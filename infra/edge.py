@@ -1,6 +1,7 @@
 """The edge: Traefik, the only service that publishes ports. Its routes come from a file, not from the engine."""
 
 import hashlib
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -189,13 +190,23 @@ def _acme(tls: Tls) -> dict[str, Any]:
         challenge["propagation"] = {"disableANSChecks": True, "requireAllRNS": True}
     acme: dict[str, Any] = {
         "email": tls.email,
-        "storage": f"{_CERTIFICATES}/acme.json",
+        "storage": f"{_CERTIFICATES}/{_storage(tls)}",
         "keyType": "EC256",
         "dnsChallenge": challenge,
     }
     if isinstance(tls.authority, Authority):
         return acme | {"caServer": tls.authority.url, "caCertificates": [f"{_CONFIG}/{_AUTHORITY}"]}
     return acme | {"caServer": _AUTHORITIES[tls.authority]}
+
+
+def _storage(tls: Tls) -> str:
+    """The file of account and certificates: each authority has its own.
+
+    With one for all, Traefik would serve what the former authority issued until that is due.
+    """
+    authority = tls.authority
+    name = re.sub(r"[^\w.]+", "-", authority.url.partition("//")[2]) if isinstance(authority, Authority) else authority
+    return f"acme-{name}.json"
 
 
 def dynamic_config(

@@ -23,6 +23,7 @@ class Host(pulumi.ComponentResource):
             "time": (settings.time_zone,),
             "swap": (str(settings.swap_mb),),
             "upgrades": (settings.reboot_at or "never",),
+            "logs": (),
             "docker": (settings.docker, json.dumps(daemon_settings(settings))),
             "deploy": (settings.deploy_user, "\n".join(settings.deploy_keys)),
             "sshd": (settings.deploy_user,),

@@ -29,7 +29,7 @@ def main() -> int:
     commands.choices["client"].add_argument("--url")
     commands.choices["bench"].add_argument("--quick", action="store_true")
     commands.choices["soak"].add_argument("--executions", type=int, default=10_000)
-    for name in ("backup", "restore"):
+    for name in ("backup", "restore", "rotate"):
         commands.choices[name].add_argument("--stack", default="local")
     commands.choices["backup"].add_argument("--to")
     commands.choices["publish"].add_argument("--registry", required=True)

@@ -68,18 +68,21 @@ def restore(client: docker.DockerClient, prefix: str, image: str, folder: Path, 
     """Put the volumes back as they were saved. What is in them now is lost.
 
     Raises:
-        StepFailed: the backup is not whole, or a container still uses one of the volumes. Nothing was changed then.
+        StepFailed: the backup is not whole, or one of the volumes still has a service. Nothing was changed then.
     """
     archives = read(folder)
     there = set(leftovers.find(client, prefix).volumes)
-    for archive in archives:
-        if users := _users(client, f"{prefix}-{archive.volume}"):
+    holders = {archive: _holders(client, f"{prefix}-{archive.volume}") for archive in archives}
+    for archive, containers in holders.items():
+        if services := [container for container in containers if not _is_loader(container)]:
             raise StepFailed(
-                f"The volume {prefix}-{archive.volume} is in use by {', '.join(user.name for user in users)}.",
+                f"The volume {prefix}-{archive.volume} is in use by {', '.join(service.name for service in services)}.",
                 "Take the stack down first (`make down`; its data stays), restore, then bring it up again.",
             )
     for archive in archives:
         name = f"{prefix}-{archive.volume}"
+        for loader in holders[archive]:
+            loader.remove()
         report.say(f"restoring {name}")
         if name in there:
             leftovers.remove_volumes(client, [name])
@@ -134,6 +137,16 @@ def _carrier(client: docker.DockerClient, prefix: str, volume: str, image: str) 
 
 def _users(client: docker.DockerClient, volume: str) -> list[Any]:
     return list(client.containers.list(filters={"volume": volume}))
+
+
+def _holders(client: docker.DockerClient, volume: str) -> list[Any]:
+    """Every container that names the volume, which can't be removed before they are."""
+    return list(client.containers.list(all=True, filters={"volume": volume}))
+
+
+def _is_loader(container: Any) -> bool:
+    """Whether it was only made to open the volume, never started, and is made again by the next `up`."""
+    return str(container.labels.get(ROLE_LABEL, "")).endswith("-loader")
 
 
 @contextlib.contextmanager

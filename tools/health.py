@@ -1,4 +1,5 @@
-"""Waiting until a stack works: every service healthy by the engine, and the API answering through the edge."""
+"""Waiting until a stack works: every service healthy by the engine, and where that is ours to see, the API answering
+through the edge."""
 
 import time
 from collections.abc import Mapping
@@ -37,8 +38,10 @@ def services(client: docker.DockerClient, prefix: str) -> list[ServiceState]:
     return sorted((_state(container.attrs) for container in found), key=lambda state: state.service)
 
 
-def wait(engine: DockerEngine, prefix: str, api_url: str, report: Report) -> str:
+def wait(engine: DockerEngine, prefix: str, api_url: str | None, report: Report) -> str:
     """Wait until everything is well. Returns a line that sums it up.
+
+    Without `api_url` nothing is asked through the edge: a server may let in nobody but a proxy.
 
     Raises:
         StepFailed: after SECONDS_TO_BE_HEALTHY something is not; it is named, and the log has the end of its logs.
@@ -48,9 +51,9 @@ def wait(engine: DockerEngine, prefix: str, api_url: str, report: Report) -> str
     while True:
         states = services(client, prefix)
         unwell = [state for state in states if not state.is_well]
-        refusal = None if unwell or not states else api_refusal(api_url)
+        refusal = api_refusal(api_url) if api_url and states and not unwell else None
         if states and not unwell and not refusal:
-            return f"{len(states)} services healthy, the API answers at {api_url}"
+            return f"{len(states)} services healthy" + (f", the API answers at {api_url}" if api_url else "")
         waits = [f"{state.service} is {state.health}" for state in unwell] or [refusal or "no service is there yet"]
         report.say(f"waiting: {', '.join(waits)}")
         if time.monotonic() > deadline:
@@ -61,7 +64,8 @@ def wait(engine: DockerEngine, prefix: str, api_url: str, report: Report) -> str
         report.write(f"--- {state.service}, the end of its log\n{tail}")
     raise StepFailed(
         f"Not everything works {SECONDS_TO_BE_HEALTHY} s after it was started: {', '.join(waits)}.",
-        "`make logs SERVICE=<name>` shows more. Once the cause is mended, `make up` goes on from there.",
+        "`make logs SERVICE=<name>` (on a server: `docker logs`) shows more. Once the cause is mended, the same "
+        "command goes on from there.",
         report.log,
     )
 

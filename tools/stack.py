@@ -1,7 +1,5 @@
-"""One stack of the program, on a file backend of its own. Each command that matters goes through the policy pack."""
+"""A stack that keeps everything itself: state, passphrase and generated config, on a file backend of its own."""
 
-import json
-import re
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,14 +11,12 @@ from infra.settings import PlatformSettings
 from tools import leftovers, process, stack_config
 from tools.docker_engine import DockerEngine
 from tools.images import ImageSet
-from tools.paths import HOME, ROOT, private_folder, write_private
+from tools.paths import HOME, private_folder, write_private
+from tools.pulumi_stack import PulumiStack
 from tools.steps import Report, StepFailed
 from tools.toolchain import Toolchain
 
-POLICIES = ROOT / "policies"
 _PROJECT = "name: vps\nruntime: python\n"
-# How the engine prints what a rule of the pack reports (see policies/rules.py).
-_REFUSAL = re.compile(r"\[mandatory\]\s+(\S+).*?Found: (.*?) Fix: ([^\n]*)", re.DOTALL)
 _OWN_IDS = tuple(f"docker:index/{kind.lower()}:{kind}" for kind in ("Container", "Network", "Volume"))
 PASSWORD_BYTES = 18
 """Of randomness in a generated password: 24 characters."""
@@ -28,12 +24,11 @@ _START_OVER = "If it is lost, `make down FORGET=1` removes the stack without it 
 
 
 @dataclass(frozen=True)
-class Stack:
+class Stack(PulumiStack):
     """A stack and everything that it keeps: state, passphrase and generated config, all in `home`.
 
     `template` names the tracked config file (`Pulumi.<template>.yaml`), `overrides` are merged into its
-    `vps:platform`: a test runs the very same program under another name, home and port. `held` are file descriptors
-    that the engine inherits (see `tools.lock`). Every method raises StepFailed when the engine refuses.
+    `vps:platform`: a test runs the very same program under another name, home and port.
     """
 
     toolchain: Toolchain
@@ -61,6 +56,19 @@ class Stack:
     def passphrase_file(self) -> Path:
         return self.home / "passphrase"
 
+    @property
+    def environment(self) -> Mapping[str, str | None]:
+        return {
+            **self.toolchain.environment,
+            "PULUMI_BACKEND_URL": f"file://{(self.home / 'state').resolve()}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase_file.resolve()),
+            "PULUMI_CONFIG_PASSPHRASE": None,  # it would win over the file
+        }
+
+    @property
+    def config_arguments(self) -> tuple[str, ...]:
+        return ("--config-file", str(self.config_file))
+
     def configure(self, images: ImageSet, report: Report) -> None:
         """Make the stack if there is none, and write the config that it runs with. Secrets are made once."""
         private_folder(self.home)
@@ -74,53 +82,12 @@ class Stack:
             if key not in (previous.get("config") or {}):
                 self.set_secret(key, secrets.token_urlsafe(PASSWORD_BYTES), report)
 
-    def preview(self, report: Report, *arguments: str) -> str:
-        """What `up` would change, as text. `arguments` go to the engine, for instance `--expect-no-changes`."""
-        return self._run("preview", "--policy-pack", str(POLICIES), *self._config(), *arguments, report=report)
-
-    def up(self, report: Report) -> str:
-        """Make everything as the program says. A preview runs first, so that what a policy refuses changes nothing."""
-        return self._run("up", "--yes", "--policy-pack", str(POLICIES), *self._config(), report=report)
-
     def destroy(self, report: Report) -> None:
         """Remove what the state knows, and sandboxes. Nothing happens when the stack was never made."""
         if self.config_file.exists():
-            self._run("destroy", "--yes", "--skip-preview", *self._config(), report=report)
+            self._run("destroy", "--yes", "--skip-preview", *self.config_arguments, report=report)
             # An executor that was told to end while it began may have left sandboxes.
             leftovers.remove(self.engine.client(), leftovers.find(self.engine.client(), self.prefix).sandboxes())
-
-    def refresh(self, report: Report) -> None:
-        """Read the real resources into the state, and forget creations that were cut off."""
-        self._run("refresh", "--yes", "--skip-preview", "--clear-pending-creates", *self._config(), report=report)
-
-    def has_drifted(self, report: Report) -> bool:
-        """Whether the real resources differ from the state."""
-        try:
-            self._pulumi("refresh", "--preview-only", "--expect-no-changes", *self._config(), report=report)
-        except process.CommandFailed as error:
-            if "no changes were expected" in error.output:
-                return True
-            raise self._explain(error, report) from error
-        return False
-
-    def outputs(self, report: Report, show_secrets: bool = False) -> dict[str, Any]:
-        """What the program exports. Secret values are masked, or in clear."""
-        shown = ("--show-secrets",) if show_secrets else ()
-        outputs: dict[str, Any] = json.loads(self._capture("stack", "output", "--json", *shown, report=report))
-        return outputs
-
-    def secret(self, key: str, report: Report) -> str:
-        """A secret value of the config, in clear."""
-        return self._capture("config", "get", key, *self._config(), report=report).strip()
-
-    def set_secret(self, key: str, value: str, report: Report) -> None:
-        """Put a secret value into the config, encrypted. `configure` keeps it."""
-        self._run("config", "set", "--secret", key, *self._config(), stdin=value, report=report)
-
-    def export(self, report: Report) -> dict[str, Any]:
-        """The state's deployment: `resources`, `pending_operations`, ..."""
-        exported: dict[str, Any] = json.loads(self._capture("stack", "export", report=report))
-        return exported.get("deployment") or {}
 
     def mend(self, report: Report) -> list[str]:
         """Put right what an interrupted command left. For the holder of the lock. Returns what was done, in words.
@@ -170,37 +137,6 @@ class Stack:
         content = stack_config.compose(template, machine, self.overrides, previous)
         write_private(self.config_file, stack_config.render(content, self.template))
 
-    def _config(self) -> tuple[str, ...]:
-        return ("--config-file", str(self.config_file))
-
-    def _run(self, *arguments: str, report: Report, stdin: str = "") -> str:
-        try:
-            return self._pulumi(*arguments, report=report, stdin=stdin)
-        except process.CommandFailed as error:
-            raise self._explain(error, report) from error
-
-    def _pulumi(self, *arguments: str, report: Report, stdin: str = "", cwd: Path = ROOT) -> str:
-        return process.run(
-            self._argv(arguments), report, environment=self._environment(), cwd=cwd, stdin=stdin, held=self.held
-        )
-
-    def _capture(self, *arguments: str, report: Report) -> str:
-        try:
-            return process.capture(self._argv(arguments), report, environment=self._environment(), held=self.held)
-        except process.CommandFailed as error:
-            raise self._explain(error, report) from error
-
-    def _argv(self, arguments: Sequence[str]) -> list[str]:
-        return [str(self.toolchain.pulumi), *arguments, "--stack", self.name, "--non-interactive", "--color", "never"]
-
-    def _environment(self) -> dict[str, str | None]:
-        return {
-            **self.toolchain.environment,
-            "PULUMI_BACKEND_URL": f"file://{(self.home / 'state').resolve()}",
-            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase_file.resolve()),
-            "PULUMI_CONFIG_PASSPHRASE": None,  # it would win over the file
-        }
-
     def _explain(self, error: process.CommandFailed, report: Report) -> StepFailed:
         said = error.output
         if "incorrect passphrase" in said:
@@ -210,13 +146,7 @@ class Stack:
             message = f"The stack's state in {self.home / 'state'} can't be read."
             fix = f"Put a backup back: the engine keeps one beside it, *.json.bak. {_START_OVER}"
             return StepFailed(message, fix, report.log)
-        if refusals := sorted(set(_REFUSAL.findall(said))):
-            found = "\n".join(f"  {rule}: {finding}" for rule, finding, _ in refusals)
-            fixes = " ".join(dict.fromkeys(fix for *_, fix in refusals))
-            return StepFailed(f"The policy pack refuses this stack.\n{found}", fixes)
-        cause = next((line.partition("error: ")[2] for line in said.splitlines() if "error: " in line), f"{error}.")
-        fix = "See to that cause; what was done is kept, and the same command goes on from there."
-        return StepFailed(cause, fix, report.log)
+        return super()._explain(error, report)
 
 
 def config_file(home: Path, name: str) -> Path:

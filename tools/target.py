@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from infra.host import engine_url
+from infra.settings import PlatformSettings
 from tools import docker_engine, images, passage, stack_config
 from tools.commands.up import STACK
 from tools.docker_engine import DockerEngine
@@ -20,6 +21,17 @@ class Target:
     image: str
 
 
+def settings(stack: str) -> PlatformSettings:
+    """What `Pulumi.<stack>.yaml` says.
+
+    Raises:
+        StepFailed: there is no such file, or it can't be used.
+    """
+    if not stack_config.template_file(stack).exists():
+        raise StepFailed(f"There is no Pulumi.{stack}.yaml.", "Name a stack that has one: local, prod.")
+    return stack_config.settings(stack, stack, {})
+
+
 @contextlib.contextmanager
 def reached(stack: str, report: Report) -> Iterator[Target]:
     """The stack of `Pulumi.<stack>.yaml`, whose engine answers while the block runs.
@@ -27,19 +39,17 @@ def reached(stack: str, report: Report) -> Iterator[Target]:
     Raises:
         StepFailed: there is no such file, it can't be used, or its engine does not answer.
     """
-    if not stack_config.template_file(stack).exists():
-        raise StepFailed(f"There is no Pulumi.{stack}.yaml.", "Name a stack that has one: local, prod.")
-    settings = stack_config.settings(stack, stack, {})
+    found = settings(stack)
     if stack == STACK:
         url = docker_engine.configured_url()
         engine = _answering(url, url, report)
-        yield Target(engine, settings.name, images.ensure(engine, report).references["app"])
-    elif settings.host:
-        with passage.engine(settings.host, report) as url:
-            yield Target(_answering(url, engine_url(settings.host), report), settings.name, settings.image("app"))
+        yield Target(engine, found.name, images.ensure(engine, report).references["app"])
+    elif found.host:
+        with passage.engine(found.host, report) as url:
+            yield Target(_answering(url, engine_url(found.host), report), found.name, found.image("app"))
     else:
-        url = settings.engine.host
-        yield Target(_answering(url, url, report), settings.name, settings.image("app"))
+        url = found.engine.host
+        yield Target(_answering(url, url, report), found.name, found.image("app"))
 
 
 def _answering(url: str, place: str, report: Report) -> DockerEngine:

@@ -12,11 +12,11 @@ apply() {
     fi
     usermod --append --groups docker "$user"
     # The user itself can't add to this file.
-    printf '%s\n' "$authorized" | put "$keys" || true
+    printf '%s\n' "$authorized" | put "$keys"
 }
 
 undo() {
-    give_back "$keys" || true
+    give_back "$keys"
     if [ -e "$before/user" ]; then
         userdel --force --remove "$(cat "$before/user")" 2>/dev/null || true
         rm "$before/user"

@@ -1,5 +1,5 @@
 # The Docker engine. Its settings are there before it is, so that it never runs without them.
-# shellcheck shell=sh disable=SC3013 # dash, which is sh on Debian and Ubuntu, has -nt
+# shellcheck shell=sh disable=SC3013,SC2154 # dash, which is sh on Debian and Ubuntu, has -nt; lib.sh sets the rest
 file=/etc/docker/daemon.json
 list=/etc/apt/sources.list.d/docker.sources
 key=/etc/apt/keyrings/docker.asc
@@ -7,10 +7,10 @@ key=/etc/apt/keyrings/docker.asc
 apply() {
     origin=$1 # distribution or docker
     settings=$2
-    printf '%s\n' "$settings" | put "$file" || true
+    printf '%s\n' "$settings" | put "$file"
     "from_$origin"
     if dockerd --help | grep -q -- --validate && ! dockerd --validate --config-file "$file"; then
-        give_back "$file" || true
+        give_back "$file"
         fail "This version of Docker refuses the settings. The file is as it was before us."
     fi
     if ! docker info >/dev/null 2>&1; then
@@ -39,8 +39,12 @@ from_docker() {
     # shellcheck source=/dev/null
     . /etc/os-release
     mkdir -p "$(dirname "$key")"
-    [ -s "$key" ] || curl --fail --silent --show-error --location "https://download.docker.com/linux/$ID/gpg" | put "$key"
-    put "$list" <<END || true
+    if [ ! -s "$key" ]; then
+        # Not through a pipe, which would hide that it failed.
+        armored=$(curl --fail --silent --show-error --location "https://download.docker.com/linux/$ID/gpg")
+        printf '%s\n' "$armored" | put "$key"
+    fi
+    put "$list" <<END
 Types: deb
 URIs: https://download.docker.com/linux/$ID
 Suites: $VERSION_CODENAME
@@ -53,7 +57,8 @@ END
 }
 
 undo() {
-    give_back "$list" || true
-    give_back "$key" || true
-    if give_back "$file" && docker info >/dev/null 2>&1; then service docker restart; fi
+    give_back "$list"
+    give_back "$key"
+    give_back "$file"
+    if [ "$given_back" = yes ] && docker info >/dev/null 2>&1; then service docker restart; fi
 }

@@ -1,11 +1,11 @@
 # Bans for those who try keys at sshd. Never for HTTP: its packets come from the proxy's addresses.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154 # `given_back` is lib.sh's
 file=/etc/fail2ban/jail.d/vps.local
 
 apply() {
     # Debian logs to the journal only, which fail2ban reads with this.
     need fail2ban python3-systemd
-    put "$file" <<'END' || true
+    put "$file" <<'END'
 [DEFAULT]
 banaction = nftables
 banaction_allports = nftables[type=allports]
@@ -22,5 +22,6 @@ END
 }
 
 undo() {
-    if give_back "$file" && fail2ban-client ping >/dev/null 2>&1; then fail2ban-client reload >/dev/null; fi
+    give_back "$file"
+    if [ "$given_back" = yes ] && fail2ban-client ping >/dev/null 2>&1; then fail2ban-client reload >/dev/null; fi
 }

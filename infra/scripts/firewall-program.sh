@@ -6,9 +6,9 @@ wanted=/etc/systemd/system/sysinit.target.wants/vps-firewall.service
 
 apply() {
     need nftables
-    printf '%s\n' "$1" | put "$program" || true
+    printf '%s\n' "$1" | put "$program"
     chmod 0755 "$program"
-    put "$unit" <<END || true
+    put "$unit" <<END
 [Unit]
 Description=Firewall of the platform
 DefaultDependencies=no
@@ -33,8 +33,8 @@ END
 
 undo() {
     rm -f "$wanted"
-    give_back "$unit" || true
-    give_back "$program" || true
+    give_back "$unit"
+    give_back "$program"
     rmdir --ignore-fail-on-non-empty "$(dirname "$program")" 2>/dev/null || true
     reread
 }

@@ -8,18 +8,20 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 # What the host was before us: a file's first content, or a mark that there was none.
 before=/var/lib/vps/before
 
-# put FILE: makes FILE what standard input says. True when that changed it.
+# None of these functions may stand in a condition (`if`, `||`, `&&`, `!`): there `set -e` is off inside of it, and a
+# full disk would go unnoticed. tests/unit/infra/test_scripts.py sees to that.
+
+# put FILE: makes FILE what standard input says, at once or not at all. One that says so already stays as it is.
 put() {
-    mkdir -p "$(dirname "$1")" "$before$(dirname "$1")"
-    new=$(mktemp)
-    cat >"$new"
-    if cmp -s "$new" "$1"; then
-        rm "$new"
-        return 1
+    mkdir -p "$(dirname "$1")"
+    cat >"$1.new"
+    if cmp -s "$1.new" "$1"; then
+        rm "$1.new"
+        return
     fi
     keep "$1"
-    install -m 0644 "$new" "$1"
-    rm "$new"
+    chmod 0644 "$1.new"
+    mv "$1.new" "$1"
 }
 
 # keep FILE: remembers it as it is, unless an earlier run has done so.
@@ -36,17 +38,20 @@ keep() {
     fi
 }
 
-# give_back FILE: makes it what it was before us. True when that changed something.
+# give_back FILE: makes it what it was before us. `given_back` says whether there was anything to do: yes or no.
 give_back() {
+    given_back=yes
     if [ -e "$before$1.none" ]; then
         rm -f "$1" "$before$1.none"
     elif [ -e "$before$1" ] || [ -L "$before$1" ]; then
         rm -f "$1"
         mv "$before$1" "$1"
     else
-        return 1
+        # shellcheck disable=SC2034 # for the scripts
+        given_back=no
+        return
     fi
-    find /var/lib/vps -depth -type d -empty -delete
+    find "${before%/*}" -depth -type d -empty -delete
 }
 
 # need PACKAGE...: installs those that are missing, by lists that are at most an hour old. A host that has just started

@@ -1,11 +1,11 @@
 # sshd: keys only. The name sorts before what a cloud's image brings along, and sshd takes the first value it reads.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154 # `given_back` is lib.sh's
 file=/etc/ssh/sshd_config.d/01-vps.conf
 
 apply() {
     user=$1
     grep -q '^Include /etc/ssh/sshd_config.d/' /etc/ssh/sshd_config || fail "sshd_config reads no sshd_config.d"
-    put "$file" <<END || true
+    put "$file" <<END
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitEmptyPasswords no
@@ -28,14 +28,15 @@ Match all
 END
     mkdir -p /run/sshd
     if ! sshd -t; then
-        give_back "$file" || true
+        give_back "$file"
         fail "sshd refuses this configuration. The file is as it was before us, and sshd was not touched."
     fi
     service ssh reload
 }
 
 undo() {
-    if give_back "$file"; then
+    give_back "$file"
+    if [ "$given_back" = yes ]; then
         sshd -t
         service ssh reload
     fi

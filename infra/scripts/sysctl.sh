@@ -3,7 +3,7 @@
 file=/etc/sysctl.d/90-vps.conf
 
 apply() {
-    put "$file" <<'END' || true
+    put "$file" <<'END'
 # No packet may choose its route, change ours, or claim a source that it can't have.
 net.ipv4.conf.all.accept_redirects = 0
 net.ipv4.conf.all.accept_source_route = 0
@@ -40,7 +40,7 @@ END
 }
 
 undo() {
-    give_back "$file" || true
+    give_back "$file"
     if [ -e "$before/sysctl" ]; then
         # Some can only be tightened while the kernel runs.
         sysctl --quiet --ignore --load "$before/sysctl" || echo "the rest of the old values holds after a reboot"

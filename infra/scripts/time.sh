@@ -7,10 +7,10 @@ apply() {
     [ -e "/usr/share/zoneinfo/$zone" ] || fail "There is no time zone $zone. Correct host.time_zone."
     keep /etc/localtime
     ln -sfn "/usr/share/zoneinfo/$zone" /etc/localtime
-    echo "$zone" | put /etc/timezone || true
+    echo "$zone" | put /etc/timezone
 }
 
 undo() {
-    give_back /etc/localtime || true
-    give_back /etc/timezone || true
+    give_back /etc/localtime
+    give_back /etc/timezone
 }

@@ -6,13 +6,13 @@ choices=/etc/apt/apt.conf.d/52vps-upgrades
 apply() {
     reboot_at=$1 # such as 04:30, or never
     need unattended-upgrades
-    put "$periodic" <<'END' || true
+    put "$periodic" <<'END'
 APT::Periodic::Update-Package-Lists "1";
 APT::Periodic::Unattended-Upgrade "1";
 APT::Periodic::AutocleanInterval "7";
 END
     if [ "$reboot_at" = never ]; then reboot=false reboot_at=now; else reboot=true; fi
-    put "$choices" <<END || true
+    put "$choices" <<END
 Unattended-Upgrade::Package-Blacklist { "^docker"; "^containerd"; };
 Unattended-Upgrade::Remove-Unused-Kernel-Packages "true";
 Unattended-Upgrade::Automatic-Reboot "$reboot";
@@ -21,6 +21,6 @@ END
 }
 
 undo() {
-    give_back "$periodic" || true
-    give_back "$choices" || true
+    give_back "$periodic"
+    give_back "$choices"
 }

@@ -86,6 +86,28 @@ def test_a_service_is_frozen_while_it_is_read_and_goes_on(
         backup.restore(client, prefix, image, tmp_path / "saved", report)
 
 
+def test_what_opened_a_volume_for_its_service_does_not_keep_it(
+    client: docker.DockerClient, prefix: str, image: str, report: Report, tmp_path: Path
+) -> None:
+    shell(client, image, prefix, WRITE)
+    backup.save(client, prefix, image, tmp_path / "saved", report)
+    volumes = {f"{prefix}-things-data": {"bind": "/tmp", "mode": "rw"}}
+    opener, service = (
+        client.containers.create(
+            image, ["never-started"], volumes=volumes, labels={STACK_LABEL: prefix, ROLE_LABEL: role}
+        )
+        for role in ("data-loader", "service")
+    )
+    # A service that was stopped would keep the volume too.
+    with pytest.raises(StepFailed, match=f"in use by {service.name}"):
+        backup.restore(client, prefix, image, tmp_path / "saved", report)
+    opener.reload()
+    service.remove()
+    backup.restore(client, prefix, image, tmp_path / "saved", report)
+    with pytest.raises(docker.errors.NotFound):
+        opener.reload()
+
+
 def test_a_damaged_backup_changes_nothing(
     client: docker.DockerClient, prefix: str, image: str, report: Report, tmp_path: Path
 ) -> None:

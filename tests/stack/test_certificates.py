@@ -4,11 +4,13 @@ The edge gets its certificates as it does in production: it asks the authority, 
 makes through Cloudflare's API, and serves the routes with what it was given.
 """
 
+import dataclasses
 import ssl
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -226,6 +228,28 @@ def test_a_record_that_was_removed_by_hand_is_noticed_and_restored(site: Site, r
     site.stack.refresh(report)
     site.stack.up(report)
     assert site.cloudflare.kept("A")[API]["content"] == ADDRESSES["A"]
+
+
+@pytest.fixture
+def another_authority(bridge: str, cloudflare: Cloudflare, report: Report, tmp_path: Path) -> Iterator[Pebble]:
+    made = Pebble(pebble.ensure(report), bridge, cloudflare.name_server, tmp_path, port=14001)
+    yield made
+    made.close()
+
+
+def test_another_authority_is_only_a_setting(
+    site: Site, another_authority: Pebble, prepared: Prepared, trust: ssl.SSLContext, report: Report
+) -> None:
+    _until_trusted(site, API, trust)
+    edge: Any = site.stack.overrides["edge"]
+    named = {"url": another_authority.url, "certificate": another_authority.certificate}
+    overrides = {**site.stack.overrides, "edge": {**edge, "tls": {**edge["tls"], "authority": named}}}
+    changed = dataclasses.replace(site.stack, overrides=overrides)
+    changed.configure(prepared.images, report)
+    changed.up(report)
+    _until_trusted(site, API, ssl.create_default_context(cadata=another_authority.root()))
+    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        site.get(API, "/health", trust)
 
 
 def test_destroy_takes_every_record_back(site: Site, report: Report) -> None:

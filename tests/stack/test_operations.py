@@ -1,101 +1,202 @@
-"""What an operator does with a stack that runs: rotate a password, move the state. As docs/OPERATIONS.md says it."""
+"""What an operator does with a stack that runs, by the very commands of docs/OPERATIONS.md, each after the other.
 
-import dataclasses
-import os
-import shutil
-import subprocess
+The stack is `prod` of a copy of this repository, on the engine of this machine.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
-from infra.settings import Services
+from tests.checkout import Checkout, commands
 from tests.ports import free_port
-from tests.stacks import StackFactory
-from tools import health
+from tests.registry import running
+from tests.stacks import ONLY_CORE
+from tools import health, leftovers, publish, stack_config
+from tools.docker_engine import DockerEngine
 from tools.prepare import Prepared
-from tools.stack import Stack
 from tools.steps import Report
 
-KEY = "vps:dashboardPassword"
+HELLO = """#!/usr/bin/env python3
+import http.server, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+if "--check" not in sys.argv:
+    http.server.HTTPServer(("", 8080), Handler).serve_forever()
+"""
+
+
+class Variations:
+    """Images of other content than those that they are made from. `close` removes them from the engine."""
+
+    def __init__(self, prepared: Prepared, folder: Path) -> None:
+        self._client = prepared.engine.client()
+        self._references = prepared.images.references
+        self._folder = folder
+        self._run = secrets.token_hex(4)
+        self._made: list[str] = []
+
+    def make(self, name: str, original: str, *instructions: str, **files: str) -> str:
+        """An image by these instructions of a Dockerfile, which may copy `files`, from another of the stack's."""
+        folder = self._folder / name
+        folder.mkdir()
+        for file, text in files.items():
+            (folder / file).write_text(text)
+            (folder / file).chmod(0o755)
+        lines = [f"FROM {self._references[original]}", f"LABEL variation={self._run}", *instructions]
+        (folder / "Dockerfile").write_text("\n".join(lines) + "\n")
+        built, _ = self._client.images.build(path=str(folder), tag=f"test-{self._run}/{name}:1")
+        self._made.append(str(built.id))
+        return f"test-{self._run}/{name}:1"
+
+    def close(self) -> None:
+        for image in reversed(self._made):
+            self._client.images.remove(image, force=True)
+
+
+@dataclass(frozen=True)
+class Server:
+    """The stack, and what is on the engine of it."""
+
+    checkout: Checkout
+    engine: DockerEngine
+    prefix: str
+    port: int
+    report: Report
+
+    def containers(self) -> dict[str, str]:
+        """The id of each service's container."""
+        labels = [f"vps.stack={self.prefix}", "vps.role=service"]
+        found = self.engine.client().containers.list(filters={"label": labels})
+        return {container.labels["vps.service"]: str(container.id) for container in found}
+
+    def image(self, service: str) -> str:
+        return str(self.engine.client().containers.get(f"{self.prefix}-{service}").attrs["Image"])
+
+    def replaced_by(self, script: str) -> set[str]:
+        """The services whose containers are others after it, all of them well."""
+        before = self.containers()
+        self.checkout.shell(script)
+        health.wait(self.engine, self.prefix, f"http://localhost:{self.port}", self.report)
+        return {service for service, id_ in self.containers().items() if before.get(service) != id_}
+
+    def passwords(self) -> dict[str, str]:
+        said = self.checkout.shell("pulumi stack output passwords --show-secrets --stack prod --json")
+        found: dict[str, str] = json.loads(said)
+        return found
+
+    def ask(self, service: str, password: str, path: str) -> httpx.Response:
+        with httpx.Client(trust_env=False, headers={"host": f"{service}.localhost"}) as client:
+            return client.get(f"http://127.0.0.1:{self.port}{path}", auth=("admin", password))
 
 
 @pytest.fixture(scope="module")
-def port() -> int:
-    return free_port()
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("operations")
 
 
 @pytest.fixture(scope="module")
-def stack(new_stack: StackFactory, report: Report, port: int) -> Stack:
-    """A small one, up."""
-    made = new_stack(
-        edge={"http_port": port},
-        sandbox={"environments": ["bash"]},
-        services={name: {"enabled": False} for name in Services.model_fields},
+def variations(prepared: Prepared, folder: Path) -> Iterator[Variations]:
+    made = Variations(prepared, folder)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def registry(folder: Path) -> Iterator[str]:
+    with running(folder) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def server(prepared: Prepared, variations: Variations, registry: str, folder: Path, report: Report) -> Iterator[Server]:
+    """A small one, up. Its last commit names another image of the app than the one before it."""
+    prefix, port = f"test-{secrets.token_hex(4)}", free_port()
+    client = prepared.engine.client()
+    platform = {
+        "name": prefix,
+        "edge": {"http_port": port},
+        "sandbox": {"environments": ["bash"]},
+        "services": ONLY_CORE,
+    }
+    machine = {**stack_config.machine_values(prepared.engine, prepared.images), "unavailable": {}}
+    checkout = Checkout(folder / "checkout", prepared.toolchain, stack_config.merge(machine, platform))
+    bad = publish.push(client, {"app": variations.make("app", "app")}, registry, report)
+    checkout.shell(f"pulumi config set --stack prod --path vps:platform.images.app {bad['app']}")
+    checkout.commit("Images that run on prod")
+    try:
+        checkout.shell("pulumi up --stack prod --policy-pack policies")
+        yield Server(checkout, prepared.engine, prefix, port, report)
+    finally:
+        leftovers.remove_volumes(client, leftovers.remove_all(client, prefix))
+
+
+def test_a_revert_brings_the_last_good_images_back(server: Server, prepared: Prepared) -> None:
+    good = prepared.engine.client().images.get(prepared.images.references["app"]).id
+    assert server.image("api") != good
+    (script,) = commands("OPERATIONS.md", "Back to the last good version")
+    reverting = script.replace("<the commit that named the bad ones>", "HEAD")
+    assert server.replaced_by(reverting) == {"api", "executor"}
+    assert server.image("api") == server.image("executor") == good
+
+
+def test_an_upgrade_of_one_service_replaces_that_one(server: Server, variations: Variations) -> None:
+    newer = variations.make("traefik", "traefik")
+    (script,) = commands("OPERATIONS.md", "Upgrade of one service")
+    assert "images.loki grafana/loki:" in script
+    upgrade = script.replace("images.loki", "images.traefik").replace(
+        next(word for word in script.split() if word.startswith("grafana/loki:")), newer
     )
-    made.up(report)
-    return made
+    assert server.replaced_by(upgrade) == {"traefik"}
 
 
-def test_a_rotated_password_replaces_its_reader_alone(
-    stack: Stack, prepared: Prepared, report: Report, port: int
-) -> None:
-    before, old = _containers(stack, prepared), stack.secret(KEY, report)
-    stack.set_secret(KEY, "another-password", report)
-    stack.up(report)
-    health.wait(prepared.engine, stack.prefix, f"http://localhost:{port}", report)
-    after = _containers(stack, prepared)
-    assert {name for name in before if before[name] != after[name]} == {"traefik"}
-    assert _status(port, old) == httpx.codes.UNAUTHORIZED
-    assert _status(port, "another-password") == httpx.codes.OK
-    assert stack.outputs(report, show_secrets=True)["passwords"]["dashboardPassword"] == "another-password"
-    assert "another-password" not in str(stack.outputs(report))
+def test_a_further_service_is_what_the_document_says(server: Server, variations: Variations) -> None:
+    (change,) = commands("OPERATIONS.md", "A further service")
+    (server.checkout.folder / "hello.patch").write_text(change)
+    server.checkout.run("git apply --verbose hello.patch")
+    image = variations.make("hello", "app", "COPY hello /hello", hello=HELLO)
+    server.checkout.shell(f"pulumi config set --stack prod --path vps:platform.images.hello {image}")
+    assert server.replaced_by("pulumi up --stack prod --policy-pack policies") == {"hello", "traefik"}
+    assert server.ask("hello", "guessed", "/").status_code == httpx.codes.UNAUTHORIZED
+    assert server.ask("hello", server.passwords()["dashboardPassword"], "/").text == "hello"
 
 
-def test_a_state_moves_to_another_backend(stack: Stack, report: Report, tmp_path: Path) -> None:
-    moved = dataclasses.replace(stack, home=tmp_path / "moved")
-    shutil.copytree(stack.home, moved.home, ignore=shutil.ignore_patterns("state"))
-    (moved.home / "state").mkdir()
-    file = str(tmp_path / "state.json")
-    _pulumi(stack, "stack", "export", "--file", file)
+def test_a_rotated_password_replaces_its_reader_alone(server: Server) -> None:
+    old = server.passwords()["dashboardPassword"]
+    before = server.containers()
+    said = server.checkout.make("rotate", "dashboardPassword", "--stack", "prod")
+    after = server.containers()
+    assert {service for service in before if before[service] != after[service]} == {"traefik"}
+    new = server.passwords()["dashboardPassword"]
+    assert f"The new one holds: {new}\n" in said
+    assert server.ask("traefik", old, "/api/version").status_code == httpx.codes.UNAUTHORIZED
+    assert server.ask("traefik", new, "/api/version").status_code == httpx.codes.OK
+    assert new not in server.checkout.shell("pulumi stack output --stack prod")
+    assert new not in (server.checkout.folder / "Pulumi.prod.yaml").read_text()
+
+
+def test_a_state_moves_to_another_backend(server: Server, folder: Path) -> None:
+    password = server.passwords()["dashboardPassword"]
+    (script,) = commands("OPERATIONS.md", "Move the state to another backend")
+    moved = folder / "moved"
+    moved.mkdir()
+    export, _, rest = script.partition("\n")
+    server.checkout.shell(export)
     # Secrets leave the old backend as they were in it: encrypted.
-    assert stack.secret(KEY, report) not in Path(file).read_text()
-    _pulumi(moved, "stack", "init", "--no-select")
-    _pulumi(moved, "stack", "import", "--file", file)
-    moved.preview(report, "--expect-no-changes")
-    assert moved.outputs(report, show_secrets=True) == stack.outputs(report, show_secrets=True)
-    moved.destroy(report)
-    assert not _resources(moved, report)
-
-
-def _containers(stack: Stack, prepared: Prepared) -> dict[str, str]:
-    """The id of each service's container."""
-    labels = [f"vps.stack={stack.prefix}", "vps.role=service"]
-    found = prepared.engine.client().containers.list(filters={"label": labels})
-    return {container.labels["vps.service"]: str(container.id) for container in found}
-
-
-def _status(port: int, password: str) -> int:
-    """What the edge's dashboard answers to that password."""
-    with httpx.Client(trust_env=False, headers={"host": "traefik.localhost"}) as client:
-        return client.get(f"http://127.0.0.1:{port}/api/version", auth=("admin", password)).status_code
-
-
-def _pulumi(stack: Stack, *arguments: str) -> None:
-    """Run Pulumi as an operator would, in a folder that has the project file and the stack's config."""
-    subprocess.run(
-        [stack.toolchain.pulumi, *arguments, "--stack", stack.name, "--non-interactive"],
-        cwd=stack.home,
-        env={
-            **os.environ,
-            **stack.toolchain.environment,
-            "PULUMI_BACKEND_URL": f"file://{stack.home / 'state'}",
-            "PULUMI_CONFIG_PASSPHRASE_FILE": str(stack.passphrase_file),
-        },
-        check=True,
-        capture_output=True,
-    )
-
-
-def _resources(stack: Stack, report: Report) -> list[object]:
-    return stack.export(report).get("resources") or []
+    assert password not in (server.checkout.folder / "state.json").read_text()
+    assert "s3://my-bucket/vps" in rest
+    moving = rest.replace("s3://my-bucket/vps", f"file://{moved}")
+    there = f"{moving}\npulumi stack output passwords --show-secrets --stack prod --json\n"
+    assert password in server.checkout.shell(there)
+    destroy = f"export PULUMI_BACKEND_URL=file://{moved}\npulumi destroy --stack prod\npulumi stack export --stack prod"
+    assert '"resources"' not in server.checkout.shell(destroy)
+    assert not server.containers()

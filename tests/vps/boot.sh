@@ -47,6 +47,6 @@ mkdir -p .machine
 pivot_root . .machine
 umount -l /.machine
 hostname vps
-# It may not set this machine's clock, load modules or restart it.
-exec setpriv --bounding-set=-sys_time,-sys_module,-sys_boot,-wake_alarm \
+# It may not set this machine's clock, load modules, restart it or read its kernel's log.
+exec setpriv --bounding-set=-sys_time,-sys_module,-sys_boot,-syslog,-wake_alarm \
     sh -c 'touch /run/booted; trap : TERM; while :; do sleep 3600 & wait; done'

@@ -17,7 +17,7 @@ _INSTALLED = (
     *("ca-certificates", "iproute2", "kmod", "netbase", "openssh-server", "procps", "python3", "sudo", "systemd"),
     *("tzdata", "unattended-upgrades"),
 )
-_AT_HAND = ("chrony", "docker-cli", "docker.io", "fail2ban", "nftables", "python3-systemd")
+_AT_HAND = ("chrony", "docker-cli", "docker.io", "fail2ban", "logrotate", "nftables", "python3-systemd", "rsyslog")
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 

@@ -19,7 +19,7 @@ from tools.docker_engine import DockerEngine
 
 _BOOT = Path(__file__).with_name("boot.sh")
 _SECONDS = 60
-_RESTRICTED = ("setpriv", "--bounding-set=-sys_time,-sys_module,-sys_boot,-wake_alarm")
+_RESTRICTED = ("setpriv", "--bounding-set=-sys_time,-sys_module,-sys_boot,-syslog,-wake_alarm")
 
 
 class Vps:
@@ -71,7 +71,7 @@ class Vps:
         return DockerEngine(f"unix:///proc/{self.pid}/root/run/docker.sock")
 
     def start(self) -> None:
-        """Boot: the enabled units, then sshd, Docker and fail2ban where they are installed."""
+        """Boot: the enabled units, then rsyslogd, sshd, Docker and fail2ban where they are installed."""
         self._cgroups.make()
         unshare = [
             *("nsenter", f"--net={self.namespace.path}"),
@@ -87,7 +87,12 @@ class Vps:
         for unit in self.shell("cat /etc/systemd/system/*.wants/vps-*.service 2>/dev/null || true").splitlines():
             if unit.startswith("ExecStart="):
                 self.shell(unit.removeprefix("ExecStart="))
+        self.start_rsyslogd()
         self.shell("for one in ssh docker fail2ban; do [ ! -e /etc/init.d/$one ] || service $one start; done")
+
+    def start_rsyslogd(self) -> None:
+        """What systemd does at boot and once the package is installed, where it is: it brings no init script."""
+        self.shell("[ ! -e /usr/sbin/rsyslogd ] || pgrep -x rsyslogd >/dev/null || rsyslogd")
 
     def stop(self) -> None:
         """Cut the power. What is on its disk stays, and so does its network, without any rule."""

@@ -1,8 +1,12 @@
 """The operator: runs Pulumi somewhere on the internet, and has nothing but an SSH key."""
 
 import dataclasses
+import subprocess
 from dataclasses import dataclass
 
+from infra import ssh
+from infra.settings import Ssh
+from tests.vps.host import Vps
 from tests.vps.network import Namespace
 from tools.prepare import Prepared
 from tools.stack import Stack
@@ -36,6 +40,12 @@ class Operator:
     def sees_drift(self, stack: Stack) -> bool:
         with self.at.entered():
             return stack.has_drifted(self.report)
+
+    def sign_in(self, vps: Vps) -> None:
+        """Over SSH as root, and out again."""
+        argv = ssh.options(Ssh(address=vps.namespace.ipv4, host_key=vps.host_key, identity_file=str(vps.identity)))
+        with self.at.entered():
+            subprocess.run(["ssh", *argv, f"root@{vps.namespace.ipv4}", "true"], check=True, capture_output=True)
 
     def destroy(self, stack: Stack) -> None:
         with self.at.entered():

@@ -15,7 +15,6 @@ from tools import debian
 from tools.steps import Report
 
 _SECONDS_TO_START = 20
-_PORT, _MANAGEMENT_PORT = 14000, 15000
 
 
 def ensure(report: Report) -> str:
@@ -31,14 +30,14 @@ def ensure(report: Report) -> str:
 class Pebble:
     """One authority at an address, which checks names with one DNS server. `close` ends it.
 
-    It begins in the network namespace of the thread that makes it. `certificate` is what its own HTTPS is checked
-    against, in PEM.
+    It begins in the network namespace of the thread that makes it, and takes `port` and the one a thousand above it.
+    `certificate` is what its own HTTPS is checked against, in PEM.
     """
 
-    def __init__(self, program: str, address: str, name_server: str, folder: Path) -> None:
+    def __init__(self, program: str, address: str, name_server: str, folder: Path, port: int = 14000) -> None:
         self._folder = folder
-        self.url = f"https://{address}:{_PORT}/dir"
-        self._management = f"https://{address}:{_MANAGEMENT_PORT}"
+        self.url = f"https://{address}:{port}/dir"
+        self._management = f"https://{address}:{port + 1000}"
         key, certificate = folder / "pebble-key.pem", folder / "pebble.pem"
         subprocess.run(
             [
@@ -51,8 +50,8 @@ class Pebble:
         )
         self.certificate = certificate.read_text()
         config = {
-            "listenAddress": f"{address}:{_PORT}",
-            "managementListenAddress": f"{address}:{_MANAGEMENT_PORT}",
+            "listenAddress": f"{address}:{port}",
+            "managementListenAddress": f"{address}:{port + 1000}",
             "certificate": str(certificate),
             "privateKey": str(key),
             "httpPort": 80,

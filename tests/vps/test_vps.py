@@ -165,6 +165,14 @@ def test_what_the_host_is_told_holds(vps: Vps) -> None:
     assert vps.shell("cat /etc/timezone").strip() == "Etc/UTC"
 
 
+def test_the_hosts_log_is_in_files_that_the_collector_reads(operator: Operator, vps: Vps) -> None:
+    vps.start_rsyslogd()
+    operator.sign_in(vps)
+    until(lambda: "Accepted publickey for root" in vps.shell("cat /var/log/auth.log", check=False), 30, "sshd's line")
+    assert vps.shell("stat -c %G /var/log/auth.log").strip() == "adm"
+    assert "/var/log/auth.log" in vps.shell("cat /etc/logrotate.d/rsyslog")
+
+
 def test_the_attacker_reaches_nothing(internet: Internet, vps: Vps) -> None:
     assert attacker_reaches(internet) == NOTHING
     # Neither as a neighbour who names a container's own address and takes the VPS for the way there.

@@ -8,6 +8,7 @@ from rich.text import Text
 from infra.settings import IMAGES_OF_OURS
 from tools import process, publish
 from tools.prepare import Preparation
+from tools.server_stack import operators_environment
 from tools.stack_config import PLATFORM
 from tools.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
 
@@ -29,7 +30,7 @@ class _Publication(Preparation):
 
     def _name(self, report: Report) -> str:
         """Through the engine's own command, which keeps the file's comments."""
-        environment = {key: value for key, value in self.toolchain.environment.items() if key != "PULUMI_HOME"}
+        environment = operators_environment(self.toolchain)
         for name, reference in self.published.items():
             set_one = ["config", "set", "--stack", str(self._stack), "--path", f"{PLATFORM}.images.{name}", reference]
             try:

@@ -1,83 +1,166 @@
-"""`make rotate SECRET=dashboardPassword`: another password for the local stack; only what reads it is replaced."""
+"""`make rotate SECRET=dashboardPassword`: another password for a stack; only what reads it is replaced.
+
+The new one is in the stack's config before anybody else hears of it, and the former one in the state until it is
+deployed. So a rotation that is cut off has lost neither, and the next one tries both.
+"""
 
 import argparse
 import secrets
-from urllib.parse import urlsplit
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import httpx
 from rich.text import Text
 
-from infra.edge import USER
-from infra.settings import NAMESPACE
-from tools import lock, stack_config
-from tools.commands.up import LocalStack
+from infra.settings import NAMESPACE, SECRET_KEYS
+from tools import health, lock, passwords, stack_config, target
+from tools import toolchain as toolchains
+from tools.commands.up import STACK, LocalStack
+from tools.passwords import Keeper
 from tools.paths import HOME
+from tools.pulumi_stack import PulumiStack
+from tools.server_stack import ServerStack
 from tools.stack import PASSWORD_BYTES
 from tools.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+from tools.toolchain import Toolchain
 
-_SECONDS_TO_ANSWER = 20
-_OUT_OF_REACH = {
-    "portainerPassword": "Portainer keeps its password in its data, where only its own page changes it: change it "
-    f"there, then put the same into the stack with `pulumi config set --secret {NAMESPACE}:portainerPassword`."
-}
+_EDGE = SECRET_KEYS["dashboard_password"]
 
 
-class _Rotation(LocalStack):
-    """The steps of `make up` with another password in between."""
+class _Rotation(ABC):
+    """Steps around one that changes a password. `new` is there once that one did."""
+
+    key: str
+    new: str | None = None
+
+    @abstractmethod
+    def rotation_steps(self) -> list[Step]: ...
+
+    def change(self, stack: PulumiStack, address: str | None, report: Report) -> str:
+        """Put a new password into the config, and before that is deployed into the service that keeps it.
+
+        Services are reached at `address`, or where their URLs say.
+
+        Raises:
+            StepFailed: the service is away or did not take it; the message says which password holds.
+        """
+        qualified = f"{NAMESPACE}:{self.key}"
+        new = secrets.token_urlsafe(PASSWORD_BYTES)
+        keeper = passwords.KEEPERS.get(self.key)
+        if keeper is None:
+            stack.set_secret(qualified, new, report)
+        else:
+            outputs = stack.outputs(report, show_secrets=True)
+            with _client(keeper, outputs, address) as client:
+                former = stack.secret(qualified, report)
+                known = dict.fromkeys((former, outputs["passwords"].get(self.key, former)))
+                stack.set_secret(qualified, new, report)
+                try:
+                    _tell(keeper, client, list(known), new)
+                except _NotTaken:
+                    stack.set_secret(qualified, former, report)
+                    raise
+        self.new = new
+        return f"{qualified} is another one"
+
+
+class _NotTaken(StepFailed):
+    """The service holds the password that it held before."""
+
+
+def _client(keeper: Keeper, outputs: Mapping[str, Mapping[str, str]], address: str | None) -> httpx.Client:
+    url = outputs.get("urls", {}).get(keeper.service)
+    if url is None:
+        raise StepFailed(f"{keeper.service} does not run in this stack.", "There is no password to change.")
+    return passwords.client(url, outputs["passwords"][_EDGE], address)
+
+
+def _tell(keeper: Keeper, client: httpx.Client, known: list[str], new: str) -> None:
+    try:
+        if not any(keeper.change(client, old, new) for old in known):
+            raise _NotTaken(
+                f"{keeper.service} refuses the stack's password, so it took no new one.",
+                "It was changed by hand: put that one into the stack first (pulumi config set --secret), then run this "
+                "again.",
+            )
+    except (httpx.HTTPStatusError, httpx.ConnectError) as error:
+        raise _NotTaken(
+            f"{keeper.service} did not take a new password ({error}).",
+            f"See that {client.base_url} answers, then run this again. Nothing was changed.",
+        ) from error
+    except httpx.HTTPError as error:
+        raise StepFailed(
+            f"{keeper.service} did not answer, and may have taken the new password ({error!r}).",
+            "Run this again before anything else: it tries the new one, which is in the config, and the old one.",
+        ) from error
+
+
+class _LocalRotation(_Rotation, LocalStack):
+    """The steps of `make up`, with another password in between."""
 
     def __init__(self, held: int, key: str) -> None:
         super().__init__(held)
         self.key = key
 
     def rotation_steps(self) -> list[Step]:
-        *ready, deployment, health = self.up_steps()
-        return [*ready, Step("Password", self._change), deployment, health]
+        *ready, deployment, waiting = self.up_steps()
+        return [*ready, Step("Password", self._change), deployment, waiting]
 
     def _change(self, report: Report) -> str:
-        qualified = f"{NAMESPACE}:{self.key}"
-        new = secrets.token_urlsafe(PASSWORD_BYTES)
-        if self.key == "grafanaPassword":
-            url = self.stack.outputs(report)["urls"]["grafana"]
-            with grafana(url, self.stack.settings.edge.address) as client:
-                change_grafana(client, self.stack.secret(qualified, report), new)
-        self.stack.set_secret(qualified, new, report)
-        return f"{qualified} is another one"
+        return self.change(self.stack, self.stack.settings.edge.address, report)
 
 
-def grafana(url: str, address: str) -> httpx.Client:
-    """A client of Grafana through the edge of this machine, which needs no name resolved."""
-    parts = urlsplit(url)
-    base = f"{parts.scheme}://{address}:{parts.port}"
-    return httpx.Client(base_url=base, headers={"host": parts.netloc}, timeout=_SECONDS_TO_ANSWER, trust_env=False)
+class _ServerRotation(_Rotation):
+    """What docs/DEPLOYMENT.md does by hand, with another password."""
 
+    toolchain: Toolchain
 
-def change_grafana(client: httpx.Client, old: str, new: str) -> None:
-    """Grafana keeps the password in its data and reads the configured one only at its very first start.
+    def __init__(self, held: int, key: str, name: str) -> None:
+        self.key = key
+        self._held = held
+        self._name = name
 
-    Raises:
-        StepFailed: it did not take the new one; the old one still holds.
-    """
-    body = {"oldPassword": old, "newPassword": new, "confirmNew": new}
-    try:
-        client.put("/api/user/password", json=body, auth=(USER, old)).raise_for_status()
-    except httpx.HTTPError as error:
-        raise StepFailed(
-            f"Grafana did not take a new password ({error}).",
-            f"See that it runs (`make status`). If its password was changed by hand, put that into the stack first: "
-            f"pulumi config set --secret {NAMESPACE}:grafanaPassword",
-        ) from error
+    def rotation_steps(self) -> list[Step]:
+        return [
+            Step("Pulumi", self._find_toolchain),
+            Step("Password", self._change),
+            Step("Deployment", self._deploy),
+            Step("Health", self._wait),
+        ]
+
+    @property
+    def _stack(self) -> ServerStack:
+        return ServerStack(self.toolchain, self._name, held=(self._held,))
+
+    def _find_toolchain(self, report: Report) -> str:
+        self.toolchain = toolchains.ensure(report)
+        return f"{self.toolchain.version}, {self.toolchain.origin}"
+
+    def _change(self, report: Report) -> str:
+        return self.change(self._stack, None, report)
+
+    def _deploy(self, report: Report) -> str:
+        self._stack.up(report)
+        return "done"
+
+    def _wait(self, report: Report) -> str:
+        with target.reached(self._name, report) as found:
+            return health.wait(found.engine, found.prefix, None, report)
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
     known = [key.removeprefix(f"{NAMESPACE}:") for key in stack_config.GENERATED]
     if options.secret not in known:
         raise StepFailed(f"{options.secret!r} is no password of a stack.", f"Name one of {', '.join(known)}.")
-    if reason := _OUT_OF_REACH.get(options.secret):
-        raise StepFailed(f"{options.secret} can't be changed from here.", reason)
+    target.settings(options.stack)
     with lock.exclusive(HOME, "make rotate") as held:
-        rotation = _Rotation(held, options.secret)
+        rotation = (
+            _LocalRotation(held, options.secret)
+            if options.stack == STACK
+            else _ServerRotation(held, options.secret, options.stack)
+        )
         results = runner.run(rotation.rotation_steps())
-    if results[-1].failure:
-        return EXIT_FAILED
-    runner.console.print(Text(f"\nThe new one: {rotation.outputs['passwords'][options.secret]}"), soft_wrap=True)
-    return 0
+    if rotation.new:
+        holds = "is in the stack's config, and not yet deployed" if results[-1].failure else "holds"
+        runner.console.print(Text(f"\nThe new one {holds}: {rotation.new}"), soft_wrap=True)
+    return EXIT_FAILED if results[-1].failure else 0

@@ -49,6 +49,14 @@ def test_an_authority_of_ones_own_is_checked_against_its_certificate() -> None:
     assert acme["dnsChallenge"]["resolvers"] == ["10.0.0.53:53"]
 
 
+def test_each_authority_has_a_file_of_its_own_for_what_it_issued() -> None:
+    own = [
+        Authority(url=f"https://{place}", certificate="-----BEGIN CERTIFICATE-----\n") for place in ("a:1/d", "a:2/d")
+    ]
+    files = [_acme(_edge(authority=authority))["storage"] for authority in ("staging", "production", *own)]
+    assert files == [f"/certificates/acme-{name}.json" for name in ("staging", "production", "a-1-d", "a-2-d")]
+
+
 def test_a_wildcard_is_one_certificate_for_all_names() -> None:
     tls = static_config(_edge(wildcard=True))["entryPoints"]["websecure"]["http"]["tls"]
     assert tls["domains"] == [{"main": "example.com", "sans": ["*.example.com"]}]

@@ -24,7 +24,7 @@ def test_a_platform_on_ones_own_machine_touches_no_host() -> None:
 
 
 def test_each_concern_is_a_command_of_its_own(production: list[Resource]) -> None:
-    names = {"firewall-program", "sysctl", "time", "swap", "upgrades", "docker", "deploy", "sshd", "fail2ban"}
+    names = {"firewall-program", "sysctl", "time", "swap", "upgrades", "logs", "docker", "deploy", "sshd", "fail2ban"}
     assert set(commands(production)) == {f"host-{name}" for name in names}
 
 

@@ -1,51 +1,182 @@
-"""What `make rotate` refuses, and how Grafana takes another password."""
+"""`make rotate`: what it refuses, and that no password is lost wherever it ends early."""
 
 import argparse
-import json
+import io
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
 from rich.console import Console
 
+from tools import passwords
 from tools.commands import rotate
+from tools.passwords import Keeper
 from tools.paths import HOME
-from tools.steps import Runner, StepFailed
+from tools.steps import Report, Runner, Step, StepFailed
+
+KEY = "vps:grafanaPassword"
+URLS = {"grafana": "https://grafana.example.com"}
+Change = Callable[[httpx.Client, str, str], bool]
+
+
+class FakeStack:
+    """A stack's config, and what its last deployment has."""
+
+    def __init__(self, configured: str, deployed: str | None = None) -> None:
+        self.config = {KEY: configured}
+        known = {"dashboardPassword": "edge", "grafanaPassword": deployed or configured}
+        self.exported: dict[str, Any] = {"urls": URLS, "passwords": known}
+
+    def secret(self, key: str, report: Report) -> str:
+        return self.config[key]
+
+    def set_secret(self, key: str, value: str, report: Report) -> None:
+        self.config[key] = value
+
+    def outputs(self, report: Report, show_secrets: bool) -> dict[str, Any]:
+        return self.exported
+
+
+class FakeGrafana:
+    """Holds a password, and fails as it is told to, before or after it took the new one."""
+
+    def __init__(self, password: str) -> None:
+        self.password = password
+        self.before: Exception | None = None
+        self.after: Exception | None = None
+
+    def change(self, client: httpx.Client, old: str, new: str) -> bool:
+        if self.before:
+            raise self.before
+        if old != self.password:
+            return False
+        self.password = new
+        if self.after:
+            raise self.after
+        return True
+
+
+class Rotation(rotate._Rotation):
+    key = "grafanaPassword"
+
+    def rotation_steps(self) -> list[Any]:
+        return []
+
+
+@pytest.fixture
+def grafana(monkeypatch: pytest.MonkeyPatch) -> FakeGrafana:
+    made = FakeGrafana("old")
+    monkeypatch.setattr(passwords, "KEEPERS", {"grafanaPassword": Keeper("grafana", made.change)})
+    return made
+
+
+def change(stack: Any, report: Report) -> str | None:
+    rotation = Rotation()
+    rotation.change(stack, None, report)
+    return rotation.new
 
 
 @pytest.mark.parametrize(
-    ("secret", "fix"), [("cloudflareToken", "Name one of dashboardPassword"), ("portainerPassword", "its own page")]
+    ("secret", "stack", "fix"),
+    [("cloudflareToken", "local", "Name one of dashboardPassword"), ("dashboardPassword", "nowhere", "local, prod")],
 )
-def test_what_is_not_ours_to_make_is_refused(secret: str, fix: str) -> None:
+def test_what_is_not_ours_to_make_is_refused(secret: str, stack: str, fix: str) -> None:
     with pytest.raises(StepFailed) as caught:
-        rotate.run(argparse.Namespace(secret=secret), Runner(Console(), HOME / "logs"))
+        rotate.run(argparse.Namespace(secret=secret, stack=stack), Runner(Console(), HOME / "logs"))
     assert fix in caught.value.fix
 
 
-def test_grafana_is_asked_with_the_old_password() -> None:
-    asked: list[httpx.Request] = []
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return httpx.Response(200, json={"message": "User password changed"})
-
-    with httpx.Client(base_url="http://grafana.localhost", transport=httpx.MockTransport(answer)) as client:
-        rotate.change_grafana(client, "old", "new")
-    (request,) = asked
-    assert (request.method, request.url.path) == ("PUT", "/api/user/password")
-    assert request.headers["authorization"] == httpx.BasicAuth("admin", "old")._auth_header
-    assert json.loads(request.content) == {"oldPassword": "old", "newPassword": "new", "confirmNew": "new"}
+def test_the_service_and_the_config_get_the_same_new_password(grafana: FakeGrafana, report: Report) -> None:
+    stack = FakeStack("old")
+    new = change(stack, report)
+    assert stack.config[KEY] == grafana.password == new != "old"
 
 
-def test_a_refusal_of_grafana_is_told() -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(401))
-    with (
-        httpx.Client(base_url="http://grafana.localhost", transport=transport) as client,
-        pytest.raises(StepFailed, match="401"),
-    ):
-        rotate.change_grafana(client, "old", "new")
+@pytest.mark.parametrize(("deployed", "held"), [("deployed", "deployed"), ("deployed", "old")])
+def test_after_a_rotation_that_was_cut_off_either_password_is_tried(
+    grafana: FakeGrafana, report: Report, deployed: str, held: str
+) -> None:
+    grafana.password = held
+    stack = FakeStack("old", deployed)
+    assert change(stack, report) == grafana.password == stack.config[KEY]
 
 
-def test_grafana_is_reached_without_its_name_being_resolved() -> None:
-    with rotate.grafana("http://grafana.localhost:8000", "127.0.0.1") as client:
-        assert str(client.base_url) == "http://127.0.0.1:8000"
-        assert client.headers["host"] == "grafana.localhost:8000"
+def test_the_config_has_the_password_before_the_service_does(grafana: FakeGrafana, report: Report) -> None:
+    stack = FakeStack("old")
+    grafana.after = KeyboardInterrupt()  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        change(stack, report)
+    assert stack.config[KEY] == grafana.password != "old"
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        httpx.ConnectError("refused"),
+        httpx.HTTPStatusError("502", request=SimpleNamespace(), response=SimpleNamespace()),  # type: ignore[arg-type]
+    ],
+)
+def test_a_service_that_did_not_take_it_leaves_all_as_it_was(
+    grafana: FakeGrafana, report: Report, trouble: Exception
+) -> None:
+    stack = FakeStack("old")
+    grafana.before = trouble
+    with pytest.raises(StepFailed, match="did not take a new password"):
+        change(stack, report)
+    assert stack.config[KEY] == grafana.password == "old"
+
+
+def test_a_password_that_was_changed_by_hand_is_told(grafana: FakeGrafana, report: Report) -> None:
+    stack = FakeStack("old")
+    grafana.password = "by hand"
+    with pytest.raises(StepFailed) as caught:
+        change(stack, report)
+    assert "put that one into the stack first" in caught.value.fix
+    assert stack.config[KEY] == "old"
+
+
+def test_an_answer_that_is_lost_loses_no_password(grafana: FakeGrafana, report: Report) -> None:
+    stack = FakeStack("old")
+    grafana.after = httpx.ReadTimeout("too late")
+    with pytest.raises(StepFailed, match="may have taken"):
+        change(stack, report)
+    assert stack.config[KEY] == grafana.password
+    grafana.after = None
+    assert change(stack, report) == grafana.password
+
+
+@pytest.mark.parametrize("outputs", [{}, {"urls": {}, "passwords": {"dashboardPassword": "edge"}}])
+def test_a_service_that_does_not_run_has_no_password_to_change(
+    grafana: FakeGrafana, report: Report, outputs: dict[str, Any]
+) -> None:
+    stack = FakeStack("old")
+    stack.exported = outputs
+    with pytest.raises(StepFailed, match="grafana does not run"):
+        change(stack, report)
+    assert stack.config[KEY] == "old"
+
+
+@pytest.mark.parametrize(("code", "said"), [(1, "not yet deployed"), (0, "The new one holds")])
+def test_the_new_password_is_shown_also_where_the_deployment_failed(
+    grafana: FakeGrafana, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, said: str
+) -> None:
+    stack: Any = FakeStack("old")
+
+    def deploy(report: Report) -> str:
+        if code:
+            raise StepFailed("the host is away", "Run this again.")
+        return "done"
+
+    def steps(rotation: Any) -> list[Step]:
+        return [Step("Password", lambda report: rotation.change(stack, None, report)), Step("Deployment", deploy)]
+
+    monkeypatch.setattr(rotate._ServerRotation, "rotation_steps", steps)
+    monkeypatch.setattr(rotate, "HOME", tmp_path)
+    shown = io.StringIO()
+    options = argparse.Namespace(secret="grafanaPassword", stack="prod")
+    assert rotate.run(options, Runner(Console(file=shown), tmp_path / "logs")) == code
+    assert f"{grafana.password}\n" in shown.getvalue()
+    assert said in shown.getvalue()

@@ -1,0 +1,77 @@
+"""A copy of this repository in which an operator works as the documents say: by hand, with `pulumi`, git and make."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tools.paths import ROOT
+from tools.stack_config import PLATFORM
+from tools.toolchain import Toolchain
+
+_NOT_COPIED = (".git", ".venv", ".vps", "*_cache", "__pycache__", "node_modules", "state", "passphrase", ".env")
+_PERSON = {f"GIT_{who}_{what}": "operator" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+_DOT_ENV = "set -a; . ./.env; set +a"
+# Whoever types these commands answers an editor and a question.
+_ANSWERS = {"GIT_EDITOR": "true", "PULUMI_SKIP_CONFIRMATIONS": "true", "PULUMI_SKIP_UPDATE_CHECK": "true"}
+
+
+class Checkout:
+    """The repository with the stack `prod` on it, whose `vps:platform` is `platform`.
+
+    State and passphrase are where `.env.example` has them.
+    """
+
+    def __init__(self, folder: Path, toolchain: Toolchain, platform: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._environment = {**os.environ, **_PERSON, **_ANSWERS}
+        # `make` finds its toolchain itself.
+        path = toolchain.environment.get("PATH", os.environ["PATH"])
+        self._pulumi = {**toolchain.environment, "PATH": f"{toolchain.pulumi.parent}:{path}"}
+        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED), symlinks=True)
+        (folder / ".venv").symlink_to(sys.prefix)
+        (folder / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": {PLATFORM: dict(platform)}}))
+        self.run("git init --quiet && cp .env.example .env && mkdir -p state")
+        self.run("(umask 077; openssl rand -base64 32 > passphrase)")
+        self.shell("pulumi stack init prod")
+        self.shell("openssl rand -base64 18 | pulumi config set --secret --stack prod vps:dashboardPassword")
+        self.commit("As it was set up")
+
+    def run(self, script: str, environment: Mapping[str, str] | None = None) -> str:
+        """What a shell script prints in the checkout. It fails when one of its commands does."""
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.folder,
+            env={**self._environment, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def shell(self, script: str) -> str:
+        """Like `run`, with what docs/DEPLOYMENT.md makes of `.env` before any `pulumi`."""
+        return self.run(f"{_DOT_ENV}\n{script}", self._pulumi)
+
+    def make(self, target: str, *arguments: str) -> str:
+        """A target of the Makefile, in the virtual environment that is there already."""
+        return self.run(f"{_DOT_ENV}\n{shlex.join([sys.executable, '-m', 'tools', target, *arguments])}")
+
+    def commit(self, message: str) -> None:
+        self.run(f"git add --all && git commit --quiet --message '{message}'")
+
+
+def commands(document: str, section: str) -> list[str]:
+    """The blocks of code in a section of a document of docs/, in their order."""
+    text = (ROOT / "docs" / document).read_text()
+    _, _, after = text.partition(f"\n## {section}\n")
+    assert after, f"{document} has no section {section}"
+    return [block.partition("\n")[2] for block in after.partition("\n## ")[0].split("```")[1::2]]

@@ -1,0 +1,112 @@
+"""The shell scripts of the host: what they have in common, run for real in a folder."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infra import ssh
+
+SCRIPTS = Path(ssh.__file__).parent / "scripts"
+CONCERNS = sorted(file.stem for file in SCRIPTS.glob("*.sh") if file.stem not in ("lib", "firewall"))
+TEXT = "a line of the configuration\n" * 100
+GIVE_BACK = 'give_back "$1"; echo "$given_back"'
+
+
+def run(folder: Path, body: str, *arguments: str, limit: str = "") -> subprocess.CompletedProcess[str]:
+    """Run lib.sh with this body as its script would be run, with what it remembers kept in `folder`."""
+    lib = (SCRIPTS / "lib.sh").read_text()
+    script = f'{lib}\nbefore={folder}/remembered/before\napply() {{\n{body}\n}}\n{limit}\n"$@" </dev/null\n'
+    return subprocess.run(
+        ["sh", "-s", "--", "apply", *arguments], input=script, capture_output=True, text=True, check=False
+    )
+
+
+def put(folder: Path, file: Path, text: str, limit: str = "") -> subprocess.CompletedProcess[str]:
+    """Put a text into a file in each way that the scripts do, and say at the end that all is well."""
+    body = f"""printf '%s' "$2" | put "$1"\nput "$1" <<END\n{text}END\necho well"""
+    return run(folder, body, str(file), text, limit=limit)
+
+
+def test_a_file_is_put_and_given_back(tmp_path: Path) -> None:
+    file = tmp_path / "etc/one"
+    file.parent.mkdir()
+    file.write_text("before us\n")
+    assert put(tmp_path, file, TEXT).stdout == "well\n"
+    assert file.read_text() == TEXT
+    assert run(tmp_path, GIVE_BACK, str(file)).stdout == "yes\n"
+    assert file.read_text() == "before us\n"
+    assert run(tmp_path, GIVE_BACK, str(file)).stdout == "no\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["etc"]
+
+
+def test_a_file_that_was_not_there_is_removed_again(tmp_path: Path) -> None:
+    file = tmp_path / "etc/one"
+    assert put(tmp_path, file, TEXT).returncode == 0
+    assert run(tmp_path, GIVE_BACK, str(file)).stdout == "yes\n"
+    assert list((tmp_path / "etc").iterdir()) == []
+
+
+def test_a_file_that_says_so_already_is_no_failure_and_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "one"
+    file.write_text(TEXT)
+    inode = file.stat().st_ino
+    assert put(tmp_path, file, TEXT).stdout == "well\n"
+    assert file.stat().st_ino == inode
+    assert run(tmp_path, GIVE_BACK, str(file)).stdout == "no\n"
+
+
+def test_a_disk_that_is_full_ends_the_script_and_leaves_the_file_whole(tmp_path: Path) -> None:
+    file = tmp_path / "one"
+    file.write_text("before us\n")
+    # No file may be longer than 512 bytes: what a full disk does to whoever writes.
+    done = put(tmp_path, file, TEXT, limit="ulimit -f 1")
+    assert done.returncode != 0
+    assert "well" not in done.stdout
+    assert file.read_text() == "before us\n"
+    assert put(tmp_path, file, TEXT).stdout == "well\n"
+    assert file.read_text() == TEXT
+
+
+def test_what_can_not_be_remembered_is_not_changed(tmp_path: Path) -> None:
+    file = tmp_path / "one"
+    file.write_text("before us\n")
+    (tmp_path / "remembered").write_text("a file where a folder is needed")
+    assert put(tmp_path, file, TEXT).returncode != 0
+    assert file.read_text() == "before us\n"
+
+
+def test_what_can_not_be_given_back_ends_the_script(tmp_path: Path) -> None:
+    file = tmp_path / "etc/one"
+    assert put(tmp_path, file, TEXT).returncode == 0
+    file.unlink()
+    (file / "a folder in its place").mkdir(parents=True)
+    done = run(tmp_path, GIVE_BACK, str(file))
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def shellcheck(text: str, *options: str) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("shellcheck")
+    assert program, "shellcheck is not on PATH; `make test` installs it"
+    return subprocess.run([program, *options, "-"], input=text, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.sh")), ids=lambda script: script.name)
+def test_a_script_has_nothing_that_shellcheck_finds(script: Path) -> None:
+    done = shellcheck(script.read_text())
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("concern", CONCERNS)
+def test_no_function_runs_where_its_failure_would_be_passed_over(concern: str) -> None:
+    assert suppressed(ssh.script_text(concern)) == ""
+
+
+def test_a_function_in_a_condition_is_found() -> None:
+    assert "SC2310" in suppressed(f"{ssh.script_text('time')}\nif give_back one; then two; fi")
+
+
+def suppressed(text: str) -> str:
+    """What shellcheck says of functions that `set -e` does not hold in."""
+    return shellcheck(text, "--shell=sh", "--enable=check-set-e-suppressed", "--include=SC2310").stdout

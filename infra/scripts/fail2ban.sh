@@ -23,5 +23,8 @@ END
 
 undo() {
     give_back "$file"
-    if [ "$given_back" = yes ] && fail2ban-client ping >/dev/null 2>&1; then fail2ban-client reload >/dev/null; fi
+    if [ "$given_back" = yes ] && fail2ban-client ping >/dev/null 2>&1; then
+        # The package's own jail wants a file that a Debian with the journal alone doesn't have.
+        fail2ban-client reload >/dev/null || service fail2ban stop
+    fi
 }

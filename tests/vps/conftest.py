@@ -12,7 +12,7 @@ import pytest
 
 from infra.settings import Services
 from tests.stacks import StackFactory
-from tests.vps import debian, images, pebble
+from tests.vps import distributions, images, pebble
 from tests.vps.cloudflare import ZONE_ID, Cloudflare
 from tests.vps.host import Vps
 from tests.vps.network import Namespace, Network, available
@@ -67,7 +67,7 @@ def vps(internet: Internet, prepared: Prepared, report: Report) -> Iterator[Vps]
     try:
         names = [prepared.images.references[name] for name in ("app", "traefik", "sandbox-bash")]
         stored = images.ensure(prepared.engine, names, internet.cloud, report)
-        host = Vps(internet.vps, folder, debian.ensure(report), stored)
+        host = Vps(internet.vps, folder, distributions.ensure(report), stored)
         try:
             host.start()
             yield host

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping
@@ -28,13 +29,39 @@ PROGRAMS = {
     "chromedriver": "chromium-driver",
     "docker-registry": "docker-registry",
     "pebble": "pebble",
+    "runsc": "runsc",
     "shellcheck": "shellcheck",
 }
-# What runs in one go, by its name: folders of tests/.
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What runs in one go: paths below tests/, those of their tests that `only` selects (all where it is empty).
+
+    Sandboxes are of `runtime`; None is the fastest that the machine's engine knows.
+    """
+
+    paths: tuple[str, ...]
+    only: str = ""
+    runtime: str | None = None
+
+
+# The attacks, and the limits that gVisor holds and not the host's kernel.
+GVISOR = (
+    "sandbox/attacks",
+    "sandbox/test_interpreters.py::test_running_out_of_processes_is_its_own_status",
+    *(
+        f"sandbox/test_limits.py::test_{name}"
+        for name in ("half_a_core", "processes_are_counted", "threads_are_counted")
+    ),
+)
 SUITES = {
-    "no parts": ("unit", "policies", "workflows"),
-    "real parts": ("monitoring", "sandbox", "fuzz", "stack", "vps", "page"),
+    "no parts": Suite(("unit", "policies", "workflows")),
+    "real parts": Suite(("monitoring", "sandbox", "fuzz", "stack", "vps", "page")),
+    # A minute, where all of it takes three: each attack once, from Python.
+    "gVisor": Suite(GVISOR, "not [node] and not [bash]", "runsc"),
 }
+WHOLE_GVISOR = {"gVisor": Suite(GVISOR, runtime="runsc")}
 # Two files at once, each in its own order: tests wait for the engine, for health checks and for deadlines, more than
 # for a processor.
 BESIDE = ("--numprocesses=2", "--dist=loadfile")
@@ -60,14 +87,15 @@ class Failure:
 class _Tests:
     """The steps after the preparation, and what each came to."""
 
-    def __init__(self, preparation: Preparation) -> None:
+    def __init__(self, preparation: Preparation, suites: Mapping[str, Suite]) -> None:
         self._preparation = preparation
+        self._suites = suites
         self.counts: dict[str, Count] = {}
         self.failures: list[Failure] = []
 
     def steps(self) -> list[Step]:
         checks = [Step(name, partial(self._check, name)) for name in CHECKS]
-        suites = [Step(f"Tests: {name}", partial(self._suite, name)) for name in SUITES]
+        suites = [Step(f"Tests: {name}", partial(self._suite, name, suite)) for name, suite in self._suites.items()]
         return checks + suites
 
     def _check(self, name: str, report: Report) -> str:
@@ -76,15 +104,16 @@ class _Tests:
         self.counts[name] = Count(1, 0)
         return said.strip().rpartition("\n")[2]
 
-    def _suite(self, name: str, report: Report) -> str:
+    def _suite(self, name: str, suite: Suite, report: Report) -> str:
         results = report.log.with_suffix(".xml")
         results.unlink(missing_ok=True)
         sandboxes = {
             "VPS_SANDBOX_IMAGES": json.dumps(self._preparation.images.sandboxes()),
-            "VPS_SANDBOX_RUNTIME": self._preparation.engine.runtime(),
+            "VPS_SANDBOX_RUNTIME": suite.runtime or self._preparation.engine.runtime(),
         }
-        folders = [f"tests/{folder}" for folder in SUITES[name]]
-        argv = ("pytest", *folders, *BESIDE, f"--junitxml={results}", "--color=no", "-rs")
+        paths = [f"tests/{path}" for path in suite.paths]
+        only = ("-k", suite.only) if suite.only else ()
+        argv = ("pytest", *paths, *only, *BESIDE, f"--junitxml={results}", "--color=no", "-rs")
         try:
             said = _python(argv, report, sandboxes, f"Tests with {name} failed.")
         finally:
@@ -138,7 +167,7 @@ def _parse(results: Path) -> ElementTree.Element:
 
 
 def _find_programs(report: Report) -> str:
-    """A browser, a registry, a certificate authority, a linter of shell scripts."""
+    """A browser, a registry, a certificate authority, a runtime of sandboxes, a linter of shell scripts."""
     if missing := [program for program in PROGRAMS if not shutil.which(program)]:
         if not debian.may_install():
             raise StepFailed(f"The tests need {', '.join(missing)} on PATH.", "Install them, then run this again.")
@@ -152,7 +181,7 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     ready = runner.run([*preparation.steps(), programs, Step("Programs of the tests", _find_programs)])
     if ready[-1].failure:
         return EXIT_FAILED
-    tests = _Tests(preparation)
+    tests = _Tests(preparation, WHOLE_GVISOR if options.gvisor else SUITES)
     results = runner.run(tests.steps(), keep_going=True)
     _summarise(results, tests, runner)
     return EXIT_FAILED if any(result.failure for result in results) else 0
@@ -162,7 +191,7 @@ def _python(argv: tuple[str, ...], report: Report, environment: Mapping[str, str
     try:
         return process.run([sys.executable, "-m", *argv], report, environment=environment)
     except process.CommandFailed as error:
-        fix = f"The whole output is in {report.log}. Again, only this: .venv/bin/python -m {' '.join(argv)}"
+        fix = f"The whole output is in {report.log}. Again, only this: .venv/bin/python -m {shlex.join(argv)}"
         raise StepFailed(message, fix, report.log) from error
 
 

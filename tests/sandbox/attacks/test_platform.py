@@ -126,30 +126,30 @@ def test_a_result_folder_that_is_a_link_gives_nothing(platform: Platform, enviro
     assert (answer["status"], answer["files"]) == ("success", [])
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "..", "a/b", "a\0b", "*/x", "x" * 5000])
-def test_results_with_traversal_are_refused(platform: Platform, name: str) -> None:
-    refused = platform.post("python", "print()", results=[name])
-    assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
+def test_results_with_traversal_are_refused(platform: Platform) -> None:
+    for name in ("../x", "/etc/passwd", "a/../../x", "..", "a/b", "a\0b", "*/x", "x" * 5000):
+        refused = platform.post("python", "print()", results=[name])
+        assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json"), name
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("../x.py", "/etc/passwd", "/tmp/x", "a/../../x", "..", ".", "", "a//b", "./a", "a/.", "a/", "a\0b", "a\nb"),
-        *("x" * 5000, "~/x", "\x1b[2J", "/proc/1/mem", "..\\x", "\ud800"),
-    ],
+NAMES = (
+    *("../x.py", "/etc/passwd", "/tmp/x", "a/../../x", "..", ".", "", "a//b", "./a", "a/.", "a/", "a\0b", "a\nb"),
+    *("x" * 5000, "~/x", "\x1b[2J", "/proc/1/mem", "..\\x", "\ud800"),
 )
-def test_names_with_traversal_in_files(platform: Platform, name: str) -> None:
+
+
+def test_names_with_traversal_in_files(platform: Platform) -> None:
     """Refused, or a file inside the sandbox's own folder: never anything else, and never an error of the platform."""
     code = "import os; print(os.path.exists('/x.py'), sorted(os.listdir('/tmp')) != [])"
-    files = [{"name": "main.py", "content": code}, {"name": name, "content": "harm"}]
-    body = json.dumps({"environment": "python", "files": files})
-    answer = httpx.post(f"{platform.url}/execute", content=body, timeout=60)
-    if name in {"~/x", "..\\x", "\x1b[2J"} and answer.status_code == 200:
-        assert answer.json()["stdout"] == "False True\n"
-    else:
-        assert answer.status_code in {400, 422}, answer.text
-        assert answer.headers["content-type"] == "application/problem+json"
+    for name in NAMES:
+        files = [{"name": "main.py", "content": code}, {"name": name, "content": "harm"}]
+        body = json.dumps({"environment": "python", "files": files})
+        answer = httpx.post(f"{platform.url}/execute", content=body, timeout=60)
+        if name in {"~/x", "..\\x", "\x1b[2J"} and answer.status_code == 200:
+            assert answer.json()["stdout"] == "False True\n", name
+        else:
+            assert answer.status_code in {400, 422}, (name, answer.text)
+            assert answer.headers["content-type"] == "application/problem+json", name
 
 
 ESCAPES = "\x1b[2J\x1b]0;title\x07\x1b[31m\x1b[?1049h\x9b31m\u202e\ufeff\0\x7f\b\r"

@@ -38,8 +38,8 @@ restore: ## Put the data of a stack that is down back. FROM=folder: what `make b
 publish: ## Push the images that are ours. REGISTRY=ghcr.io/me/vps; STACK=prod: name their digests in its config
 	@$(TOOLS) publish --registry "$(REGISTRY)" $(if $(STACK),--stack $(STACK))
 
-test: ## Lint, types and every test, on real parts
-	@$(TOOLS) test
+test: ## Lint, types and every test, on real parts. GVISOR=1: the attacks under gVisor alone, from each environment
+	@$(TOOLS) test $(if $(GVISOR),--gvisor)
 
 bench: ## Measure the platform beside docker run, in about 5 minutes. QUICK=1: in one, and rougher
 	@$(TOOLS) bench $(if $(QUICK),--quick)

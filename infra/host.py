@@ -5,6 +5,7 @@ from typing import Any
 
 import pulumi
 
+from app.runtimes import ENGINES_OWN, RUNTIMES
 from infra import ssh
 from infra.service import OPEN_FILES
 from infra.settings import Host as HostSettings
@@ -13,10 +14,10 @@ from infra.settings import Host as HostSettings
 class Host(pulumi.ComponentResource):
     """Runs the scripts of `infra/scripts` in order, one connection at a time; a changed setting runs its own again.
 
-    At destroy each takes back what it did; packages stay.
+    The engine knows `runtime`, which starts the sandboxes. At destroy each takes back what it did; packages stay.
     """
 
-    def __init__(self, settings: HostSettings, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, settings: HostSettings, runtime: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("vps:infra:Host", "host", None, opts)
         concerns = {
             "sysctl": (),
@@ -24,7 +25,7 @@ class Host(pulumi.ComponentResource):
             "swap": (str(settings.swap_mb),),
             "upgrades": (settings.reboot_at or "never",),
             "logs": (),
-            "docker": (settings.docker, json.dumps(daemon_settings(settings))),
+            "docker": (settings.docker, json.dumps(daemon_settings(settings, runtime)), runtime),
             "deploy": (settings.deploy_user, "\n".join(settings.deploy_keys)),
             "sshd": (settings.deploy_user,),
             "fail2ban": (),
@@ -43,13 +44,14 @@ def engine_url(settings: HostSettings) -> str:
     return f"ssh://{settings.deploy_user}@{settings.ssh.address}:{settings.ssh.port}"
 
 
-def daemon_settings(settings: HostSettings) -> dict[str, Any]:
-    """Docker's daemon.json.
+def daemon_settings(settings: HostSettings, runtime: str) -> dict[str, Any]:
+    """Docker's daemon.json, for an engine that knows `runtime`.
 
     User namespaces are not remapped: the executor is root with no capability, which is what lets it open the engine's
     socket; as a remapped root it couldn't, and an exemption for it (`--userns=host`) is one for whoever holds the
     socket. Sandboxes are no root in any namespace.
     """
+    known = {runtime: {"path": f"/usr/bin/{runtime}", "runtimeArgs": RUNTIMES[runtime].arguments}}
     return {
         "live-restore": True,
         "userland-proxy": False,
@@ -57,5 +59,6 @@ def daemon_settings(settings: HostSettings) -> dict[str, Any]:
         "log-driver": "json-file",
         "log-opts": {"max-size": "10m", "max-file": "3"},
         "default-ulimits": {"nofile": {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES}},
+        **({"runtimes": known} if runtime != ENGINES_OWN else {}),
         **({"dns": [str(address) for address in settings.name_servers]} if settings.name_servers else {}),
     }

@@ -195,7 +195,7 @@ def _engine(settings: PlatformSettings) -> docker.Provider:
             rollback_seconds=host.firewall.rollback_seconds,
         )
     )
-    prepared = Host(host, opts=pulumi.ResourceOptions(depends_on=[firewall]))
+    prepared = Host(host, settings.sandbox.runtime, opts=pulumi.ResourceOptions(depends_on=[firewall]))
     return docker.Provider(
         "engine",
         host=prepared.engine,

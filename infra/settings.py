@@ -212,7 +212,9 @@ class Sandbox(Settings):
     rate_store: Annotated[str, StringConstraints(pattern=r"^valkeys?://[^/@]+(/\d+)?$")] | None = Field(
         None, description="Valkey that counts requests for several replicas of the api. Unset: each counts its own"
     )
-    runtime: Literal["runc", "crun", "runsc"] = Field("runc", description="OCI runtime that starts the sandboxes")
+    runtime: Literal["runc", "crun", "runsc"] = Field(
+        "runc", description="OCI runtime that starts the sandboxes; `runsc` is gVisor, see docs/SECURITY.md"
+    )
     allowed_origins: tuple[str, ...] = Field((), description="Origins whose pages may call the API from a browser")
     refuse_patterns: bool = Field(False, description="Refuse code with a dangerous pattern, instead of warning of it")
     log_code: bool = Field(False, description="Put visitors' code, which may be private, into the log")

@@ -27,6 +27,7 @@ def main() -> int:
     commands.choices["down"].add_argument("--forget", action="store_true")
     commands.choices["logs"].add_argument("--service")
     commands.choices["client"].add_argument("--url")
+    commands.choices["test"].add_argument("--gvisor", action="store_true")
     commands.choices["bench"].add_argument("--quick", action="store_true")
     commands.choices["soak"].add_argument("--executions", type=int, default=10_000)
     for name in ("backup", "restore", "rotate"):

@@ -15,7 +15,7 @@ from app.admission import longest_body
 from app.configuration import SettingsError
 from app.executor.containers import Containers
 from app.executor.docker_api import DockerApi
-from app.executor.docker_workshop import DockerWorkshop, Pattern
+from app.executor.docker_workshop import DockerWorkshop, Pattern, UnfitRuntime
 from app.executor.engine import EngineError
 from app.executor.lifeline import end_when_cut_off
 from app.executor.metrics import Metrics
@@ -54,6 +54,7 @@ async def _serve(settings: ExecutorSettings) -> None:
     containers = Containers(api, settings.stack, metrics, settings.containers_seconds)
     metrics.watch(engine)
     metrics.tell(containers)
+    await workshop.check()
     if swept := await engine.sweep():
         metrics.swept(swept)
         _log.warning("%d sandboxes of an earlier run were removed", swept)
@@ -99,7 +100,7 @@ def main() -> None:
         uvloop.run(_serve(settings))
     except EngineError as error:
         sys.exit(f"The executor can't start: {error}. Is the engine of EXECUTOR_ENGINE ({settings.engine}) running?")
-    except BrokenEnvironment as error:
+    except (BrokenEnvironment, UnfitRuntime) as error:
         sys.exit(f"The executor can't start: {error}")
 
 

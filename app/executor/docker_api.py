@@ -113,6 +113,11 @@ class DockerApi:
         """What the kernel has counted for a container until now. Empty when it is gone."""
         return await self._read(f"/containers/{quote(name)}/stats?stream=false&one-shot=true")
 
+    async def runtime_arguments(self, name: str) -> Sequence[str] | None:
+        """Those with which the engine starts an OCI runtime. None: it does not know it."""
+        found = (await self._call("GET", "/info")).json()["Runtimes"].get(name)
+        return None if found is None else tuple(found.get("runtimeArgs") or ())
+
     async def ping(self) -> None:
         """Return when the engine answers."""
         await self._call("GET", "/_ping", seconds=_PING_SECONDS)

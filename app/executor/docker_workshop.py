@@ -1,8 +1,9 @@
 """Sandboxes as containers of the Docker Engine, each started and attached ahead."""
 
 import contextlib
+import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.executor.docker_api import DockerApi
 from app.executor.engine import EngineError, Sandbox
 from app.executor.sandbox import DockerSandbox
 from app.profile import SandboxProfile
+from app.runtimes import RUNTIMES
 
 _ENVIRON = ("PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8")
 _MB = 1024 * 1024
@@ -38,6 +40,25 @@ _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tr
 """What the engine makes read-only by default, and what crun leaves writable on a host with cgroup v1."""
 _LOST_LIMIT = ("discarded", "without swap")
 """What the engine's warnings say of a limit that the host's kernel can't hold."""
+_NO_CORE = 1
+"""The one size, in bytes, at which the kernel neither writes a core file nor starts the host's core_pattern helper."""
+
+
+@dataclass(frozen=True)
+class UnfitRuntime(Exception):
+    """The engine does not start a runtime as it must be. The message names both, and the fix."""
+
+    name: str
+    found: Sequence[str] | None
+
+    def __str__(self) -> str:
+        wanted = RUNTIMES[self.name].arguments
+        found = "does not know it" if self.found is None else f"starts it with {' '.join(self.found) or 'none'}"
+        entry = {"runtimes": {self.name: {"path": f"/usr/bin/{self.name}", "runtimeArgs": wanted}}}
+        return (
+            f"the engine must start {self.name} with {' '.join(wanted)}, and {found}. "
+            f"Put {json.dumps(entry)} into its daemon.json and restart it, or correct EXECUTOR_RUNTIME."
+        )
 
 
 @dataclass(frozen=True)
@@ -57,6 +78,14 @@ class DockerWorkshop:
         self._api = api
         self._pattern = pattern
         self._known: dict[str, DockerSandbox | None] = {}
+
+    async def check(self) -> None:
+        """Return when the engine starts the runtime with all that holds a sandbox in, else raise `UnfitRuntime`."""
+        name = self._pattern.runtime
+        if wanted := RUNTIMES[name].arguments:
+            found = await self._api.runtime_arguments(name)
+            if found is None or not set(wanted) <= set(found):
+                raise UnfitRuntime(name, found)
 
     async def make(self, environment: str) -> DockerSandbox:
         """See `Workshop`."""
@@ -151,7 +180,10 @@ class DockerWorkshop:
             raise EngineError(f"the host can't hold the profile: {' '.join(lost)} Enable it in the host's kernel.")
 
     def _host_config(self) -> dict[str, Any]:
-        profile = self._pattern.profile
+        profile, runtime = self._pattern.profile, RUNTIMES[self._pattern.runtime]
+        # The host's control group doesn't see the processes inside; all of them are of one user.
+        pids = [_ulimit("nproc", profile.pids)] if runtime.own_kernel else []
+        filter_of_calls = seccomp.load_for_gvisor() if runtime.own_kernel else seccomp.load()
         no_new_privileges = ["no-new-privileges:true"] if profile.no_new_privileges else []
         return {
             "Runtime": self._pattern.runtime,
@@ -167,14 +199,17 @@ class DockerWorkshop:
             },
             "MaskedPaths": _MASKED,
             "ReadonlyPaths": _READ_ONLY,
-            # The one value at which the kernel neither writes a core file nor starts the host's core_pattern helper.
-            "Ulimits": [{"Name": "core", "Soft": 1, "Hard": 1}],
+            "Ulimits": [_ulimit("core", _NO_CORE), *pids],
             "CapDrop": profile.cap_drop,
-            "SecurityOpt": [*no_new_privileges, f"seccomp={seccomp.load()}"],
-            "PidsLimit": profile.pids,
+            "SecurityOpt": [*no_new_privileges, f"seccomp={filter_of_calls}"],
+            "PidsLimit": runtime.host_pids(profile.pids),
             "NanoCpus": int(profile.cpus * 1_000_000_000),
             "Memory": profile.memory_mb * _MB,
             "MemorySwap": (profile.memory_mb + profile.swap_mb) * _MB,
             # The engine's log files are outside every limit. The attached streams are read, up to a limit.
             "LogConfig": {"Type": "none"},
         }
+
+
+def _ulimit(name: str, value: int) -> dict[str, Any]:
+    return {"Name": name, "Soft": value, "Hard": value}

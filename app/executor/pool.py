@@ -69,7 +69,7 @@ class _Used:
 
 @dataclass(eq=False)
 class _Shelf:
-    """The sandboxes of one environment. `fault` is why the last one could not be made."""
+    """The sandboxes of one environment. `fault` is why the last one could not be made; `retry` ends the pause after."""
 
     environment: str
     bounds: Bounds
@@ -81,7 +81,7 @@ class _Shelf:
     was_short: bool = False
     fault: EngineError | None = None
     pause: float = _FIRST_PAUSE_SECONDS
-    retry_at: float = 0.0
+    retry: asyncio.TimerHandle | None = None
 
     @property
     def missing(self) -> int:
@@ -265,11 +265,10 @@ class Pool:
 
     def _neediest(self) -> _Shelf | None:
         """The environment to make a sandbox of: that of the longest wait, else the one that lacks most."""
-        now = time.monotonic()
         able = [
             shelf
             for shelf in self._shelves.values()
-            if shelf.missing > 0 and shelf.retry_at <= now and not (shelf.fault and shelf.starting)
+            if shelf.missing > 0 and not shelf.retry and not (shelf.fault and shelf.starting)
         ]
         waited_for = [claim.shelf for claim in self._claims if claim.shelf in able]
         unserved = [shelf for shelf in waited_for if waited_for.count(shelf) > shelf.starting]
@@ -295,13 +294,19 @@ class Pool:
         _log.error("no sandbox of %s can be made: %s; next attempt in %g s", shelf.environment, error, shelf.pause)
         self._observer.engine_failed("make")
         shelf.fault = error
-        shelf.retry_at = time.monotonic() + shelf.pause
-        asyncio.get_running_loop().call_later(shelf.pause, self._act)
+        if shelf.retry:
+            shelf.retry.cancel()
+        # Not by a clock that is looked at when the timer comes: it comes up to a millisecond early.
+        shelf.retry = asyncio.get_running_loop().call_later(shelf.pause, self._try_again, shelf)
         shelf.pause = min(2 * shelf.pause, _LONGEST_PAUSE_SECONDS)
         if not shelf.ready:
             for claim in self._claims:
                 if claim.shelf is shelf and not claim.granted.done():
                     claim.granted.set_exception(error)
+
+    def _try_again(self, shelf: _Shelf) -> None:
+        shelf.retry = None
+        self._act()
 
     async def _watch(self, shelf: _Shelf, sandbox: WarmSandbox) -> None:
         await sandbox.ended()

@@ -70,14 +70,19 @@ class DockerSandbox:
         self._only_waits = False
 
     async def ready(self) -> None:
-        """Return when the interpreter waits, else raise `EngineError`."""
+        """Return when the interpreter waits, else raise `EngineError`, which always says why it does not."""
+        seconds = self._profile.timeout_seconds
         try:
-            with anyio.fail_after(self._profile.timeout_seconds):
+            with anyio.fail_after(seconds):
                 received = await self._attachment.receive()
-        except (TimeoutError, frames.BadFrame) as error:
-            raise EngineError(f"the sandbox did not become ready: {error or 'no answer'}") from error
-        if received is None or received[0] != frames.READY:
-            raise EngineError(f"the sandbox has ended before it was ready: {self._attachment.complaint}")
+        except TimeoutError as error:
+            raise EngineError(f"the sandbox was not ready within {seconds:g} s: {self._complaint}") from error
+        except frames.BadFrame as error:
+            raise EngineError(f"the sandbox does not speak the protocol: it sent {error}") from error
+        if received is None:
+            raise EngineError(f"the sandbox has ended before it was ready: {self._complaint}")
+        if received[0] != frames.READY:
+            raise EngineError(f"the sandbox does not speak the protocol: it began with a frame of type {received[0]!r}")
         self._only_waits = True
 
     async def ended(self) -> None:
@@ -178,8 +183,12 @@ class DockerSandbox:
             _log.warning("sandbox %s does not speak the protocol: %s", self.id, error)
             return Status.KILLED, None
         killed_for_memory = await self._post_mortem()
-        _log.warning("sandbox %s has ended without a word: %s", self.id, self._attachment.complaint)
+        _log.warning("sandbox %s has ended without a result: %s", self.id, self._complaint)
         return (Status.MEMORY_LIMIT if killed_for_memory else Status.KILLED), None
+
+    @property
+    def _complaint(self) -> str:
+        return self._attachment.complaint or "its PID 1 has said nothing"
 
     def _keep(self, payload: bytes) -> None:
         """Take a result file, as long as the profile allows it."""

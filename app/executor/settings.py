@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, model_v
 from app.configuration import Settings, read_settings
 from app.environments import ENVIRONMENTS
 from app.profile import SandboxProfile
+from app.runtimes import RUNTIMES
 
 PREFIX = "EXECUTOR_"
 
@@ -35,6 +36,12 @@ def _unix_url(url: str) -> str:
     if not re.fullmatch(r"unix:///.+", url):
         raise ValueError(f"{url!r} is not the URL of a Unix socket")
     return url
+
+
+def _known_runtime(name: str) -> str:
+    if name not in RUNTIMES:
+        raise ValueError(f"there is no runtime {name!r}; known are {', '.join(RUNTIMES)}")
+    return name
 
 
 class Bounds(BaseModel):
@@ -88,7 +95,9 @@ class ExecutorSettings(Settings):
     engine: Annotated[str, AfterValidator(_unix_url)] = Field(
         "unix:///var/run/docker.sock", description="the engine's socket, as in unix:///var/run/docker.sock."
     )
-    runtime: str = Field("runc", min_length=1, description="an OCI runtime that the engine knows, as in runc.")
+    runtime: Annotated[str, AfterValidator(_known_runtime)] = Field(
+        "runc", description="an OCI runtime that the engine knows: runc, crun or runsc."
+    )
     pool: Annotated[Json[dict[str, Bounds]], AfterValidator(_bounds)] = Field(
         default_factory=lambda: dict(_POOL),
         description='JSON of environment to sandboxes kept ready, as in {"python": {"min": 2, "max": 6}}; '

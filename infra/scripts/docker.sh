@@ -7,6 +7,9 @@ key=/etc/apt/keyrings/docker.asc
 apply() {
     origin=$1 # distribution or docker
     settings=$2
+    runtime=$3 # the OCI runtime that the settings name
+    # runc comes with the engine, and is no package of its own in Docker's repository.
+    [ "$runtime" = runc ] || need "$runtime"
     printf '%s\n' "$settings" | put "$file"
     "from_$origin"
     if dockerd --help | grep -q -- --validate && ! dockerd --validate --config-file "$file"; then

@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 
 from tests.sandbox.conftest import IMAGES
 from tests.sandbox.processes import Platform
+from tools import docker_engine
 
 HANG_SECONDS = 30
 """Longer than any answer may take here: the queue, a sandbox and the shortest timeout on a busy machine."""
@@ -130,9 +131,8 @@ headers = st.dictionaries(
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One platform for all requests, which must be well when they are over."""
-    platform = Platform(
-        f"vps-fuzz-{uuid.uuid4().hex[:8]}", os.environ[IMAGES], tmp_path_factory.mktemp("fuzz") / "platform"
-    )
+    stack, folder = f"vps-fuzz-{uuid.uuid4().hex[:8]}", tmp_path_factory.mktemp("fuzz") / "platform"
+    platform = Platform(stack, docker_engine.configured_url(), os.environ[IMAGES], folder)
     try:
         yield platform.start()
         assert platform.health().json()["status"] == "ok"

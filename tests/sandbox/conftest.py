@@ -1,6 +1,9 @@
 """Platforms for the tests of the sandbox. Each has its own label, and what a test leaves behind fails it."""
 
+import json
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -8,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.sandbox.processes import Platform
+from tests import own_engine
+from tests.sandbox.processes import RUNTIME, Platform
+from tests.vps import images as image_folders
+from tools import docker_engine
+from tools.docker_engine import DockerEngine
+from tools.paths import cache
+from tools.steps import Report
 
 IMAGES = "VPS_SANDBOX_IMAGES"
 
@@ -31,9 +40,31 @@ def stacks() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def shared(images: str, stacks: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def engine(images: str, report: Report) -> Iterator[str]:
+    """Where the sandboxes are: the machine's engine, but for gVisor one of our own, which knows it."""
+    machine = docker_engine.configured_url()
+    if RUNTIME != "runsc":
+        yield machine
+        return
+    if reason := own_engine.unavailable(RUNTIME):
+        pytest.skip(f"gVisor can't be had here: {reason}")
+    names = list(json.loads(images).values())
+    # Beside the images, whose files it shares.
+    folder = Path(tempfile.mkdtemp(prefix="gvisor-", dir=cache()))
+    try:
+        image_folders.copy(image_folders.ensure(DockerEngine(machine), names, "gvisor-images", report), folder)
+        with own_engine.running(folder, RUNTIME) as own:
+            yield own.url
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def shared(
+    engine: str, images: str, stacks: Iterator[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
     """The platform with the floor's profile that most tests share."""
-    platform = Platform(next(stacks), images, tmp_path_factory.mktemp("shared") / "platform")
+    platform = Platform(next(stacks), engine, images, tmp_path_factory.mktemp("shared") / "platform")
     try:
         yield platform.start()
     finally:
@@ -48,12 +79,12 @@ def platform(shared: Platform) -> Iterator[Platform]:
 
 
 @pytest.fixture
-def make_platform(images: str, stacks: Iterator[str], tmp_path: Path) -> Iterator[MakePlatform]:
+def make_platform(engine: str, images: str, stacks: Iterator[str], tmp_path: Path) -> Iterator[MakePlatform]:
     """Makes a platform of the test's own, not started, from the executor's variables. Stopped, it must leave none."""
     made: list[Platform] = []
 
     def make(**variables: str) -> Platform:
-        made.append(Platform(next(stacks), images, tmp_path / f"platform{len(made)}", **variables))
+        made.append(Platform(next(stacks), engine, images, tmp_path / f"platform{len(made)}", **variables))
         return made[-1]
 
     yield make

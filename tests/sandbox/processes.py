@@ -20,13 +20,13 @@ from prometheus_client.samples import Sample
 from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import ClientConnection, unix_connect
 
+from app.runtimes import ENGINES_OWN
 from tests.ports import free_port
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
-ENGINE = os.environ.get("VPS_SANDBOX_ENGINE", "unix:///var/run/docker.sock")
-RUNTIME = os.environ.get("VPS_SANDBOX_RUNTIME", "runc")
-"""What holds the sandboxes under test: an engine's socket, and an OCI runtime that it knows (runc, crun, runsc)."""
+RUNTIME = os.environ.get("VPS_SANDBOX_RUNTIME", ENGINES_OWN)
+"""The OCI runtime that holds the sandboxes under test."""
 START_SECONDS = 60
 
 Answer = dict[str, Any]
@@ -73,12 +73,15 @@ class Process:
 
 
 class Platform:
-    """An api in front of an executor, with a stack label of its own. `variables` are those of either."""
+    """An api in front of an executor, with a stack label of its own. `variables` are those of either.
 
-    def __init__(self, stack: str, images: str, folder: Path, **variables: str) -> None:
+    The sandboxes are `engine`'s, the URL of a Unix socket.
+    """
+
+    def __init__(self, stack: str, engine: str, images: str, folder: Path, **variables: str) -> None:
         folder.mkdir()
         self.stack = stack
-        self.engine = APIClient(base_url=ENGINE, version="auto")
+        self.engine = APIClient(base_url=engine, version="auto")
         self._folder = folder
         self._socket = folder / "executor.sock"
         self._executor_variables = {
@@ -86,7 +89,7 @@ class Platform:
             "EXECUTOR_ENVIRONMENTS": images,
             "EXECUTOR_STACK": stack,
             "EXECUTOR_SOCKET": str(self._socket),
-            "EXECUTOR_ENGINE": ENGINE,
+            "EXECUTOR_ENGINE": engine,
             "EXECUTOR_RUNTIME": RUNTIME,
             "EXECUTOR_QUEUE_SECONDS": "60",
             "EXECUTOR_POOL": json.dumps({name: {"min": 1, "max": 3} for name in json.loads(images)}),

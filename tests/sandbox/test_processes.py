@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.sandbox.conftest import MakePlatform
-from tests.sandbox.processes import ENGINE, Platform
+from tests.sandbox.processes import Platform
 from tests.waiting import until
 
 FOREVER = "while True: pass"
@@ -150,7 +150,8 @@ def test_orphans_are_swept_in_time_and_strangers_are_not(make_platform: MakePlat
 class EngineProxy:
     """A door to the engine's socket that can be shut."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, engine: str, path: Path) -> None:
+        self._engine = Path(engine.removeprefix("unix://"))
         self._path = path
         self._open_connections: list[socket.socket] = []
 
@@ -178,7 +179,7 @@ class EngineProxy:
             except OSError:
                 return
             far = socket.socket(socket.AF_UNIX)
-            far.connect(ENGINE.removeprefix("unix://"))
+            far.connect(str(self._engine))
             self._open_connections += [near, far]
             for source, target in ((near, far), (far, near)):
                 threading.Thread(target=_copy, args=(source, target), daemon=True).start()
@@ -200,8 +201,8 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         return
 
 
-def test_an_engine_that_goes_away_and_comes_back(make_platform: MakePlatform, tmp_path: Path) -> None:
-    proxy = EngineProxy(tmp_path / "engine.sock")
+def test_an_engine_that_goes_away_and_comes_back(make_platform: MakePlatform, engine: str, tmp_path: Path) -> None:
+    proxy = EngineProxy(engine, tmp_path / "engine.sock")
     proxy.open()
     platform = make_platform(EXECUTOR_ENGINE=f"unix://{tmp_path}/engine.sock", EXECUTOR_SWEEP_SECONDS="0.5").start()
     with running(platform) as ends:

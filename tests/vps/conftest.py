@@ -66,7 +66,7 @@ def vps(internet: Internet, prepared: Prepared, report: Report) -> Iterator[Vps]
     folder = Path(tempfile.mkdtemp(prefix="vps-", dir=cache()))
     try:
         names = [prepared.images.references[name] for name in ("app", "traefik", "sandbox-bash")]
-        stored = images.ensure(prepared.engine, names, internet.cloud, report)
+        stored = images.ensure(prepared.engine, names, "vps-images", report)
         host = Vps(internet.vps, folder, distributions.ensure(report), stored)
         try:
             host.start()

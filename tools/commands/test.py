@@ -1,10 +1,12 @@
 """`make test`: lint, types and every suite, on real parts; a summary of what ran comes last."""
 
 import argparse
+import contextlib
 import json
+import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,11 +33,47 @@ PROGRAMS = {
     "redis-check-rdb": "redis-tools",
     "shellcheck": "shellcheck",
 }
-# What runs in one go, by its name: folders of tests/.
+_GVISOR = "runsc"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What runs in one go: paths below tests/.
+
+    Sandboxes are of these environments (None: all), and of `runtime` (None: the fastest that the engine knows). Tests
+    of another environment, named so by their parameter, are left out.
+    """
+
+    paths: tuple[str, ...]
+    environments: tuple[str, ...] | None = None
+    runtime: str | None = None
+
+    def images(self, images: Mapping[str, str]) -> dict[str, str]:
+        """Those of the suite's environments."""
+        return {name: image for name, image in images.items() if self.environments is None or name in self.environments}
+
+    def selection(self, environments: Iterable[str]) -> tuple[str, ...]:
+        """The arguments that make pytest leave out what is not the suite's, when there are these environments."""
+        out = [f"not [{name}]" for name in environments if self.environments and name not in self.environments]
+        return ("-k", " and ".join(out)) if out else ()
+
+
+# The attacks, and those limits that gVisor holds in place of the host's kernel, or that must hold gVisor too.
+UNDER_GVISOR = (
+    "sandbox/attacks",
+    "sandbox/test_interpreters.py::test_running_out_of_processes_is_its_own_status",
+    *(
+        f"sandbox/test_limits.py::test_{name}"
+        for name in ("half_a_core", "processes_are_counted", "threads_are_counted")
+    ),
+)
 SUITES = {
-    "no parts": ("unit", "policies", "workflows"),
-    "real parts": ("monitoring", "sandbox", "fuzz", "stack", "vps", "page"),
+    "no parts": Suite(("unit", "policies", "workflows")),
+    "real parts": Suite(("monitoring", "sandbox", "fuzz", "stack", "vps", "page")),
+    # Each attack once, which takes a third of the time.
+    "gVisor": Suite(UNDER_GVISOR, ("python",), _GVISOR),
 }
+WHOLE_GVISOR = {"gVisor": Suite(UNDER_GVISOR, ("python", "node", "bash"), _GVISOR)}
 # Two files at once, each in its own order: tests wait for the engine, for health checks and for deadlines, more than
 # for a processor.
 BESIDE = ("--numprocesses=2", "--dist=loadfile")
@@ -61,14 +99,15 @@ class Failure:
 class _Tests:
     """The steps after the preparation, and what each came to."""
 
-    def __init__(self, preparation: Preparation) -> None:
+    def __init__(self, preparation: Preparation, suites: Mapping[str, Suite]) -> None:
         self._preparation = preparation
+        self._suites = suites
         self.counts: dict[str, Count] = {}
         self.failures: list[Failure] = []
 
     def steps(self) -> list[Step]:
         checks = [Step(name, partial(self._check, name)) for name in CHECKS]
-        suites = [Step(f"Tests: {name}", partial(self._suite, name)) for name in SUITES]
+        suites = [Step(f"Tests: {name}", partial(self._suite, name, suite)) for name, suite in self._suites.items()]
         return checks + suites
 
     def _check(self, name: str, report: Report) -> str:
@@ -77,15 +116,16 @@ class _Tests:
         self.counts[name] = Count(1, 0)
         return said.strip().rpartition("\n")[2]
 
-    def _suite(self, name: str, report: Report) -> str:
+    def _suite(self, name: str, suite: Suite, report: Report) -> str:
         results = report.log.with_suffix(".xml")
         results.unlink(missing_ok=True)
+        images = self._preparation.images.sandboxes()
         sandboxes = {
-            "VPS_SANDBOX_IMAGES": json.dumps(self._preparation.images.sandboxes()),
-            "VPS_SANDBOX_RUNTIME": self._preparation.engine.runtime(),
+            "VPS_SANDBOX_IMAGES": json.dumps(suite.images(images)),
+            "VPS_SANDBOX_RUNTIME": suite.runtime or self._preparation.engine.runtime(),
         }
-        folders = [f"tests/{folder}" for folder in SUITES[name]]
-        argv = ("pytest", *folders, *BESIDE, f"--junitxml={results}", "--color=no", "-rs")
+        paths = [f"tests/{path}" for path in suite.paths]
+        argv = ("pytest", *paths, *suite.selection(images), *BESIDE, f"--junitxml={results}", "--color=no", "-rs")
         try:
             said = _python(argv, report, sandboxes, f"Tests with {name} failed.")
         finally:
@@ -139,12 +179,16 @@ def _parse(results: Path) -> ElementTree.Element:
 
 
 def _find_programs(report: Report) -> str:
-    """A browser, a registry, a certificate authority, a store, a linter of shell scripts."""
+    """A browser, a registry, an authority, a store, a linter of shell scripts; and gVisor, where it can be had."""
     if missing := [program for program in PROGRAMS if not shutil.which(program)]:
         if not debian.may_install():
             raise StepFailed(f"The tests need {', '.join(missing)} on PATH.", "Install them, then run this again.")
         debian.install([PROGRAMS[program] for program in missing], report)
-    return ", ".join(PROGRAMS)
+    if not shutil.which(_GVISOR) and debian.may_install():
+        # Not every distribution has it. Its suite says then that it is skipped, and why.
+        with contextlib.suppress(StepFailed):
+            debian.install([_GVISOR], report)
+    return ", ".join((*PROGRAMS, *filter(shutil.which, (_GVISOR,))))
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
@@ -153,7 +197,7 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     ready = runner.run([*preparation.steps(), programs, Step("Programs of the tests", _find_programs)])
     if ready[-1].failure:
         return EXIT_FAILED
-    tests = _Tests(preparation)
+    tests = _Tests(preparation, WHOLE_GVISOR if options.gvisor else SUITES)
     results = runner.run(tests.steps(), keep_going=True)
     _summarise(results, tests, runner)
     return EXIT_FAILED if any(result.failure for result in results) else 0
@@ -163,7 +207,7 @@ def _python(argv: tuple[str, ...], report: Report, environment: Mapping[str, str
     try:
         return process.run([sys.executable, "-m", *argv], report, environment=environment)
     except process.CommandFailed as error:
-        fix = f"The whole output is in {report.log}. Again, only this: .venv/bin/python -m {' '.join(argv)}"
+        fix = f"The whole output is in {report.log}. Again, only this: .venv/bin/python -m {shlex.join(argv)}"
         raise StepFailed(message, fix, report.log) from error
 
 

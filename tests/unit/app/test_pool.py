@@ -13,6 +13,7 @@ from app.executor.settings import Bounds
 from app.protocol import Execution
 from app.tracing import Tracing
 from tests.unit.app.fakes import OUTCOME, Notes
+from tests.waiting import comes_to_hold
 
 pytestmark = pytest.mark.anyio
 
@@ -265,6 +266,20 @@ async def test_a_failing_engine_is_told_at_once_and_tried_again(
     await asyncio.sleep(1.2)
     assert pool.fault is None
     await pool.claim("python")
+
+
+async def test_it_is_tried_again_though_the_timer_comes_early_and_nobody_asks(
+    start: Start, workshop: FakeWorkshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the event loop of the executor has it, which counts in milliseconds."""
+    loop = asyncio.get_running_loop()
+    later = loop.call_later
+    monkeypatch.setattr(loop, "call_later", lambda seconds, *what: later(seconds - 0.001, *what))
+    workshop.fault = EngineError("no space left")
+    pool = await start()
+    workshop.fault = None
+    await comes_to_hold(lambda: ready(pool) == 1)
+    assert pool.fault is None
 
 
 async def test_who_waits_when_the_engine_fails_is_told(start: Start, workshop: FakeWorkshop) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.executor.seccomp import PROFILE, load
+from app.executor.seccomp import PROFILE, load, load_for_gvisor
 from app.executor.seccomp.generate import BASE, Drift, base_of, profile_of
 from app.executor.seccomp.removed import NARROWED, REMOVED, WITHHELD
 
@@ -26,6 +26,20 @@ def test_the_profile_is_what_the_generator_makes(base: Base) -> None:
 def test_what_the_engine_is_given() -> None:
     assert json.loads(load()) == json.loads(PROFILE.read_bytes())
     assert "\n" not in load()
+
+
+def test_gvisor_is_given_the_same_in_its_own_words() -> None:
+    def allowed(profile: str) -> dict[str, list[Any]]:
+        rules = [rule for rule in json.loads(profile)["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW"]
+        return {
+            name: [rule.get("args") for rule in rules if name in rule["names"]]
+            for rule in rules
+            for name in rule["names"]
+        }
+
+    assert allowed(load_for_gvisor()) == {**allowed(load()), "pselect": [None]}
+    others = [rule for rule in json.loads(load_for_gvisor())["syscalls"] if rule["action"] != "SCMP_ACT_ALLOW"]
+    assert others == [{"names": ["clone3"], "action": "SCMP_ACT_TRACE"}]
 
 
 def test_nothing_is_allowed_that_the_base_does_not_allow(base: Base) -> None:

@@ -74,6 +74,7 @@ def test_all_weaknesses_are_named_at_once() -> None:
         ({"EXECUTOR_ENVIRONMENTS": '{"bash": " "}'}, "no image is given for bash"),
         ({"EXECUTOR_STACK": "a b"}, "EXECUTOR_STACK is wrong"),
         ({"EXECUTOR_ENGINE": "tcp://1.2.3.4:2375"}, "'tcp://1.2.3.4:2375' is not the URL of a Unix socket"),
+        ({"EXECUTOR_RUNTIME": "kata"}, "there is no runtime 'kata'; known are runc, crun, runsc"),
         ({"EXECUTOR_CONCURRENCY": "many"}, "EXECUTOR_CONCURRENCY is wrong"),
         ({"EXECUTOR_CONCURRENCY": "0"}, "sandboxes at once, from 1 to 256"),
         (

@@ -1,5 +1,6 @@
 """The host as the program asks for it, under mocks."""
 
+import json
 import shlex
 
 import pytest
@@ -33,6 +34,22 @@ def test_a_changed_setting_is_in_one_command_only(production: list[Resource]) ->
     platform["host"]["time_zone"] = "Europe/Berlin"
     changed = commands(run_program("prod", platform))
     assert [name for name, inputs in commands(production).items() if changed[name] != inputs] == ["host-time"]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "known"),
+    [
+        ("runc", None),
+        ("crun", {"crun": {"path": "/usr/bin/crun", "runtimeArgs": []}}),
+        ("runsc", {"runsc": {"path": "/usr/bin/runsc", "runtimeArgs": ["--oci-seccomp", "--network=none"]}}),
+    ],
+)
+def test_the_engine_knows_the_runtime_of_the_sandboxes(runtime: str, known: object) -> None:
+    platform = platform_config("prod")
+    platform["sandbox"]["runtime"] = runtime
+    create = shlex.split(str(commands(run_program("prod", platform))["host-docker"]["create"]))
+    assert create[-1] == runtime
+    assert json.loads(create[-2]).get("runtimes") == known
 
 
 def test_the_host_key_is_pinned_and_no_variable_is_sent(production: list[Resource]) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tools.commands import test as test_command
 from tools.commands import up
-from tools.commands.test import Count, Failure
+from tools.commands.test import Count, Failure, Suite
 
 JUNIT = '<testsuites><testsuite tests="5" failures="1" errors="1" skipped="1"/></testsuites>'
 
@@ -67,3 +67,15 @@ def test_the_engines_last_count_is_the_summary(said: str, summary: str) -> None:
 def test_the_reason_of_skipped_tests_is_told_once() -> None:
     said = "SKIPPED [2] tests/vps/a.py:3: no: root\nSKIPPED [1] tests/vps/b.py:1: no: root\n3 skipped in 1 s"
     assert test_command.reasons(said) == ["no: root"]
+
+
+def test_a_suite_of_one_environment_leaves_the_others_out() -> None:
+    images = {"python": "p", "node": "n", "bash": "b"}
+    suite = Suite(("sandbox",), ("python",))
+    assert suite.images(images) == {"python": "p"}
+    assert suite.selection(images) == ("-k", "not [node] and not [bash]")
+
+
+def test_a_suite_of_all_environments_leaves_none_out() -> None:
+    suite = Suite(("sandbox",))
+    assert (suite.images({"bash": "b"}), suite.selection(["bash"])) == ({"bash": "b"}, ())

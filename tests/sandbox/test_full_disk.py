@@ -1,0 +1,119 @@
+"""A disk that is full, under an engine of the test's own: refused while it lasts, and forgotten when it is over."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.runtimes import ENGINES_OWN
+from tests import own_engine
+from tests.sandbox.processes import Platform
+from tests.waiting import until
+from tools import docker_engine
+from tools.docker_engine import DockerEngine
+
+_SIZE = 400 * 2**20
+"""Bytes: three times what the image takes."""
+_SECONDS = 30
+HELLO = "echo hello"
+
+
+class Disk:
+    """A file system of its own, in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "disk"
+        self._file = folder / "disk.ext4"
+        self._filling = self.root / "filling"
+
+    def mount(self) -> None:
+        """Make it, or skip the test where none can be mounted."""
+        self.root.mkdir()
+        with self._file.open("wb") as file:
+            file.truncate(_SIZE)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", self._file], check=True)
+        mount = ["mount", "-o", "loop", self._file, self.root]
+        mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+        if mounted.returncode:
+            pytest.skip(f"no disk of its own can be mounted here: {mounted.stderr.strip()}")
+
+    def fill(self) -> None:
+        """Take all that is left, to the last block."""
+        with self._filling.open("wb") as filling:
+            for step in (2**20, 2**12):
+                size = os.fstat(filling.fileno()).st_size
+                try:
+                    while True:
+                        os.posix_fallocate(filling.fileno(), size, step)
+                        size += step
+                except OSError:
+                    continue
+
+    def free(self) -> None:
+        """Give it back."""
+        self._filling.unlink()
+
+    def close(self) -> None:
+        """Unmount it, and forget it."""
+        subprocess.run(["umount", self.root], check=True)
+        self._file.unlink()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """A disk for the engine alone."""
+    if reason := own_engine.unavailable("mkfs.ext4"):
+        pytest.skip(f"no engine of its own can be had here: {reason}")
+    disk = Disk(tmp_path)
+    disk.mount()
+    try:
+        yield disk
+    finally:
+        disk.close()
+
+
+@pytest.fixture
+def platform(disk: Disk, images: str, stacks: Iterator[str], tmp_path: Path) -> Iterator[Platform]:
+    """A platform whose engine has that disk, and Bash alone."""
+    bash = json.loads(images)["bash"]
+    with own_engine.running(disk.root) as engine:
+        own_engine.load(DockerEngine(docker_engine.configured_url()), engine, bash)
+        platform = Platform(
+            next(stacks), engine.url, json.dumps({"bash": bash}), tmp_path / "platform", EXECUTOR_RUNTIME=ENGINES_OWN
+        )
+        try:
+            yield platform.start()
+        finally:
+            platform.stop()
+
+
+def test_a_full_disk_is_survived(platform: Platform, disk: Disk) -> None:
+    """What was made before it was full still runs; then each is refused, with the cause in the log."""
+    platform.wait_until_full("bash", 1)
+    disk.fill()
+    refused = until(lambda: _refusal(platform), _SECONDS, "a refusal")
+    assert (refused.status_code, refused.json()["code"]) == (503, "engine_unavailable")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert int(refused.headers["retry-after"]) > 0
+    assert refused.elapsed.total_seconds() < _SECONDS
+    health = platform.health()
+    assert (health.status_code, health.json()["engine"]) == (503, "failing")
+    assert platform.executor is not None
+    assert "no space left on device" in platform.executor.log.read_text()
+    until(lambda: platform.sandboxes() == [], _SECONDS, "nothing to be left of what could not be made")
+    assert (platform.running(), platform.metric("sandbox_alive")) == (0, 0)
+
+    disk.free()
+    platform.wait_until_well()
+    platform.wait_until_full("bash", 1)
+    assert platform.run("bash", HELLO)["stdout"] == "hello\n"
+    platform.wait_until_idle()
+
+
+def _refusal(platform: Platform) -> httpx.Response | None:
+    answer = platform.post("bash", HELLO)
+    return answer if answer.status_code != httpx.codes.OK else None

@@ -91,7 +91,7 @@ class Edge(pulumi.ComponentResource):
         secrets = {"users": args.password.apply(password_line)}
         environment: dict[str, str] = {}
         mounts: list[Mount] = []
-        ports = [Port(_WEB_PORT, settings.http_port, settings.address)]
+        ports = _ports(settings, _WEB_PORT, settings.http_port)
         if settings.tls and args.cloudflare_token:
             secrets["cloudflare-token"] = args.cloudflare_token
             environment["CF_DNS_API_TOKEN_FILE"] = f"{SECRETS}/cloudflare-token"
@@ -101,7 +101,7 @@ class Edge(pulumi.ComponentResource):
                 config[_AUTHORITY] = settings.tls.authority.certificate
             certificates = data_volume("certificates", args.prefix, self)
             mounts.append(Mount(certificates.name, _CERTIFICATES, in_image=False))
-            ports.append(Port(_SECURE_PORT, settings.tls.port, settings.address))
+            ports += _ports(settings, _SECURE_PORT, settings.tls.port)
         Service(
             "traefik",
             ServiceArgs(
@@ -128,6 +128,12 @@ def url(settings: EdgeSettings, host: str) -> str:
     """Where a route's host is reached from outside. The scheme's own port is left out."""
     scheme, port, usual = ("https", settings.tls.port, 443) if settings.tls else ("http", settings.http_port, 80)
     return f"{scheme}://{host}" if port == usual else f"{scheme}://{host}:{port}"
+
+
+def _ports(settings: EdgeSettings, internal: int, external: int) -> list[Port]:
+    """The port on each address, in the order in which the engine tells them: another one would count as drift."""
+    addresses = sorted(settings.addresses, key=lambda address: (address.version, int(address)))
+    return [Port(internal, external, str(address)) for address in addresses]
 
 
 def password_line(password: str) -> str:

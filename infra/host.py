@@ -13,17 +13,17 @@ from infra.settings import Host as HostSettings
 class Host(pulumi.ComponentResource):
     """Runs the scripts of `infra/scripts` in order, one connection at a time; a changed setting runs its own again.
 
-    At destroy each takes back what it did; packages stay.
+    At destroy each takes back what it did; packages stay. With `ipv6`, containers may be reached over that.
     """
 
-    def __init__(self, settings: HostSettings, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, settings: HostSettings, ipv6: bool, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("vps:infra:Host", "host", None, opts)
         concerns = {
             "sysctl": (),
             "time": (settings.time_zone,),
             "swap": (str(settings.swap_mb),),
             "upgrades": (settings.reboot_at or "never",),
-            "docker": (settings.docker, json.dumps(daemon_settings(settings))),
+            "docker": (settings.docker, json.dumps(daemon_settings(settings, ipv6))),
             "deploy": (settings.deploy_user, "\n".join(settings.deploy_keys)),
             "sshd": (settings.deploy_user,),
             "fail2ban": (),
@@ -42,7 +42,7 @@ def engine_url(settings: HostSettings) -> str:
     return f"ssh://{settings.deploy_user}@{settings.ssh.address}:{settings.ssh.port}"
 
 
-def daemon_settings(settings: HostSettings) -> dict[str, Any]:
+def daemon_settings(settings: HostSettings, ipv6: bool) -> dict[str, Any]:
     """Docker's daemon.json.
 
     User namespaces are not remapped: the executor is root with no capability, which is what lets it open the engine's
@@ -56,5 +56,8 @@ def daemon_settings(settings: HostSettings) -> dict[str, Any]:
         "log-driver": "json-file",
         "log-opts": {"max-size": "10m", "max-file": "3"},
         "default-ulimits": {"nofile": {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES}},
+        # Ports over IPv6 by the kernel's rules, as those over IPv4: a visitor's address stays what it is. Docker calls
+        # that an experiment before version 27, and does so anyway from then on.
+        **({"ip6tables": True, "experimental": True} if ipv6 else {}),
         **({"dns": [str(address) for address in settings.name_servers]} if settings.name_servers else {}),
     }

@@ -1,6 +1,8 @@
 """The platform: settings in, services and their URLs out."""
 
+import hashlib
 from collections.abc import Mapping
+from ipaddress import IPv6Network
 
 import pulumi
 import pulumi_docker as docker
@@ -144,7 +146,7 @@ class Platform(pulumi.ComponentResource):
                 routes=self._routes,
                 password=self._secrets.dashboard_password,
                 cloudflare_token=self._secrets.cloudflare_token,
-                public_network=self._network("public", internal=False).name,
+                public_network=self._network("public", internal=False, ipv6=self._settings.edge.has_ipv6).name,
                 networks=[network.name for network in self._internal_networks.values()],
                 otlp_endpoint=observability.otlp_endpoint(self._settings),
                 trusted_proxies=self._proxies_in_front(),
@@ -169,15 +171,26 @@ class Platform(pulumi.ComponentResource):
             self._internal_networks[name] = self._network(name, internal=True)
         return self._internal_networks[name]
 
-    def _network(self, name: str, internal: bool) -> docker.Network:
+    def _network(self, name: str, internal: bool, ipv6: bool = False) -> docker.Network:
         prefix = self._settings.name
+        full_name = f"{prefix}-{name}"
         return docker.Network(
             f"{name}-network",
-            name=f"{prefix}-{name}",
+            name=full_name,
             driver="bridge",
             internal=internal,
+            ipv6=ipv6,
+            # Before version 27, the engine chooses no subnet of IPv6 by itself.
+            ipam_configs=[docker.NetworkIpamConfigArgs(subnet=str(unique_local(full_name)))] if ipv6 else None,
             labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=prefix)],
-            opts=self._child,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # There is one network of a name, and another one is made for the same containers: those go first.
+                delete_before_replace=True,
+                # The engine adds the subnet of IPv4 that it chose, which would count as a change. Ours only changes
+                # with the name, and that replaces the network.
+                ignore_changes=["ipamConfigs"],
+            ),
         )
 
 
@@ -195,13 +208,23 @@ def _engine(settings: PlatformSettings) -> docker.Provider:
             rollback_seconds=host.firewall.rollback_seconds,
         )
     )
-    prepared = Host(host, opts=pulumi.ResourceOptions(depends_on=[firewall]))
+    prepared = Host(host, ipv6=settings.edge.has_ipv6, opts=pulumi.ResourceOptions(depends_on=[firewall]))
     return docker.Provider(
         "engine",
         host=prepared.engine,
         ssh_opts=ssh.options(host.ssh),
         opts=pulumi.ResourceOptions(depends_on=[prepared]),
     )
+
+
+def unique_local(network: str) -> IPv6Network:
+    """The subnet of IPv6 (a /64 of RFC 4193's unique local addresses) of the network with this name.
+
+    A hash of the name stands for the 56 bits that are to be random: it is the same on every `up`, and networks with
+    other names have others. No route of the internet leads to it.
+    """
+    digest = hashlib.sha256(network.encode()).digest()
+    return IPv6Network((b"\xfd" + digest[:7] + bytes(8), 64))
 
 
 def _routes(settings: PlatformSettings) -> list[Route]:

@@ -146,7 +146,12 @@ class Edge(Settings):
     api_hosts: tuple[HostName, ...] = Field(
         ("localhost",), min_length=1, description="Names under which the API answers. The first one is shown in URLs"
     )
-    address: str = Field("127.0.0.1", description="Address of the host on which the ports are published")
+    addresses: tuple[IPvAnyAddress, ...] = Field(
+        (IPv4Address("127.0.0.1"),),
+        min_length=1,
+        description="The host's addresses on which the ports are published; [0.0.0.0, '::'] for all. With one of IPv6, "
+        "the edge's container has an address of that version too",
+    )
     http_port: Port = Field(8000, description="Port for HTTP. With TLS on, it only redirects")
     tls: Tls | None = Field(None, description="HTTPS. Off for a platform on one's own machine")
 
@@ -157,6 +162,11 @@ class Edge(Settings):
                 if self.domain not in (host, host.partition(".")[2]):
                     raise ValueError(f"tls.wildcard covers {self.domain} and one name before it, which {host} is not")
         return self
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether it answers over IPv6."""
+        return any(address.version == 6 for address in self.addresses)
 
     def host(self, service: str) -> str:
         """The name under which a service other than the API answers."""
@@ -358,6 +368,18 @@ class PlatformSettings(Settings):
                 "host.firewall.web_sources is cloudflare, and dns.proxied: false sends visitors past it, where nobody "
                 "comes in. Set dns.proxied: true, or web_sources: anyone"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _records_lead_to_the_edge(self) -> "PlatformSettings":
+        if self.host and self.dns:
+            published = {address.version for address in self.edge.addresses}
+            for version, record in ((4, self.dns.ipv4), (6, self.dns.ipv6)):
+                if record and version not in published:
+                    raise ValueError(
+                        f"dns.ipv{version} sends visitors to {record}, and edge.addresses has none of IPv{version}: "
+                        f"nobody would answer them. Add one there, or remove dns.ipv{version}"
+                    )
         return self
 
     def _switched_on(self) -> list[str]:

@@ -5,8 +5,9 @@ import selectors
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -42,13 +43,15 @@ class Visitor:
     address: str
     trust: ssl.SSLContext
 
-    def ask(self, method: str, url: str, **options: Any) -> httpx.Response:
+    def ask(
+        self, method: str, url: str, headers: Mapping[str, str] = MappingProxyType({}), **options: Any
+    ) -> httpx.Response:
         asked = httpx.URL(url)
         with self.at.entered(), httpx.Client(verify=self.trust, timeout=20, trust_env=False) as client:
             return client.request(
                 method,
                 asked.copy_with(host=self.address),
-                headers={"host": asked.host},
+                headers={**headers, "host": asked.host},
                 extensions={"sni_hostname": asked.host},
                 **options,
             )

@@ -2,7 +2,7 @@
 
 import argparse
 import secrets
-from urllib.parse import urlsplit
+from ipaddress import IPv4Address, IPv6Address
 
 import httpx
 from rich.text import Text
@@ -38,17 +38,21 @@ class _Rotation(LocalStack):
         new = secrets.token_urlsafe(PASSWORD_BYTES)
         if self.key == "grafanaPassword":
             url = self.stack.outputs(report)["urls"]["grafana"]
-            with grafana(url, self.stack.settings.edge.address) as client:
+            with grafana(url, self.stack.settings.edge.addresses[0]) as client:
                 change_grafana(client, self.stack.secret(qualified, report), new)
         self.stack.set_secret(qualified, new, report)
         return f"{qualified} is another one"
 
 
-def grafana(url: str, address: str) -> httpx.Client:
+def grafana(url: str, address: IPv4Address | IPv6Address) -> httpx.Client:
     """A client of Grafana through the edge of this machine, which needs no name resolved."""
-    parts = urlsplit(url)
-    base = f"{parts.scheme}://{address}:{parts.port}"
-    return httpx.Client(base_url=base, headers={"host": parts.netloc}, timeout=_SECONDS_TO_ANSWER, trust_env=False)
+    asked = httpx.URL(url)
+    return httpx.Client(
+        base_url=asked.copy_with(host=str(address)),
+        headers={"host": asked.netloc.decode()},
+        timeout=_SECONDS_TO_ANSWER,
+        trust_env=False,
+    )
 
 
 def change_grafana(client: httpx.Client, old: str, new: str) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from ipaddress import ip_address
 
 import httpx
 import pytest
@@ -46,6 +47,7 @@ def test_a_refusal_of_grafana_is_told() -> None:
 
 
 def test_grafana_is_reached_without_its_name_being_resolved() -> None:
-    with rotate.grafana("http://grafana.localhost:8000", "127.0.0.1") as client:
-        assert str(client.base_url) == "http://127.0.0.1:8000"
-        assert client.headers["host"] == "grafana.localhost:8000"
+    for address, host in {"127.0.0.1": "127.0.0.1", "::1": "[::1]"}.items():
+        with rotate.grafana("http://grafana.localhost:8000", ip_address(address)) as client:
+            assert str(client.base_url) == f"http://{host}:8000"
+            assert client.headers["host"] == "grafana.localhost:8000"

@@ -64,6 +64,24 @@ def test_behind_the_proxy_its_word_on_the_visitors_address_counts(proxied: list[
     assert _proxies_of_the_api(proxied) == ["172.30.0.0/24", *RANGES.networks]
 
 
+def test_where_anyone_comes_in_beside_the_proxy_only_the_proxys_word_counts() -> None:
+    host = platform_config("prod")["host"]
+    open_to_all = {**host, "firewall": {**host["firewall"], "web_sources": "anyone"}}
+    resources = run_program("prod", platform_config("prod", dns=ZONE, host=open_to_all))
+    static = yaml.safe_load(_traefik(resources)["/etc/traefik/traefik.yml"])
+    assert static["entryPoints"]["websecure"]["forwardedHeaders"] == {"trustedIPs": RANGES.networks}
+    assert _proxies_of_the_api(resources) == ["172.30.0.0/24", *RANGES.networks]
+
+
+@pytest.mark.parametrize(("kept", "version"), [("0.0.0.0", 6), ("::", 4)])  # noqa: S104 - what is published
+def test_a_record_that_leads_past_the_published_addresses_is_refused(kept: str, version: int) -> None:
+    edge = {**platform_config("prod")["edge"], "addresses": [kept]}
+    with pytest.raises(SettingsError, match=f"edge.addresses has none of IPv{version}.*or remove dns.ipv{version}"):
+        parse_settings(platform_config("prod", dns=ZONE, edge=edge), "prod")
+    # Where the host is not ours, something else may stand before the edge.
+    parse_settings(platform_config("prod", dns=ZONE, edge=edge, host=None), "prod")
+
+
 def test_without_dns_nothing_is_asked_of_cloudflare() -> None:
     resources = run_program("prod", platform_config("prod", dns=None))
     assert not [resource for resource in resources if "cloudflare" in resource.type]

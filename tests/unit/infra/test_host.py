@@ -35,6 +35,15 @@ def test_a_changed_setting_is_in_one_command_only(production: list[Resource]) ->
     assert [name for name, inputs in commands(production).items() if changed[name] != inputs] == ["host-time"]
 
 
+def test_docker_gets_rules_of_ipv6_where_the_edge_has_it(production: list[Resource]) -> None:
+    platform = platform_config("prod")
+    platform["edge"]["addresses"] = ["0.0.0.0"]  # noqa: S104 - what is published
+    del platform["dns"]["ipv6"]
+    without = commands(run_program("prod", platform))
+    assert '"ip6tables": true' in str(commands(production)["host-docker"]["create"])
+    assert "ip6tables" not in str(without["host-docker"]["create"])
+
+
 def test_the_host_key_is_pinned_and_no_variable_is_sent(production: list[Resource]) -> None:
     for name, inputs in commands(production).items():
         connection = inputs["connection"]["value"]  # type: ignore[index] # a secret as a whole

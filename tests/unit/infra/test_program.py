@@ -2,6 +2,7 @@
 
 import json
 import re
+from ipaddress import IPv6Network
 
 import pytest
 import yaml
@@ -10,8 +11,11 @@ from app import environments as of_the_app
 from app.api.settings import api_settings
 from app.executor.settings import executor_settings
 from app.profile import SandboxProfile
+from infra.platform import unique_local
 from infra.settings import ENVIRONMENTS, SERVICES, Services
 from tests.program import IMAGES, SECRETS, Resource, containers, platform_config, run_program
+
+NETWORK = "docker:index/network:Network"
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +45,30 @@ def test_every_name_carries_the_prefix(local: list[Resource]) -> None:
 def test_only_the_edge_publishes_ports(local: list[Resource]) -> None:
     published = {service: c["ports"] for service, c in containers(local).items() if c.get("ports")}
     assert published == {"traefik": [{"internal": 8080, "external": 8000, "ip": "127.0.0.1"}]}
+
+
+def test_only_a_published_address_of_ipv6_brings_it_and_to_the_public_network_alone(local: list[Resource]) -> None:
+    assert not [r.name for r in local if r.type == NETWORK and r.inputs["ipv6"]]
+    resources = run_program("prod", platform_config("prod"))
+    with_ipv6 = [r.inputs for r in resources if r.type == NETWORK and r.inputs["ipv6"]]
+    (subnet,) = [subnet for network in with_ipv6 for subnet in network["ipamConfigs"]]
+    assert [network["name"] for network in with_ipv6] == ["vps-prod-public"]
+    assert subnet == {"subnet": str(unique_local("vps-prod-public"))}
+    assert [(port["external"], port["ip"]) for port in containers(resources)["traefik"]["ports"]] == [
+        (80, "0.0.0.0"),  # noqa: S104 - what is published
+        (80, "::"),
+        (443, "0.0.0.0"),  # noqa: S104
+        (443, "::"),
+    ]
+
+
+def test_each_name_has_a_subnet_of_its_own() -> None:
+    subnets = {unique_local(f"vps-{number}-public") for number in range(1000)}
+    assert len(subnets) == 1000
+    assert {subnet.prefixlen for subnet in subnets} == {64}
+    assert all(subnet.subnet_of(IPv6Network("fd00::/8")) for subnet in subnets)
+    # Another one would replace the network of every stack.
+    assert str(unique_local("vps-prod-public")) == "fdb7:bbe7:583b:fb3e::/64"
 
 
 def test_only_named_services_hold_the_engine_socket(local: list[Resource]) -> None:
@@ -119,7 +147,7 @@ def test_a_service_that_is_off_leaves_nothing() -> None:
     services = {name: {"enabled": False} for name in Services.model_fields}
     resources = run_program("local", platform_config("local", services=services))
     assert set(containers(resources)) == {"traefik", "api", "executor"}
-    networks = {resource.name for resource in resources if resource.type == "docker:index/network:Network"}
+    networks = {resource.name for resource in resources if resource.type == NETWORK}
     assert networks == {"api-network", "public-network"}
     assert "API_OTLP_ENDPOINT" not in envs(containers(resources)["api"])
     assert envs(containers(resources)["executor"])["EXECUTOR_TRACES"] == "false"

@@ -1,7 +1,7 @@
 """The platform: settings in, services and their URLs out."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv6Network
 
 import pulumi
@@ -146,7 +146,7 @@ class Platform(pulumi.ComponentResource):
                 routes=self._routes,
                 password=self._secrets.dashboard_password,
                 cloudflare_token=self._secrets.cloudflare_token,
-                public_network=self._network("public", internal=False, ipv6=self._settings.edge.has_ipv6).name,
+                public_network=self._public_network().name,
                 networks=[network.name for network in self._internal_networks.values()],
                 otlp_endpoint=observability.otlp_endpoint(self._settings),
                 trusted_proxies=self._proxies_in_front(),
@@ -171,26 +171,36 @@ class Platform(pulumi.ComponentResource):
             self._internal_networks[name] = self._network(name, internal=True)
         return self._internal_networks[name]
 
-    def _network(self, name: str, internal: bool, ipv6: bool = False) -> docker.Network:
+    def _public_network(self) -> docker.Network:
+        if not self._settings.edge.ipv6:
+            return self._network("public", internal=False)
+        # Under another name, so that an edge that gets IPv6 moves over to it before the old network goes.
+        name = "public-ipv6"
+        # Before version 27, the engine chooses no subnet of IPv6 by itself.
+        subnet = docker.NetworkIpamConfigArgs(subnet=str(unique_local(f"{self._settings.name}-{name}")))
+        # It adds the subnet of IPv4 that it chose, which would count as a change on every `up`. Ours only changes with
+        # the name, and that replaces the network.
+        own = pulumi.ResourceOptions(ignore_changes=["ipamConfigs"])
+        return self._network(name, internal=False, ipv6=True, ipam_configs=[subnet], opts=own)
+
+    def _network(
+        self,
+        name: str,
+        internal: bool,
+        ipv6: bool | None = None,
+        ipam_configs: Sequence[docker.NetworkIpamConfigArgs] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> docker.Network:
         prefix = self._settings.name
-        full_name = f"{prefix}-{name}"
         return docker.Network(
             f"{name}-network",
-            name=full_name,
+            name=f"{prefix}-{name}",
             driver="bridge",
             internal=internal,
             ipv6=ipv6,
-            # Before version 27, the engine chooses no subnet of IPv6 by itself.
-            ipam_configs=[docker.NetworkIpamConfigArgs(subnet=str(unique_local(full_name)))] if ipv6 else None,
+            ipam_configs=ipam_configs,
             labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=prefix)],
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                # There is one network of a name, and another one is made for the same containers: those go first.
-                delete_before_replace=True,
-                # The engine adds the subnet of IPv4 that it chose, which would count as a change. Ours only changes
-                # with the name, and that replaces the network.
-                ignore_changes=["ipamConfigs"],
-            ),
+            opts=pulumi.ResourceOptions.merge(self._child, opts),
         )
 
 
@@ -208,7 +218,7 @@ def _engine(settings: PlatformSettings) -> docker.Provider:
             rollback_seconds=host.firewall.rollback_seconds,
         )
     )
-    prepared = Host(host, ipv6=settings.edge.has_ipv6, opts=pulumi.ResourceOptions(depends_on=[firewall]))
+    prepared = Host(host, ipv6=settings.edge.ipv6 is not None, opts=pulumi.ResourceOptions(depends_on=[firewall]))
     return docker.Provider(
         "engine",
         host=prepared.engine,

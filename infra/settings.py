@@ -146,11 +146,11 @@ class Edge(Settings):
     api_hosts: tuple[HostName, ...] = Field(
         ("localhost",), min_length=1, description="Names under which the API answers. The first one is shown in URLs"
     )
-    addresses: tuple[IPvAnyAddress, ...] = Field(
-        (IPv4Address("127.0.0.1"),),
-        min_length=1,
-        description="The host's addresses on which the ports are published; [0.0.0.0, '::'] for all. With one of IPv6, "
-        "the edge's container has an address of that version too",
+    ipv4: IPv4Address | None = Field(
+        IPv4Address("127.0.0.1"), description="The host's address on which the ports are published; 0.0.0.0 for each"
+    )
+    ipv6: IPv6Address | None = Field(
+        None, description="The same over IPv6; '::' for each. The edge's container has an address of IPv6 then too"
     )
     http_port: Port = Field(8000, description="Port for HTTP. With TLS on, it only redirects")
     tls: Tls | None = Field(None, description="HTTPS. Off for a platform on one's own machine")
@@ -163,10 +163,16 @@ class Edge(Settings):
                     raise ValueError(f"tls.wildcard covers {self.domain} and one name before it, which {host} is not")
         return self
 
+    @model_validator(mode="after")
+    def _has_an_address(self) -> "Edge":
+        if not self.addresses:
+            raise ValueError("ipv4, ipv6 or both must be set: nobody could reach the edge")
+        return self
+
     @property
-    def has_ipv6(self) -> bool:
-        """Whether it answers over IPv6."""
-        return any(address.version == 6 for address in self.addresses)
+    def addresses(self) -> list[IPv4Address | IPv6Address]:
+        """Where the ports are published: one of a version at most."""
+        return [address for address in (self.ipv4, self.ipv6) if address]
 
     def host(self, service: str) -> str:
         """The name under which a service other than the API answers."""
@@ -373,12 +379,11 @@ class PlatformSettings(Settings):
     @model_validator(mode="after")
     def _records_lead_to_the_edge(self) -> "PlatformSettings":
         if self.host and self.dns:
-            published = {address.version for address in self.edge.addresses}
-            for version, record in ((4, self.dns.ipv4), (6, self.dns.ipv6)):
-                if record and version not in published:
+            for version in ("ipv4", "ipv6"):
+                if getattr(self.dns, version) and not getattr(self.edge, version):
                     raise ValueError(
-                        f"dns.ipv{version} sends visitors to {record}, and edge.addresses has none of IPv{version}: "
-                        f"nobody would answer them. Add one there, or remove dns.ipv{version}"
+                        f"dns.{version} is set and edge.{version} is not: the record would send visitors to an address "
+                        f"where the edge does not answer. Set edge.{version}, or remove dns.{version}"
                     )
         return self
 

@@ -52,12 +52,12 @@ def test_a_rotated_password_replaces_its_reader_alone(
     assert "another-password" not in str(stack.outputs(report))
 
 
-def test_an_edge_that_gets_ipv6_is_replaced_with_its_network_in_one_go(
+def test_an_edge_that_gets_ipv6_moves_to_another_network_in_one_go(
     stack: Stack, prepared: Prepared, report: Report, port: int
 ) -> None:
     before = _containers(stack, prepared)
-    addresses = {"edge": {**stack.overrides["edge"], "addresses": ["127.0.0.1", "::1"]}}
-    changed = dataclasses.replace(stack, overrides={**stack.overrides, **addresses})
+    over_both = {"edge": {**stack.overrides["edge"], "ipv6": "::1"}}
+    changed = dataclasses.replace(stack, overrides={**stack.overrides, **over_both})
     changed.configure(prepared.images, report)
     changed.up(report)
     for host in ("127.0.0.1", "[::1]"):

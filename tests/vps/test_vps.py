@@ -188,13 +188,15 @@ def test_the_attacker_reaches_nothing(internet: Internet, stack: Stack, vps: Vps
     for address in _addresses(_networks_of_the_edge(vps, stack).values()):
         host = internet.vps.ipv6 if ":" in address else internet.vps.ipv4
         internet.attacker.run("ip", "route", "replace", address, "via", host, "dev", "eth0", "onlink")
-        assert open_ports(internet.attacker, address, (8080, 8443, 8082), 1) == set()
+        assert open_ports(internet.attacker, address, (8080, 8086, 8443, 8446, 8082), 1) == set()
 
 
 def test_only_the_public_network_has_ipv6(stack: Stack, vps: Vps) -> None:
     networks = _networks_of_the_edge(vps, stack)
     assert len(networks) > 1
-    assert [name for name, network in networks.items() if network["GlobalIPv6Address"]] == [f"{stack.prefix}-public"]
+    assert [name for name, network in networks.items() if network["GlobalIPv6Address"]] == [
+        f"{stack.prefix}-public-ipv6"
+    ]
 
 
 def test_each_reaches_what_is_theirs(operator: Operator, internet: Internet) -> None:
@@ -208,7 +210,7 @@ def test_each_reaches_what_is_theirs(operator: Operator, internet: Internet) -> 
 def test_containers_reach_neither_the_metadata_addresses_nor_the_hosts_services(
     internet: Internet, stack: Stack, vps: Vps
 ) -> None:
-    network = f"{stack.prefix}-public"
+    network = f"{stack.prefix}-public-ipv6"
     public = _networks_of_the_edge(vps, stack)[network]
     gateways = (public["Gateway"], public["IPv6Gateway"])
     image = stack.settings.images["sandbox-bash"]
@@ -235,9 +237,9 @@ def test_without_the_rules_a_stranger_comes_in_and_is_not_believed(
             stranger = Visitor(internet.attacker, address, trust)
             assert _seen_by_the_edge(stranger, "203.0.113.8", stack, vps) == (own, own)
         # What test_the_attacker_reaches_nothing tries as a neighbour.
-        public = _networks_of_the_edge(vps, stack)[f"{stack.prefix}-public"]
-        for address in _addresses([public]):
-            assert open_ports(internet.attacker, address, (8443,)) == {8443}
+        public = _networks_of_the_edge(vps, stack)[f"{stack.prefix}-public-ipv6"]
+        for address, port in ((public["IPAddress"], 8443), (public["GlobalIPv6Address"], 8446)):
+            assert open_ports(internet.attacker, address, (port,)) == {port}
 
 
 def test_a_restart_of_docker_opens_nothing(internet: Internet, visitors: list[Visitor], vps: Vps, stack: Stack) -> None:

@@ -48,12 +48,12 @@ def test_only_the_edge_publishes_ports(local: list[Resource]) -> None:
 
 
 def test_only_a_published_address_of_ipv6_brings_it_and_to_the_public_network_alone(local: list[Resource]) -> None:
-    assert not [r.name for r in local if r.type == NETWORK and r.inputs["ipv6"]]
+    assert not [r.name for r in local if r.type == NETWORK and r.inputs.get("ipv6")]
     resources = run_program("prod", platform_config("prod"))
-    with_ipv6 = [r.inputs for r in resources if r.type == NETWORK and r.inputs["ipv6"]]
+    with_ipv6 = [r.inputs for r in resources if r.type == NETWORK and r.inputs.get("ipv6")]
     (subnet,) = [subnet for network in with_ipv6 for subnet in network["ipamConfigs"]]
-    assert [network["name"] for network in with_ipv6] == ["vps-prod-public"]
-    assert subnet == {"subnet": str(unique_local("vps-prod-public"))}
+    assert [network["name"] for network in with_ipv6] == ["vps-prod-public-ipv6"]
+    assert subnet == {"subnet": str(unique_local("vps-prod-public-ipv6"))}
     assert [(port["external"], port["ip"]) for port in containers(resources)["traefik"]["ports"]] == [
         (80, "0.0.0.0"),  # noqa: S104 - what is published
         (80, "::"),
@@ -63,12 +63,12 @@ def test_only_a_published_address_of_ipv6_brings_it_and_to_the_public_network_al
 
 
 def test_each_name_has_a_subnet_of_its_own() -> None:
-    subnets = {unique_local(f"vps-{number}-public") for number in range(1000)}
+    subnets = {unique_local(f"vps-{number}-public-ipv6") for number in range(1000)}
     assert len(subnets) == 1000
     assert {subnet.prefixlen for subnet in subnets} == {64}
     assert all(subnet.subnet_of(IPv6Network("fd00::/8")) for subnet in subnets)
     # Another one would replace the network of every stack.
-    assert str(unique_local("vps-prod-public")) == "fdb7:bbe7:583b:fb3e::/64"
+    assert str(unique_local("vps-prod-public-ipv6")) == "fd2c:de40:40d7:5232::/64"
 
 
 def test_only_named_services_hold_the_engine_socket(local: list[Resource]) -> None:

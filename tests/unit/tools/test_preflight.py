@@ -21,8 +21,8 @@ def taken() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def settings(port: int, *addresses: str) -> PlatformSettings:
-    edge = {"http_port": port, "addresses": addresses or ["127.0.0.1"]}
+def settings(port: int, **edge: str) -> PlatformSettings:
+    edge = {"http_port": port, **edge}
     return stack_config.settings("trial", "local", {"name": "vps-trial", "edge": edge})
 
 
@@ -61,7 +61,7 @@ def test_a_port_is_looked_at_on_each_address() -> None:
         port = server.getsockname()[1]
         preflight.check_port(settings(port), None, TEMPLATE)
         with pytest.raises(StepFailed, match=f"Port {port} is taken"):
-            preflight.check_port(settings(port, "127.0.0.1", "::1"), None, TEMPLATE)
+            preflight.check_port(settings(port, ipv6="::1"), None, TEMPLATE)
 
 
 def test_a_nearly_full_disk_names_the_folder_and_what_is_needed(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_without_the_proxy_addresses_are_given_as_they_are() -> None:
 
 def test_behind_the_proxy_its_word_on_the_visitors_address_counts(proxied: list[Resource]) -> None:
     static = yaml.safe_load(_traefik(proxied)["/etc/traefik/traefik.yml"])
-    for entry in ("web", "websecure"):
+    for entry in ("web", "web6", "websecure", "websecure6"):
         assert static["entryPoints"][entry]["forwardedHeaders"] == {"trustedIPs": RANGES.networks}
     middlewares = yaml.safe_load(_routes(proxied))["http"]["middlewares"]
     rates = [content["rateLimit"] for content in middlewares.values() if "rateLimit" in content]

@@ -54,7 +54,9 @@ def test_only_a_published_address_of_ipv6_brings_it_and_to_the_public_network_al
     (subnet,) = [subnet for network in with_ipv6 for subnet in network["ipamConfigs"]]
     assert [network["name"] for network in with_ipv6] == ["vps-prod-public-ipv6"]
     assert subnet == {"subnet": str(unique_local("vps-prod-public-ipv6"))}
-    assert [(port["external"], port["ip"]) for port in containers(resources)["traefik"]["ports"]] == [
+    ports = containers(resources)["traefik"]["ports"]
+    assert len({port["internal"] for port in ports}) == len(ports), "the provider tells ports apart by it"
+    assert sorted((port["external"], port["ip"]) for port in ports) == [
         (80, "0.0.0.0"),  # noqa: S104 - what is published
         (80, "::"),
         (443, "0.0.0.0"),  # noqa: S104
@@ -125,13 +127,14 @@ def test_production_redirects_to_https_with_certificates_by_dns() -> None:
     static = yaml.safe_load(uploads(resources, "traefik")["/etc/traefik/traefik.yml"])
     acme = static["certificatesResolvers"]["acme"]["acme"]
     assert acme["dnsChallenge"]["provider"] == "cloudflare"
-    assert static["entryPoints"]["web"]["http"]["redirections"]["entryPoint"]["scheme"] == "https"
+    for entry in ("web", "web6"):
+        assert static["entryPoints"][entry]["http"]["redirections"]["entryPoint"]["scheme"] == "https"
     assert envs(containers(resources)["traefik"]) == {
         "CF_DNS_API_TOKEN_FILE": "/run/secrets/cloudflare-token",
         "CLOUDFLARE_BASE_URL": "https://api.cloudflare.com/client/v4",
     }
     routers = yaml.safe_load(uploads(resources, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
-    assert all(router["entryPoints"] == ["websecure"] for router in routers.values())
+    assert all(router["entryPoints"] == ["websecure", "websecure6"] for router in routers.values())
 
 
 def test_a_volume_that_no_image_prepares_is_opened_before_its_service_starts() -> None:

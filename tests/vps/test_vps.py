@@ -11,6 +11,7 @@ import secrets
 import shlex
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -180,6 +181,16 @@ def test_what_the_host_is_told_holds(vps: Vps) -> None:
     assert 'Unattended-Upgrade "1"' in vps.shell("apt-config dump | grep Periodic")
     assert vps.shell("fail2ban-client status").count("sshd") == 1
     assert vps.shell("cat /etc/timezone").strip() == "Etc/UTC"
+
+
+def test_a_host_that_forwards_ipv6_still_learns_its_way_out_from_routers(internet: Internet, vps: Vps) -> None:
+    assert vps.shell("sysctl -n net.ipv6.conf.eth0.forwarding").strip() == "1"
+    learned = "ip -6 route show default proto ra"
+    (address,) = re.findall(r"inet6 (\S+)/", vps.shell("ip -6 address show dev eth0 scope link"))
+    _advertise(internet.cloud, address, seconds=600)
+    until(lambda: vps.shell(learned), 10, "the way that a router has told")
+    _advertise(internet.cloud, address, seconds=0)
+    until(lambda: not vps.shell(learned), 10, "its end")
 
 
 def test_the_attacker_reaches_nothing(internet: Internet, stack: Stack, vps: Vps) -> None:
@@ -396,6 +407,13 @@ def _cut_connections(vps: Vps) -> None:
 
 def _containers(vps: Vps, stack: Stack) -> int:
     return len(vps.shell(f"docker ps -aq --filter label=vps.stack={stack.prefix} 2>/dev/null", check=False).split())
+
+
+def _advertise(router: Namespace, address: str, seconds: int) -> None:
+    """Tell a neighbour that this is a router, for so long (RFC 4861: type 134, no hop limit, flags or timers)."""
+    with router.entered(), socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sending:
+        sending.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 255)
+        sending.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 0, 0, seconds, 0, 0), (f"{address}%eth0", 0))
 
 
 def _listen(at: Namespace, address: str, port: int) -> socket.socket:

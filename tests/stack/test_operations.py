@@ -52,20 +52,6 @@ def test_a_rotated_password_replaces_its_reader_alone(
     assert "another-password" not in str(stack.outputs(report))
 
 
-def test_an_edge_that_gets_ipv6_moves_to_another_network_in_one_go(
-    stack: Stack, prepared: Prepared, report: Report, port: int
-) -> None:
-    before = _containers(stack, prepared)
-    over_both = {"edge": {**stack.overrides["edge"], "ipv6": "::1"}}
-    changed = dataclasses.replace(stack, overrides={**stack.overrides, **over_both})
-    changed.configure(prepared.images, report)
-    changed.up(report)
-    for host in ("127.0.0.1", "[::1]"):
-        health.wait(prepared.engine, stack.prefix, f"http://{host}:{port}", report)
-    after = _containers(stack, prepared)
-    assert {name for name in before if before[name] != after[name]} == {"traefik"}
-
-
 def test_a_state_moves_to_another_backend(stack: Stack, report: Report, tmp_path: Path) -> None:
     moved = dataclasses.replace(stack, home=tmp_path / "moved")
     shutil.copytree(stack.home, moved.home, ignore=shutil.ignore_patterns("state"))

@@ -28,7 +28,7 @@ from tests.vps.conftest import API, DOMAIN, METADATA, Internet
 from tests.vps.host import Vps
 from tests.vps.network import Namespace
 from tests.vps.operator import Operator
-from tests.vps.visits import Visitor, open_ports
+from tests.vps.visits import Visitor, all_open_ports, open_ports
 from tests.waiting import until
 from tools import health, leftovers
 from tools.stack import Stack
@@ -88,8 +88,7 @@ def execute(visitors: Sequence[Visitor], code: str) -> list[str]:
 
 def attacker_reaches(internet: Internet, seconds: float = 1) -> dict[str, set[int]]:
     """Every open port that the attacker finds, by address."""
-    addresses = (internet.vps.ipv4, internet.vps.ipv6)
-    return {address: open_ports(internet.attacker, address, PORTS, seconds) for address in addresses}
+    return all_open_ports(internet.attacker, internet.vps.addresses, PORTS, seconds)
 
 
 def test_a_fresh_host_previews_without_an_engine(
@@ -197,10 +196,12 @@ def test_a_host_that_forwards_ipv6_still_learns_its_way_out_from_routers(interne
 def test_the_attacker_reaches_nothing(internet: Internet, stack: Stack, vps: Vps) -> None:
     assert attacker_reaches(internet) == NOTHING
     # Neither as a neighbour who names a container's own address and takes the VPS for the way there.
-    for address in _addresses(_networks_of_the_edge(vps, stack).values()):
+    inside = _addresses(_networks_of_the_edge(vps, stack).values())
+    for address in inside:
         host = internet.vps.ipv6 if ":" in address else internet.vps.ipv4
         internet.attacker.run("ip", "route", "replace", address, "via", host, "dev", "eth0", "onlink")
-        assert open_ports(internet.attacker, address, (8080, 8086, 8443, 8446, 8082), 0.5) == set()
+    reached = all_open_ports(internet.attacker, inside, (8080, 8082, 8086, 8443, 8446), 1)
+    assert reached == {address: set() for address in inside}
 
 
 def test_only_the_public_network_has_ipv6(stack: Stack, vps: Vps) -> None:
@@ -212,11 +213,9 @@ def test_only_the_public_network_has_ipv6(stack: Stack, vps: Vps) -> None:
 
 
 def test_each_reaches_what_is_theirs(operator: Operator, internet: Internet) -> None:
-    ipv4, ipv6 = internet.vps.ipv4, internet.vps.ipv6
-    assert open_ports(internet.operator, ipv4, PORTS, 1) == {22}
-    assert open_ports(internet.operator, ipv6, PORTS, 1) == {22}
-    assert open_ports(internet.cloudflare, ipv4, PORTS, 1) == {80, 443}
-    assert open_ports(internet.cloudflare, ipv6, PORTS, 1) == {80, 443}
+    addresses = internet.vps.addresses
+    assert all_open_ports(internet.operator, addresses, PORTS, 1) == {address: {22} for address in addresses}
+    assert all_open_ports(internet.cloudflare, addresses, PORTS, 1) == {address: {80, 443} for address in addresses}
 
 
 def test_containers_reach_neither_the_metadata_addresses_nor_the_hosts_services(

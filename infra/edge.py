@@ -5,6 +5,7 @@ import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal
 
 import bcrypt
@@ -17,11 +18,11 @@ from infra.settings import Edge as EdgeSettings
 
 USER = "admin"
 METRICS_PORT = 8082
-_WEB_PORT, _SECURE_PORT = 8080, 8443
+_WEB_PORT = 8080
 INSIDE_URL = f"http://traefik:{_WEB_PORT}"
 """Where the networks of the stack reach the edge."""
 
-_WEB, _SECURE, _INTERNAL = "web", "websecure", "internal"
+_INTERNAL = "internal"
 _RESOLVER = "acme"
 _CONFIG = "/etc/traefik"
 _CERTIFICATES = "/certificates"
@@ -59,6 +60,17 @@ class Route:
 
 
 @dataclass(frozen=True)
+class EntryPoint:
+    """A port where visitors come in: its number inside, on the host, and the host's address, if it is published."""
+
+    name: str
+    internal: int
+    external: int
+    address: IPv4Address | IPv6Address | None
+    secure: bool
+
+
+@dataclass(frozen=True)
 class EdgeArgs:
     """What the edge needs. `networks` reach the routes' targets; `public_network` has a way out and the ports.
 
@@ -92,7 +104,6 @@ class Edge(pulumi.ComponentResource):
         secrets = {"users": args.password.apply(password_line)}
         environment: dict[str, str] = {}
         mounts: list[Mount] = []
-        ports = [Port(_WEB_PORT, settings.http_port, settings.address)]
         if settings.tls and args.cloudflare_token:
             secrets["cloudflare-token"] = args.cloudflare_token
             environment["CF_DNS_API_TOKEN_FILE"] = f"{SECRETS}/cloudflare-token"
@@ -102,7 +113,6 @@ class Edge(pulumi.ComponentResource):
                 config[_AUTHORITY] = settings.tls.authority.certificate
             certificates = data_volume("certificates", args.prefix, self)
             mounts.append(Mount(certificates.name, _CERTIFICATES, in_image=False))
-            ports.append(Port(_SECURE_PORT, settings.tls.port, settings.address))
         Service(
             "traefik",
             ServiceArgs(
@@ -118,7 +128,11 @@ class Edge(pulumi.ComponentResource):
                 config=Config(_CONFIG, config),
                 secrets=secrets,
                 mounts=mounts,
-                ports=ports,
+                ports=[
+                    Port(entry.internal, entry.external, str(entry.address))
+                    for entry in entry_points(settings)
+                    if entry.address
+                ],
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -129,6 +143,22 @@ def url(settings: EdgeSettings, host: str) -> str:
     """Where a route's host is reached from outside. The scheme's own port is left out."""
     scheme, port, usual = ("https", settings.tls.port, 443) if settings.tls else ("http", settings.http_port, 80)
     return f"{scheme}://{host}" if port == usual else f"{scheme}://{host}:{port}"
+
+
+def entry_points(settings: EdgeSettings) -> list[EntryPoint]:
+    """Where visitors come in, over HTTP and HTTPS.
+
+    IPv6 has ports of its own inside, since the provider knows a published port by its number inside: it would take a
+    second address of the same one for a change, on every `up`. The others are there in any case, for INSIDE_URL.
+    """
+    found = [EntryPoint("web", _WEB_PORT, settings.http_port, settings.ipv4, secure=False)]
+    if settings.ipv6:
+        found.append(EntryPoint("web6", 8086, settings.http_port, settings.ipv6, secure=False))
+    if settings.tls:
+        found.append(EntryPoint("websecure", 8443, settings.tls.port, settings.ipv4, secure=True))
+        if settings.ipv6:
+            found.append(EntryPoint("websecure6", 8446, settings.tls.port, settings.ipv6, secure=True))
+    return found
 
 
 def password_line(password: str) -> str:
@@ -154,10 +184,9 @@ def static_config(
         for character in ("Slash", "BackSlash", "NullCharacter", "Semicolon", "Percent", "QuestionMark", "Hash")
     }
     forwarded = {"forwardedHeaders": {"trustedIPs": list(trusted_proxies)}} if trusted_proxies else {}
-    web: dict[str, Any] = {"address": f":{_WEB_PORT}", **forwarded, "http": {"encodedCharacters": no_encoded_paths}}
     config: dict[str, Any] = {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
-        "entryPoints": {_WEB: web, _INTERNAL: {"address": f":{METRICS_PORT}"}},
+        "entryPoints": {_INTERNAL: {"address": f":{METRICS_PORT}"}},
         "providers": {"file": {"filename": f"{_CONFIG}/routes.yml", "watch": False}},
         "api": {"dashboard": True},
         "ping": {"entryPoint": _INTERNAL},
@@ -167,17 +196,17 @@ def static_config(
     }
     if otlp_endpoint:
         config["tracing"] = {"otlp": {"http": {"endpoint": f"{otlp_endpoint}/v1/traces"}}}
+    for entry in entry_points(settings):
+        http: dict[str, Any] = {"encodedCharacters": no_encoded_paths}
+        if settings.tls and entry.secure:
+            http["tls"] = {"certResolver": _RESOLVER}
+            if settings.tls.wildcard:
+                http["tls"]["domains"] = [{"main": settings.domain, "sans": [f"*.{settings.domain}"]}]
+        elif settings.tls:
+            redirect = {"to": f":{settings.tls.port}", "scheme": "https", "permanent": True}
+            http["redirections"] = {"entryPoint": redirect}
+        config["entryPoints"][entry.name] = {"address": f":{entry.internal}", **forwarded, "http": http}
     if settings.tls:
-        redirect = {"to": f":{settings.tls.port}", "scheme": "https", "permanent": True}
-        web["http"]["redirections"] = {"entryPoint": redirect}
-        tls: dict[str, Any] = {"certResolver": _RESOLVER}
-        if settings.tls.wildcard:
-            tls["domains"] = [{"main": settings.domain, "sans": [f"*.{settings.domain}"]}]
-        config["entryPoints"][_SECURE] = {
-            "address": f":{_SECURE_PORT}",
-            **forwarded,
-            "http": {"encodedCharacters": no_encoded_paths, "tls": tls},
-        }
         config["certificatesResolvers"] = {_RESOLVER: {"acme": _acme(settings.tls)}}
     return config
 
@@ -229,7 +258,7 @@ def dynamic_config(
         internal = route.target.endswith("@internal")
         routers[route.service] = {
             "rule": " || ".join(f"Host(`{host}`)" for host in route.hosts),
-            "entryPoints": [_SECURE if settings.tls else _WEB],
+            "entryPoints": [entry.name for entry in entry_points(settings) if entry.secure == bool(settings.tls)],
             "middlewares": chain,
             "service": route.target if internal else route.service,
         }

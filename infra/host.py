@@ -14,10 +14,13 @@ from infra.settings import Host as HostSettings
 class Host(pulumi.ComponentResource):
     """Runs the scripts of `infra/scripts` in order, one connection at a time; a changed setting runs its own again.
 
-    The engine knows `runtime`, which starts the sandboxes. At destroy each takes back what it did; packages stay.
+    The engine knows `runtime`, which starts the sandboxes. With `ipv6`, containers may be reached over that. At destroy
+    each script takes back what it did; packages stay.
     """
 
-    def __init__(self, settings: HostSettings, runtime: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, settings: HostSettings, runtime: str, ipv6: bool, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("vps:infra:Host", "host", None, opts)
         concerns = {
             "sysctl": (),
@@ -25,7 +28,7 @@ class Host(pulumi.ComponentResource):
             "swap": (str(settings.swap_mb),),
             "upgrades": (settings.reboot_at or "never",),
             "logs": (),
-            "docker": (settings.docker, json.dumps(daemon_settings(settings, runtime)), runtime),
+            "docker": (settings.docker, json.dumps(daemon_settings(settings, runtime, ipv6)), runtime),
             "deploy": (settings.deploy_user, "\n".join(settings.deploy_keys)),
             "sshd": (settings.deploy_user,),
             "fail2ban": (),
@@ -44,7 +47,7 @@ def engine_url(settings: HostSettings) -> str:
     return f"ssh://{settings.deploy_user}@{settings.ssh.address}:{settings.ssh.port}"
 
 
-def daemon_settings(settings: HostSettings, runtime: str) -> dict[str, Any]:
+def daemon_settings(settings: HostSettings, runtime: str, ipv6: bool) -> dict[str, Any]:
     """Docker's daemon.json, for an engine that knows `runtime`.
 
     User namespaces are not remapped: the executor is root with no capability, which is what lets it open the engine's
@@ -60,5 +63,8 @@ def daemon_settings(settings: HostSettings, runtime: str) -> dict[str, Any]:
         "log-opts": {"max-size": "10m", "max-file": "3"},
         "default-ulimits": {"nofile": {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES}},
         **({"runtimes": known} if runtime != ENGINES_OWN else {}),
+        # Ports over IPv6 by the kernel's rules, as those over IPv4: a visitor's address stays what it is. Docker calls
+        # that an experiment before version 27, and does so anyway from then on.
+        **({"ip6tables": True, "experimental": True} if ipv6 else {}),
         **({"dns": [str(address) for address in settings.name_servers]} if settings.name_servers else {}),
     }

@@ -1,6 +1,8 @@
 """The platform: settings in, services and their URLs out."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv6Network
 
 import pulumi
 import pulumi_docker as docker
@@ -144,7 +146,7 @@ class Platform(pulumi.ComponentResource):
                 routes=self._routes,
                 password=self._secrets.dashboard_password,
                 cloudflare_token=self._secrets.cloudflare_token,
-                public_network=self._network("public", internal=False).name,
+                public_network=self._public_network().name,
                 networks=[network.name for network in self._internal_networks.values()],
                 otlp_endpoint=observability.otlp_endpoint(self._settings),
                 trusted_proxies=self._proxies_in_front(),
@@ -169,15 +171,36 @@ class Platform(pulumi.ComponentResource):
             self._internal_networks[name] = self._network(name, internal=True)
         return self._internal_networks[name]
 
-    def _network(self, name: str, internal: bool) -> docker.Network:
+    def _public_network(self) -> docker.Network:
+        if not self._settings.edge.ipv6:
+            return self._network("public", internal=False)
+        # Under another name, so that an edge that gets IPv6 moves over to it before the old network goes.
+        name = "public-ipv6"
+        # Before version 27, the engine chooses no subnet of IPv6 by itself.
+        subnet = docker.NetworkIpamConfigArgs(subnet=str(unique_local(f"{self._settings.name}-{name}")))
+        # It adds the subnet of IPv4 that it chose, which would count as a change on every `up`. Ours only changes with
+        # the name, and that replaces the network.
+        own = pulumi.ResourceOptions(ignore_changes=["ipamConfigs"])
+        return self._network(name, internal=False, ipv6=True, ipam_configs=[subnet], opts=own)
+
+    def _network(
+        self,
+        name: str,
+        internal: bool,
+        ipv6: bool | None = None,
+        ipam_configs: Sequence[docker.NetworkIpamConfigArgs] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> docker.Network:
         prefix = self._settings.name
         return docker.Network(
             f"{name}-network",
             name=f"{prefix}-{name}",
             driver="bridge",
             internal=internal,
+            ipv6=ipv6,
+            ipam_configs=ipam_configs,
             labels=[docker.NetworkLabelArgs(label=STACK_LABEL, value=prefix)],
-            opts=self._child,
+            opts=pulumi.ResourceOptions.merge(self._child, opts),
         )
 
 
@@ -195,13 +218,28 @@ def _engine(settings: PlatformSettings) -> docker.Provider:
             rollback_seconds=host.firewall.rollback_seconds,
         )
     )
-    prepared = Host(host, settings.sandbox.runtime, opts=pulumi.ResourceOptions(depends_on=[firewall]))
+    prepared = Host(
+        host,
+        settings.sandbox.runtime,
+        ipv6=settings.edge.ipv6 is not None,
+        opts=pulumi.ResourceOptions(depends_on=[firewall]),
+    )
     return docker.Provider(
         "engine",
         host=prepared.engine,
         ssh_opts=ssh.options(host.ssh),
         opts=pulumi.ResourceOptions(depends_on=[prepared]),
     )
+
+
+def unique_local(network: str) -> IPv6Network:
+    """The subnet of IPv6 (a /64 of RFC 4193's unique local addresses) of the network with this name.
+
+    A hash of the name stands for the 56 bits that are to be random: it is the same on every `up`, and networks with
+    other names have others. No route of the internet leads to it.
+    """
+    digest = hashlib.sha256(network.encode()).digest()
+    return IPv6Network((b"\xfd" + digest[:7] + bytes(8), 64))
 
 
 def _routes(settings: PlatformSettings) -> list[Route]:

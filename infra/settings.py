@@ -146,7 +146,12 @@ class Edge(Settings):
     api_hosts: tuple[HostName, ...] = Field(
         ("localhost",), min_length=1, description="Names under which the API answers. The first one is shown in URLs"
     )
-    address: str = Field("127.0.0.1", description="Address of the host on which the ports are published")
+    ipv4: IPv4Address | None = Field(
+        IPv4Address("127.0.0.1"), description="The host's address on which the ports are published; 0.0.0.0 for each"
+    )
+    ipv6: IPv6Address | None = Field(
+        None, description="The same over IPv6; '::' for each. The edge's container has an address of IPv6 then too"
+    )
     http_port: Port = Field(8000, description="Port for HTTP. With TLS on, it only redirects")
     tls: Tls | None = Field(None, description="HTTPS. Off for a platform on one's own machine")
 
@@ -157,6 +162,17 @@ class Edge(Settings):
                 if self.domain not in (host, host.partition(".")[2]):
                     raise ValueError(f"tls.wildcard covers {self.domain} and one name before it, which {host} is not")
         return self
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> "Edge":
+        if not self.addresses:
+            raise ValueError("ipv4, ipv6 or both must be set: nobody could reach the edge")
+        return self
+
+    @property
+    def addresses(self) -> list[IPv4Address | IPv6Address]:
+        """Where the ports are published: one of a version at most."""
+        return [address for address in (self.ipv4, self.ipv6) if address]
 
     def host(self, service: str) -> str:
         """The name under which a service other than the API answers."""
@@ -360,6 +376,17 @@ class PlatformSettings(Settings):
                 "host.firewall.web_sources is cloudflare, and dns.proxied: false sends visitors past it, where nobody "
                 "comes in. Set dns.proxied: true, or web_sources: anyone"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _records_lead_to_the_edge(self) -> "PlatformSettings":
+        if self.host and self.dns:
+            for version in ("ipv4", "ipv6"):
+                if getattr(self.dns, version) and not getattr(self.edge, version):
+                    raise ValueError(
+                        f"dns.{version} is set and edge.{version} is not: the record would send visitors to an address "
+                        f"where the edge does not answer. Set edge.{version}, or remove dns.{version}"
+                    )
         return self
 
     def _switched_on(self) -> list[str]:

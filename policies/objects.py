@@ -1,10 +1,13 @@
 """Networks, volumes, and the doors around the rules for containers."""
 
 from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any
 
 from policies.inputs import STACK_LABEL, Inputs
 from policies.rules import Rule, rule
 
+_UNIQUE_LOCAL = IPv6Network("fd00::/8")
 NETWORK = "docker:index/network:Network"
 VOLUME = "docker:index/volume:Volume"
 
@@ -19,6 +22,31 @@ VOLUME = "docker:index/volume:Volume"
 def network_driver(inputs: Inputs) -> Iterator[str]:
     if inputs.get("driver") not in (None, "", "bridge"):
         yield f"driver is {inputs.get('driver')!r}"
+
+
+@rule(
+    "network-ipv6",
+    resource_type=NETWORK,
+    description="The internet has no route to a container's own address of IPv6, and an internal network has none.",
+    fix="Leave `ipv6` out; for a network with a way out, name a subnet of fd00::/8 in ipamConfigs.",
+)
+def network_ipv6(inputs: Inputs) -> Iterator[str]:
+    if inputs.get("ipv6") in (None, False):
+        return
+    if inputs.get("ipv6") is not True or inputs.get("internal") not in (None, False):
+        yield f"ipv6 is {inputs.get('ipv6')!r}, and internal is {inputs.get('internal')!r}"
+    subnets = [_subnet(config) for config in inputs.sequence("ipamConfigs")]
+    others = [subnet for subnet in subnets if not isinstance(subnet, IPv4Network)]
+    if not others or not all(subnet and subnet.subnet_of(_UNIQUE_LOCAL) for subnet in others):
+        yield f"ipamConfigs is {inputs.get('ipamConfigs')!r}"
+
+
+def _subnet(config: Any) -> IPv4Network | IPv6Network | None:
+    """The subnet in an element of ipamConfigs; None where it can't be read."""
+    try:
+        return ip_network(config["subnet"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 @rule(

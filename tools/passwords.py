@@ -3,12 +3,13 @@ only its API changes it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from ipaddress import IPv4Address, IPv6Address
 
 import httpx
 
 from infra.edge import USER
 
+Address = IPv4Address | IPv6Address
 _SECONDS_TO_ANSWER = 20
 
 
@@ -24,16 +25,15 @@ class Keeper:
     change: Callable[[httpx.Client, str, str], bool]
 
 
-def client(url: str, edge_password: str, address: str | None = None) -> httpx.Client:
+def client(url: str, edge_password: str, address: Address | None = None) -> httpx.Client:
     """A client of a service behind the edge, with what the edge itself may ask for.
 
     With `address`, it is reached there under its name: what an edge on this machine publishes needs no name resolved.
     """
-    parts = urlsplit(url)
-    base = f"{parts.scheme}://{address}:{parts.port}" if address else url
+    asked = httpx.URL(url)
     return httpx.Client(
-        base_url=base,
-        headers={"host": parts.netloc},
+        base_url=asked.copy_with(host=str(address)) if address else asked,
+        headers={"host": asked.netloc.decode()},
         auth=(USER, edge_password),
         timeout=_SECONDS_TO_ANSWER,
         trust_env=False,

@@ -1,10 +1,12 @@
 """What can be known to go wrong before anything is changed."""
 
+import errno
 import os
 import platform
 import shutil
 import socket
 import sys
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import docker
@@ -60,7 +62,7 @@ def check_port(settings: PlatformSettings, engine: DockerEngine | None, template
         StepFailed: someone else has it; the message says who, where that can be known.
     """
     port = settings.edge.http_port
-    if is_free(settings.edge.address, port):
+    if all(is_free(address, port) for address in settings.edge.addresses):
         return
     holder = None
     if engine:
@@ -75,14 +77,13 @@ def check_port(settings: PlatformSettings, engine: DockerEngine | None, template
     )
 
 
-def is_free(address: str, port: int) -> bool:
-    """Whether a server could listen there now."""
+def is_free(address: IPv4Address | IPv6Address, port: int) -> bool:
+    """Whether nobody listens there. Whether the engine may, and has the address, is for the engine to say."""
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     try:
-        socket.create_server((address, port)).close()
-    except PermissionError:
-        return True  # a low port: it is the engine that opens it, not this user
-    except OSError:
-        return False
+        socket.create_server((str(address), port), family=family).close()
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
     return True
 
 

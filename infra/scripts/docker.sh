@@ -19,13 +19,20 @@ apply() {
     if ! docker info >/dev/null 2>&1; then
         service docker start
     elif [ "$file" -nt /var/run/docker.pid ]; then
-        # With live-restore, which a reload brings into force, containers live on while Docker restarts.
-        service docker reload
+        # With live-restore, which a reload brings into force, containers live on while Docker restarts. Its script for
+        # init knows no reload.
+        kill -HUP "$(cat /var/run/docker.pid)"
+        wait_for_settings
         service docker restart
     fi
+    wait_for_settings
+}
+
+# wait_for_settings: until Docker answers, and has read that containers live on.
+wait_for_settings() {
     waited=0
-    until docker info >/dev/null 2>&1; do
-        [ "$waited" -lt 60 ] || fail "Docker does not answer after 60 s. Its log: journalctl --unit docker"
+    until [ "$(docker info --format '{{.LiveRestoreEnabled}}' 2>/dev/null)" = true ]; do
+        [ "$waited" -lt 60 ] || fail "Docker does not answer by its settings after 60 s. Its log: journalctl --unit docker"
         sleep 1
         waited=$((waited + 1))
     done

@@ -3,7 +3,13 @@
 file=/etc/sysctl.d/90-vps.conf
 
 apply() {
-    put "$file" <<'END'
+    { hardening; advertised; } | put "$file"
+    remember
+    sysctl --quiet --ignore --load "$file"
+}
+
+hardening() {
+    cat <<'END'
 # No packet may choose its route, change ours, or claim a source that it can't have.
 net.ipv4.conf.all.accept_redirects = 0
 net.ipv4.conf.all.accept_source_route = 0
@@ -33,10 +39,29 @@ fs.protected_symlinks = 1
 kernel.panic = 10
 vm.swappiness = 10
 END
-    # Not every kernel has every key; what it lacks needs no hardening.
+}
+
+# A host that forwards IPv6, as Docker has it do, loses the way out that it learned from a router's advertisements. Those
+# that listen to them now shall go on.
+advertised() {
+    for folder in /proc/sys/net/ipv6/conf/*; do
+        interface=$(basename "$folder" | tr . /)
+        case $interface in "*" | all | default | lo | docker* | br-* | veth*) continue ;; esac
+        line="net.ipv6.conf.$interface.accept_ra = 2"
+        listens="$(cat "$folder/accept_ra" "$folder/forwarding" | paste -s -d " ")"
+        if [ "$listens" = "1 0" ] || grep -qsxF "$line" "$file"; then
+            echo "$line"
+        fi
+    done
+}
+
+# remember: what each key was before us, and before Docker forwards. Not every kernel has every key; what it lacks needs
+# no hardening.
+remember() {
     mkdir -p "$before"
-    [ -e "$before/sysctl" ] || sysctl --pattern "$(keys)" --all 2>/dev/null >"$before/sysctl"
-    sysctl --quiet --ignore --load "$file"
+    sysctl --pattern "$(keys)" --all 2>/dev/null | while read -r line; do
+        grep -qsF "${line%% = *} = " "$before/sysctl" || echo "$line" >>"$before/sysctl"
+    done
 }
 
 undo() {
@@ -48,7 +73,8 @@ undo() {
     fi
 }
 
-# A pattern that matches the keys of the file.
+# A pattern that matches the keys of the file, and the one that Docker sets.
 keys() {
-    sed -n 's/^\([a-z][^ ]*\) = .*/\1/p' "$file" | sed 's/\./\\./g' | paste -s -d '|' | sed 's/.*/^(&)$/'
+    { sed -n 's/^\([a-z][^ ]*\) = .*/\1/p' "$file" && echo net.ipv6.conf.all.forwarding; } |
+        sed 's/\./\\./g' | paste -s -d '|' | sed 's/.*/^(&)$/'
 }

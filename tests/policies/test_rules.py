@@ -15,6 +15,9 @@ from tests.policies.samples import ID, collector, container, edge, executor, ima
 from tests.policies.support import Resource, exemptions_used, violations
 from tests.profiles import WEAKER
 
+UNIQUE_LOCAL = "fd12:3456:789a:1::/64"
+IPV6 = {"internal": False, "ipv6": True, "ipamConfigs": [{"subnet": UNIQUE_LOCAL}]}
+
 
 class Fires(NamedTuple):
     """A stack, and all the policies that refuse it."""
@@ -179,6 +182,20 @@ BAD = [
     _bad("container-credentials", loader(envs=["TOKEN=hunter2"])),
     _bad("network-driver", network(driver="host")),
     _bad("network-driver", network(driver="macvlan")),
+    *(
+        _bad("network-ipv6", network(**{**IPV6, **changes}))
+        for changes in (
+            {"internal": True},
+            {"internal": UNKNOWN_BOOLEAN_VALUE},
+            {"ipv6": UNKNOWN_BOOLEAN_VALUE},
+            {"ipamConfigs": None},
+            {"ipamConfigs": UNKNOWN_ARRAY_VALUE},
+            {"ipamConfigs": [{"subnet": UNKNOWN_STRING_VALUE}]},
+            {"ipamConfigs": [{"subnet": "10.0.0.0/24"}]},
+            {"ipamConfigs": [{"subnet": "2001:db8::/64"}]},
+            {"ipamConfigs": [{"subnet": UNIQUE_LOCAL}, {"subnet": "2001:db8::/64"}]},
+        )
+    ),
     _bad("network-labels", network(labels=[])),
     _bad("volume-driver", volume(driver="sshfs")),
     _bad("volume-driver", volume(driverOpts={"type": "none", "o": "bind", "device": "/etc"})),
@@ -203,7 +220,9 @@ GOOD = [
     executor(SandboxProfile(pids=10, memory_mb=64).model_dump_json()),
     executor("{}"),
     loader(user=None, networkMode="none"),
-    network(driver="bridge"),
+    network(driver="bridge", ipv6=False),
+    network(**IPV6),
+    network(**{**IPV6, "ipamConfigs": [{"subnet": "10.0.0.0/24"}, {"subnet": UNIQUE_LOCAL}]}),
     volume(driver="local"),
     collector(mounts=None, volumes=[{"hostPath": "/var/log", "containerPath": "/x", "readOnly": True}]),
     image("host:5000/traefik:v3.7.15"),

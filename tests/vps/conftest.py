@@ -135,7 +135,12 @@ def production(
                 "name_servers": [cloudflare.name_server],
             },
         },
-        dns={"zone_id": ZONE_ID, "ipv4": vps.namespace.ipv4, "base_url": cloudflare.base_url},
+        dns={
+            "zone_id": ZONE_ID,
+            "ipv4": vps.namespace.ipv4,
+            "ipv6": vps.namespace.ipv6,
+            "base_url": cloudflare.base_url,
+        },
         # The engine of the VPS is a fresh one, whatever the one of this machine knows.
         sandbox={"environments": ["bash"], "pools": {"bash": {"min": 1, "max": 2}}, "runtime": "runc"},
         services={name: {"enabled": False} for name in Services.model_fields},

@@ -3,15 +3,21 @@
 Each test goes on from the one before. What the provider's console would do is done past the network (`vps.shell`).
 """
 
+import contextlib
 import dataclasses
+import json
 import re
+import secrets
 import shlex
 import socket
 import ssl
+import struct
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -22,7 +28,7 @@ from tests.vps.conftest import API, DOMAIN, METADATA, Internet
 from tests.vps.host import Vps
 from tests.vps.network import Namespace
 from tests.vps.operator import Operator
-from tests.vps.visits import Visitor, open_ports
+from tests.vps.visits import Visitor, all_open_ports, open_ports
 from tests.waiting import until
 from tools import health, leftovers
 from tools.stack import Stack
@@ -40,13 +46,14 @@ KEPT = (
     "|/etc/default/docker.dpkg-dist|/root/.cache/motd.legal-displayed"
 )
 FILES = f"find /etc /usr/local /root /home -type f -regextype egrep ! -regex '{KEPT}' -exec sha256sum {{}} + | sort"
+SYSCTLS = "sysctl net.ipv4.conf.all net.ipv4.tcp_syncookies net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra"
 CONTAINERS = "docker ps --no-trunc --format '{{.Names}} {{.ID}}' | grep -v sandbox- | sort"
 
 
 @pytest.fixture(scope="module")
 def before(vps: Vps) -> dict[str, str]:
     """The fresh host's files and sysctls."""
-    return {"files": vps.shell(FILES), "sysctls": vps.shell("sysctl net.ipv4.conf.all net.ipv4.tcp_syncookies")}
+    return {"files": vps.shell(FILES), "sysctls": vps.shell(SYSCTLS)}
 
 
 @pytest.fixture
@@ -56,9 +63,9 @@ def stack(production: Stack, vps: Vps) -> Stack:
 
 
 @pytest.fixture(scope="module")
-def visitor(internet: Internet, trust: ssl.SSLContext) -> Visitor:
-    """Someone who comes through Cloudflare's proxy."""
-    return Visitor(internet.cloudflare, internet.vps.ipv4, trust)
+def visitors(internet: Internet, trust: ssl.SSLContext) -> list[Visitor]:
+    """Those who come through Cloudflare's proxy, over IPv4 and over IPv6."""
+    return [Visitor(internet.cloudflare, address, trust) for address in internet.vps.addresses]
 
 
 def wait_until_healthy(vps: Vps, stack: Stack) -> None:
@@ -72,16 +79,17 @@ def wait_until_healthy(vps: Vps, stack: Stack) -> None:
         time.sleep(0.3)
 
 
-def execute(visitor: Visitor, code: str) -> str:
-    """What a program prints that the visitor has run, or why it was refused."""
-    answer = visitor.ask("POST", f"https://{API}/execute", json={"environment": "bash", "code": code}).json()
-    return str(answer.get("output", answer))
+def execute(visitors: Sequence[Visitor], code: str) -> list[str]:
+    """What a program prints that each visitor has run, or why it was refused."""
+    program = {"environment": "bash", "code": code}
+    asks = [partial(visitor.ask, "POST", f"https://{API}/execute", json=program) for visitor in visitors]
+    answers = [_once_trusted(ask).json() for ask in asks]
+    return [str(answer.get("output", answer)) for answer in answers]
 
 
 def attacker_reaches(internet: Internet, seconds: float = 1) -> dict[str, set[int]]:
     """Every open port that the attacker finds, by address."""
-    addresses = (internet.vps.ipv4, internet.vps.ipv6)
-    return {address: open_ports(internet.attacker, address, PORTS, seconds) for address in addresses}
+    return all_open_ports(internet.attacker, internet.vps.addresses, PORTS, seconds)
 
 
 def test_a_fresh_host_previews_without_an_engine(
@@ -120,25 +128,37 @@ def test_an_up_that_is_cut_off_is_mended_by_the_next(operator: Operator, stack: 
 
 
 def test_every_name_points_at_the_host(cloudflare: Cloudflare, internet: Internet) -> None:
-    kept = {name: record["content"] for name, record in cloudflare.kept("A").items()}
-    assert kept == dict.fromkeys((API, f"traefik.{DOMAIN}"), internet.vps.ipv4)
+    for kind, address in {"A": internet.vps.ipv4, "AAAA": internet.vps.ipv6}.items():
+        kept = {name: record["content"] for name, record in cloudflare.kept(kind).items()}
+        assert kept == dict.fromkeys((API, f"traefik.{DOMAIN}"), address)
 
 
-def test_the_api_answers_over_https_with_a_certificate_of_the_authority(visitor: Visitor) -> None:
-    answer = _once_trusted(lambda: visitor.ask("GET", f"https://{API}/health"))
-    assert answer.json()["engine"] == "reachable"
-    assert answer.headers["strict-transport-security"]
+def test_the_api_answers_over_https_with_a_certificate_of_the_authority(visitors: list[Visitor]) -> None:
+    for visitor in visitors:
+        answer = _once_trusted(partial(visitor.ask, "GET", f"https://{API}/health"))
+        assert answer.json()["engine"] == "reachable"
+        assert answer.headers["strict-transport-security"]
 
 
-def test_an_execution_works(visitor: Visitor) -> None:
-    assert execute(visitor, "echo hello from the VPS") == "hello from the VPS\n"
+def test_an_execution_works(visitors: list[Visitor]) -> None:
+    assert execute(visitors, "echo hello from the VPS") == ["hello from the VPS\n"] * 2
 
 
-def test_the_dashboard_asks_for_the_password(visitor: Visitor, stack: Stack, report: Report) -> None:
+def test_the_dashboard_asks_for_the_password(visitors: list[Visitor], stack: Stack, report: Report) -> None:
     url = f"https://traefik.{DOMAIN}/dashboard/"
-    assert _once_trusted(lambda: visitor.ask("GET", url)).status_code == httpx.codes.UNAUTHORIZED
     auth = ("admin", stack.secret("vps:dashboardPassword", report))
-    assert visitor.ask("GET", url, auth=auth).status_code == httpx.codes.OK
+    for visitor in visitors:
+        assert _once_trusted(partial(visitor.ask, "GET", url)).status_code == httpx.codes.UNAUTHORIZED
+        assert visitor.ask("GET", url, auth=auth).status_code == httpx.codes.OK
+
+
+def test_the_edge_knows_its_visitors_by_cloudflares_word(
+    visitors: list[Visitor], internet: Internet, stack: Stack, vps: Vps
+) -> None:
+    for visitor, address, claim in zip(
+        visitors, internet.cloudflare.addresses, ("203.0.113.7", "2001:db8:7::7"), strict=True
+    ):
+        assert _seen_by_the_edge(visitor, claim, stack, vps) == (address, claim)
 
 
 def test_docker_runs_with_its_settings(vps: Vps, stack: Stack) -> None:
@@ -176,44 +196,77 @@ def test_the_hosts_log_is_in_files_that_the_collector_reads(operator: Operator, 
     assert "/var/log/auth.log" in vps.shell("cat /etc/logrotate.d/rsyslog")
 
 
-def test_the_attacker_reaches_nothing(internet: Internet, vps: Vps) -> None:
+def test_a_host_that_forwards_ipv6_still_learns_its_way_out_from_routers(internet: Internet, vps: Vps) -> None:
+    assert vps.shell("sysctl -n net.ipv6.conf.eth0.forwarding").strip() == "1"
+    learned = "ip -6 route show default proto ra"
+    (address,) = re.findall(r"inet6 (\S+)/", vps.shell("ip -6 address show dev eth0 scope link"))
+    _advertise(internet.cloud, address, seconds=600)
+    until(lambda: vps.shell(learned), 10, "the way that a router has told")
+    _advertise(internet.cloud, address, seconds=0)
+    until(lambda: not vps.shell(learned), 10, "its end")
+
+
+def test_the_attacker_reaches_nothing(internet: Internet, stack: Stack, vps: Vps) -> None:
     assert attacker_reaches(internet) == NOTHING
     # Neither as a neighbour who names a container's own address and takes the VPS for the way there.
-    addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
-    container = vps.shell(f"docker inspect -f '{addresses}' $(docker ps -q -f name=traefik)")
-    for address in container.split():
-        internet.attacker.run("ip", "route", "replace", address, "via", internet.vps.ipv4, "dev", "eth0", "onlink")
-        assert open_ports(internet.attacker, address, (8080, 8443, 8082), 1) == set()
+    inside = _addresses(_networks_of_the_edge(vps, stack).values())
+    for address in inside:
+        host = internet.vps.ipv6 if ":" in address else internet.vps.ipv4
+        internet.attacker.run("ip", "route", "replace", address, "via", host, "dev", "eth0", "onlink")
+    reached = all_open_ports(internet.attacker, inside, (8080, 8082, 8086, 8443, 8446), 1)
+    assert reached == {address: set() for address in inside}
+
+
+def test_only_the_public_network_has_ipv6(stack: Stack, vps: Vps) -> None:
+    networks = _networks_of_the_edge(vps, stack)
+    assert len(networks) > 1
+    assert [name for name, network in networks.items() if network["GlobalIPv6Address"]] == [
+        f"{stack.prefix}-public-ipv6"
+    ]
 
 
 def test_each_reaches_what_is_theirs(operator: Operator, internet: Internet) -> None:
-    ipv4, ipv6 = internet.vps.ipv4, internet.vps.ipv6
-    assert open_ports(internet.operator, ipv4, PORTS, 1) == {22}
-    assert open_ports(internet.operator, ipv6, PORTS, 1) == {22}
-    assert open_ports(internet.cloudflare, ipv4, PORTS, 1) == {80, 443}
-    assert 22 not in open_ports(internet.cloudflare, ipv6, PORTS, 1)
+    addresses = internet.vps.addresses
+    assert all_open_ports(internet.operator, addresses, PORTS, 1) == {address: {22} for address in addresses}
+    assert all_open_ports(internet.cloudflare, addresses, PORTS, 1) == {address: {80, 443} for address in addresses}
 
 
-def test_containers_reach_neither_the_metadata_address_nor_the_hosts_services(
+def test_containers_reach_neither_the_metadata_addresses_nor_the_hosts_services(
     internet: Internet, stack: Stack, vps: Vps
 ) -> None:
-    network = f"{stack.prefix}-public"
-    gateway = vps.shell(f"docker network inspect -f '{{{{(index .IPAM.Config 0).Gateway}}}}' {network}").strip()
+    network = f"{stack.prefix}-public-ipv6"
+    public = _networks_of_the_edge(vps, stack)[network]
+    gateways = (public["Gateway"], public["IPv6Gateway"])
     image = stack.settings.images["sandbox-bash"]
 
-    hosts = [(METADATA[0], 80), (gateway, 22), (internet.vps.ipv4, 22)]
+    hosts = [*((address, 80) for address in METADATA), *((host, 22) for host in (*gateways, *internet.vps.addresses))]
     probes = "".join(f"(timeout 2 bash -c '</dev/tcp/{host}/{port}' && echo {host}) & " for host, port in hosts)
     container = f"docker run --rm --network {network} --entrypoint bash {image} -c {shlex.quote(f'{probes} wait')}"
-    with _listen(internet.cloud, METADATA[0], 80):
-        assert open_ports(internet.vps, METADATA[0], (80,)) == {80}
+    with contextlib.ExitStack() as listening:
+        for address in METADATA:
+            listening.enter_context(_listen(internet.cloud, address, 80))
+            assert open_ports(internet.vps, address, (80,)) == {80}
         assert vps.shell(f"{container} 2>/dev/null") == ""
         # The very same probes get through without the rules.
-        rules = vps.shell("nft delete table inet vps && cat /etc/vps/firewall.nft")
-        assert set(vps.shell(f"{container} 2>/dev/null").split()) == {host for host, _ in hosts}
-        vps.shell(f"nft -f - <<'END'\n{rules}END")
+        with _no_rules(vps):
+            assert set(vps.shell(f"{container} 2>/dev/null").split()) == {host for host, _ in hosts}
 
 
-def test_a_restart_of_docker_opens_nothing(internet: Internet, visitor: Visitor, vps: Vps, stack: Stack) -> None:
+def test_without_the_rules_a_stranger_comes_in_and_is_not_believed(
+    internet: Internet, trust: ssl.SSLContext, stack: Stack, vps: Vps
+) -> None:
+    # As with web_sources: anyone, behind a proxy whose word counts.
+    with _no_rules(vps):
+        for address, own in zip(internet.vps.addresses, internet.attacker.addresses, strict=True):
+            stranger = Visitor(internet.attacker, address, trust)
+            assert _seen_by_the_edge(stranger, "203.0.113.8", stack, vps) == (own, own)
+        # What test_the_attacker_reaches_nothing tries as a neighbour.
+        public = _networks_of_the_edge(vps, stack)[f"{stack.prefix}-public-ipv6"]
+        for address, port in ((public["IPAddress"], 8443), (public["GlobalIPv6Address"], 8446)):
+            assert open_ports(internet.attacker, address, (port,)) == {port}
+
+
+def test_a_restart_of_docker_opens_nothing(internet: Internet, visitors: list[Visitor], vps: Vps, stack: Stack) -> None:
     stop = threading.Event()
     found: list[dict[str, set[int]]] = []
     watch = threading.Thread(target=_watch, args=(internet, stop, found))
@@ -227,8 +280,9 @@ def test_a_restart_of_docker_opens_nothing(internet: Internet, visitor: Visitor,
     assert len(found) > 1
     assert all(each == NOTHING for each in found)
     # What the engine says of its services may still be from before.
-    until(lambda: visitor.ask("GET", f"https://{API}/health").status_code == httpx.codes.OK, 60, "the api to be well")
-    assert execute(visitor, "echo still") == "still\n"
+    well = partial(visitors[0].ask, "GET", f"https://{API}/health")
+    until(lambda: well().status_code == httpx.codes.OK, 60, "the api to be well")
+    assert execute(visitors, "echo still") == ["still\n"] * 2
 
 
 def test_nothing_opens_while_rules_are_replaced(internet: Internet, vps: Vps) -> None:
@@ -269,29 +323,37 @@ def test_a_second_up_changes_nothing(operator: Operator, stack: Stack, vps: Vps)
     assert vps.shell(CONTAINERS) == running
 
 
-def test_a_changed_setting_runs_only_its_own_command(operator: Operator, stack: Stack, vps: Vps) -> None:
-    running = vps.shell(CONTAINERS)
-    changed = dataclasses.replace(
-        stack, overrides={**stack.overrides, "host": {**stack.overrides["host"], "time_zone": "Europe/Berlin"}}
-    )
+def test_changed_settings_replace_only_what_they_must(
+    operator: Operator, stack: Stack, vps: Vps, cloudflare: Cloudflare
+) -> None:
+    running = set(vps.shell(CONTAINERS).splitlines())
+    without = {part: {**stack.overrides[part], "ipv6": None} for part in ("edge", "dns")}
+    host = {**stack.overrides["host"], "time_zone": "Europe/Berlin"}
+    changed = dataclasses.replace(stack, overrides={**stack.overrides, **without, "host": host})
     operator.configure(changed)
-    said = operator.up(changed)
-    assert "~ 1 updated" in said
-    assert "replaced" not in said
+    # The command of the time zone, and Docker's. That restarts, and the containers live on.
+    assert "~ 2 updated" in operator.up(changed)
     assert vps.shell("date +%Z").strip() in ("CET", "CEST")
-    assert vps.shell(CONTAINERS) == running
+    assert "ip6" not in vps.shell("[ /var/run/docker.pid -nt /etc/docker/daemon.json ] && cat /etc/docker/daemon.json")
+    assert cloudflare.kept("AAAA") == {}
+    replaced = {line.split()[0] for line in running ^ set(vps.shell(CONTAINERS).splitlines())}
+    assert replaced == {f"{stack.prefix}-traefik"}
+    assert vps.shell("docker network ls --filter name=public --format '{{.Name}}'").split() == [
+        f"{stack.prefix}-public"
+    ]
+    # The next test's `up` brings IPv6 back.
     operator.configure(stack)
 
 
 def test_a_container_removed_by_hand_is_noticed_and_comes_back(
-    operator: Operator, visitor: Visitor, stack: Stack, vps: Vps
+    operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps
 ) -> None:
     vps.shell(f"docker rm -f {stack.prefix}-api")
     assert operator.sees_drift(stack)
     operator.mend(stack)
     operator.up(stack)
     wait_until_healthy(vps, stack)
-    assert execute(visitor, "echo back") == "back\n"
+    assert execute(visitors, "echo back") == ["back\n"] * 2
 
 
 def test_secrets_are_nowhere_to_be_read(stack: Stack, vps: Vps, report: Report) -> None:
@@ -312,12 +374,12 @@ def test_secrets_are_nowhere_to_be_read(stack: Stack, vps: Vps, report: Report) 
 
 
 def test_a_restarted_host_is_closed_before_it_is_up(
-    internet: Internet, visitor: Visitor, stack: Stack, vps: Vps
+    internet: Internet, visitors: list[Visitor], stack: Stack, vps: Vps
 ) -> None:
     vps.reboot()
     assert attacker_reaches(internet) == NOTHING
     wait_until_healthy(vps, stack)
-    assert execute(visitor, "echo again") == "again\n"
+    assert execute(visitors, "echo again") == ["again\n"] * 2
 
 
 def test_destroy_leaves_the_host_as_it_was_but_for_packages(
@@ -333,7 +395,7 @@ def test_destroy_leaves_the_host_as_it_was_but_for_packages(
         for path in paths
         if not vps.shell(f"dpkg -S {path} 2>/dev/null || grep -l {path} /var/lib/dpkg/info/*.postinst", check=False)
     } == set()
-    assert vps.shell("sysctl net.ipv4.conf.all net.ipv4.tcp_syncookies") == before["sysctls"]
+    assert vps.shell(SYSCTLS) == before["sysctls"]
     assert "table inet vps" not in vps.shell("nft list tables")
     assert vps.shell("ls -d /etc/vps /var/lib/vps /usr/local/lib/vps /home/deploy 2>/dev/null || true") == ""
 
@@ -370,9 +432,50 @@ def _containers(vps: Vps, stack: Stack) -> int:
     return len(vps.shell(f"docker ps -aq --filter label=vps.stack={stack.prefix} 2>/dev/null", check=False).split())
 
 
+def _advertise(router: Namespace, address: str, seconds: int) -> None:
+    """Tell a neighbour that this is a router, for so long (RFC 4861: type 134, no hop limit, flags or timers)."""
+    with router.entered(), socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sending:
+        sending.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 255)
+        sending.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 0, 0, seconds, 0, 0), (f"{address}%eth0", 0))
+
+
 def _listen(at: Namespace, address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with at.entered():
-        return socket.create_server((address, port))
+        return socket.create_server((address, port), family=family)
+
+
+def _networks_of_the_edge(vps: Vps, stack: Stack) -> dict[str, dict[str, Any]]:
+    """What the engine tells of each network of the edge's container, by name."""
+    told = vps.shell(f"docker inspect -f '{{{{json .NetworkSettings.Networks}}}}' {stack.prefix}-traefik")
+    return cast("dict[str, dict[str, Any]]", json.loads(told))
+
+
+def _addresses(networks: Iterable[Mapping[str, Any]]) -> list[str]:
+    both = [network[key] for network in networks for key in ("IPAddress", "GlobalIPv6Address")]
+    return [address for address in both if address]
+
+
+def _seen_by_the_edge(visitor: Visitor, claim: str, stack: Stack, vps: Vps) -> tuple[str, str]:
+    """Where a request came from that claims another address, and for whose the edge takes it."""
+    path = f"/{secrets.token_hex(4)}"
+    visitor.ask("GET", f"https://{API}{path}", headers={"x-forwarded-for": claim})
+    line = until(
+        lambda: vps.shell(f"docker logs --tail 20 {stack.prefix}-traefik 2>&1 | grep {path}", check=False),
+        10,
+        "the edge's line in its log",
+    )
+    told = json.loads(line)
+    return str(urlsplit(f"//{told['ClientAddr']}").hostname), told["ClientHost"]
+
+
+@contextlib.contextmanager
+def _no_rules(vps: Vps) -> Iterator[None]:
+    rules = vps.shell("nft delete table inet vps && cat /etc/vps/firewall.nft")
+    try:
+        yield
+    finally:
+        vps.shell(f"nft -f - <<'END'\n{rules}END")
 
 
 def _watch(internet: Internet, stop: threading.Event, found: list[dict[str, set[int]]]) -> None:

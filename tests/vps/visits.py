@@ -1,12 +1,14 @@
 """What someone on the internet can do to the VPS: connect, and ask for a page."""
 
 import contextlib
+import itertools
 import selectors
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -16,21 +18,29 @@ from tests.vps.network import Namespace
 
 def open_ports(visitor: Namespace, address: str, ports: Iterable[int], seconds: float = 2) -> set[int]:
     """The TCP ports on which a connection comes about, all tried at once; given up after so many seconds."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    found = set()
+    return all_open_ports(visitor, [address], ports, seconds)[address]
+
+
+def all_open_ports(
+    visitor: Namespace, addresses: Sequence[str], ports: Iterable[int], seconds: float
+) -> dict[str, set[int]]:
+    """The same for several addresses, of IPv4 and IPv6, all tried at once."""
+    found: dict[str, set[int]] = {address: set() for address in addresses}
     with visitor.entered(), contextlib.ExitStack() as opened, selectors.DefaultSelector() as waiting:
-        for port in ports:
+        for address, port in itertools.product(addresses, ports):
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
             attempt = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
             attempt.setblocking(False)
             attempt.connect_ex((address, port))
-            waiting.register(attempt, selectors.EVENT_WRITE, port)
+            waiting.register(attempt, selectors.EVENT_WRITE, (address, port))
         deadline = time.monotonic() + seconds
         while waiting.get_map() and (left := deadline - time.monotonic()) > 0:
             for key, _ in waiting.select(left):
                 attempt = key.fileobj  # type: ignore[assignment]
                 waiting.unregister(attempt)
                 if attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
-                    found.add(key.data)
+                    address, port = key.data
+                    found[address].add(port)
     return found
 
 
@@ -42,13 +52,15 @@ class Visitor:
     address: str
     trust: ssl.SSLContext
 
-    def ask(self, method: str, url: str, **options: Any) -> httpx.Response:
+    def ask(
+        self, method: str, url: str, headers: Mapping[str, str] = MappingProxyType({}), **options: Any
+    ) -> httpx.Response:
         asked = httpx.URL(url)
         with self.at.entered(), httpx.Client(verify=self.trust, timeout=20, trust_env=False) as client:
             return client.request(
                 method,
                 asked.copy_with(host=self.address),
-                headers={"host": asked.host},
+                headers={**headers, "host": asked.host},
                 extensions={"sni_hostname": asked.host},
                 **options,
             )

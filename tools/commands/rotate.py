@@ -16,7 +16,7 @@ from infra.settings import NAMESPACE, SECRET_KEYS
 from tools import health, lock, passwords, stack_config, target
 from tools import toolchain as toolchains
 from tools.commands.up import STACK, LocalStack
-from tools.passwords import Keeper
+from tools.passwords import Address, Keeper
 from tools.paths import HOME
 from tools.pulumi_stack import PulumiStack
 from tools.server_stack import ServerStack
@@ -36,7 +36,7 @@ class _Rotation(ABC):
     @abstractmethod
     def rotation_steps(self) -> list[Step]: ...
 
-    def change(self, stack: PulumiStack, address: str | None, report: Report) -> str:
+    def change(self, stack: PulumiStack, address: Address | None, report: Report) -> str:
         """Put a new password into the config, and before that is deployed into the service that keeps it.
 
         Services are reached at `address`, or where their URLs say.
@@ -68,7 +68,7 @@ class _NotTaken(StepFailed):
     """The service holds the password that it held before."""
 
 
-def _client(keeper: Keeper, outputs: Mapping[str, Mapping[str, str]], address: str | None) -> httpx.Client:
+def _client(keeper: Keeper, outputs: Mapping[str, Mapping[str, str]], address: Address | None) -> httpx.Client:
     url = outputs.get("urls", {}).get(keeper.service)
     if url is None:
         raise StepFailed(f"{keeper.service} does not run in this stack.", "There is no password to change.")
@@ -107,7 +107,7 @@ class _LocalRotation(_Rotation, LocalStack):
         return [*ready, Step("Password", self._change), deployment, waiting]
 
     def _change(self, report: Report) -> str:
-        return self.change(self.stack, self.stack.settings.edge.address, report)
+        return self.change(self.stack, self.stack.settings.edge.addresses[0], report)
 
 
 class _ServerRotation(_Rotation):

@@ -54,7 +54,7 @@ def test_without_the_proxy_addresses_are_given_as_they_are() -> None:
 
 def test_behind_the_proxy_its_word_on_the_visitors_address_counts(proxied: list[Resource]) -> None:
     static = yaml.safe_load(_traefik(proxied)["/etc/traefik/traefik.yml"])
-    for entry in ("web", "websecure"):
+    for entry in ("web", "web6", "websecure", "websecure6"):
         assert static["entryPoints"][entry]["forwardedHeaders"] == {"trustedIPs": RANGES.networks}
     middlewares = yaml.safe_load(_routes(proxied))["http"]["middlewares"]
     rates = [content["rateLimit"] for content in middlewares.values() if "rateLimit" in content]
@@ -62,6 +62,24 @@ def test_behind_the_proxy_its_word_on_the_visitors_address_counts(proxied: list[
     for rate in rates:
         assert rate["sourceCriterion"] == {"ipStrategy": {"excludedIPs": RANGES.networks}}
     assert _proxies_of_the_api(proxied) == ["172.30.0.0/24", *RANGES.networks]
+
+
+def test_where_anyone_comes_in_beside_the_proxy_only_the_proxys_word_counts() -> None:
+    host = platform_config("prod")["host"]
+    open_to_all = {**host, "firewall": {**host["firewall"], "web_sources": "anyone"}}
+    resources = run_program("prod", platform_config("prod", dns=ZONE, host=open_to_all))
+    static = yaml.safe_load(_traefik(resources)["/etc/traefik/traefik.yml"])
+    assert static["entryPoints"]["websecure"]["forwardedHeaders"] == {"trustedIPs": RANGES.networks}
+    assert _proxies_of_the_api(resources) == ["172.30.0.0/24", *RANGES.networks]
+
+
+@pytest.mark.parametrize("version", ["ipv4", "ipv6"])
+def test_a_record_that_leads_past_the_published_addresses_is_refused(version: str) -> None:
+    edge = {**platform_config("prod")["edge"], version: None}
+    with pytest.raises(SettingsError, match=f"dns.{version} is set and edge.{version} is not.*Set edge.{version}, or"):
+        parse_settings(platform_config("prod", dns=ZONE, edge=edge), "prod")
+    # Where the host is not ours, something else may stand before the edge.
+    parse_settings(platform_config("prod", dns=ZONE, edge=edge, host=None), "prod")
 
 
 def test_without_dns_nothing_is_asked_of_cloudflare() -> None:

@@ -1,12 +1,14 @@
 """What the edge checks passwords against, whom it asks for certificates, and its URLs."""
 
+from ipaddress import IPv6Address
 from typing import Any
+from urllib.parse import urlsplit
 
 import bcrypt
 import pytest
 from pydantic import ValidationError
 
-from infra.edge import password_line, static_config, url
+from infra.edge import INSIDE_URL, Route, dynamic_config, password_line, static_config, url
 from infra.settings import Authority, Edge, Tls
 
 
@@ -60,6 +62,14 @@ def test_each_authority_has_a_file_of_its_own_for_what_it_issued() -> None:
 def test_a_wildcard_is_one_certificate_for_all_names() -> None:
     tls = static_config(_edge(wildcard=True))["entryPoints"]["websecure"]["http"]["tls"]
     assert tls["domains"] == [{"main": "example.com", "sans": ["*.example.com"]}]
+
+
+def test_the_edge_is_reached_from_inside_also_where_it_is_published_over_ipv6_alone() -> None:
+    settings = Edge(ipv4=None, ipv6=IPv6Address("::1"))
+    ports = [entry["address"] for entry in static_config(settings)["entryPoints"].values()]
+    assert f":{urlsplit(INSIDE_URL).port}" in ports
+    route = Route("api", ["localhost"], "http://api:8000", "none", requests_per_minute=1)
+    assert dynamic_config(settings, [route])["http"]["routers"]["api"]["entryPoints"] == ["web", "web6"]
 
 
 def test_a_wildcard_that_does_not_cover_the_api_is_refused() -> None:

@@ -52,6 +52,14 @@ def test_the_engine_knows_the_runtime_of_the_sandboxes(runtime: str, known: obje
     assert json.loads(create[-2]).get("runtimes") == known
 
 
+def test_docker_gets_rules_of_ipv6_where_the_edge_has_it(production: list[Resource]) -> None:
+    platform = platform_config("prod")
+    del platform["edge"]["ipv6"], platform["dns"]["ipv6"]
+    without = commands(run_program("prod", platform))
+    assert '"ip6tables": true' in str(commands(production)["host-docker"]["create"])
+    assert "ip6tables" not in str(without["host-docker"]["create"])
+
+
 def test_the_host_key_is_pinned_and_no_variable_is_sent(production: list[Resource]) -> None:
     for name, inputs in commands(production).items():
         connection = inputs["connection"]["value"]  # type: ignore[index] # a secret as a whole

@@ -2,6 +2,7 @@
 
 import json
 import re
+from ipaddress import IPv6Network
 
 import pytest
 import yaml
@@ -10,8 +11,11 @@ from app import environments as of_the_app
 from app.api.settings import api_settings
 from app.executor.settings import executor_settings
 from app.profile import SandboxProfile
+from infra.platform import unique_local
 from infra.settings import ENVIRONMENTS, SERVICES, Services
 from tests.program import IMAGES, SECRETS, Resource, containers, platform_config, run_program
+
+NETWORK = "docker:index/network:Network"
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +45,32 @@ def test_every_name_carries_the_prefix(local: list[Resource]) -> None:
 def test_only_the_edge_publishes_ports(local: list[Resource]) -> None:
     published = {service: c["ports"] for service, c in containers(local).items() if c.get("ports")}
     assert published == {"traefik": [{"internal": 8080, "external": 8000, "ip": "127.0.0.1"}]}
+
+
+def test_only_a_published_address_of_ipv6_brings_it_and_to_the_public_network_alone(local: list[Resource]) -> None:
+    assert not [r.name for r in local if r.type == NETWORK and r.inputs.get("ipv6")]
+    resources = run_program("prod", platform_config("prod"))
+    with_ipv6 = [r.inputs for r in resources if r.type == NETWORK and r.inputs.get("ipv6")]
+    (subnet,) = [subnet for network in with_ipv6 for subnet in network["ipamConfigs"]]
+    assert [network["name"] for network in with_ipv6] == ["vps-prod-public-ipv6"]
+    assert subnet == {"subnet": str(unique_local("vps-prod-public-ipv6"))}
+    ports = containers(resources)["traefik"]["ports"]
+    assert len({port["internal"] for port in ports}) == len(ports), "the provider tells ports apart by it"
+    assert sorted((port["external"], port["ip"]) for port in ports) == [
+        (80, "0.0.0.0"),  # noqa: S104 - what is published
+        (80, "::"),
+        (443, "0.0.0.0"),  # noqa: S104
+        (443, "::"),
+    ]
+
+
+def test_each_name_has_a_subnet_of_its_own() -> None:
+    subnets = {unique_local(f"vps-{number}-public-ipv6") for number in range(1000)}
+    assert len(subnets) == 1000
+    assert {subnet.prefixlen for subnet in subnets} == {64}
+    assert all(subnet.subnet_of(IPv6Network("fd00::/8")) for subnet in subnets)
+    # Another one would replace the network of every stack.
+    assert str(unique_local("vps-prod-public-ipv6")) == "fd2c:de40:40d7:5232::/64"
 
 
 def test_only_named_services_hold_the_engine_socket(local: list[Resource]) -> None:
@@ -97,13 +127,14 @@ def test_production_redirects_to_https_with_certificates_by_dns() -> None:
     static = yaml.safe_load(uploads(resources, "traefik")["/etc/traefik/traefik.yml"])
     acme = static["certificatesResolvers"]["acme"]["acme"]
     assert acme["dnsChallenge"]["provider"] == "cloudflare"
-    assert static["entryPoints"]["web"]["http"]["redirections"]["entryPoint"]["scheme"] == "https"
+    for entry in ("web", "web6"):
+        assert static["entryPoints"][entry]["http"]["redirections"]["entryPoint"]["scheme"] == "https"
     assert envs(containers(resources)["traefik"]) == {
         "CF_DNS_API_TOKEN_FILE": "/run/secrets/cloudflare-token",
         "CLOUDFLARE_BASE_URL": "https://api.cloudflare.com/client/v4",
     }
     routers = yaml.safe_load(uploads(resources, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
-    assert all(router["entryPoints"] == ["websecure"] for router in routers.values())
+    assert all(router["entryPoints"] == ["websecure", "websecure6"] for router in routers.values())
 
 
 def test_a_volume_that_no_image_prepares_is_opened_before_its_service_starts() -> None:
@@ -119,7 +150,7 @@ def test_a_service_that_is_off_leaves_nothing() -> None:
     services = {name: {"enabled": False} for name in Services.model_fields}
     resources = run_program("local", platform_config("local", services=services))
     assert set(containers(resources)) == {"traefik", "api", "executor"}
-    networks = {resource.name for resource in resources if resource.type == "docker:index/network:Network"}
+    networks = {resource.name for resource in resources if resource.type == NETWORK}
     assert networks == {"api-network", "public-network"}
     assert "API_OTLP_ENDPOINT" not in envs(containers(resources)["api"])
     assert envs(containers(resources)["executor"])["EXECUTOR_TRACES"] == "false"

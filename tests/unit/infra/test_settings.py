@@ -25,6 +25,8 @@ def test_tracked_local_config_is_valid_and_frozen() -> None:
     [
         ({"sandbx": {}}, ["sandbx: unknown key"]),
         ({"edge": {"http_prot": 1}}, ["edge.http_prot: unknown key"]),
+        ({"edge": {"ipv4": None}}, ["edge", "nobody could reach the edge"]),
+        ({"edge": {"ipv6": "127.0.0.1"}}, ["edge.ipv6", "127.0.0.1"]),
         ({"edge": {"http_port": 70000}}, ["edge.http_port", "65535", "70000"]),
         ({"edge": {"domain": "not a host"}}, ["edge.domain", "not a host"]),
         ({"sandbox": {"profile": {"pids": "many"}}}, ["sandbox.profile.pids", "integer"]),

@@ -3,6 +3,7 @@ where this was written."""
 
 import json
 from collections.abc import Callable
+from ipaddress import ip_address
 
 import httpx
 import pytest
@@ -94,7 +95,8 @@ def test_a_password_that_is_not_grafanas_is_told_from_other_refusals() -> None:
         passwords.change_grafana(asking, "old", "new")
 
 
-def test_a_service_of_this_machine_is_reached_without_its_name_being_resolved() -> None:
-    with passwords.client("http://grafana.localhost:8000", "edge", "127.0.0.1") as asking:
-        assert str(asking.base_url) == "http://127.0.0.1:8000"
+@pytest.mark.parametrize(("address", "host"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_a_service_of_this_machine_is_reached_without_its_name_being_resolved(address: str, host: str) -> None:
+    with passwords.client("http://grafana.localhost:8000", "edge", ip_address(address)) as asking:
+        assert str(asking.base_url) == f"http://{host}:8000"
         assert asking.headers["host"] == "grafana.localhost:8000"

@@ -21,8 +21,9 @@ def taken() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def settings(port: int) -> PlatformSettings:
-    return stack_config.settings("trial", "local", {"name": "vps-trial", "edge": {"http_port": port}})
+def settings(port: int, **edge: str) -> PlatformSettings:
+    edge = {"http_port": port, **edge}
+    return stack_config.settings("trial", "local", {"name": "vps-trial", "edge": edge})
 
 
 def engine(port: int, stack: str) -> Any:
@@ -53,6 +54,14 @@ def test_a_free_port_is_fine(taken: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     preflight.check_port(settings(port), None, TEMPLATE)
+
+
+def test_a_port_is_looked_at_on_each_address() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        port = server.getsockname()[1]
+        preflight.check_port(settings(port), None, TEMPLATE)
+        with pytest.raises(StepFailed, match=f"Port {port} is taken"):
+            preflight.check_port(settings(port, ipv6="::1"), None, TEMPLATE)
 
 
 def test_a_nearly_full_disk_names_the_folder_and_what_is_needed(tmp_path: Path) -> None:

@@ -101,6 +101,11 @@ def test_a_fresh_host_previews_without_an_engine(
     assert vps.shell(FILES) == before["files"]
 
 
+def test_the_hosts_key_is_what_ssh_keyscan_prints(internet: Internet, vps: Vps) -> None:
+    printed = internet.operator.run("ssh-keyscan", "-q", "-t", "ed25519", vps.namespace.ipv4)
+    assert printed.strip() == f"{vps.namespace.ipv4} {vps.host_key}"
+
+
 def test_another_host_key_than_the_pinned_one_is_spoken_to_by_nobody(
     operator: Operator, production: Stack, vps: Vps
 ) -> None:

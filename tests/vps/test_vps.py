@@ -102,7 +102,7 @@ def test_a_fresh_host_previews_without_an_engine(
 
 
 def test_the_hosts_key_is_what_ssh_keyscan_prints(internet: Internet, vps: Vps) -> None:
-    printed = internet.operator.run("ssh-keyscan", "-q", "-t", "ed25519", vps.namespace.ipv4)
+    printed = internet.operator.run("ssh-keyscan", "-t", "ed25519", vps.namespace.ipv4)
     assert printed.strip() == f"{vps.namespace.ipv4} {vps.host_key}"
 
 

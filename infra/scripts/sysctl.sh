@@ -3,7 +3,12 @@
 file=/etc/sysctl.d/90-vps.conf
 
 apply() {
-    { hardening; advertised; } | put "$file"
+    # Not through a pipe alone, which would hide that one of them failed.
+    wanted=$(
+        hardening
+        advertised
+    )
+    printf '%s\n' "$wanted" | put "$file"
     remember
     sysctl --quiet --ignore --load "$file"
 }

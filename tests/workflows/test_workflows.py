@@ -1,4 +1,4 @@
-"""What runs on servers of others, and can't be tried here: GitHub's workflows, and the scripts that prepare a host."""
+"""What runs on servers of others, and can't be tried here: GitHub's workflows."""
 
 import re
 import shutil
@@ -13,7 +13,6 @@ from tools.paths import ROOT
 from tools.steps import Report
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-SCRIPTS = sorted((ROOT / "infra" / "scripts").glob("*.sh"))
 USES = re.compile(r"^\s*(?:- )?uses: *(\S+)", re.MULTILINE)
 PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 
@@ -70,11 +69,3 @@ def test_every_action_is_pinned_by_its_commit(workflow: Path) -> None:
     used = USES.findall(workflow.read_text())
     assert used
     assert [action for action in used if not PINNED.fullmatch(action)] == []
-
-
-def test_the_hosts_scripts_have_nothing_to_complain_of() -> None:
-    assert SCRIPTS
-    program = shutil.which("shellcheck")
-    assert program, "shellcheck is not on PATH; `make test` installs it"
-    done = subprocess.run([program, *SCRIPTS], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")

@@ -34,9 +34,9 @@ class _Made(Exception):
     pass
 
 
-def workshop(runtime: str, api: FakeApi) -> DockerWorkshop:
+def workshop(runtime: str, api: Any) -> DockerWorkshop:
     pattern = Pattern(FLOOR, {"python": "image"}, "vps-test", runtime)
-    return DockerWorkshop(api, pattern)  # type: ignore[arg-type]
+    return DockerWorkshop(api, pattern)
 
 
 async def asked_of(runtime: str) -> Mapping[str, Any]:

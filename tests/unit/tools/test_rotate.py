@@ -4,7 +4,6 @@ import argparse
 import io
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -46,7 +45,7 @@ class FakeGrafana:
     def __init__(self, password: str) -> None:
         self.password = password
         self.before: Exception | None = None
-        self.after: Exception | None = None
+        self.after: BaseException | None = None
 
     def change(self, client: httpx.Client, old: str, new: str) -> bool:
         if self.before:
@@ -106,7 +105,7 @@ def test_after_a_rotation_that_was_cut_off_either_password_is_tried(
 
 def test_the_config_has_the_password_before_the_service_does(grafana: FakeGrafana, report: Report) -> None:
     stack = FakeStack("old")
-    grafana.after = KeyboardInterrupt()  # type: ignore[assignment]
+    grafana.after = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         change(stack, report)
     assert stack.config[KEY] == grafana.password != "old"
@@ -116,7 +115,7 @@ def test_the_config_has_the_password_before_the_service_does(grafana: FakeGrafan
     "trouble",
     [
         httpx.ConnectError("refused"),
-        httpx.HTTPStatusError("502", request=SimpleNamespace(), response=SimpleNamespace()),  # type: ignore[arg-type]
+        httpx.HTTPStatusError("502", request=httpx.Request("PUT", URLS["grafana"]), response=httpx.Response(502)),
     ],
 )
 def test_a_service_that_did_not_take_it_leaves_all_as_it_was(

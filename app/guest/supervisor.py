@@ -88,9 +88,12 @@ def _furnish_home() -> None:
 
 def _close_to_others() -> None:
     """Close /proc/1 and ptrace to processes of the same user, and be deaf to their signals."""
-    import ctypes
+    # What is under `ctypes`, which itself takes PID 1 longer to load than all else that it needs.
+    import _ctypes
 
-    if ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+    loaded = _ctypes.dlopen(None, os.RTLD_NOW)  # type: ignore[arg-type] # None is lawful: what is loaded already
+    prctl = _ctypes.dlsym(loaded, "prctl")
+    if _ctypes.call_function(prctl, (_PR_SET_DUMPABLE, 0, 0, 0, 0)) != 0:
         raise OSError("prctl(PR_SET_DUMPABLE) failed")
     # The kernel drops what PID 1 has no handler for.
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)

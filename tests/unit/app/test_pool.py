@@ -170,6 +170,17 @@ async def test_an_environment_that_is_waited_for_goes_first(start: Start, worksh
     assert "bash" in [made.environment for made in workshop.made[3:6]]
 
 
+async def test_more_are_made_at_once_while_claims_wait(start: Start, workshop: FakeWorkshop) -> None:
+    pool = await start(python=(3, 6))
+    assert (ready(pool), workshop.most_making) == (3, 2)
+    workshop.gate.clear()
+    claims = [asyncio.create_task(pool.claim("python")) for _ in range(4)]
+    await settle()
+    assert (pool.waiting, workshop.making) == (1, 3)
+    workshop.gate.set()
+    await asyncio.gather(*claims)
+
+
 async def test_concurrency_bounds_what_runs_and_waiting_makes_no_surplus(start: Start, workshop: FakeWorkshop) -> None:
     pool = await start(concurrency=1, python=(1, 2))
     first = await pool.claim("python")

@@ -17,6 +17,9 @@ def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setattr(docker_engine, "configured_url", lambda: os.environ.get("DOCKER_HOST", url))
     monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(docker_engine, "_RUN", tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(docker_engine, "_running", lambda: {"containerd-shim"})
     return url
 
 
@@ -88,6 +91,49 @@ def test_a_daemon_that_ends_at_once_is_not_waited_for(
         docker_engine.start(f"unix://{tmp_path}/docker.sock", report, ("sh", "-c", "echo no cgroups; exit 1"))
     assert caught.value.log is not None
     assert caught.value.log.read_text() == "no cgroups\n"
+
+
+@pytest.fixture
+def mounts(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What is mounted, instead of mounting it."""
+    ran: list[list[str]] = []
+    monkeypatch.setattr(docker_engine.process, "run", lambda argv, report: ran.append(argv))
+    return ran
+
+
+def test_the_state_of_containers_is_in_memory_where_run_is_on_the_disk(
+    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: list[list[str]]
+) -> None:
+    monkeypatch.setattr(docker_engine, "_running", lambda: {"sh", "dockerd"})
+    docker_engine._keep_state_in_memory(report)
+    assert [argv[-1] for argv in mounts] == [f"{tmp_path}/run/docker"]
+
+
+def test_a_run_in_memory_is_left_as_it_is(
+    report: Report, monkeypatch: pytest.MonkeyPatch, mounts: list[list[str]]
+) -> None:
+    monkeypatch.setattr(docker_engine, "_running", set)
+    monkeypatch.setattr(docker_engine, "_RUN", Path("/proc"))
+    docker_engine._keep_state_in_memory(report)
+    assert mounts == []
+
+
+def test_containers_that_have_outlived_their_engine_are_found_by_the_next(
+    report: Report, mounts: list[list[str]]
+) -> None:
+    docker_engine._keep_state_in_memory(report)
+    assert mounts == []
+
+
+def test_a_mount_that_is_refused_does_not_keep_the_engine_from_starting(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(argv: list[str], report: Report) -> str:
+        raise docker_engine.process.CommandFailed(argv, 32, "permission denied")
+
+    monkeypatch.setattr(docker_engine, "_running", set)
+    monkeypatch.setattr(docker_engine.process, "run", refuse)
+    docker_engine._keep_state_in_memory(report)
 
 
 def test_a_daemon_of_ours_is_told_of_the_fast_runtime_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ publish: ## Push the images that are ours. REGISTRY=ghcr.io/me/vps; STACK=prod: 
 test: ## Lint, types and every test, on real parts. GVISOR=1: the attacks under gVisor alone, from each environment
 	@$(TOOLS) test $(if $(GVISOR),--gvisor)
 
-bench: ## Measure the platform beside docker run, in about 5 minutes. QUICK=1: in one, and rougher
+bench: ## Measure the platform beside docker run, in about 6 minutes. QUICK=1: in one, and rougher
 	@$(TOOLS) bench $(if $(QUICK),--quick)
 
 cost: ## Measure what each service takes at rest and under 6 executions a second, in about 5 minutes

@@ -38,10 +38,10 @@ class Plan:
 
 
 FULL = Plan(
-    latency=100,
-    rate_blocks=2,
+    latency=80,
+    rate_blocks=3,
     rate_warm_up=0.7,
-    rate=2.5,
+    rate=3,
     clients=(1, 2, 4, 8),
     arrivals=12,
     arrivals_per_second=(3, 6, 9),

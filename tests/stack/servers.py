@@ -12,6 +12,8 @@ from typing import Any
 import docker
 import httpx
 
+from tests import engine_bridge
+
 
 @dataclass(frozen=True)
 class Servers:
@@ -88,7 +90,7 @@ class Webhook:
 @contextmanager
 def webhook(client: docker.DockerClient) -> Iterator[Webhook]:
     """A server for Alertmanager, on the engine's own bridge: the containers reach it, and nobody outside does."""
-    (bridge,) = [it["Gateway"] for it in client.networks.get("bridge").attrs["IPAM"]["Config"] if "Gateway" in it]
+    bridge = engine_bridge.address(client)
     posted: list[Mapping[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):

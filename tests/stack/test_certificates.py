@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from infra.settings import Services
+from tests import engine_bridge
 from tests.ports import free_port
 from tests.stacks import StackFactory
 from tests.vps import pebble
@@ -71,9 +72,7 @@ class Site:
 @pytest.fixture(scope="module")
 def bridge(prepared: Prepared) -> str:
     """The address of this machine that containers of the engine reach, and nobody else."""
-    settings: Any = prepared.engine.client().networks.get("bridge").attrs
-    address: str = settings["IPAM"]["Config"][0]["Gateway"]
-    return address
+    return engine_bridge.address(prepared.engine.client())
 
 
 @pytest.fixture(scope="module")

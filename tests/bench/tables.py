@@ -11,6 +11,8 @@ from tests.bench.ways import DockerRun
 
 Row = Sequence[str]
 _EDGE, _DOCKER = "edge", DockerRun.name
+_BUSY = 2
+"""With so many clients and more, `docker run` keeps two processors at work too."""
 _MB = 1024 * 1024
 _REASONS = 5
 
@@ -124,13 +126,17 @@ def _faster(figures: Figures, environment: str, share: float, times: int) -> Goa
 
 
 def _more(figures: Figures) -> Goal:
-    ours, theirs = _best(figures, _EDGE), _best(figures, _DOCKER)
+    ours, theirs = _sustained(figures, _EDGE), _sustained(figures, _DOCKER)
     reached = f"{ours / theirs:.2f} times ({ours:.1f} and {theirs:.1f})"
-    return Goal("most executions a second", "at least 2 times docker run's", reached, ours >= 2 * theirs)
+    name = f"executions a second, {_BUSY} clients and more"
+    return Goal(name, "at least 2 times docker run's", reached, ours >= 2 * theirs)
 
 
-def _best(figures: Figures, way: str) -> float:
-    return max((rate.per_second for (name, _), rate in figures.rates.items() if name == way), default=math.nan)
+def _sustained(figures: Figures, way: str) -> float:
+    """All that keeps the processors busy together: the best of several short runs would be that of the luckiest."""
+    return together(
+        [rate for (name, clients), rate in figures.rates.items() if name == way and clients >= _BUSY]
+    ).per_second
 
 
 def _answered(burst: Times, requests: int) -> Goal:

@@ -68,17 +68,6 @@ def visitors(internet: Internet, trust: ssl.SSLContext) -> list[Visitor]:
     return [Visitor(internet.cloudflare, address, trust) for address in internet.vps.addresses]
 
 
-def wait_until_healthy(vps: Vps, stack: Stack) -> None:
-    client = vps.engine.client()
-    deadline = time.monotonic() + 60
-    while True:
-        states = health.services(client, stack.prefix)
-        if len(states) == 3 and all(state.is_well for state in states):
-            return
-        assert time.monotonic() < deadline, states
-        time.sleep(0.3)
-
-
 def execute(visitors: Sequence[Visitor], code: str) -> list[str]:
     """What a program prints that each visitor has run, or why it was refused."""
     program = {"environment": "bash", "code": code}
@@ -118,7 +107,9 @@ def test_another_host_key_than_the_pinned_one_is_spoken_to_by_nobody(
     operator.configure(production)
 
 
-def test_an_up_that_is_cut_off_is_mended_by_the_next(operator: Operator, stack: Stack, vps: Vps) -> None:
+def test_an_up_that_is_cut_off_is_mended_by_the_next(
+    operator: Operator, stack: Stack, vps: Vps, report: Report
+) -> None:
     def run() -> None:
         operator.up(stack)
 
@@ -129,7 +120,7 @@ def test_an_up_that_is_cut_off_is_mended_by_the_next(operator: Operator, stack: 
     cut_off(run, lambda: _containers(vps, stack) >= 5, interrupt)
     operator.mend(stack)
     operator.up(stack)
-    wait_until_healthy(vps, stack)
+    health.wait(vps.engine, stack.prefix, None, report)
 
 
 def test_every_name_points_at_the_host(cloudflare: Cloudflare, internet: Internet) -> None:
@@ -351,13 +342,13 @@ def test_changed_settings_replace_only_what_they_must(
 
 
 def test_a_container_removed_by_hand_is_noticed_and_comes_back(
-    operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps
+    operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps, report: Report
 ) -> None:
     vps.shell(f"docker rm -f {stack.prefix}-api")
     assert operator.sees_drift(stack)
     operator.mend(stack)
     operator.up(stack)
-    wait_until_healthy(vps, stack)
+    health.wait(vps.engine, stack.prefix, None, report)
     assert execute(visitors, "echo back") == ["back\n"] * 2
 
 
@@ -379,11 +370,11 @@ def test_secrets_are_nowhere_to_be_read(stack: Stack, vps: Vps, report: Report) 
 
 
 def test_a_restarted_host_is_closed_before_it_is_up(
-    internet: Internet, visitors: list[Visitor], stack: Stack, vps: Vps
+    internet: Internet, visitors: list[Visitor], stack: Stack, vps: Vps, report: Report
 ) -> None:
     vps.reboot()
     assert attacker_reaches(internet) == NOTHING
-    wait_until_healthy(vps, stack)
+    health.wait(vps.engine, stack.prefix, None, report)
     assert execute(visitors, "echo again") == ["again\n"] * 2
 
 

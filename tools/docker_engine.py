@@ -26,6 +26,8 @@ FAST_RUNTIME = "crun"
 """An OCI runtime in C. A sandbox costs a tenth less CPU with it than with runc, which is written in Go."""
 _UNIFIED = Path("/sys/fs/cgroup/unified")
 _RUN = Path("/run")
+_IN_MEMORY = "vps-engine"
+"""What is said to be mounted, where we have mounted memory."""
 _SHIM = "containerd-shim"
 """What the kernel calls the process that holds a container, whose name is longer than the kernel keeps."""
 _SECONDS_TO_START = 60
@@ -180,7 +182,14 @@ def _keep_state_in_memory(report: Report) -> None:
         return
     state.mkdir(mode=0o711, exist_ok=True)
     with contextlib.suppress(process.CommandFailed):  # then it is slower
-        process.run(["mount", "-t", "tmpfs", "-o", "mode=711,nosuid,nodev,noexec", "vps-engine", str(state)], report)
+        process.run(["mount", "-t", "tmpfs", "-o", "mode=711,nosuid,nodev,noexec", _IN_MEMORY, str(state)], report)
+
+
+def _give_memory_back(report: Report) -> None:
+    state = _RUN / "docker"
+    if f"{_IN_MEMORY} {state} " in Path("/proc/mounts").read_text():
+        with contextlib.suppress(process.CommandFailed):  # a container has outlived its engine
+            process.run(["umount", str(state)], report)
 
 
 def _running() -> set[str]:
@@ -219,6 +228,7 @@ def stop(report: Report) -> str:
         if time.monotonic() > deadline:
             raise StepFailed(f"dockerd (process {pid}) does not end.", f"End it: kill -9 {pid}", daemon_log())
         time.sleep(0.2)
+    _give_memory_back(report)
     return f"stopped dockerd, process {pid}"
 
 

@@ -118,6 +118,17 @@ def test_a_run_in_memory_is_left_as_it_is(
     assert mounts == []
 
 
+def test_only_memory_that_was_mounted_here_is_given_back(
+    report: Report, monkeypatch: pytest.MonkeyPatch, mounts: list[list[str]]
+) -> None:
+    docker_engine._give_memory_back(report)
+    assert mounts == []
+    state = f"{docker_engine._RUN}/docker"
+    monkeypatch.setattr(docker_engine.Path, "read_text", lambda path: f"vps-engine {state} tmpfs rw 0 0\n")
+    docker_engine._give_memory_back(report)
+    assert mounts == [["umount", state]]
+
+
 def test_containers_that_have_outlived_their_engine_are_found_by_the_next(
     report: Report, mounts: list[list[str]]
 ) -> None:

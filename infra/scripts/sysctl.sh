@@ -1,8 +1,16 @@
 # The kernel's settings. `net.ipv4.ip_forward` is Docker's to set.
 # shellcheck shell=sh disable=SC2154 # `before` is lib.sh's
-file=/etc/sysctl.d/90-vps.conf
+# At boot the last by name holds, whatever folder it is in: Debian 12 brings a 99-protect-links.conf, which is weaker.
+file=/etc/sysctl.d/99-vps.conf
+# Its name until that was seen.
+former=/etc/sysctl.d/90-vps.conf
 
 apply() {
+    if [ -e "$former" ]; then
+        touch "$before$file.none"
+        mv "$former" "$file"
+        rm -f "$before$former.none"
+    fi
     # Not through a pipe alone, which would hide that one of them failed.
     wanted=$(
         hardening

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,36 @@ def test_a_function_in_a_condition_is_found() -> None:
 def suppressed(text: str) -> str:
     """What shellcheck says of functions that `set -e` does not hold in."""
     return shellcheck(text, "--shell=sh", "--enable=check-set-e-suppressed", "--include=SC2310").stdout
+
+
+@pytest.fixture
+def sysctl(tmp_path: Path) -> Callable[[str], list[str]]:
+    """Run the kernel's settings' `apply` or `undo` in a folder, without a kernel: the files that are there then."""
+    folder = tmp_path / "etc/sysctl.d"
+    folder.mkdir(parents=True)
+    text = ssh.script_text("sysctl").replace("/etc/sysctl.d", str(folder)).replace("/var/lib/vps", f"{tmp_path}/vps")
+
+    def run(verb: str) -> list[str]:
+        subprocess.run(["sh", "-s", "--", verb], input=f"sysctl() {{ :; }}\n{text}", text=True, check=True)
+        return sorted(path.name for path in folder.iterdir())
+
+    return run
+
+
+def test_the_kernels_settings_are_read_after_those_of_debian(sysctl: Callable[[str], list[str]]) -> None:
+    (name,) = sysctl("apply")
+    assert name > "99-protect-links.conf"
+    assert sysctl("undo") == []
+
+
+def test_the_kernels_settings_under_their_former_name_are_taken_over(
+    sysctl: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    former = tmp_path / "etc/sysctl.d/90-vps.conf"
+    former.write_text("kernel.panic = 10\n")
+    mark = tmp_path / f"vps/before{former}.none"
+    mark.parent.mkdir(parents=True)
+    mark.touch()
+    assert sysctl("apply") == ["99-vps.conf"]
+    assert sysctl("undo") == []
+    assert list((tmp_path / "vps").rglob("*.none")) == []

@@ -178,7 +178,7 @@ def _keep_state_in_memory(report: Report) -> None:
     state of containers that have outlived their engine is left where the next one finds it.
     """
     state = _RUN / "docker"
-    if _RUN.is_mount() or state.is_mount() or _SHIM in _running():
+    if _RUN.is_mount() or state.is_mount() or process.named(_SHIM):
         return
     state.mkdir(mode=0o711, exist_ok=True)
     with contextlib.suppress(process.CommandFailed):  # then it is slower
@@ -190,15 +190,6 @@ def _give_memory_back(report: Report) -> None:
     if f"{_IN_MEMORY} {state} " in Path("/proc/mounts").read_text():
         with contextlib.suppress(process.CommandFailed):  # a container has outlived its engine
             process.run(["umount", str(state)], report)
-
-
-def _running() -> set[str]:
-    """The names of all processes."""
-    names = set()
-    for comm in Path("/proc").glob("[0-9]*/comm"):
-        with contextlib.suppress(OSError):  # it has ended
-            names.add(comm.read_text().strip())
-    return names
 
 
 def daemon_log() -> Path:

@@ -1,4 +1,4 @@
-"""Running other programs: their output goes to the step's log, and an interruption gives them time to end well."""
+"""Other programs: which run, and running one, its output into the step's log. Interrupted, it has time to end well."""
 
 import contextlib
 import os
@@ -13,6 +13,19 @@ from tools.steps import Report
 
 # An interrupted engine finishes the operations that it has begun: a container with its health check needs this long.
 _SECONDS_TO_END = 60
+
+
+def named(*names: str) -> tuple[int, ...]:
+    """The processes of this machine with one of these names, of which the kernel keeps 15 characters."""
+    return tuple(int(it.name) for it in Path("/proc").iterdir() if it.name.isdigit() and _name(it) in names)
+
+
+def _name(process: Path) -> str:
+    """Empty for one that has ended."""
+    try:
+        return (process / "comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 class CommandFailed(Exception):

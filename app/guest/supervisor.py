@@ -91,8 +91,7 @@ def _close_to_others() -> None:
     # What is under `ctypes`, which itself takes PID 1 longer to load than all else that it needs.
     import _ctypes
 
-    loaded = _ctypes.dlopen(None, os.RTLD_NOW)  # type: ignore[arg-type] # None is lawful: what is loaded already
-    prctl = _ctypes.dlsym(loaded, "prctl")
+    prctl = _ctypes.dlsym(_ctypes.dlopen("libc.so.6", os.RTLD_NOW), "prctl")
     if _ctypes.call_function(prctl, (_PR_SET_DUMPABLE, 0, 0, 0, 0)) != 0:
         raise OSError("prctl(PR_SET_DUMPABLE) failed")
     # The kernel drops what PID 1 has no handler for.

@@ -2,11 +2,11 @@
 # shellcheck shell=sh disable=SC2154 # `before` is lib.sh's
 # At boot the last by name holds, whatever folder it is in: Debian 12 brings a 99-protect-links.conf, which is weaker.
 file=/etc/sysctl.d/99-vps.conf
-# Its name until that was seen.
+# Its name until that was seen. One that is not ours has no mark.
 former=/etc/sysctl.d/90-vps.conf
 
 apply() {
-    if [ -e "$former" ]; then
+    if [ -e "$former" ] && [ -e "$before$former.none" ]; then
         touch "$before$file.none"
         mv "$former" "$file"
         rm -f "$before$former.none"

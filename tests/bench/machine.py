@@ -37,18 +37,6 @@ def parent(pid: int) -> int:
     return int(fields[1]) if fields else 0
 
 
-def named(*names: str) -> tuple[int, ...]:
-    """The processes with one of these names."""
-    return tuple(int(it.name) for it in Path("/proc").iterdir() if it.name.isdigit() and _name(it) in names)
-
-
-def _name(process: Path) -> str:
-    try:
-        return (process / "comm").read_text().strip()
-    except OSError:
-        return ""
-
-
 def _stat(pid: int) -> list[str]:
     """The fields after the process's name, which may hold anything."""
     try:

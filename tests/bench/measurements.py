@@ -10,6 +10,7 @@ from tests.bench import load, machine
 from tests.bench.load import Rate, Times
 from tests.bench.platform import BenchStack
 from tests.bench.ways import DockerRun, DockerSdk, Way
+from tools import process
 from tools.docker_engine import DockerEngine
 from tools.steps import Report, Step
 
@@ -173,7 +174,7 @@ class Measurements:
 
     def _meter(self) -> Mapping[str, float]:
         services = {name: machine.cpu_seconds(pids) for name, pids in self._services.items()}
-        engine = {name: machine.cpu_seconds(machine.named(name)) for name in ENGINE}
+        engine = {name: machine.cpu_seconds(process.named(name)) for name in ENGINE}
         return {**services, **engine, CLIENT: time.process_time(), MACHINE: machine.busy_seconds()}
 
     @cached_property

@@ -134,9 +134,8 @@ def _more(figures: Figures) -> Goal:
 
 def _sustained(figures: Figures, way: str) -> float:
     """All that keeps the processors busy together: the best of several short runs would be that of the luckiest."""
-    return together(
-        [rate for (name, clients), rate in figures.rates.items() if name == way and clients >= _BUSY]
-    ).per_second
+    busy = [rate for (name, clients), rate in figures.rates.items() if name == way and clients >= _BUSY]
+    return together(busy).per_second
 
 
 def _answered(burst: Times, requests: int) -> Goal:

@@ -46,6 +46,7 @@ KEPT = (
     "|/etc/default/docker.dpkg-dist|/root/.cache/motd.legal-displayed"
 )
 FILES = f"find /etc /usr/local /root /home -type f -regextype egrep ! -regex '{KEPT}' -exec sha256sum {{}} + | sort"
+ALL_HEALTHY = "3 services healthy"
 SYSCTLS = "sysctl net.ipv4.conf.all net.ipv4.tcp_syncookies net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra"
 CONTAINERS = "docker ps --no-trunc --format '{{.Names}} {{.ID}}' | grep -v sandbox- | sort"
 
@@ -120,7 +121,7 @@ def test_an_up_that_is_cut_off_is_mended_by_the_next(
     cut_off(run, lambda: _containers(vps, stack) >= 5, interrupt)
     operator.mend(stack)
     operator.up(stack)
-    health.wait(vps.engine, stack.prefix, None, report)
+    assert health.wait(vps.engine, stack.prefix, None, report) == ALL_HEALTHY
 
 
 def test_every_name_points_at_the_host(cloudflare: Cloudflare, internet: Internet) -> None:
@@ -348,7 +349,7 @@ def test_a_container_removed_by_hand_is_noticed_and_comes_back(
     assert operator.sees_drift(stack)
     operator.mend(stack)
     operator.up(stack)
-    health.wait(vps.engine, stack.prefix, None, report)
+    assert health.wait(vps.engine, stack.prefix, None, report) == ALL_HEALTHY
     assert execute(visitors, "echo back") == ["back\n"] * 2
 
 
@@ -374,7 +375,7 @@ def test_a_restarted_host_is_closed_before_it_is_up(
 ) -> None:
     vps.reboot()
     assert attacker_reaches(internet) == NOTHING
-    health.wait(vps.engine, stack.prefix, None, report)
+    assert health.wait(vps.engine, stack.prefix, None, report) == ALL_HEALTHY
     assert execute(visitors, "echo again") == ["again\n"] * 2
 
 

@@ -19,7 +19,7 @@ def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(docker_engine, "_RUN", tmp_path / "run")
     (tmp_path / "run").mkdir()
-    monkeypatch.setattr(docker_engine, "_running", lambda: {"containerd-shim"})
+    monkeypatch.setattr(docker_engine.process, "named", lambda name: (7,))
     return url
 
 
@@ -104,7 +104,7 @@ def mounts(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def test_the_state_of_containers_is_in_memory_where_run_is_on_the_disk(
     report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: list[list[str]]
 ) -> None:
-    monkeypatch.setattr(docker_engine, "_running", lambda: {"sh", "dockerd"})
+    monkeypatch.setattr(docker_engine.process, "named", lambda name: ())
     docker_engine._keep_state_in_memory(report)
     assert [argv[-1] for argv in mounts] == [f"{tmp_path}/run/docker"]
 
@@ -112,7 +112,7 @@ def test_the_state_of_containers_is_in_memory_where_run_is_on_the_disk(
 def test_a_run_in_memory_is_left_as_it_is(
     report: Report, monkeypatch: pytest.MonkeyPatch, mounts: list[list[str]]
 ) -> None:
-    monkeypatch.setattr(docker_engine, "_running", set)
+    monkeypatch.setattr(docker_engine.process, "named", lambda name: ())
     monkeypatch.setattr(docker_engine, "_RUN", Path("/proc"))
     docker_engine._keep_state_in_memory(report)
     assert mounts == []
@@ -142,7 +142,7 @@ def test_a_mount_that_is_refused_does_not_keep_the_engine_from_starting(
     def refuse(argv: list[str], report: Report) -> str:
         raise docker_engine.process.CommandFailed(argv, 32, "permission denied")
 
-    monkeypatch.setattr(docker_engine, "_running", set)
+    monkeypatch.setattr(docker_engine.process, "named", lambda name: ())
     monkeypatch.setattr(docker_engine.process, "run", refuse)
     docker_engine._keep_state_in_memory(report)
 

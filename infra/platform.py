@@ -7,17 +7,17 @@ from ipaddress import IPv6Network
 import pulumi
 import pulumi_docker as docker
 
-from infra import management, ssh
 from infra.cloudflare import RANGES
 from infra.dns import Dns, DnsArgs
-from infra.edge import USER, Edge, EdgeArgs, Route, url
-from infra.firewall import Firewall, FirewallArgs, web_sources
-from infra.host import Host
-from infra.images import Images
-from infra.observability import component as observability
-from infra.observability.component import Observability, ObservabilityArgs
-from infra.sandbox import API_PORT, Sandbox, SandboxArgs
+from infra.docker.images import Images
+from infra.host import ssh
+from infra.host.firewall import Firewall, FirewallArgs, web_sources
+from infra.host.host import Host
 from infra.service import STACK_LABEL
+from infra.services import observability, portainer
+from infra.services.edge import USER, Edge, EdgeArgs, Route, url
+from infra.services.observability import Observability, ObservabilityArgs
+from infra.services.sandbox import API_PORT, Sandbox, SandboxArgs
 from infra.settings import GENERATED_SECRETS, SECRET_KEYS, SERVICES, PlatformSettings, Secrets
 from infra.settings import Dns as DnsSettings
 
@@ -126,8 +126,8 @@ class Platform(pulumi.ComponentResource):
         )
 
     def _portainer(self, password: pulumi.Output[str]) -> None:
-        management.Portainer(
-            management.PortainerArgs(
+        portainer.Portainer(
+            portainer.PortainerArgs(
                 prefix=self._settings.name,
                 image=self._images.digest("portainer"),
                 network=self._internal("management").name,
@@ -246,6 +246,6 @@ def _routes(settings: PlatformSettings) -> list[Route]:
     """Everything that the edge publishes."""
     edge = settings.edge
     api = Route("api", edge.api_hosts, f"http://api:{API_PORT}", "none", 600, health_path="/health")
-    portainer = [management.portainer_route(edge.host("portainer"))] if settings.runs("portainer") else []
+    management = [portainer.portainer_route(edge.host("portainer"))] if settings.runs("portainer") else []
     dashboard = Route("traefik", [edge.host("traefik")], "api@internal", "password", requests_per_minute=600)
-    return [api, *observability.routes(settings), *portainer, dashboard]
+    return [api, *observability.routes(settings), *management, dashboard]

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from tools.machine.pulumi_toolchain import Toolchain
 from tools.paths import ROOT
-from tools.stack_config import PLATFORM
-from tools.toolchain import Toolchain
+from tools.stack.config import PLATFORM
 
 _NOT_COPIED = (".git", ".venv", ".vps", "*_cache", "__pycache__", "node_modules", "state", "passphrase", ".env")
 _PERSON = {f"GIT_{who}_{what}": "operator" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.stacks import StackFactory
-from tools import leftovers
-from tools.prepare import Prepared, prepare
-from tools.steps import Report
+from tools.console.steps import Report
+from tools.machine.preparation import Prepared, prepare
+from tools.stack import docker_objects
 
 
 @pytest.fixture(scope="session")
@@ -29,4 +29,4 @@ def new_stack(prepared: Prepared, report: Report, tmp_path_factory: pytest.TempP
     yield factory
     client = prepared.engine.client()
     for stack in factory.made:
-        leftovers.remove_volumes(client, leftovers.remove_all(client, stack.prefix))
+        docker_objects.remove_volumes(client, docker_objects.remove_all(client, stack.prefix))

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from app.runtimes import RUNTIMES
-from tools import docker_engine
-from tools.docker_engine import DockerEngine
+from tools.machine import docker_engine
+from tools.machine.docker_engine import DockerEngine
 
 _OWN_NETWORK = ("unshare", "--net")
 

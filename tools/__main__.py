@@ -7,8 +7,8 @@ import sys
 
 from rich.console import Console
 
+from tools.console.steps import EXIT_FAILED, EXIT_INTERRUPTED, Runner, StepFailed
 from tools.paths import HOME, private_folder
-from tools.steps import EXIT_FAILED, EXIT_INTERRUPTED, Runner, StepFailed
 
 COMMANDS = (
     *("up", "preview", "down", "status", "logs", "client", "ranges", "rotate"),

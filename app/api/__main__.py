@@ -11,11 +11,11 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from app.admission import longest_body
 from app.api.server import build_api
 from app.api.settings import ApiSettings, api_settings
-from app.configuration import SettingsError
-from app.logs import configure_logs
+from app.process.logs import configure_logs
+from app.process.settings import SettingsError
+from app.wire.admission import longest_body
 
 _GRACE_SECONDS = 5
 _UNREAD_SECONDS = 30

@@ -6,10 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.admission import parse
-from app.api.neighbours import Neighbour, named
-from app.problems import Code, Refused
-from app.protocol import ExecutionResult, Status
+from app.api.compatibility import Neighbour, named
+from app.wire.admission import parse
+from app.wire.problems import Code, Refused
+from app.wire.protocol import ExecutionResult, Status
 
 _MS = 1000
 _MAIN = ""

@@ -15,9 +15,9 @@ from app.api.metrics import Metrics
 from app.api.patterns import Pattern, dangerous
 from app.api.rate import RateLimit, refusal
 from app.api.stats import Statistics
-from app.problems import Code, Refused
-from app.protocol import Command, Execution, ExecutionResult, Fault, Output, Result, Started
-from app.tracing import Tracing
+from app.process.tracing import Tracing
+from app.wire.problems import Code, Refused
+from app.wire.protocol import Command, Execution, ExecutionResult, Fault, Output, Result, Started
 
 R = TypeVar("R", bound=ExecutionResult)
 Happening = Started | Output | Result

@@ -11,11 +11,11 @@ from pydantic import TypeAdapter, ValidationError
 from websockets.asyncio.client import ClientConnection, unix_connect
 from websockets.exceptions import WebSocketException
 
-from app import correlation
-from app.problems import Code, Problem, Refused
+from app.process import correlation
 from app.profile import SandboxProfile
-from app.protocol import EnvironmentInfo, Event, Execution, ExecutionResult, ExecutorHealth, ExecutorStats, Start
-from app.unix_http import Answer, UnixHttp, Unreachable
+from app.wire.problems import Code, Problem, Refused
+from app.wire.protocol import EnvironmentInfo, Event, Execution, ExecutionResult, ExecutorHealth, ExecutorStats, Start
+from app.wire.unix_http import Answer, UnixHttp, Unreachable
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ from prometheus_client import (
     generate_latest,
 )
 
-from app import limit_figures
 from app.api.patterns import Pattern
-from app.problems import Code
+from app.process import limit_metrics
 from app.profile import SandboxProfile
-from app.protocol import ExecutionResult
+from app.wire.problems import Code
+from app.wire.protocol import ExecutionResult
 
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Seconds: from a warm sandbox's hello to the longest run after the longest queue."""
@@ -69,7 +69,7 @@ class Metrics:
         self._patterns = Counter(
             "api_pattern_warnings", "Dangerous patterns seen in code, by name.", ["pattern"], registry=self._registry
         )
-        limit_figures.register(profile, self._registry)
+        limit_metrics.register(profile, self._registry)
         self._spans_dropped = Counter(
             "api_spans_dropped",
             "Spans that the collector has not got, by the service whose they are.",

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from app.problems import STATUSES, Code, Problem
+from app.wire.problems import STATUSES, Code, Problem
 
 Model = type[BaseModel]
 Schema = dict[str, Any]

@@ -12,8 +12,8 @@ from app.api.overview import Environments, Health, Overview
 from app.api.piston import Piston, PistonAnswer, PistonMessage, PistonRequest, PistonRuntimes
 from app.api.stats import Stats
 from app.api.streaming import EVENT_STREAM, WebSocketStream
-from app.problems import Code
-from app.protocol import (
+from app.wire.problems import Code
+from app.wire.protocol import (
     Cancel,
     EndOfInput,
     Execution,

@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from app.api.executor_client import ExecutorClient
 from app.api.stats import Statistics
-from app.problems import Refused
 from app.profile import SandboxProfile
-from app.protocol import EnvironmentInfo
+from app.wire.problems import Refused
+from app.wire.protocol import EnvironmentInfo
 
 
 class Health(BaseModel):

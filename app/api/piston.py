@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.admission import parse
-from app.api.neighbours import Neighbour
-from app.problems import Code, Refused
-from app.protocol import EnvironmentInfo, ExecutionResult, Status
+from app.api.compatibility import Neighbour
+from app.wire.admission import parse
+from app.wire.problems import Code, Refused
+from app.wire.protocol import EnvironmentInfo, ExecutionResult, Status
 
 _MS = 1000
 _MB = 1024 * 1024

@@ -13,7 +13,7 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 
-from app.problems import Code, Refused
+from app.wire.problems import Code, Refused
 
 _IPV6_SUBSCRIBER = 64
 """Bits of an IPv6 address that tell subscribers apart: each commonly holds a whole /64."""

@@ -15,13 +15,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app.admission import read_execution
 from app.api.answering import Answering
 from app.api.codapi import Codapi
+from app.api.compatibility import Neighbour
 from app.api.executions import Executions
 from app.api.executor_client import ExecutorClient
 from app.api.metrics import Metrics
-from app.api.neighbours import Neighbour
 from app.api.operations import Endpoint, Endpoints, operations
 from app.api.overview import Overview
 from app.api.page_files import PAGE, page_routes
@@ -31,12 +30,13 @@ from app.api.reference import with_documentation
 from app.api.settings import ApiSettings
 from app.api.stats import Statistics
 from app.api.streaming import EVENT_STREAM, EventStream, WebSocketStream
-from app.connection import ClientGone, while_connected
-from app.correlation import REQUEST_ID, TRACEPARENT, Correlate
-from app.problems import Code, exception_handlers
+from app.process.connection import ClientGone, while_connected
+from app.process.correlation import REQUEST_ID, TRACEPARENT, Correlate
+from app.process.tracing import Tracing, tracing
 from app.profile import SandboxProfile
-from app.tracing import Tracing, tracing
-from app.unix_http import UnixHttp
+from app.wire.admission import read_execution
+from app.wire.problems import Code, exception_handlers
+from app.wire.unix_http import UnixHttp
 
 _CLIENT_CLOSED_REQUEST = 499
 _READABLE_BY_PAGES = ["Retry-After", "RateLimit", "RateLimit-Policy", REQUEST_ID]

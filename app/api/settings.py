@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, Json
 
-from app.configuration import Settings, read_settings
+from app.process.settings import Settings, read_settings
 from app.profile import SandboxProfile
 
 PREFIX = "API_"

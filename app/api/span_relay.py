@@ -11,8 +11,8 @@ import anyio
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from app.tracing import Tracing
-from app.unix_http import UnixHttp, Unreachable
+from app.process.tracing import Tracing
+from app.wire.unix_http import UnixHttp, Unreachable
 
 _log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections import Counter
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.problems import Code
-from app.protocol import ExecutionResult, ExecutorStats, Status
+from app.wire.problems import Code
+from app.wire.protocol import ExecutionResult, ExecutorStats, Status
 
 _STEP = 1.05
 """Ratio of neighbouring buckets of durations: a quantile is within 2.5% of the truth."""

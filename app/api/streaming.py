@@ -12,12 +12,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.admission import admit, admit_input, invalid, longest_body, parse
 from app.api.executions import Executions, Happening, Stream
-from app.connection import ClientGone, while_connected
-from app.problems import FAULT_OF_OURS, Code, Problem, Refused, problem_response
+from app.process.connection import ClientGone, while_connected
 from app.profile import SandboxProfile
-from app.protocol import Command, EndOfInput, Execution, Fault, Input, Start
+from app.wire.admission import admit, admit_input, invalid, longest_body, parse
+from app.wire.problems import FAULT_OF_OURS, Code, Problem, Refused, problem_response
+from app.wire.protocol import Command, EndOfInput, Execution, Fault, Input, Start
 
 EVENT_STREAM = "text/event-stream"
 

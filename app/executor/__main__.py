@@ -11,8 +11,6 @@ from functools import partial
 import uvicorn
 import uvloop
 
-from app.admission import longest_body
-from app.configuration import SettingsError
 from app.executor.containers import Containers
 from app.executor.docker_api import DockerApi
 from app.executor.docker_workshop import DockerWorkshop, Pattern, UnfitRuntime
@@ -23,8 +21,10 @@ from app.executor.pool import Pool
 from app.executor.server import build_executor
 from app.executor.service import BrokenEnvironment, Service, survey
 from app.executor.settings import ExecutorSettings, executor_settings
-from app.logs import configure_logs
-from app.tracing import tracing
+from app.process.logs import configure_logs
+from app.process.settings import SettingsError
+from app.process.tracing import tracing
+from app.wire.admission import longest_body
 
 _log = logging.getLogger("app.executor")
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from app.executor.engine import EngineError
-from app.unix_http import Answer, UnixHttp, Unreachable, Upgraded
+from app.wire.unix_http import Answer, UnixHttp, Unreachable, Upgraded
 
 _CALL_SECONDS = 30
 """The longest that one call may take."""

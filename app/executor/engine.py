@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.executor.transcript import Stream, Transcript
-from app.protocol import Command, Execution, ResultFile, Status
+from app.wire.protocol import Command, Execution, ResultFile, Status
 
 
 class EngineError(Exception):

@@ -6,10 +6,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from app import limit_figures
 from app.executor.engine import Engine
+from app.process import limit_metrics
 from app.profile import SandboxProfile
-from app.protocol import Status
+from app.wire.protocol import Status
 
 _RUN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _WAIT_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -23,7 +23,7 @@ class Metrics:
 
     def __init__(self, profile: SandboxProfile) -> None:
         self._registry = CollectorRegistry()
-        limit_figures.register(profile, self._registry)
+        limit_metrics.register(profile, self._registry)
         self._executions = Counter(
             "sandbox_executions", "Executions that have ended.", ["environment", "status"], registry=self._registry
         )

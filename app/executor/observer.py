@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from app.protocol import Status
+from app.wire.protocol import Status
 
 
 class Observer(Protocol):

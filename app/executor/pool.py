@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from app.executor.engine import Busy, EngineError, PoolState, Sandbox
 from app.executor.observer import Observer
 from app.executor.settings import Bounds
-from app.tracing import Tracing
+from app.process.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from app.executor.engine import EngineError, Outcome, Visitor
 from app.executor.transcript import Recorder, Stream
 from app.guest import frames
 from app.profile import SandboxProfile
-from app.protocol import Cancel, Command, EndOfInput, Execution, Input, Interrupt, ResultFile, Status
+from app.wire.protocol import Cancel, Command, EndOfInput, Execution, Input, Interrupt, ResultFile, Status
 
 _log = logging.getLogger(__name__)
 

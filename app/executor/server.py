@@ -14,15 +14,15 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from app.admission import read_execution
-from app.connection import ClientGone, while_connected
-from app.correlation import Correlate
 from app.executor.metrics import Metrics
 from app.executor.service import Service, Silent
 from app.executor.stream import stream
-from app.problems import Code, exception_handlers
-from app.protocol import EnvironmentInfo, Message
-from app.tracing import Tracing
+from app.process.connection import ClientGone, while_connected
+from app.process.correlation import Correlate
+from app.process.tracing import Tracing
+from app.wire.admission import read_execution
+from app.wire.problems import Code, exception_handlers
+from app.wire.protocol import EnvironmentInfo, Message
 
 Chore = Callable[[], Coroutine[Any, Any, None]]
 """Goes on until it is cancelled."""

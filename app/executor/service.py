@@ -16,9 +16,10 @@ from app.executor.engine import Busy, Engine, EngineError, Outcome, Sandbox, Vis
 from app.executor.observer import Observer
 from app.executor.settings import ExecutorSettings
 from app.executor.transcript import Stream
-from app.problems import Code, Refused
+from app.process.tracing import Tracing
 from app.profile import SandboxProfile
-from app.protocol import (
+from app.wire.problems import Code, Refused
+from app.wire.protocol import (
     EnvironmentInfo,
     Execution,
     ExecutionResult,
@@ -27,7 +28,6 @@ from app.protocol import (
     Package,
     Status,
 )
-from app.tracing import Tracing
 
 _log = logging.getLogger(__name__)
 

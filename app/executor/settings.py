@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, model_validator
 
-from app.configuration import Settings, read_settings
 from app.environments import ENVIRONMENTS
+from app.process.settings import Settings, read_settings
 from app.profile import SandboxProfile
 from app.runtimes import RUNTIMES
 

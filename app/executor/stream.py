@@ -8,11 +8,11 @@ import anyio
 from pydantic import TypeAdapter, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.admission import admit, admit_input, invalid, parse
 from app.executor.service import Service
 from app.executor.transcript import Stream
-from app.problems import Refused
-from app.protocol import Command, Fault, Input, Message, Output, Result, Start, Started
+from app.wire.admission import admit, admit_input, invalid, parse
+from app.wire.problems import Refused
+from app.wire.protocol import Command, Fault, Input, Message, Output, Result, Start, Started
 
 _LAST_FRAMES_SECONDS = 10
 """How long a client may take to read what is left when its code has ended. Its sandbox is gone by then."""

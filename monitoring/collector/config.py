@@ -4,7 +4,7 @@ It reads the files that the engine writes for each container, so it needs no eng
 `labels: vps.service,vps.stack` puts both labels of a container into each of its lines. Host logs are the files of a
 syslog daemon under /var/log, and fail2ban's; what is not there is not waited for. The upstream image has no journalctl,
 so a host that keeps only a journal needs rsyslog, which with the distribution's own configuration writes those files:
-infra/scripts/logs.sh installs it.
+infra/host/scripts/logs.sh installs it.
 
 Positions and queue are files, so a restart neither loses nor doubles a line; a collector that is killed may double
 those of its last second. What a container writes in the last second before it is removed may be missed. Beside

@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 
 from tests.sandbox.conftest import IMAGES
 from tests.sandbox.processes import Platform
-from tools import docker_engine
+from tools.machine import docker_engine
 
 HANG_SECONDS = 30
 """Longer than any answer may take here: the queue, a sandbox and the shortest timeout on a busy machine."""

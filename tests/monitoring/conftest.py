@@ -1,7 +1,7 @@
 import pytest
 
 from tests.monitoring.promtool import Promtool
-from tools.prepare import Prepared
+from tools.machine.preparation import Prepared
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from infra.observability.prometheus import TARGET
+from infra.services.prometheus import TARGET
 from monitoring.grafana.files import panel_queries
 from monitoring.prometheus.config import RULES, Target, prometheus_config
 from monitoring.prometheus.rules import TESTS, rule_files

@@ -9,9 +9,9 @@ from selenium.webdriver import Chrome
 from tests.page.browser import Page, start
 from tests.ports import free_port
 from tests.stacks import ONLY_CORE, StackFactory
-from tools import health
-from tools.prepare import Prepared
-from tools.steps import Report
+from tools.console.steps import Report
+from tools.machine.preparation import Prepared
+from tools.stack import health
 
 
 def _program(name: str, package: str) -> str:

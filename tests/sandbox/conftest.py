@@ -14,10 +14,10 @@ import pytest
 from tests import own_engine
 from tests.sandbox.processes import RUNTIME, Platform
 from tests.vps import images as image_folders
-from tools import docker_engine
-from tools.docker_engine import DockerEngine
+from tools.console.steps import Report
+from tools.machine import docker_engine
+from tools.machine.docker_engine import DockerEngine
 from tools.paths import cache
-from tools.steps import Report
 
 IMAGES = "VPS_SANDBOX_IMAGES"
 

@@ -13,8 +13,8 @@ from app.runtimes import ENGINES_OWN
 from tests import own_engine
 from tests.sandbox.processes import Platform
 from tests.waiting import until
-from tools import docker_engine
-from tools.docker_engine import DockerEngine
+from tools.machine import docker_engine
+from tools.machine.docker_engine import DockerEngine
 
 _SIZE = 400 * 2**20
 """Bytes: three times what the image takes."""

@@ -8,9 +8,9 @@ import docker
 import pytest
 
 from infra.service import DATA_ROLE, ROLE_LABEL, STACK_LABEL
-from tools import backup, leftovers
-from tools.prepare import Prepared
-from tools.steps import Report, StepFailed
+from tools.console.steps import Report, StepFailed
+from tools.machine.preparation import Prepared
+from tools.stack import backup, docker_objects
 
 WRITE = (
     "mkdir -p /data/deep && echo precious > /data/deep/file && chmod 640 /data/deep/file && ln -s file /data/deep/link"
@@ -29,7 +29,7 @@ def prefix(client: docker.DockerClient) -> Iterator[str]:
     name = f"test-{secrets.token_hex(4)}"
     client.volumes.create(f"{name}-things-data", labels={STACK_LABEL: name, ROLE_LABEL: DATA_ROLE})
     yield name
-    leftovers.remove_volumes(client, leftovers.remove_all(client, name))
+    docker_objects.remove_volumes(client, docker_objects.remove_all(client, name))
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_what_is_lost_comes_back_as_it_was(
     backup.restore(client, prefix, image, tmp_path / "saved", report)
     assert shell(client, image, prefix, READ) == before
     assert "later" not in shell(client, image, prefix, "ls /data")
-    assert leftovers.find(client, prefix).volumes == (f"{prefix}-things-data",)
+    assert docker_objects.find(client, prefix).volumes == (f"{prefix}-things-data",)
 
 
 def test_a_service_is_frozen_while_it_is_read_and_goes_on(

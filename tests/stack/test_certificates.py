@@ -24,9 +24,9 @@ from tests.stacks import StackFactory
 from tests.vps import pebble
 from tests.vps.cloudflare import ZONE_ID, Cloudflare
 from tests.vps.pebble import Pebble
-from tools.prepare import Prepared
-from tools.stack import Stack
-from tools.steps import Report
+from tools.console.steps import Report
+from tools.machine.preparation import Prepared
+from tools.stack.local_stack import Stack
 
 DOMAIN = "vps.test"
 API = f"sandbox.{DOMAIN}"

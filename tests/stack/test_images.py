@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from tools import programs
-from tools.prepare import Prepared
+from offline import programs
+from tools.machine.preparation import Prepared
 
 VERSION = {
     "traefik": ["traefik", "version"],

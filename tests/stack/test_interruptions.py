@@ -7,9 +7,9 @@ import pytest
 from tests.interruptions import cut_off, interrupt, kill
 from tests.ports import free_port
 from tests.stacks import ONLY_CORE, StackFactory
-from tools import health, leftovers
-from tools.prepare import Prepared
-from tools.steps import Report
+from tools.console.steps import Report
+from tools.machine.preparation import Prepared
+from tools.stack import docker_objects, health
 
 
 @pytest.mark.parametrize(("strike", "after_containers"), [(interrupt, 1), (kill, 3)])
@@ -21,7 +21,7 @@ def test_an_interrupted_up_is_mended_by_the_next(
     client = prepared.engine.client()
 
     def is_time() -> bool:
-        names = leftovers.find(client, stack.prefix).names
+        names = docker_objects.find(client, stack.prefix).names
         return len([name for name in names if name.startswith("container")]) >= after_containers
 
     cut_off(lambda: stack.up(report), is_time, strike)
@@ -30,4 +30,4 @@ def test_an_interrupted_up_is_mended_by_the_next(
     health.wait(prepared.engine, stack.prefix, f"http://localhost:{port}", report)
     stack.preview(report, "--expect-no-changes")
     stack.destroy(report)
-    assert leftovers.find(prepared.engine.client(), stack.prefix).names == []
+    assert docker_objects.find(prepared.engine.client(), stack.prefix).names == []

@@ -9,10 +9,10 @@ import pytest
 
 from tests.ports import free_port
 from tests.stacks import ONLY_CORE, StackFactory
-from tools import health, leftovers
-from tools.prepare import Prepared
-from tools.stack import Stack
-from tools.steps import Report
+from tools.console.steps import Report
+from tools.machine.preparation import Prepared
+from tools.stack import docker_objects, health
+from tools.stack.local_stack import Stack
 
 HELLO = {
     "python": 'print("hello from", "python")',
@@ -177,7 +177,7 @@ def test_a_container_removed_by_hand_is_noticed_and_comes_back(
 
 def test_destroy_leaves_nothing_but_data(stack: Stack, prepared: Prepared, report: Report) -> None:
     stack.destroy(report)
-    found = leftovers.find(prepared.engine.client(), stack.prefix)
+    found = docker_objects.find(prepared.engine.client(), stack.prefix)
     assert found.names == []
     assert found.volumes == (f"{stack.prefix}-prometheus-data",)
 

@@ -11,7 +11,7 @@ import yaml
 from monitoring.collector.config import LOST
 from tests.ports import free_port
 from tests.stack.log_platform import NANOSECONDS, LogPlatform, json_line, wait_for
-from tools.prepare import Prepared
+from tools.machine.preparation import Prepared
 
 DAY = 24 * 3600
 FULL, REFUSED = LOST

@@ -25,10 +25,10 @@ from tests.ports import free_port
 from tests.stack.servers import Servers, Webhook, address, webhook
 from tests.stacks import StackFactory
 from tests.waiting import until
-from tools import health
-from tools.prepare import Prepared
-from tools.stack import Stack
-from tools.steps import Report
+from tools.console.steps import Report
+from tools.machine.preparation import Prepared
+from tools.stack import health
+from tools.stack.local_stack import Stack
 
 OBSERVABILITY = tuple(name for name in SERVICES if name not in ("grafana", "portainer"))
 STOPPED = "node-exporter"

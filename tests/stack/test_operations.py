@@ -16,10 +16,11 @@ from tests.checkout import Checkout, commands
 from tests.ports import free_port
 from tests.registry import running
 from tests.stacks import ONLY_CORE
-from tools import health, leftovers, publish, stack_config
-from tools.docker_engine import DockerEngine
-from tools.prepare import Prepared
-from tools.steps import Report
+from tools.build import publish
+from tools.console.steps import Report
+from tools.machine.docker_engine import DockerEngine
+from tools.machine.preparation import Prepared
+from tools.stack import config, docker_objects, health
 
 HELLO = """#!/usr/bin/env python3
 import http.server, sys
@@ -128,8 +129,8 @@ def server(prepared: Prepared, variations: Variations, registry: str, folder: Pa
         "sandbox": {"environments": ["bash"]},
         "services": ONLY_CORE,
     }
-    machine = {**stack_config.machine_values(prepared.engine, prepared.images), "unavailable": {}}
-    checkout = Checkout(folder / "checkout", prepared.toolchain, stack_config.merge(machine, platform))
+    machine = {**config.machine_values(prepared.engine, prepared.images), "unavailable": {}}
+    checkout = Checkout(folder / "checkout", prepared.toolchain, config.merge(machine, platform))
     bad = publish.push(client, {"app": variations.make("app", "app")}, registry, report)
     checkout.shell(f"pulumi config set --stack prod --path vps:platform.images.app {bad['app']}")
     checkout.commit("Images that run on prod")
@@ -137,7 +138,7 @@ def server(prepared: Prepared, variations: Variations, registry: str, folder: Pa
         checkout.shell("pulumi up --stack prod --skip-preview")
         yield Server(checkout, prepared.engine, prefix, port, report)
     finally:
-        leftovers.remove_volumes(client, leftovers.remove_all(client, prefix))
+        docker_objects.remove_volumes(client, docker_objects.remove_all(client, prefix))
 
 
 def test_a_revert_brings_the_last_good_images_back(server: Server, prepared: Prepared) -> None:

@@ -21,8 +21,8 @@ import pytest
 from pulumi._types import input_type_py_to_pulumi_names as engine_names  # the SDK's own reading of its classes
 from pulumi_docker import _inputs as docker_nested
 
-from tools import toolchain
-from tools.steps import Report
+from tools.console.steps import Report
+from tools.machine import pulumi_toolchain
 
 # The one resource that is not bridged from the upstream provider: it builds and pushes images, which `up` never does.
 NOT_SERVED = {"Image"}
@@ -32,7 +32,7 @@ Schemas = Callable[[str], dict[str, Any]]
 @pytest.fixture(scope="module")
 def schemas(tmp_path_factory: pytest.TempPathFactory) -> Schemas:
     folder = tmp_path_factory.mktemp("schema")
-    found = toolchain.ensure(Report(folder / "log"))
+    found = pulumi_toolchain.ensure(Report(folder / "log"))
 
     def schema(plugin: str) -> dict[str, Any]:
         answer = subprocess.run(

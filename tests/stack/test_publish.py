@@ -8,9 +8,9 @@ import pytest
 
 from tests.ports import free_port
 from tests.registry import running
-from tools import publish
-from tools.prepare import Prepared
-from tools.steps import Report, StepFailed
+from tools.build import publish
+from tools.console.steps import Report, StepFailed
+from tools.machine.preparation import Prepared
 
 NAME = "sandbox-bash"
 

@@ -5,10 +5,10 @@ import socket
 import pytest
 
 from tests.stacks import ONLY_CORE, StackFactory
-from tools import leftovers
-from tools.prepare import Prepared
-from tools.stack import Stack
-from tools.steps import Report, StepFailed
+from tools.console.steps import Report, StepFailed
+from tools.machine.preparation import Prepared
+from tools.stack import docker_objects
+from tools.stack.local_stack import Stack
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_an_up_that_a_policy_refuses_makes_nothing(new_stack: StackFactory, prep
     stack = new_stack(sandbox={"profile": {"pids": 51}})
     with pytest.raises(StepFailed, match=r"policy pack refuses this stack.\n  sandbox-pids: "):
         stack.up(report)
-    assert leftovers.find(prepared.engine.client(), stack.prefix).names == []
+    assert docker_objects.find(prepared.engine.client(), stack.prefix).names == []
 
 
 def test_an_unknown_key_is_named_by_the_program_too(new_stack: StackFactory, report: Report) -> None:
@@ -86,4 +86,4 @@ def test_a_port_that_is_taken_leaves_a_stack_that_the_next_up_mends(
     stack.mend(report)
     stack.up(report)
     stack.destroy(report)
-    assert leftovers.find(prepared.engine.client(), stack.prefix).names == []
+    assert docker_objects.find(prepared.engine.client(), stack.prefix).names == []

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from app.protocol import Status
-from tests.bench import tables
-from tests.bench.client import Answer
-from tests.bench.load import Rate, Times
-from tests.bench.measurements import Figures
-from tests.soak.processes import Reading
-from tests.soak.soak import growth
-from tests.soak.visitors import Visit
+from app.wire.protocol import Status
+from tools.measure.bench import tables
+from tools.measure.bench.client import Answer
+from tools.measure.bench.load import Rate, Times
+from tools.measure.bench.measurements import Figures
+from tools.measure.soak.processes import Reading
+from tools.measure.soak.soak import growth
+from tools.measure.soak.visitors import Visit
 
 READING = Reading(process="api", pid=7, descriptors=20, threads=3, memory=50_000_000)
 MB = 1024 * 1024

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.build.reference import anchors
 from tools.paths import ROOT
-from tools.reference import anchors
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")

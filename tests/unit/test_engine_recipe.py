@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tools import gomodules
-from tools.engine import build
-from tools.gomodules import GIB, BuildError, Piece
+from offline import gomodules
+from offline.gomodules import GIB, BuildError, Piece
+from offline.pulumi import build
 
 ALL_PIECES = ["cli", "docker", "plugins", "plugins"]
 FAKE_GO = """#!/bin/sh
@@ -244,7 +244,7 @@ def test_it_waits_for_another_process_that_builds(go: Go, cache: Path, log: Path
 
 def _another_process(cache: Path, log: Path) -> subprocess.Popen[bytes]:
     program = (
-        "import sys, pathlib; from tools import gomodules; from tools.engine import build; "
+        "import sys, pathlib; from offline import gomodules; from offline.pulumi import build; "
         "gomodules.SPACE_NEEDED = 1; "
         "build.ensure(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), lambda line: None)"
     )

@@ -18,10 +18,10 @@ from tests.vps.host import Vps
 from tests.vps.network import Namespace, Network, available
 from tests.vps.operator import Operator
 from tests.vps.pebble import Pebble
+from tools.console.steps import Report
+from tools.machine.preparation import Prepared
 from tools.paths import cache
-from tools.prepare import Prepared
-from tools.stack import Stack
-from tools.steps import Report
+from tools.stack.local_stack import Stack
 
 DOMAIN = "vps.test"
 API = f"sandbox.{DOMAIN}"

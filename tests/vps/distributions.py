@@ -10,9 +10,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools import debian, process
+from tools.console.steps import Report
+from tools.machine import debian, process
 from tools.paths import cache
-from tools.steps import Report
 
 _INSTALLED = (
     *("apt", "ca-certificates", "iproute2", "kmod", "netbase", "openssh-server", "procps", "python3", "sudo"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.vps import images
 from tests.vps.cgroups import Cgroups
 from tests.vps.network import Namespace
-from tools.docker_engine import DockerEngine
+from tools.machine.docker_engine import DockerEngine
 
 _BOOT = Path(__file__).with_name("boot.sh")
 _SECONDS = 60

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests import own_engine
-from tools.docker_engine import DockerEngine
+from tools.console.steps import Report
+from tools.machine.docker_engine import DockerEngine
 from tools.paths import cache
-from tools.steps import Report
 
 _STORES = ("image", "overlay2")
 

@@ -4,13 +4,13 @@ import dataclasses
 import subprocess
 from dataclasses import dataclass
 
-from infra import ssh
+from infra.host import ssh
 from infra.settings import Ssh
 from tests.vps.host import Vps
 from tests.vps.network import Namespace
-from tools.prepare import Prepared
-from tools.stack import Stack
-from tools.steps import Report
+from tools.console.steps import Report
+from tools.machine.preparation import Prepared
+from tools.stack.local_stack import Stack
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from tools import debian
-from tools.steps import Report
+from tools.console.steps import Report
+from tools.machine import debian
 
 _SECONDS_TO_START = 20
 

@@ -30,9 +30,9 @@ from tests.vps.network import Namespace
 from tests.vps.operator import Operator
 from tests.vps.visits import Visitor, all_open_ports, open_ports
 from tests.waiting import until
-from tools import health, leftovers
-from tools.stack import Stack
-from tools.steps import Report, StepFailed
+from tools.console.steps import Report, StepFailed
+from tools.stack import docker_objects, health
+from tools.stack.local_stack import Stack
 
 # sshd, the edge, Docker's own, and a port on which nothing listens.
 PORTS = (22, 80, 443, 2375, 2376, 8080, 9000)
@@ -383,7 +383,7 @@ def test_destroy_leaves_the_host_as_it_was_but_for_packages(
     operator: Operator, stack: Stack, vps: Vps, cloudflare: Cloudflare, before: dict[str, str]
 ) -> None:
     operator.destroy(stack)
-    assert leftovers.find(vps.engine.client(), stack.prefix).names == []
+    assert docker_objects.find(vps.engine.client(), stack.prefix).names == []
     assert cloudflare.records == {}
     changed = set(vps.shell(FILES).splitlines()) ^ set(before["files"].splitlines())
     paths = {line.split(maxsplit=1)[1] for line in changed}

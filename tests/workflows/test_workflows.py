@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tools import programs
-from tools.gomodules import BuildError
+from offline import programs
+from offline.gomodules import BuildError
+from tools.console.steps import Report
 from tools.paths import ROOT
-from tools.steps import Report
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 USES = re.compile(r"^\s*(?:- )?uses: *(\S+)", re.MULTILINE)

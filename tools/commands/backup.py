@@ -4,9 +4,9 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tools import backup, target
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step
 from tools.paths import HOME
-from tools.steps import EXIT_FAILED, Report, Runner, Step
+from tools.stack import backup, target
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:

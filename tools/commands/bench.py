@@ -8,12 +8,12 @@ import argparse
 
 from rich.text import Text
 
-from tests.bench import flags, machine, measurements, tables
-from tests.bench.measurements import Measurements
-from tests.bench.platform import BenchStack
-from tools import columns, timings
-from tools.prepare import Preparation
-from tools.steps import EXIT_FAILED, Report, Runner, Step
+from tools.console import columns, timings
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step
+from tools.machine.preparation import Preparation
+from tools.measure.bench import flags, machine, measurements, tables
+from tools.measure.bench.measurements import Measurements
+from tools.measure.bench.platform import BenchStack
 
 _UP, _AGAIN = "Up, everything built, to the first execution", "Up again, nothing to change"
 _QUIET = 0.2

@@ -3,7 +3,7 @@
 import argparse
 
 from tools.client.__main__ import DEFAULT_URL, start
-from tools.steps import Runner
+from tools.console.steps import Runner
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:

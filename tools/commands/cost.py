@@ -7,11 +7,11 @@ import argparse
 
 from rich.text import Text
 
-from tests.bench import cost
-from tests.bench.platform import BenchStack
-from tools import columns
-from tools.prepare import Preparation
-from tools.steps import EXIT_FAILED, Report, Runner, Step
+from tools.console import columns
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step
+from tools.machine.preparation import Preparation
+from tools.measure.bench import cost
+from tools.measure.bench.platform import BenchStack
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:

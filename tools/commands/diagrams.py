@@ -10,9 +10,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tools import debian, process
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+from tools.machine import debian, process
 from tools.paths import ROOT, cache
-from tools.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
 
 WORKSPACE = ROOT / "docs" / "workspace.dsl"
 FOLDER = ROOT / "docs" / "diagrams"

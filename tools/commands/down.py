@@ -2,20 +2,21 @@
 
 import argparse
 
-from tools import docker_engine, leftovers, lock, stack_config
 from tools.commands.up import STACK, TEMPLATE
-from tools.docker_engine import DockerEngine
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+from tools.machine import docker_engine
+from tools.machine.docker_engine import DockerEngine
+from tools.machine.preparation import Preparation
 from tools.paths import HOME
-from tools.prepare import Preparation
-from tools.stack import Stack, config_file, forget
-from tools.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+from tools.stack import config, docker_objects, lock
+from tools.stack.local_stack import Stack, config_file, forget
 
 
 class _Down:
     def __init__(self, options: argparse.Namespace, held: int) -> None:
         self._options = options
         self._held = held
-        self._prefix = stack_config.settings(STACK, TEMPLATE, {}).name
+        self._prefix = config.settings(STACK, TEMPLATE, {}).name
         self._preparation = Preparation()
 
     def steps(self) -> list[Step]:
@@ -51,12 +52,12 @@ class _Down:
 
     def _remove(self, report: Report) -> str:
         client = self._engine.client()
-        data = leftovers.remove_all(client, self._prefix)
+        data = docker_objects.remove_all(client, self._prefix)
         if self._options.volumes:
-            leftovers.remove_volumes(client, data)
+            docker_objects.remove_volumes(client, data)
         if self._options.forget:
             forget(HOME, STACK)
-        left = leftovers.find(client, self._prefix)
+        left = docker_objects.find(client, self._prefix)
         if left:
             raise StepFailed(f"Still there: {', '.join(left.names)}.", "Run this again.", report.log)
         kept = f"; kept its data: {', '.join(left.volumes)} (VOLUMES=1 removes it too)" if left.volumes else ""

@@ -6,18 +6,19 @@ from typing import Any
 
 from rich.text import Text
 
-from tools import docker_engine, health, stack_config
 from tools.commands.up import STACK, TEMPLATE
-from tools.docker_engine import DockerEngine
-from tools.health import ServiceState
-from tools.steps import Runner, StepFailed
+from tools.console.steps import Runner, StepFailed
+from tools.machine import docker_engine
+from tools.machine.docker_engine import DockerEngine
+from tools.stack import config, health
+from tools.stack.health import ServiceState
 
 _LINES = 50
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
     engine = docker_engine.find(docker_engine.configured_url())
-    prefix = stack_config.settings(STACK, TEMPLATE, {}).name
+    prefix = config.settings(STACK, TEMPLATE, {}).name
     states = health.services(engine.client(), prefix) if engine else []
     if engine is None or not states:
         raise StepFailed("Nothing runs, so there are no logs.", "`make up` brings the platform up.")

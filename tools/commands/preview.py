@@ -4,10 +4,10 @@ import argparse
 
 from rich.text import Text
 
-from tools import lock
 from tools.commands.up import LocalStack
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step
 from tools.paths import HOME
-from tools.steps import EXIT_FAILED, Report, Runner, Step
+from tools.stack import lock
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:

@@ -6,11 +6,12 @@ import yaml
 from rich.text import Text
 
 from infra.settings import IMAGES_OF_OURS
-from tools import process, publish
-from tools.prepare import Preparation
-from tools.server_stack import operators_environment
-from tools.stack_config import PLATFORM
-from tools.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+from tools.build import publish
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+from tools.machine import process
+from tools.machine.preparation import Preparation
+from tools.stack.config import PLATFORM
+from tools.stack.server_stack import operators_environment
 
 
 class _Publication(Preparation):

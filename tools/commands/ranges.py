@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from infra.cloudflare import FILE, RANGES, Ranges
-from tools.steps import Runner, StepFailed
+from tools.console.steps import Runner, StepFailed
 
 SOURCE = "https://api.cloudflare.com/client/v4/ips"
 _SECONDS_TO_ANSWER = 15

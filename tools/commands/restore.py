@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from tools import backup, lock, target
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step
 from tools.paths import HOME
-from tools.steps import EXIT_FAILED, Report, Runner, Step
+from tools.stack import backup, lock, target
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:

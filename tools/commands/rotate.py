@@ -13,16 +13,16 @@ import httpx
 from rich.text import Text
 
 from infra.settings import NAMESPACE, SECRET_KEYS
-from tools import health, lock, passwords, stack_config, target
-from tools import toolchain as toolchains
 from tools.commands.up import STACK, LocalStack
-from tools.passwords import Address, Keeper
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+from tools.machine import pulumi_toolchain as toolchains
+from tools.machine.pulumi_toolchain import Toolchain
 from tools.paths import HOME
-from tools.pulumi_stack import PulumiStack
-from tools.server_stack import ServerStack
-from tools.stack import PASSWORD_BYTES
-from tools.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
-from tools.toolchain import Toolchain
+from tools.stack import config, health, lock, passwords, target
+from tools.stack.local_stack import PASSWORD_BYTES
+from tools.stack.passwords import Address, Keeper
+from tools.stack.pulumi_stack import PulumiStack
+from tools.stack.server_stack import ServerStack
 
 _EDGE = SECRET_KEYS["dashboard_password"]
 
@@ -149,7 +149,7 @@ class _ServerRotation(_Rotation):
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
-    known = [key.removeprefix(f"{NAMESPACE}:") for key in stack_config.GENERATED]
+    known = [key.removeprefix(f"{NAMESPACE}:") for key in config.GENERATED]
     if options.secret not in known:
         raise StepFailed(f"{options.secret!r} is no password of a stack.", f"Name one of {', '.join(known)}.")
     target.settings(options.stack)

@@ -7,12 +7,12 @@ import argparse
 
 from rich.text import Text
 
-from tests.soak.engine import PrivateEngine
-from tests.soak.processes import Processes
-from tests.soak.soak import Soak
-from tools import columns
-from tools.prepare import Preparation
-from tools.steps import EXIT_FAILED, Report, Runner, Step
+from tools.console import columns
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step
+from tools.machine.preparation import Preparation
+from tools.measure.soak.engine import PrivateEngine
+from tools.measure.soak.processes import Processes
+from tools.measure.soak.soak import Soak
 
 _MB = 1024 * 1024
 

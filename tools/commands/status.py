@@ -2,23 +2,25 @@
 
 import argparse
 
-from tools import columns, docker_engine, health, stack_config, toolchain
 from tools.commands.up import STACK, TEMPLATE
+from tools.console import columns
+from tools.console.steps import EXIT_FAILED, Report, Runner
+from tools.machine import docker_engine, pulumi_toolchain
 from tools.paths import HOME
-from tools.stack import Stack
-from tools.steps import EXIT_FAILED, Report, Runner
+from tools.stack import config, health
+from tools.stack.local_stack import Stack
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
     """Exit code 0 when everything is well, 1 when something is not, or nothing runs."""
     engine = docker_engine.find(docker_engine.configured_url())
-    prefix = stack_config.settings(STACK, TEMPLATE, {}).name
+    prefix = config.settings(STACK, TEMPLATE, {}).name
     states = health.services(engine.client(), prefix) if engine else []
     if engine is None or not states:
         runner.console.print("Nothing runs. `make up` brings the platform up.")
         return EXIT_FAILED
     report = Report(HOME / "logs" / "status.log")
-    urls = Stack(toolchain.ensure(report), engine, STACK, template=TEMPLATE).outputs(report).get("urls", {})
+    urls = Stack(pulumi_toolchain.ensure(report), engine, STACK, template=TEMPLATE).outputs(report).get("urls", {})
     rows = [("service", "health", "URL", "image")]
     rows += [(it.service, it.health, urls.get(it.service, ""), _version(engine, it.image)) for it in states]
     columns.show(runner.console, rows)

@@ -14,11 +14,12 @@ from xml.etree import ElementTree
 
 from rich.text import Text
 
-from tools import columns, debian, process
-from tools.prepare import Preparation
-from tools.steps import EXIT_FAILED, Report, Result, Runner, Step, StepFailed
+from tools.console import columns
+from tools.console.steps import EXIT_FAILED, Report, Result, Runner, Step, StepFailed
+from tools.machine import debian, process
+from tools.machine.preparation import Preparation
 
-TYPED = ("infra", "app", "policies", "stacks", "monitoring", "tools")
+TYPED = ("infra", "app", "policies", "stacks", "monitoring", "tools", "offline")
 CHECKS = {
     "Lint": ("ruff", "check", "."),
     "Format": ("ruff", "format", "--check", "."),

@@ -4,12 +4,15 @@ import argparse
 
 from rich.text import Text
 
-from tools import columns, health, images, lock, preflight, stack_config, timings
-from tools.gomodules import Piece
+from offline.gomodules import Piece
+from tools.build import images
+from tools.console import columns, timings
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step
+from tools.machine import preflight
+from tools.machine.preparation import Preparation
 from tools.paths import HOME
-from tools.prepare import Preparation
-from tools.stack import Stack
-from tools.steps import EXIT_FAILED, Report, Runner, Step
+from tools.stack import config, health, lock
+from tools.stack.local_stack import Stack
 
 STACK = TEMPLATE = "local"
 TRY_THIS = """curl -s {api}/execute -H 'content-type: application/json' \\
@@ -47,7 +50,7 @@ class LocalStack(Preparation):
     def find_images(self, report: Report) -> str:
         """A platform that answers already loses no service while a new version of it is compiled; another begins with
         its core."""
-        settings = stack_config.settings(STACK, TEMPLATE, {})
+        settings = config.settings(STACK, TEMPLATE, {})
         self.images = images.ensure(self.engine, report).only(settings.runs)
         services = health.services(self.engine.client(), settings.name)
         answers = any(state.service == "api" and state.is_well for state in services)
@@ -57,8 +60,8 @@ class LocalStack(Preparation):
         return [Step("Deployment", self._deploy), Step("Health", self._wait)]
 
     def _check(self, report: Report) -> str:
-        settings = stack_config.settings(STACK, TEMPLATE, {})
-        return preflight.check(settings, stack_config.template_file(TEMPLATE))
+        settings = config.settings(STACK, TEMPLATE, {})
+        return preflight.check(settings, config.template_file(TEMPLATE))
 
     def _configure(self, report: Report) -> str:
         self.stack.configure(self.images, report)

@@ -16,7 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.problems import STATUSES, Code, Problem
+from app.wire.problems import STATUSES, Code, Problem
 
 RESULT: dict[str, Any] = {
     "execution_id": "0" * 32,

@@ -7,8 +7,8 @@ from app.executor.engine import Busy, EngineError, Outcome, PoolState, Visitor
 from app.executor.service import Service
 from app.executor.settings import ExecutorSettings, executor_settings
 from app.executor.transcript import Transcript
-from app.protocol import EnvironmentInfo, Execution, Status
-from app.tracing import Tracing
+from app.process.tracing import Tracing
+from app.wire.protocol import EnvironmentInfo, Execution, Status
 
 OUTCOME = Outcome(Status.SUCCESS, Transcript("1.2\n", "1.2\n", "", truncated=False), 0.25, exit_code=0)
 PYTHON = EnvironmentInfo(name="python", version="3", packages=(), main="main.py", aliases=("py",))

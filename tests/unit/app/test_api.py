@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from app.api.executions import Executions
-from app.problems import Code, Problem
 from app.profile import FLOOR
+from app.wire.problems import Code, Problem
 from tests.unit.app.fake_executor import ENVIRONMENTS, RESULT, Answer, FakeExecutor, refuses, says
 from tests.unit.app.fake_visitor import api
 

@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from app.api.settings import api_settings
-from app.correlation import Correlation, correlation_of, current
-from app.logs import JsonLines
+from app.process.correlation import Correlation, correlation_of, current
+from app.process.logs import JsonLines
 from tests.unit.app.fake_executor import FakeExecutor
 from tests.unit.app.fake_visitor import api
 

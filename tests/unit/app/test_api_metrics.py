@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.metrics import Metrics
 from app.executor.metrics import Metrics as ExecutorMetrics
-from app.problems import Code
 from app.profile import SandboxProfile
-from app.protocol import ExecutionResult
+from app.wire.problems import Code
+from app.wire.protocol import ExecutionResult
 from tests.unit.app.fake_executor import RESULT, FakeExecutor, refuses
 from tests.unit.app.fake_visitor import built
 

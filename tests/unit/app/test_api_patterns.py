@@ -6,7 +6,7 @@ import time
 import pytest
 
 from app.api.patterns import PATTERNS, dangerous
-from app.problems import Code
+from app.wire.problems import Code
 from tests.unit.app.fake_executor import RESULT, FakeExecutor, says
 from tests.unit.app.fake_visitor import api
 

@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import CloseCode
 
 from app.api import streaming
-from app.problems import Code
 from app.profile import FLOOR
+from app.wire.problems import Code
 from tests.unit.app.fake_executor import RESULT, STARTED, FakeExecutor
 from tests.unit.app.fake_visitor import listening
 

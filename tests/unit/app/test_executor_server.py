@@ -7,10 +7,10 @@ import pytest
 
 from app.executor.metrics import Metrics
 from app.executor.server import build_executor
-from app.problems import Code, Problem
+from app.process.tracing import Tracing
 from app.profile import SandboxProfile
-from app.protocol import Execution
-from app.tracing import Tracing
+from app.wire.problems import Code, Problem
+from app.wire.protocol import Execution
 from tests.unit.app.fakes import PYTHON, FakeEngine, service
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ from socketserver import UnixStreamServer
 
 import pytest
 
-SCRIPT = Path(__file__).parents[3] / "app/healthcheck.py"
+SCRIPT = Path(__file__).parents[3] / "app/process/healthcheck.py"
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 
-from app.logs import JsonLines
+from app.process.logs import JsonLines
 
 
 def line(message: str, **more: object) -> dict[str, object]:

@@ -10,8 +10,8 @@ from app.executor import pool as module
 from app.executor.engine import Busy, EngineError, Outcome, Sandbox, Visitor
 from app.executor.pool import Pool
 from app.executor.settings import Bounds
-from app.protocol import Execution
-from app.tracing import Tracing
+from app.process.tracing import Tracing
+from app.wire.protocol import Execution
 from tests.unit.app.fakes import OUTCOME, Notes
 from tests.waiting import comes_to_hold
 

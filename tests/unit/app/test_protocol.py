@@ -5,8 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from app.problems import Code, Refused
-from app.protocol import Execution, ExecutionResult, Fault, File, Status
+from app.wire.problems import Code, Refused
+from app.wire.protocol import Execution, ExecutionResult, Fault, File, Status
 
 RESULT = {
     "execution_id": "0" * 32,

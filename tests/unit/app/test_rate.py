@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.api.rate import MemoryStore, RateLimit, Window, client_key, rate_limit_store, refusal
-from app.problems import Code, Refused
+from app.wire.problems import Code, Refused
 from tests.ports import free_port
 from tests.unit.app.valkey_server import serving
 

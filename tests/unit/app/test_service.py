@@ -8,8 +8,8 @@ import pytest
 from app.executor.engine import EngineError, Outcome, Visitor
 from app.executor.service import BrokenEnvironment, Silent, survey
 from app.executor.transcript import Transcript
-from app.problems import Code, Refused
-from app.protocol import EnvironmentInfo, Execution, Package, Status
+from app.wire.problems import Code, Refused
+from app.wire.protocol import EnvironmentInfo, Execution, Package, Status
 from tests.unit.app.fakes import OUTCOME, FakeEngine, Notes, service
 
 pytestmark = pytest.mark.anyio

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pytest
 
 from app.api.settings import api_settings
-from app.configuration import SettingsError
 from app.executor.settings import Bounds, executor_settings
+from app.process.settings import SettingsError
 from app.profile import FLOOR, SandboxProfile
 from tests.profiles import WEAKER
 

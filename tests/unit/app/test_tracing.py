@@ -10,21 +10,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from websockets.asyncio.client import connect
 
-from app import spans as module
 from app.api import span_relay
 from app.api.span_relay import SpanRelay
-from app.correlation import Correlation, current
 from app.executor.engine import Sandbox
 from app.executor.metrics import Metrics
 from app.executor.pool import Pool
 from app.executor.server import build_executor
 from app.executor.service import Service
 from app.executor.settings import Bounds
-from app.problems import Code
+from app.process import spans as module
+from app.process.correlation import Correlation, current
+from app.process.spans import RecordedTracing
+from app.process.tracing import Tracing, tracing
 from app.profile import SandboxProfile
-from app.spans import RecordedTracing
-from app.tracing import Tracing, tracing
-from app.unix_http import UnixHttp
+from app.wire.problems import Code
+from app.wire.unix_http import UnixHttp
 from tests.unit.app.collector import Collector, collecting, spans
 from tests.unit.app.fake_executor import FakeExecutor, refuses
 from tests.unit.app.fake_visitor import listening

@@ -7,7 +7,7 @@ import pytest
 
 from infra.cloudflare import FILE, RANGES
 from tools.commands import ranges
-from tools.steps import StepFailed
+from tools.console.steps import StepFailed
 
 
 def test_the_file_is_as_the_refresh_would_write_it() -> None:

@@ -8,7 +8,7 @@ import bcrypt
 import pytest
 from pydantic import ValidationError
 
-from infra.edge import INSIDE_URL, Route, dynamic_config, password_line, static_config, url
+from infra.services.edge import INSIDE_URL, Route, dynamic_config, password_line, static_config, url
 from infra.settings import Authority, Edge, Tls
 
 

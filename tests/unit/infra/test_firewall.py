@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from infra.firewall import FirewallArgs, ruleset
+from infra.host.firewall import FirewallArgs, ruleset
 from infra.settings import Ssh
 from tests.program import platform_config, run_program
 

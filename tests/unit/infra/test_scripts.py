@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import ssh
+from infra.host import ssh
 
 SCRIPTS = Path(ssh.__file__).parent / "scripts"
 CONCERNS = sorted(file.stem for file in SCRIPTS.glob("*.sh") if file.stem not in ("lib", "firewall"))

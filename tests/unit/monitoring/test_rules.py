@@ -9,7 +9,7 @@ import yaml
 from monitoring.prometheus.rules import FOLDER, TESTS, alerts, recorded, rule_files
 from monitoring.promql import metrics
 from tests.program import ROOT
-from tools.reference import anchors
+from tools.build.reference import anchors
 
 ALERTS = alerts()
 IDS = [f"{alert.name}-{alert.severity}" for alert in ALERTS]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.steps import Report
+from tools.console.steps import Report
 
 Program = Callable[[str, str], Path]
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tools import docker_engine
-from tools.steps import Report, StepFailed
+from tools.console.steps import Report, StepFailed
+from tools.machine import docker_engine
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from tools import health
-from tools.steps import Report, StepFailed
+from tools.console.steps import Report, StepFailed
+from tools.stack import health
 
 
 def container(service: str, status: str = "running", check: str | None = "healthy") -> Any:

@@ -7,10 +7,10 @@ import docker
 import pytest
 
 from infra.settings import IMAGES_OF_OURS
-from tools import base_image, images
-from tools.gomodules import BuildError, Piece
-from tools.images import ImageSet, recipe
-from tools.steps import Report
+from offline.gomodules import BuildError, Piece
+from tools.build import base_image, images
+from tools.build.images import ImageSet, recipe
+from tools.console.steps import Report
 
 
 @pytest.fixture

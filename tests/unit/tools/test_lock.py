@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import lock
-from tools.steps import StepFailed
+from tools.console.steps import StepFailed
+from tools.stack import lock
 
 
 def test_a_second_command_is_told_who_holds_the_lock(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import httpx
 import pytest
 
-from tools import passwords
+from tools.stack import passwords
 
 EDGE = httpx.BasicAuth("admin", "edge")._auth_header
 USERS = [{"Id": 7, "Username": "admin"}]

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from infra.settings import PlatformSettings
-from tools import preflight, stack_config
-from tools.steps import StepFailed
+from tools.console.steps import StepFailed
+from tools.machine import preflight
+from tools.stack import config
 
 TEMPLATE = Path("Pulumi.local.yaml")
 
@@ -23,7 +24,7 @@ def taken() -> Iterator[int]:
 
 def settings(port: int, **edge: str) -> PlatformSettings:
     edge = {"http_port": port, **edge}
-    return stack_config.settings("trial", "local", {"name": "vps-trial", "edge": edge})
+    return config.settings("trial", "local", {"name": "vps-trial", "edge": edge})
 
 
 def engine(port: int, stack: str) -> Any:

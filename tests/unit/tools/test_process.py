@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import process
-from tools.steps import Report
+from tools.console.steps import Report
+from tools.machine import process
 
 
 def python(code: str) -> list[str]:

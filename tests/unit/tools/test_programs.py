@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from infra.settings import UPSTREAM_IMAGES
-from tools import gomodules, programs
-from tools.gomodules import Piece
+from offline import gomodules, programs
+from offline.gomodules import Piece
+from tools.console.steps import Report
 from tools.paths import ROOT
-from tools.steps import Report
 
 NAMES = ("loki", "collector", "jaeger")
 

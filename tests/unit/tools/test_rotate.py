@@ -10,11 +10,11 @@ import httpx
 import pytest
 from rich.console import Console
 
-from tools import passwords
 from tools.commands import rotate
-from tools.passwords import Keeper
+from tools.console.steps import Report, Runner, Step, StepFailed
 from tools.paths import HOME
-from tools.steps import Report, Runner, Step, StepFailed
+from tools.stack import passwords
+from tools.stack.passwords import Keeper
 
 KEY = "vps:grafanaPassword"
 URLS = {"grafana": "https://grafana.example.com"}

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.tools.conftest import Program
-from tools.server_stack import ServerStack
-from tools.steps import Report
-from tools.toolchain import Toolchain
+from tools.console.steps import Report
+from tools.machine.pulumi_toolchain import Toolchain
+from tools.stack.server_stack import ServerStack
 
 PULUMI = """
 echo "$@" >> {folder}/calls

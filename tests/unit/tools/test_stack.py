@@ -10,11 +10,11 @@ import yaml
 
 from infra.settings import IMAGES_OF_OURS
 from tests.unit.tools.conftest import Program
-from tools import stack_config
-from tools.images import ImageSet
-from tools.stack import Stack, forget
-from tools.steps import Report, StepFailed
-from tools.toolchain import Toolchain
+from tools.build.images import ImageSet
+from tools.console.steps import Report, StepFailed
+from tools.machine.pulumi_toolchain import Toolchain
+from tools.stack import config
+from tools.stack.local_stack import Stack, forget
 
 IMAGES = ImageSet({name: f"vps/{name}:1" for name in IMAGES_OF_OURS}, {"grafana": "it can't be had"})
 EMPTY: dict[str, Any] = {"deployment": {"secrets_providers": {"state": {"salt": "v1:salt"}}}}
@@ -83,13 +83,13 @@ def test_configuring_makes_the_stack_its_passphrase_and_its_config(make_stack: M
     stack = make_stack()
     stack.configure(IMAGES, report)
     content = yaml.safe_load(stack.config_file.read_text())
-    platform = content["config"][stack_config.PLATFORM]
+    platform = content["config"][config.PLATFORM]
     assert content["encryptionsalt"] == "v1:salt"
     assert platform["images"]["app"] == "vps/app:1"
     assert platform["unavailable"] == {"grafana": "it can't be had"}
     assert platform["sandbox"]["runtime"] == "crun"
     assert platform["edge"]["http_port"] == 1234
-    assert set(content["config"]) == {stack_config.PLATFORM, *stack_config.GENERATED}
+    assert set(content["config"]) == {config.PLATFORM, *config.GENERATED}
     assert stack.passphrase_file.stat().st_mode & 0o777 == 0o600
     assert stack.config_file.stat().st_mode & 0o777 == 0o600
     assert stack.home.stat().st_mode & 0o777 == 0o700
@@ -104,7 +104,7 @@ def test_configuring_again_keeps_passphrase_and_secrets(make_stack: MakeStack, r
 
 
 def test_the_tracked_config_is_never_changed(make_stack: MakeStack, report: Report) -> None:
-    tracked = stack_config.template_file("local")
+    tracked = config.template_file("local")
     before = tracked.read_bytes()
     stack = make_stack()
     stack.configure(IMAGES, report)
@@ -115,7 +115,7 @@ def test_the_tracked_config_is_never_changed(make_stack: MakeStack, report: Repo
 def test_a_lost_config_takes_its_salt_from_the_state(make_stack: MakeStack, report: Report) -> None:
     stack = make_stack(init="echo error: stack already exists; exit 1")
     stack.configure(IMAGES, report)
-    assert stack_config.load(stack.config_file)["encryptionsalt"] == "v1:salt"
+    assert config.load(stack.config_file)["encryptionsalt"] == "v1:salt"
 
 
 def test_up_and_preview_always_load_the_policy_pack(make_stack: MakeStack, report: Report, tmp_path: Path) -> None:

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools import stack_config
-from tools.stack_config import PLATFORM, compose, merge
-from tools.steps import StepFailed
+from tools.console.steps import StepFailed
+from tools.stack import config
+from tools.stack.config import PLATFORM, compose, merge
 
 PREVIOUS = {"encryptionsalt": "v1:salt", "config": {"vps:dashboardPassword": {"secure": "v1:x"}, "vps:old": 1}}
 
@@ -37,7 +37,7 @@ def test_composing_changes_none_of_its_sources() -> None:
 
 
 def test_what_is_rendered_says_where_to_change_it_and_reads_back() -> None:
-    text = stack_config.render({"config": {"a": 1}}, "local")
+    text = config.render({"config": {"a": 1}}, "local")
     assert text.startswith("# Made by `make up` from Pulumi.local.yaml")
     assert yaml.safe_load(text) == {"config": {"a": 1}}
 
@@ -47,10 +47,10 @@ def test_a_file_that_is_no_config_is_named(tmp_path: Path, text: str) -> None:
     file = tmp_path / "Pulumi.local.yaml"
     file.write_text(text)
     with pytest.raises(StepFailed, match=r"Pulumi\.local\.yaml"):
-        stack_config.load(file)
+        config.load(file)
 
 
 def test_an_unknown_key_is_named_before_anything_is_changed() -> None:
     with pytest.raises(StepFailed, match=r"edge\.htp_port: unknown key") as caught:
-        stack_config.settings("local", "local", {"edge": {"htp_port": 1}})
+        config.settings("local", "local", {"edge": {"htp_port": 1}})
     assert "Nothing was changed" in caught.value.fix

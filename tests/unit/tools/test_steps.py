@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tools import steps
-from tools.steps import Report, Runner, Step, StepFailed
+from tools.console import steps
+from tools.console.steps import Report, Runner, Step, StepFailed
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from offline import gomodules
 from tests.unit.tools.conftest import Program
-from tools import gomodules, toolchain
-from tools.steps import Report, StepFailed
+from tools.console.steps import Report, StepFailed
+from tools.machine import pulumi_toolchain
 
 SDK = version("pulumi")
 
@@ -30,7 +31,7 @@ def built(tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch) -> 
     """What the build from Go modules would give."""
     pulumi = program("built-pulumi", body("3.228.0"))
     result = SimpleNamespace(pulumi=pulumi, environment={"PULUMI_HOME": "/of-the-build"})
-    monkeypatch.setattr(toolchain.build, "ensure", lambda cache, log, report: result)
+    monkeypatch.setattr(pulumi_toolchain.build, "ensure", lambda cache, log, report: result)
     return pulumi
 
 
@@ -42,12 +43,12 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(url: str) -> bytes:
         raise urllib.error.URLError("no such host")
 
-    monkeypatch.setattr(toolchain, "_fetch", fetch)
+    monkeypatch.setattr(pulumi_toolchain, "_fetch", fetch)
 
 
 def test_a_new_enough_pulumi_on_path_is_used_and_gets_the_plugins_of_the_sdks(report: Report, program: Program) -> None:
     pulumi = program("pulumi", body("3.228.0"))
-    found = toolchain.ensure(report)
+    found = pulumi_toolchain.ensure(report)
     assert (found.pulumi, found.version, found.origin) == (pulumi, "3.228.0", "on PATH")
     calls = pulumi.with_name("pulumi.calls").read_text().splitlines()
     assert [call for call in calls if call.startswith("plugin install")] == [
@@ -58,7 +59,7 @@ def test_a_new_enough_pulumi_on_path_is_used_and_gets_the_plugins_of_the_sdks(re
 def test_a_plugin_that_is_there_is_not_installed_again(report: Report, program: Program) -> None:
     there = f'[{{"name": "command", "version": "{version("pulumi-command")}"}}]'
     pulumi = program("pulumi", body("3.228.0", listed=there))
-    toolchain.ensure(report)
+    pulumi_toolchain.ensure(report)
     calls = pulumi.with_name("pulumi.calls").read_text()
     assert "resource docker" in calls
     assert "resource command" not in calls
@@ -66,33 +67,33 @@ def test_a_plugin_that_is_there_is_not_installed_again(report: Report, program: 
 
 def test_the_users_own_pulumi_home_is_left_alone(report: Report, program: Program, own_cache: Path) -> None:
     program("pulumi", body("3.300.1"))
-    assert toolchain.ensure(report).environment["PULUMI_HOME"] == str(own_cache / "pulumi-home")
+    assert pulumi_toolchain.ensure(report).environment["PULUMI_HOME"] == str(own_cache / "pulumi-home")
 
 
 def test_without_any_it_is_built(report: Report, built: Path) -> None:
-    found = toolchain.ensure(report)
+    found = pulumi_toolchain.ensure(report)
     assert (found.pulumi, found.origin) == (built, "built from Go modules")
     assert found.environment["PULUMI_HOME"] == "/of-the-build"
 
 
 def test_one_that_is_too_old_is_named_and_passed_over(report: Report, program: Program, built: Path) -> None:
     program("pulumi", body("3.100.0"))
-    assert toolchain.ensure(report).pulumi == built
+    assert pulumi_toolchain.ensure(report).pulumi == built
     assert "pulumi 3.100.0 on PATH is too old (needs 3.228.0)" in report.log.read_text()
 
 
 def test_one_that_can_not_get_its_plugin_is_passed_over(report: Report, program: Program, built: Path) -> None:
     program("pulumi", body("3.228.0", install="echo no such host >&2; exit 1"))
-    assert toolchain.ensure(report).pulumi == built
+    assert pulumi_toolchain.ensure(report).pulumi == built
 
 
 def test_when_the_build_fails_too_all_reasons_are_told(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     def build(*_: object) -> None:
         raise gomodules.BuildError("there is no go on PATH", report.log)
 
-    monkeypatch.setattr(toolchain.build, "ensure", build)
+    monkeypatch.setattr(pulumi_toolchain.build, "ensure", build)
     with pytest.raises(StepFailed, match=r"no pulumi on PATH; .*no such host.*there is no go on PATH"):
-        toolchain.ensure(report)
+        pulumi_toolchain.ensure(report)
 
 
 def release(monkeypatch: pytest.MonkeyPatch, checksum: str | None = None) -> None:
@@ -103,19 +104,19 @@ def release(monkeypatch: pytest.MonkeyPatch, checksum: str | None = None) -> Non
         entry = tarfile.TarInfo("pulumi/pulumi")
         entry.size, entry.mode = len(script), 0o755
         archive.addfile(entry, io.BytesIO(script))
-    monkeypatch.setattr(toolchain.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(toolchain.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(pulumi_toolchain.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(pulumi_toolchain.platform, "machine", lambda: "x86_64")
     name = f"pulumi-v{SDK}-linux-x64.tar.gz"
     digest = checksum or hashlib.sha256(packed.getvalue()).hexdigest()
     files = {f"pulumi-{SDK}-checksums.txt": f"{digest}  {name}\n".encode(), name: packed.getvalue()}
-    monkeypatch.setattr(toolchain, "_fetch", lambda url: files[url.rpartition("/")[2]])
+    monkeypatch.setattr(pulumi_toolchain, "_fetch", lambda url: files[url.rpartition("/")[2]])
 
 
 def test_an_official_release_is_fetched_once(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     release(monkeypatch)
-    first = toolchain.ensure(report)
-    monkeypatch.setattr(toolchain, "_fetch", lambda url: pytest.fail("fetched again"))
-    assert toolchain.ensure(report) == first
+    first = pulumi_toolchain.ensure(report)
+    monkeypatch.setattr(pulumi_toolchain, "_fetch", lambda url: pytest.fail("fetched again"))
+    assert pulumi_toolchain.ensure(report) == first
     assert (first.version, first.origin) == (SDK, "official release")
 
 
@@ -124,5 +125,5 @@ def test_a_release_with_another_checksum_is_refused_and_not_kept(
 ) -> None:
     release(monkeypatch, checksum="0" * 64)
     with pytest.raises(StepFailed, match="does not have the checksum"):
-        toolchain.ensure(report)
+        pulumi_toolchain.ensure(report)
     assert list((own_cache / "pulumi").iterdir()) == []

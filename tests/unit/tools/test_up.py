@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from offline.programs import program
+from tools.build.images import ImageSet, Recipe
 from tools.commands import up
-from tools.health import ServiceState
-from tools.images import ImageSet, Recipe
-from tools.programs import program
-from tools.steps import Report, Runner, StepFailed
+from tools.console.steps import Report, Runner, StepFailed
+from tools.stack.health import ServiceState
 
 LOKI = program("loki", "amd64")
 assert LOKI

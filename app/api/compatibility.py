@@ -1,0 +1,42 @@
+"""What the interfaces that are known from other services have in common: each translates to one execution of ours."""
+
+from collections.abc import Iterable, Mapping
+
+from pydantic_core import to_json
+from starlette.requests import Request
+
+from app.api.executions import Executions
+from app.api.executor_client import ExecutorClient
+from app.process.connection import while_connected
+from app.profile import SandboxProfile
+from app.wire.admission import admit, parse, read_body
+from app.wire.protocol import EnvironmentInfo, Execution, ExecutionResult
+
+
+class Neighbour:
+    """What a translation works with."""
+
+    def __init__(self, executions: Executions, executor: ExecutorClient, profile: SandboxProfile) -> None:
+        self.profile = profile
+        self._executions = executions
+        self._executor = executor
+
+    async def body(self, request: Request) -> bytes:
+        """The body of a request that counts against the client's rate."""
+        await self._executions.admit(request)
+        return await read_body(request, self.profile)
+
+    async def environments(self) -> tuple[EnvironmentInfo, ...]:
+        """What can be run."""
+        return await self._executor.environments()
+
+    async def run(self, request: Request, fields: Mapping[str, object]) -> ExecutionResult:
+        """Run an execution of these fields, which are held to the rules of our own interface."""
+        execution = parse(Execution, to_json(fields))
+        admit(execution, self.profile)
+        return await while_connected(request, self._executions.run(execution))
+
+
+def named(environments: Iterable[EnvironmentInfo], name: str) -> EnvironmentInfo | None:
+    """The environment that people know by this name."""
+    return next((found for found in environments if name in {found.name, *found.aliases}), None)

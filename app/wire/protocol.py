@@ -1,0 +1,278 @@
+"""What crosses the Unix socket between `api` and `executor`. Frozen; unknown fields are refused.
+
+A request names an environment and carries code. It has no field for an image, a mount or a flag: what a sandbox is
+made of is decided by the executor's own settings.
+"""
+
+import base64
+import binascii
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from app.wire.problems import Code, Problem
+
+_LONGEST_NAME = 255
+"""Bytes of a file's name, its folders included: what every file system takes."""
+
+
+class Message(BaseModel):
+    """What all messages have in common."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _without_nul(argument: str) -> str:
+    if "\0" in argument:
+        raise ValueError("an argument can't contain a NUL character")
+    return argument
+
+
+def _relative(name: str) -> str:
+    if len(name.encode()) > _LONGEST_NAME:
+        raise ValueError(f"a file's name has at most {_LONGEST_NAME} bytes")
+    if any(part in {"", ".", ".."} for part in name.split("/")) or not name.isprintable():
+        raise ValueError("a file's name is relative, printable, and has no part that is empty, '.' or '..'")
+    if name == RESULTS:
+        raise ValueError(f"{RESULTS} is the folder of the files that are given back")
+    return name
+
+
+def _pattern(name: str) -> str:
+    if name in ("", ".", "..") or "/" in name or "\0" in name or len(name.encode()) > _LONGEST_NAME:
+        raise ValueError("a result is the name of a file, or a pattern with *, without a folder")
+    return name
+
+
+RESULTS = "results"
+"""The folder, beside the visitor's files, from which files are given back."""
+
+FileName = Annotated[str, AfterValidator(_relative)]
+
+
+class File(Message):
+    """A file that the code finds beside it."""
+
+    name: FileName = Field(description="Relative name, as in main.py or data/points.csv.")
+    content: str
+    encoding: Literal["utf8", "base64"] = "utf8"
+
+    @model_validator(mode="after")
+    def _decodes(self) -> "File":
+        if self.encoding == "base64":
+            try:
+                base64.b64decode(self.content, validate=True)
+            except binascii.Error as error:
+                raise ValueError(f"the content is not base64: {error}") from None
+        return self
+
+    def data(self) -> bytes:
+        """The content as the code will read it."""
+        return base64.b64decode(self.content) if self.encoding == "base64" else self.content.encode()
+
+
+class Execution(Message):
+    """One request to run code: exactly one of `code` and `files`.
+
+    Sizes and the timeout are checked against the profile by `app.wire.admission`.
+    """
+
+    environment: str = Field(description="Name of the environment, as GET /environments lists them.")
+    code: str | None = Field(None, description="The code, in the environment's language, when it is a single file.")
+    files: tuple[File, ...] | None = Field(
+        None, min_length=1, max_length=32, description="The code's files, at most 32."
+    )
+    main: FileName | None = Field(None, description="Which of the files is run; null is the first.")
+    stdin: str = Field("", description="What the code reads from its standard input first.")
+    args: tuple[Annotated[str, AfterValidator(_without_nul)], ...] = Field(
+        (), max_length=64, description="The code's command-line arguments, at most 64."
+    )
+    timeout: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Wall time in seconds; null is the profile's timeout."
+    )
+    results: tuple[Annotated[str, AfterValidator(_pattern)], ...] | None = Field(
+        None,
+        min_length=1,
+        max_length=32,
+        description="Files under /tmp/results to give back: names, or patterns with *. Null: the folder isn't made.",
+    )
+
+    @model_validator(mode="after")
+    def _has_one_main(self) -> "Execution":
+        if (self.code is None) == (self.files is None):
+            raise ValueError("give either code or files")
+        if self.files is None:
+            if self.main is not None:
+                raise ValueError("main names one of the files, and there are none")
+            return self
+        names = [file.name for file in self.files]
+        folders = {name[:at] for name in names for at, letter in enumerate(name) if letter == "/"}
+        if len(names) != len(set(names)) or folders & set(names):
+            raise ValueError("two files have the same name")
+        if self.main is not None and self.main not in names:
+            raise ValueError(f"main is {self.main!r}, and no file has that name")
+        return self
+
+    def sources(self, default_main: str) -> tuple[str, tuple[File, ...]]:
+        """The name of the main file, and all files. Code without a name gets the environment's default."""
+        if self.files is None:
+            return default_main, (File(name=default_main, content=self.code or ""),)
+        return self.main or self.files[0].name, self.files
+
+
+class Status(StrEnum):
+    """How an execution ended: what stopped it, or else what its exit code comes from.
+
+    So a fork bomb that lasts until the deadline is a timeout, and one that gives up before is a process_limit.
+    """
+
+    SUCCESS = "success"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    MEMORY_LIMIT = "memory_limit"
+    OUTPUT_LIMIT = "output_limit"
+    PROCESS_LIMIT = "process_limit"
+    KILLED = "killed"
+
+
+class ResultFile(Message):
+    """A file that the code has left under /tmp/results."""
+
+    name: str
+    content: str = Field(description="Base64.")
+    encoding: Literal["base64"] = "base64"
+    size: int = Field(description="Bytes of the content when decoded.")
+
+
+class ExecutionResult(Message):
+    """How one execution ended and what it wrote."""
+
+    execution_id: str = Field(description="32 hexadecimal digits, unique to this execution.")
+    status: Status
+    output: str = Field(description="stdout and stderr together, in the order in which they arrived.")
+    stdout: str
+    stderr: str
+    error: str | None = Field(description="What ended the run and whose doing it was, in a sentence; null on success.")
+    exit_code: int | None = Field(
+        description="The interpreter's exit code, 128 and the number for a signal; null when a limit stopped the run."
+    )
+    signal: str | None = Field(description="Name of the signal that ended the interpreter, as in SIGSEGV.")
+    truncated: bool = Field(description="Whether output beyond the limit was dropped.")
+    execution_time: float = Field(description="Wall time in seconds, from the start of the code to its end.")
+    cpu_time: float | None = Field(description="CPU time in seconds, of all processes; null when it isn't known.")
+    memory_peak: int | None = Field(description="The most memory that the sandbox held, in bytes; null when unknown.")
+    files: tuple[ResultFile, ...] = Field((), description="The results that were asked for and found.")
+    warnings: tuple[str, ...] = Field((), description="What was asked for and could not be given, in sentences.")
+    environment: str
+
+
+class Package(Message):
+    """A library that is in an environment beside its language's own."""
+
+    name: str
+    version: str
+
+
+class EnvironmentInfo(Message):
+    """An environment that the executor serves, with the versions that were measured inside its sandbox."""
+
+    name: str
+    version: str
+    packages: tuple[Package, ...]
+    main: str = Field(description="Name that code without one gets.")
+    aliases: tuple[str, ...] = Field(description="Other names that people know it by.")
+
+
+class ExecutorHealth(Message):
+    """Whether code can run now. `reason` says why not: the engine is away, or fails to make sandboxes."""
+
+    engine: Literal["reachable", "failing", "unreachable"]
+    active_sandboxes: int = Field(description="Sandboxes that run an execution.")
+    reason: str | None = None
+
+
+class ExecutorStats(Message):
+    """The executor's load at this moment, in executions."""
+
+    running: int
+    waiting: int
+    concurrency: int = Field(description="Executions that may run at once.")
+
+
+class Start(Execution):
+    """The first frame of a stream, from the client."""
+
+    type: Literal["start"] = "start"
+
+
+class Input(Message):
+    """Text for the code's standard input."""
+
+    type: Literal["stdin"] = "stdin"
+    data: str
+
+
+class EndOfInput(Message):
+    """The code's standard input ends."""
+
+    type: Literal["stdin_end"] = "stdin_end"
+
+
+class Interrupt(Message):
+    """A signal for the code's process group."""
+
+    type: Literal["signal"] = "signal"
+    signal: Literal["SIGINT", "SIGTERM"]
+
+
+class Cancel(Message):
+    """The run is to end now."""
+
+    type: Literal["cancel"] = "cancel"
+
+
+Command = Annotated[Input | EndOfInput | Interrupt | Cancel, Field(discriminator="type")]
+"""What a client may send while its code runs."""
+
+
+class Started(Message):
+    """The code is about to run."""
+
+    type: Literal["started"] = "started"
+    execution_id: str
+    environment: str
+
+
+class Output(Message):
+    """Text that the code has written. The cut is never inside a character."""
+
+    type: Literal["output"] = "output"
+    stream: Literal["stdout", "stderr"]
+    data: str
+
+
+class Result(ExecutionResult):
+    """The last frame, unless it is a `Fault`."""
+
+    type: Literal["result"] = "result"
+
+
+class Fault(Message):
+    """The last frame when the execution was refused: a problem document whose `type`, about:blank, gives way."""
+
+    type: Literal["problem"] = "problem"
+    title: str
+    status: int
+    detail: str
+    code: Code
+    retry_after: int | None = None
+
+    @classmethod
+    def of(cls, problem: Problem) -> "Fault":
+        """The problem as a frame."""
+        return cls(**problem.model_dump(exclude={"type"}))
+
+
+Event = Annotated[Started | Output | Result | Fault, Field(discriminator="type")]
+"""What a client is sent."""

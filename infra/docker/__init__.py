@@ -1,0 +1,1 @@
+"""How the stack becomes real on Docker."""

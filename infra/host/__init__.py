@@ -1,0 +1,1 @@
+"""The VPS: its preparation over SSH and its firewall."""

@@ -1,0 +1,1 @@
+"""What is built where only package registries can be reached."""

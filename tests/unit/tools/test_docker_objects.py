@@ -1,0 +1,48 @@
+from types import SimpleNamespace
+from typing import Any
+
+import docker
+
+from tools.stack import docker_objects
+from tools.stack.docker_objects import Leftovers, Thing
+
+CONTAINER, NETWORK, VOLUME = Thing("container", "1", "c"), Thing("network", "2", "n"), Thing("volume", "v", "v")
+SANDBOX = Thing("container", "3", "s", is_sandbox=True)
+
+
+def test_they_are_told_apart() -> None:
+    found = Leftovers((CONTAINER, NETWORK, SANDBOX), ("data",))
+    assert found.without_sandboxes().things == (CONTAINER, NETWORK)
+    assert found.without(["1"]).names == ["network n", "container s"]
+    assert not found.without(["1", "2", "3"]).things
+
+
+def test_data_volumes_are_apart_from_those_that_the_program_makes() -> None:
+    def listing(*found: Any) -> Any:
+        return SimpleNamespace(list=lambda **_: list(found))
+
+    volumes = [
+        SimpleNamespace(name="vps-x-prometheus-data", attrs={"Labels": {"vps.role": "data"}}),
+        SimpleNamespace(name="vps-x-traefik-config-0123", attrs={"Labels": {}}),
+    ]
+    client: Any = SimpleNamespace(containers=listing(), networks=listing(), volumes=listing(*volumes))
+    found = docker_objects.find(client, "vps-x")
+    assert found.volumes == ("vps-x-prometheus-data",)
+    assert found.names == ["volume vps-x-traefik-config-0123"]
+    assert found.ids == {"vps-x-prometheus-data", "vps-x-traefik-config-0123"}
+
+
+def test_what_holds_another_goes_first_and_what_is_gone_already_is_fine() -> None:
+    removed: list[str] = []
+
+    def remove_container(id: str, **_: object) -> None:
+        removed.append(id)
+        raise docker.errors.NotFound("gone")
+
+    client: Any = SimpleNamespace(
+        api=SimpleNamespace(
+            remove_container=remove_container, remove_network=removed.append, remove_volume=removed.append
+        )
+    )
+    docker_objects.remove(client, Leftovers((VOLUME, NETWORK, CONTAINER), ("data",)))
+    assert removed == ["1", "2", "v"]

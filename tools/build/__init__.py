@@ -1,0 +1,1 @@
+"""What is built: images, wheels, generated documents."""

@@ -1,0 +1,268 @@
+"""The images of the platform: ours are built here, the others pulled, or built from distribution packages.
+
+An image that is built is named `vps/<name>:<hash of its recipe>`: the same recipe is never built twice, and a change
+of anything that goes into it is another image. Where an image needs a program that takes minutes to compile, nothing
+waits for that here: `complete` does it, once the rest is put to use.
+"""
+
+import hashlib
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import docker
+
+from infra.settings import IMAGES_OF_OURS, UPSTREAM_IMAGES
+from offline import programs
+from offline.gomodules import BuildError, Piece
+from tools.build import base_image, wheels
+from tools.console.steps import Report, StepFailed
+from tools.machine.docker_engine import DockerEngine
+from tools.machine.registry import Registry
+from tools.paths import ROOT
+
+FOLDER = ROOT / "images"
+_SANDBOX = "sandbox-"
+# What a Dockerfile copies from the checkout, beside the files of its own folder and `wheels/`.
+TREES: Mapping[str, tuple[str, ...]] = {
+    "app": ("app",),
+    **{name: ("app/guest",) for name in IMAGES_OF_OURS if name.startswith(_SANDBOX)},
+}
+# Builds wait for downloads more than for the processor, so two at once help on two cores.
+_AT_ONCE = 2
+_PLAIN_FILE, _PROGRAM = 0o644, 0o755
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one built image is made of: a file by its path in the build's context, a program compiled for it, and the
+    image underneath."""
+
+    name: str
+    base: str
+    files: Mapping[str, Path]
+    program: Piece | None = None
+
+    @property
+    def reference(self) -> str:
+        digest = hashlib.sha256(self.base.encode())
+        for path, file in sorted(self.files.items()):
+            content = file.read_bytes()
+            digest.update(f"\0{path}\0{_mode(file):o}\0{len(content)}\0".encode() + content)
+        if self.program:
+            # What it is made of, and not its bytes: the name is known before anything is compiled.
+            digest.update(f"\0program {self.program.key()}".encode())
+        return f"vps/{self.name}:{digest.hexdigest()[:12]}"
+
+    @property
+    def requirements(self) -> Path | None:
+        """The locked wheels that its Dockerfile finds in `wheels/`."""
+        return self.files.get("requirements.txt")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Each image's reference on the engine, and for each that can't be had the reason, in a sentence's second half.
+
+    `uncompiled` are those of the latter that can be had once their program is compiled.
+    """
+
+    references: Mapping[str, str]
+    unavailable: Mapping[str, str]
+    uncompiled: tuple[tuple[Recipe, Piece], ...] = ()
+
+    def summary(self) -> str:
+        """How many there are, and the names of the others."""
+        waiting = [own.name for own, _ in self.uncompiled]
+        missing = [name for name in self.unavailable if name not in waiting]
+        others = {"can't be had here": missing, "to be compiled": waiting}
+        lists = [f"; {why}: {', '.join(names)}" for why, names in others.items() if names]
+        return f"{len(self.references)} ready{''.join(lists)}"
+
+    def only(self, wanted: Callable[[str], bool]) -> "ImageSet":
+        """The set without what would be compiled for services that nobody wants."""
+        waiting = tuple((own, program) for own, program in self.uncompiled if wanted(own.name))
+        dropped = {own.name for own, _ in self.uncompiled} - {own.name for own, _ in waiting}
+        unavailable = {name: reason for name, reason in self.unavailable.items() if name not in dropped}
+        return ImageSet(self.references, unavailable, waiting)
+
+    def sandboxes(self) -> dict[str, str]:
+        """Image reference by environment: `python`, `node`, `bash`."""
+        return {
+            name.removeprefix(_SANDBOX): reference
+            for name, reference in self.references.items()
+            if name.startswith(_SANDBOX)
+        }
+
+
+def recipe(name: str, base: str, program: Piece | None = None, root: Path = ROOT) -> Recipe:
+    """The recipe of `images/<name>` in a checkout."""
+    files = dict(_tree(root / "images" / name))
+    for tree in TREES.get(name, ()):
+        files |= {f"{tree}/{path}": file for path, file in _tree(root / tree)}
+    return Recipe(name, base, files, program)
+
+
+def ensure(engine: DockerEngine, report: Report) -> ImageSet:
+    """Every image of the platform on the engine, or the reason why not.
+
+    Raises:
+        StepFailed: an image that can be built could not be.
+    """
+    client = engine.client()
+    architecture = engine.architecture()
+    registry = Registry(engine, base_image.UPSTREAM, report)
+    base = base_image.ensure(client, registry, architecture, report)
+    references: dict[str, str] = {}
+    unavailable: dict[str, str] = {}
+    builds: list[Recipe] = []
+    uncompiled: list[tuple[Recipe, Piece]] = []
+    for name in (*IMAGES_OF_OURS, *UPSTREAM_IMAGES):
+        upstream = UPSTREAM_IMAGES.get(name)
+        program = programs.program(name, architecture)
+        own = recipe(name, base, program) if (FOLDER / name).is_dir() else None
+        there = [it for it in (upstream, own and own.reference) if it and _is_there(client, it)]
+        if there:
+            references[name] = there[0]
+        elif upstream and (refusal := registry.pull(upstream)) is None:
+            references[name] = upstream
+        elif own and program and not programs.is_there(program):
+            try:
+                programs.check(program, report.log)
+            except BuildError as error:
+                unavailable[name] = f"{refusal}, and its program can't be compiled here: {error}"
+            else:
+                once = f"{program.duration}, once for a machine"
+                unavailable[name] = f"its program is to be compiled first, which `make up` does ({once})"
+                uncompiled.append((own, program))
+        elif own:
+            references[name] = own.reference
+            builds.append(own)
+        else:
+            unavailable[name] = f"its image {upstream} comes from a container registry only, and {refusal}"
+    if builds:
+        _build_all(client, builds, architecture, report)
+    return ImageSet(references, unavailable, tuple(uncompiled))
+
+
+def complete(engine: DockerEngine, images: ImageSet, report: Report) -> ImageSet:
+    """The same set with all programs compiled and their images built. One that does not compile has a reason then.
+
+    Raises:
+        StepFailed: an image that can be built could not be.
+    """
+    unavailable = dict(images.unavailable)
+    builds: list[Recipe] = []
+    for own, program in images.uncompiled:
+        try:
+            programs.compile_once(program, report.log, report.say)
+        except BuildError as error:
+            unavailable[own.name] = f"its program could not be compiled: {error}"
+        else:
+            del unavailable[own.name]
+            builds.append(own)
+    if builds:
+        _build_all(engine.client(), builds, engine.architecture(), report)
+    return ImageSet({**images.references, **{own.name: own.reference for own in builds}}, unavailable)
+
+
+def remove_superseded(engine: DockerEngine, current: ImageSet) -> list[str]:
+    """Remove images of ours that no container uses and whose recipe is not a current one. Returns their names."""
+    client = engine.client()
+    keep = {*current.references.values(), base_image.tag(engine.architecture())}
+    names = {reference.partition(":")[0] for reference in keep}
+    containers = client.containers.list(all=True, sparse=True)
+    used = {container.attrs[key] for container in containers for key in ("Image", "ImageID")}
+    removed = []
+    for image in client.images.list():
+        for reference in image.tags:
+            ours = reference.startswith("vps/") and reference.partition(":")[0] in names
+            if ours and reference not in keep and not used & {reference, image.id}:
+                client.images.remove(reference)
+                removed.append(reference)
+    return removed
+
+
+def _is_there(client: docker.DockerClient, reference: str) -> bool:
+    try:
+        client.images.get(reference)
+    except docker.errors.ImageNotFound:
+        return False
+    return True
+
+
+def _build_all(client: docker.DockerClient, builds: list[Recipe], architecture: str, report: Report) -> None:
+    folders = {
+        own.name: wheels.fetch(own.requirements, architecture, report) if own.requirements else None for own in builds
+    }
+    interrupted = threading.Event()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        running = [
+            pool.submit(_build, client, own, folders[own.name], report.part(own.name), interrupted) for own in builds
+        ]
+        try:
+            for build in running:
+                build.result()
+        except BaseException:
+            interrupted.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _build(
+    client: docker.DockerClient, own: Recipe, wheel_folder: Path | None, report: Report, interrupted: threading.Event
+) -> None:
+    files = dict(own.files)
+    if own.program:
+        files |= {f"program/{file.name}": file for file in programs.files(own.program).iterdir()}
+    if wheel_folder:
+        files |= {f"wheels/{wheel.name}": wheel for wheel in wheel_folder.iterdir()}
+    with tempfile.TemporaryFile() as context:
+        _write_context(files, context)
+        # The classic builder: it is in every engine, and needs neither the docker CLI nor its buildx plugin.
+        events: Any = client.api.build(
+            fileobj=context,
+            custom_context=True,
+            tag=own.reference,
+            buildargs={"BASE": own.base},
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        for event in events:
+            if interrupted.is_set():
+                return
+            report.write(event.get("stream", ""))
+            if problem := event.get("error"):
+                report.write(f"{problem}\n")
+                raise StepFailed(
+                    f"The image {own.name} could not be built: {problem}",
+                    f"See to the cause in the log or in images/{own.name}/, then run this again.",
+                    report.log,
+                )
+
+
+def _write_context(files: Mapping[str, Path], sink: IO[bytes]) -> None:
+    """A build's context as a tar file, the same for everyone whatever the checkout's owner and umask are."""
+    with tarfile.open(fileobj=sink, mode="w") as archive:
+        for path, file in sorted(files.items()):
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = file.stat().st_size, _mode(file)
+            with file.open("rb") as content:
+                archive.addfile(entry, content)
+    sink.seek(0)
+
+
+def _mode(file: Path) -> int:
+    return _PROGRAM if file.stat().st_mode & 0o100 else _PLAIN_FILE
+
+
+def _tree(folder: Path) -> Iterator[tuple[str, Path]]:
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            yield file.relative_to(folder).as_posix(), file

@@ -1,0 +1,101 @@
+"""The parts of the documents that are generated: `python -m tools.build.reference` writes them anew, a test compares.
+
+Each stands between two comments, `<!-- generated: NAME -->` and `<!-- end: NAME -->`.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.api.metrics import Metrics as ApiMetrics
+from app.executor.containers import Containers
+from app.executor.docker_api import Listed
+from app.executor.metrics import Metrics as ExecutorMetrics
+from app.profile import SandboxProfile
+from monitoring.prometheus.rules import alerts
+from tools.paths import ROOT
+
+DOCUMENTS = (Path("docs/OPERATIONS.md"),)
+_OURS = ("api_", "sandbox_", "container_", "executor_")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_NOT_IN_ANCHORS = re.compile(r"[^\w\- ]")
+
+
+def alerts_table() -> str:
+    """Each alert with what it means, linked to its runbook."""
+    rows = ["| alert | severity | after | when |", "|---|---|---|---|"]
+    for alert in sorted(alerts(), key=lambda alert: (alert.name, alert.severity)):
+        when = re.sub(r"\{\{ *\$labels\.(\w+) *\}\}", r"(\1)", alert.summary)
+        wait = "at once" if alert.wait == "0s" else alert.wait
+        rows.append(f"| [{alert.name}](#{alert.name.lower()}) | {alert.severity} | {wait} | {when} |")
+    return "\n".join(rows)
+
+
+class _NoContainers:
+    """An engine on which nothing runs."""
+
+    async def find(self, labels: Sequence[str]) -> Sequence[Listed]:
+        return ()
+
+    async def inspect(self, name: str) -> Mapping[str, Any]:
+        return {}
+
+    async def stats(self, name: str) -> Mapping[str, Any]:
+        return {}
+
+
+def metrics_table() -> str:
+    """What the api and the executor count, as they say it themselves."""
+    profile = SandboxProfile()
+    executor = ExecutorMetrics(profile)
+    containers = Containers(_NoContainers(), "none", executor, seconds=1)
+    asyncio.run(containers.read())
+    executor.tell(containers)
+    rows = ["| metric | kind | from | meaning |", "|---|---|---|---|"]
+    for service, text in (("api", ApiMetrics(profile).text()), ("executor", executor.exposition())):
+        for family in sorted(text_string_to_metric_families(text.decode()), key=lambda family: family.name):
+            if family.name.startswith(_OURS) and not family.name.endswith("_created"):
+                name = f"{family.name}_total" if family.type == "counter" else family.name
+                rows.append(f"| `{name}` | {family.type} | {service} | {family.documentation} |")
+    return "\n".join(rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = MappingProxyType({"alerts": alerts_table, "metrics": metrics_table})
+
+
+def with_tables(text: str) -> str:
+    """The document with each generated part as it should be.
+
+    Raises:
+        ValueError: the document asks for a part that nothing makes, or doesn't end it.
+    """
+    for name in re.findall(r"<!-- generated: (\w+) -->", text):
+        if name not in TABLES:
+            raise ValueError(f"nothing generates {name}; there are: {', '.join(TABLES)}")
+        begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
+        before, _, rest = text.partition(begin)
+        _, ended, after = rest.partition(end)
+        if not ended:
+            raise ValueError(f"{begin} is not followed by {end}")
+        text = f"{before}{begin}\n{TABLES[name]()}\n{end}{after}"
+    return text
+
+
+def anchors(text: str) -> set[str]:
+    """What a link into a Markdown document can name: its headings, as code hosts spell them."""
+    return {_NOT_IN_ANCHORS.sub("", heading.lower()).replace(" ", "-") for heading in _HEADING.findall(text)}
+
+
+def main() -> None:
+    for document in DOCUMENTS:
+        file = ROOT / document
+        file.write_text(with_tables(file.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Python wheels for an image, fetched on this machine: a build then needs no index, no settings and no certificates."""
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from tools.console.steps import Report, StepFailed
+from tools.machine import process
+from tools.paths import cache
+
+# Of the images: Debian trixie has Python 3.13 and glibc 2.41.
+PYTHON = "3.13"
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+_GLIBC = ("manylinux_2_41", "manylinux_2_34", "manylinux_2_31", "manylinux_2_28", "manylinux_2_17", "manylinux2014")
+
+
+def fetch(requirements: Path, architecture: str, report: Report) -> Path:
+    """A folder with the wheels that a hash-locked requirements file names, for an engine's architecture.
+
+    Raises:
+        StepFailed: pip could not get one of them.
+    """
+    recipe = f"{PYTHON} {architecture} {_GLIBC}".encode() + requirements.read_bytes()
+    folder = cache() / "wheels" / hashlib.sha256(recipe).hexdigest()[:16]
+    if folder.exists():
+        return folder
+    # Of this process alone: two that fetch the same don't disturb each other.
+    partial = folder.with_suffix(f".partial-{os.getpid()}")
+    machine = _MACHINES[architecture]
+    platforms = [option for glibc in _GLIBC for option in ("--platform", f"{glibc}_{machine}")]
+    argv = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
+    argv += ["--require-hashes", "--no-deps", "--only-binary=:all:"]
+    argv += ["--implementation", "cp", "--python-version", PYTHON, *platforms]
+    argv += ["--requirement", str(requirements), "--dest", str(partial)]
+    report.say(f"fetching the wheels of {requirements.parent.name}")
+    try:
+        process.run(argv, report)
+    except process.CommandFailed as error:
+        raise StepFailed(
+            f"The wheels that {requirements} locks could not be had for Python {PYTHON} on {architecture}.",
+            "See to what pip says (most often the network), then run this again.",
+            report.log,
+        ) from error
+    try:
+        partial.rename(folder)
+    except OSError:  # another process was first
+        shutil.rmtree(partial)
+    return folder

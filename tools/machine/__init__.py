@@ -1,0 +1,1 @@
+"""What this machine must have: Docker, Pulumi, packages."""

@@ -1,0 +1,34 @@
+"""Installing packages, on the machines where that is ours to do: Debian or Ubuntu, as root."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.console.steps import Report, StepFailed
+from tools.machine import process
+
+
+def may_install() -> bool:
+    """Whether this is a Debian (or a child of it) and we are root."""
+    return os.geteuid() == 0 and Path("/etc/debian_version").exists() and shutil.which("apt-get") is not None
+
+
+def install(packages: Sequence[str], report: Report) -> None:
+    """Install packages with apt.
+
+    Raises:
+        StepFailed: apt refused.
+    """
+    report.say(f"installing {', '.join(packages)}")
+    patience = ("-o", "DPkg::Lock::Timeout=120")
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        process.run(["apt-get", "update", *patience], report, environment=quiet)
+        process.run(["apt-get", "install", "--yes", *patience, *packages], report, environment=quiet)
+    except process.CommandFailed as error:
+        raise StepFailed(
+            f"apt could not install {', '.join(packages)}.",
+            "See to what apt says, then run the same command again.",
+            report.log,
+        ) from error

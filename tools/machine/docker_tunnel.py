@@ -1,0 +1,48 @@
+"""The engine of a VPS as a socket of this machine: the Docker SDK's own way over SSH pins no host key."""
+
+import contextlib
+import socketserver
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from infra.host import ssh
+from infra.settings import Host
+from tools.console.steps import Report
+
+
+class _Sockets(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """Each connection has a thread, which ends with it."""
+
+    daemon_threads = True
+
+
+@contextlib.contextmanager
+def engine(host: Host, report: Report) -> Iterator[str]:
+    """A URL at which the host's engine answers while the block runs.
+
+    Each connection is one of SSH's own, as the deploy user, whom sshd gives the engine and nothing else.
+    """
+    argv = command(host)
+
+    class Connection(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with report.log.open("a") as log:
+                subprocess.run(argv, stdin=self.request, stdout=self.request, stderr=log, check=False)
+
+    with tempfile.TemporaryDirectory(prefix="vps-") as folder:
+        place = Path(folder) / "docker.sock"
+        with _Sockets(str(place), Connection) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            try:
+                yield f"unix://{place}"
+            finally:
+                server.shutdown()
+
+
+def command(host: Host) -> Sequence[str]:
+    """What speaks to the engine through its input and output."""
+    destination = ["-p", str(host.ssh.port), f"{host.deploy_user}@{host.ssh.address}"]
+    return ["ssh", "-T", *ssh.options(host.ssh), *destination, "docker system dial-stdio"]

@@ -1,0 +1,117 @@
+"""What can be known to go wrong before anything is changed."""
+
+import errno
+import os
+import platform
+import shutil
+import socket
+import sys
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import docker
+
+from infra.service import STACK_LABEL
+from infra.settings import PlatformSettings
+from tools.console.steps import StepFailed
+from tools.machine import docker_engine
+from tools.machine.docker_engine import DockerEngine
+from tools.paths import cache
+
+# The images, their layers and the state of a local stack take about 1.7 GB.
+MINIMUM_FREE_BYTES = 2 * 1024**3
+
+
+def check(settings: PlatformSettings, template: Path) -> str:
+    """Check machine, disk and port. Returns a line that sums them up.
+
+    Raises:
+        StepFailed: what is wrong, and how to mend it.
+    """
+    if sys.platform not in ("linux", "darwin"):
+        raise StepFailed(f"This runs on Linux and macOS, not on {sys.platform}.", "On Windows, run it inside WSL 2.")
+    engine = docker_engine.find(docker_engine.configured_url())
+    free = check_disk(_disks(engine))
+    if engine is None or engine.socket:
+        check_port(settings, engine, template)
+    system = platform.freedesktop_os_release()["PRETTY_NAME"] if sys.platform == "linux" else "macOS"
+    return f"{system}, {free / 1024**3:.0f} GB free, port {settings.edge.http_port}"
+
+
+def check_disk(folders: list[Path], minimum: int = MINIMUM_FREE_BYTES) -> int:
+    """The least free space among the folders' disks, in bytes.
+
+    Raises:
+        StepFailed: it is less than `minimum`.
+    """
+    free = {folder: shutil.disk_usage(folder).free for folder in folders}
+    tightest = min(free, key=free.__getitem__)
+    megabytes, needed = free[tightest] // 1024**2, minimum // 1024**2
+    if free[tightest] < minimum:
+        raise StepFailed(
+            f"The disk of {tightest} is nearly full: {megabytes} MB free, {needed} MB needed.",
+            "Make room (`docker system df` and `docker image prune` help with the engine's part), then run this again.",
+        )
+    return free[tightest]
+
+
+def check_port(settings: PlatformSettings, engine: DockerEngine | None, template: Path) -> None:
+    """Check that the edge can have its port: it is free, or it is the edge's already.
+
+    Raises:
+        StepFailed: someone else has it; the message says who, where that can be known.
+    """
+    port = settings.edge.http_port
+    if all(is_free(address, port) for address in settings.edge.addresses):
+        return
+    holder = None
+    if engine:
+        for container in engine.client().containers.list(sparse=True):
+            if any(entry.get("PublicPort") == port for entry in container.attrs["Ports"]):
+                if container.attrs["Labels"].get(STACK_LABEL) == settings.name:
+                    return
+                holder = f"the container {container.attrs['Names'][0].lstrip('/')}"
+    raise StepFailed(
+        f"Port {port} is taken by {holder or listening_process(port) or 'another program'}.",
+        f"End that, or set another port in {template.name}: vps:platform -> edge -> http_port.",
+    )
+
+
+def is_free(address: IPv4Address | IPv6Address, port: int) -> bool:
+    """Whether nobody listens there. Whether the engine may, and has the address, is for the engine to say."""
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    try:
+        socket.create_server((str(address), port), family=family).close()
+    except OSError as error:
+        return error.errno != errno.EADDRINUSE
+    return True
+
+
+def listening_process(port: int) -> str | None:
+    """Which process listens on a TCP port of this machine, as far as this user may see."""
+    inodes = set()
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        rows = table.read_text().splitlines()[1:] if table.exists() else []
+        for row in rows:
+            _, local, _, state, *rest = row.split()
+            if state == "0A" and int(local.rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{rest[5]}]")
+    for entry in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if str(entry.readlink()) in inodes:
+                pid = entry.parts[2]
+                return f"{Path(f'/proc/{pid}/comm').read_text().strip()} (process {pid})"
+        except OSError:  # it ended, or is another user's
+            continue
+    return None
+
+
+def _disks(engine: DockerEngine | None) -> list[Path]:
+    folders = [cache()]
+    try:
+        root = Path(engine.client().info()["DockerRootDir"]) if engine and engine.socket else None
+    except docker.errors.DockerException:
+        root = None
+    if root and os.access(root.parent, os.X_OK) and root.exists():
+        folders.append(root)
+    return folders

@@ -1,0 +1,66 @@
+"""What every run on real parts needs first: an engine, a toolchain and the images."""
+
+from dataclasses import dataclass
+
+from tools.build import images
+from tools.build.images import ImageSet
+from tools.console.steps import Report, Step
+from tools.machine import docker_engine, pulumi_toolchain
+from tools.machine.docker_engine import DockerEngine
+from tools.machine.pulumi_toolchain import Toolchain
+from tools.paths import HOME
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All of it, ready to use."""
+
+    engine: DockerEngine
+    toolchain: Toolchain
+    images: ImageSet
+
+
+class Preparation:
+    """The steps that make a machine ready; each leaves its result here for the ones after it."""
+
+    engine: DockerEngine
+    toolchain: Toolchain
+    images: ImageSet
+
+    def steps(self) -> list[Step]:
+        return [
+            Step("Docker engine", self.find_engine),
+            Step("Pulumi", self.find_toolchain),
+            Step("Images", self.find_images),
+        ]
+
+    def find_engine(self, report: Report) -> str:
+        self.engine = docker_engine.ensure(report)
+        ours = docker_engine.daemon_pid()
+        note = f", started by make up (process {ours}, log {docker_engine.daemon_log()})" if ours else ""
+        return f"{self.engine.version()} at {self.engine.url}{note}"
+
+    def find_toolchain(self, report: Report) -> str:
+        self.toolchain = pulumi_toolchain.ensure(report)
+        return f"{self.toolchain.version}, {self.toolchain.origin}"
+
+    def find_images(self, report: Report) -> str:
+        self.images = images.ensure(self.engine, report)
+        return self.images.summary()
+
+    def compile_programs(self, report: Report) -> str:
+        """The images that wait for a program: minutes, where it was never compiled."""
+        self.images = images.complete(self.engine, self.images, report)
+        return self.images.summary()
+
+
+def prepare() -> Prepared:
+    """Engine, toolchain and images, for a session fixture of tests. Quick once `make up` or `make test` has run.
+
+    Raises:
+        StepFailed: one of them can't be had; the message says why, and what to do.
+    """
+    preparation = Preparation()
+    for step in [*preparation.steps(), Step("Programs", preparation.compile_programs)]:
+        step.run(Report(HOME / "logs" / f"prepare-{step.slug}.log"))
+    return Prepared(preparation.engine, preparation.toolchain, preparation.images)

@@ -1,0 +1,144 @@
+"""Other programs: which run, and running one, its output into the step's log. Interrupted, it has time to end well."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from tools.console.steps import Report
+from tools.paths import ROOT
+
+# An interrupted engine finishes the operations that it has begun: a container with its health check needs this long.
+_SECONDS_TO_END = 60
+
+
+def named(*names: str) -> tuple[int, ...]:
+    """The processes of this machine with one of these names, of which the kernel keeps 15 characters."""
+    return tuple(int(it.name) for it in Path("/proc").iterdir() if it.name.isdigit() and _name(it) in names)
+
+
+def _name(process: Path) -> str:
+    """Empty for one that has ended."""
+    try:
+        return (process / "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+class CommandFailed(Exception):
+    """A program ended with another exit code than 0. `output` is what it said."""
+
+    def __init__(self, argv: Sequence[str], code: int, output: str) -> None:
+        super().__init__(f"`{' '.join([Path(argv[0]).name, *argv[1:3]])}` ended with exit code {code}")
+        self.code = code
+        self.output = output
+
+
+def run(
+    argv: Sequence[str],
+    report: Report,
+    *,
+    environment: Mapping[str, str | None] | None = None,
+    cwd: Path = ROOT,
+    stdin: str = "",
+    held: Sequence[int] = (),
+) -> str:
+    """Run a program to its end, both its streams into the log line by line. Returns what it said.
+
+    `environment` is added to ours (None takes a variable away); the file descriptors in `held` stay open in it.
+
+    Raises:
+        CommandFailed: its exit code was not 0.
+    """
+    lines: list[str] = []
+    with _started(argv, environment=environment, cwd=cwd, stdin=stdin, held=held, errors=subprocess.STDOUT) as (
+        process,
+        output,
+    ):
+        for line in output:
+            lines.append(line)
+            report.write(line)
+        code = process.wait()
+    if code != 0:
+        raise CommandFailed(argv, code, "".join(lines))
+    return "".join(lines)
+
+
+def capture(
+    argv: Sequence[str],
+    report: Report,
+    *,
+    environment: Mapping[str, str | None] | None = None,
+    cwd: Path = ROOT,
+    stdin: str = "",
+    held: Sequence[int] = (),
+) -> str:
+    """Like `run`, for a program whose output is data: stdout is returned and not logged (it may be secret).
+
+    Raises:
+        CommandFailed: its exit code was not 0. `output` is then its stderr.
+    """
+    with report.log.open("a+") as errors:
+        start = errors.seek(0, os.SEEK_END)
+        with _started(argv, environment=environment, cwd=cwd, stdin=stdin, held=held, errors=errors) as (
+            process,
+            output,
+        ):
+            answer = output.read()
+            code = process.wait()
+        if code != 0:
+            errors.seek(start)
+            raise CommandFailed(argv, code, errors.read())
+    return answer
+
+
+@contextlib.contextmanager
+def _started(
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str | None] | None,
+    cwd: Path,
+    stdin: str,
+    held: Sequence[int],
+    errors: int | IO[str],
+) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    wanted = {**os.environ, **(environment or {})}
+    # A session of its own: Ctrl-C reaches this program only, which then asks the other to end, once.
+    with subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        cwd=cwd,
+        env={name: value for name, value in wanted.items() if value is not None},
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        pass_fds=held,
+    ) as process:
+        assert process.stdin and process.stdout  # noqa: S101 - both are pipes, which the type can't say
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(stdin)
+                process.stdin.close()
+            process.stdin = None
+            yield process, process.stdout
+        except BaseException:
+            _end(process)
+            raise
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    try:
+        _signal(process, signal.SIGINT)
+        process.communicate(timeout=_SECONDS_TO_END)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        _signal(process, signal.SIGKILL)
+
+
+def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

@@ -1,0 +1,165 @@
+"""Pulumi and its plugins: the user's own when it is new enough, else the official release, else built from modules.
+
+Whichever it is, it runs with a PULUMI_HOME of ours: the user's logins and workspaces stay as they are.
+"""
+
+import hashlib
+import json
+import platform
+import re
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from offline import gomodules
+from offline.pulumi import build
+from tools.console.steps import Report, StepFailed
+from tools.machine import process
+from tools.paths import cache
+
+# The oldest engine that has run this program, with the SDK that requirements.txt locks.
+MINIMUM = (3, 228, 0)
+RELEASES = "https://github.com/pulumi/pulumi/releases/download"
+PLUGINS = ("docker", "command", "cloudflare")
+"""Those that the program's resources need, each in the version of its SDK in requirements.txt."""
+_SECONDS_TO_ANSWER = 5
+_PLATFORMS = {
+    ("Linux", "x86_64"): "linux-x64",
+    ("Linux", "aarch64"): "linux-arm64",
+    ("Darwin", "x86_64"): "darwin-x64",
+    ("Darwin", "arm64"): "darwin-arm64",
+}
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A Pulumi CLI with the plugins of the program, ready to run."""
+
+    pulumi: Path
+    environment: Mapping[str, str]
+    version: str
+    origin: str
+
+
+class _Unavailable(Exception):
+    """One way to get the toolchain is closed on this machine; the message says why."""
+
+
+def ensure(report: Report) -> Toolchain:
+    """The first toolchain that this machine can have.
+
+    Raises:
+        StepFailed: not even the build from Go modules worked.
+    """
+    closed: list[str] = []
+    for attempt in (_on_path, _released):
+        try:
+            return attempt(report)
+        except _Unavailable as reason:
+            report.write(f"{reason}\n")
+            closed.append(str(reason))
+    try:
+        engine = build.ensure(cache(), report.log, report.say)
+    except gomodules.BuildError as error:
+        raise StepFailed(
+            f"There is no usable Pulumi: {'; '.join(closed)}; and building it from Go modules failed: {error}",
+            f"Install Pulumi {_text(MINIMUM)} or newer, or see to what the build needs, then run this again.",
+            report.log,
+        ) from error
+    environment = {**_environment(), **engine.environment}
+    found = _version(engine.pulumi, report)
+    return Toolchain(engine.pulumi, environment, _text(found), "built from Go modules")
+
+
+def _on_path(report: Report) -> Toolchain:
+    found = shutil.which("pulumi")
+    if not found:
+        raise _Unavailable("no pulumi on PATH")
+    number = _version(Path(found), report)
+    if number < MINIMUM:
+        raise _Unavailable(f"pulumi {_text(number)} on PATH is too old (needs {_text(MINIMUM)})")
+    return _with_plugins(Toolchain(Path(found), _environment(), _text(number), "on PATH"), report)
+
+
+def _released(report: Report) -> Toolchain:
+    number = version("pulumi")  # the release of the SDK that requirements.txt locks
+    folder = cache() / "pulumi" / number
+    if not folder.exists():
+        _download(number, folder, report)
+    return _with_plugins(Toolchain(folder / "pulumi", _environment(), number, "official release"), report)
+
+
+def _download(number: str, folder: Path, report: Report) -> None:
+    """Put an official release into `folder`, whole or not at all.
+
+    Its checksum comes from the checksum file of the same release, over HTTPS: that finds a broken download, and trusts
+    the release's page as `get.pulumi.com` does.
+    """
+    target = _PLATFORMS.get((platform.system(), platform.machine()))
+    if target is None:
+        raise _Unavailable(f"no official release for {platform.system()} {platform.machine()}")
+    name = f"pulumi-v{number}-{target}.tar.gz"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        archive = Path(scratch) / name
+        try:
+            sums = _fetch(f"{RELEASES}/v{number}/pulumi-{number}-checksums.txt").decode()
+            report.say(f"downloading {name}")
+            archive.write_bytes(_fetch(f"{RELEASES}/v{number}/{name}"))
+        except (OSError, urllib.error.URLError) as error:
+            raise _Unavailable(f"the official release can't be downloaded ({error})") from error
+        found = hashlib.sha256(archive.read_bytes()).hexdigest()
+        if f"{found}  {name}" not in sums.splitlines():
+            raise StepFailed(
+                f"{name} does not have the checksum of its release.",
+                "Nothing of it was kept. Run this again; if it repeats, something between here and the release "
+                "changes downloads: do not use that network.",
+            )
+        process.run(["tar", "-xzf", str(archive), "-C", scratch], report)
+        (Path(scratch) / "pulumi").rename(folder)
+
+
+def _fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=_SECONDS_TO_ANSWER) as answer:  # noqa: S310 - https, a constant
+        return bytes(answer.read())
+
+
+def _with_plugins(toolchain: Toolchain, report: Report) -> Toolchain:
+    environment = dict(toolchain.environment)
+    pulumi = str(toolchain.pulumi)
+    try:
+        listed = json.loads(process.capture([pulumi, "plugin", "ls", "--json"], report, environment=environment))
+        present = {(plugin["name"], plugin["version"]) for plugin in listed}
+        for name in PLUGINS:
+            number = version(f"pulumi-{name}")
+            if (name, number) not in present:
+                report.say(f"installing the {name} plugin {number}")
+                process.run([pulumi, "plugin", "install", "resource", name, number], report, environment=environment)
+    except process.CommandFailed as error:
+        last = error.output.strip().rpartition("\n")[2]
+        raise _Unavailable(f"pulumi {toolchain.origin} could not get its plugins ({last})") from error
+    return toolchain
+
+
+def _environment() -> dict[str, str]:
+    return {"PULUMI_HOME": str(cache() / "pulumi-home"), "PULUMI_SKIP_UPDATE_CHECK": "true"}
+
+
+def _version(pulumi: Path, report: Report) -> tuple[int, ...]:
+    try:
+        said = process.capture([str(pulumi), "version"], report, environment=_environment())
+    except (process.CommandFailed, OSError) as error:
+        raise _Unavailable(f"{pulumi} does not run ({error})") from error
+    numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", said.strip())
+    if not numbers:
+        raise _Unavailable(f"{pulumi} does not tell its version")
+    return tuple(int(part) for part in numbers.groups())
+
+
+def _text(number: tuple[int, ...]) -> str:
+    return ".".join(str(part) for part in number)

@@ -1,0 +1,49 @@
+"""Container registries, as the engine reaches them. One that does not answer is asked once in a run."""
+
+from functools import cached_property
+from typing import Any
+
+import docker
+import requests
+
+from tools.console.steps import Report
+from tools.machine.docker_engine import DockerEngine
+
+_SECONDS_TO_ANSWER = 8
+
+
+class Registry:
+    """What the engine can pull from. `probe` is the reference that finds out whether anything answers."""
+
+    def __init__(self, engine: DockerEngine, probe: str, report: Report) -> None:
+        self._engine = engine
+        self._probe = probe
+        self._report = report
+
+    @cached_property
+    def refusal(self) -> str | None:
+        """Why nothing can be pulled, in the same words each time (the log has details); None when something can."""
+        self._report.say("asking for a container registry")
+        try:
+            api: Any = self._engine.client(_SECONDS_TO_ANSWER).api
+            api.inspect_distribution(self._probe)
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            self._report.write(f"{error}\n")
+            return "no container registry answers"
+        return None
+
+    def pull(self, reference: str) -> str | None:
+        """Pull an image. Returns None, or why it can't be had."""
+        if self.refusal:
+            return self.refusal
+        self._report.say(f"pulling {reference}")
+        repository, _, tag = reference.rpartition(":")
+        try:
+            events: Any = self._engine.client().api.pull(repository, tag, stream=True, decode=True)
+            for event in events:
+                if "error" in event:
+                    return f"{reference} can't be pulled: {event['error']}"
+                self._report.say(f"pulling {reference}: {event.get('status', '')} {event.get('progress', '')}")
+        except docker.errors.APIError as error:
+            return f"{reference} can't be pulled: {error.explanation}"
+        return None

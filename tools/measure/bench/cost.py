@@ -1,0 +1,129 @@
+"""What each service costs at rest and under load, and how many series that makes."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from app.executor.containers import figures
+from tools.measure.bench import load
+from tools.measure.bench.platform import BenchStack
+
+PER_SECOND = 6.0
+EXECUTIONS = 1_000
+_REST_SECONDS = 60.0
+_BETWEEN_READINGS = 5.0
+_MB = 1024**2
+OBSERVABILITY = (
+    *("prometheus", "alertmanager", "loki", "collector", "jaeger"),
+    *("node-exporter", "blackbox-exporter", "grafana"),
+)
+"""The services that only look at the others."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a service used for a while: processors on average, and the most memory in bytes."""
+
+    cpus: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One service: its limit of memory in bytes, and what it used."""
+
+    service: str
+    limit: int
+    at_rest: Use
+    loaded: Use
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All services, the executions that were answered, and Prometheus's series before and after them."""
+
+    costs: Sequence[Cost]
+    executions: load.Times
+    series: tuple[int, int]
+
+
+def measure(stack: BenchStack, say: Callable[[str], None]) -> Figures:
+    """Read the engine's counts for a minute of rest, then for as long as the executions take."""
+    containers = stack.services()
+    say("at rest")
+    with _used(containers) as at_rest:
+        time.sleep(_REST_SECONDS)
+    series = stack.series()
+    say(f"{EXECUTIONS} executions, {PER_SECOND:g} a second")
+    with _used(containers) as loaded:
+        order = random.Random(0)  # noqa: S311 - no secret: the same arrivals in each run
+        times = load.arrivals(stack.edge, "python", PER_SECOND, EXECUTIONS / PER_SECOND, order)
+    time.sleep(2 * stack.SCRAPE_SECONDS)
+    return Figures(
+        [Cost(service, _limit(it), at_rest[service], loaded[service]) for service, it in sorted(containers.items())],
+        times,
+        (series, stack.series()),
+    )
+
+
+def rows(figures: Figures) -> Iterator[tuple[str, ...]]:
+    """The table, with the sum of the services that only look at the others."""
+    yield "service", "MB at rest", "MB at most, loaded", "MB allowed", "CPU % at rest", "CPU % loaded"
+    for cost in figures.costs:
+        yield _row(cost.service, [cost])
+    yield _row("all that observes", [cost for cost in figures.costs if cost.service in OBSERVABILITY])
+    yield _row("all", figures.costs)
+
+
+def _row(name: str, costs: Sequence[Cost]) -> tuple[str, ...]:
+    megabytes = (sum(it.at_rest.memory for it in costs), sum(it.loaded.memory for it in costs))
+    limit = sum(it.limit for it in costs)
+    cpus = (sum(it.at_rest.cpus for it in costs), sum(it.loaded.cpus for it in costs))
+    return name, *(f"{it / _MB:.0f}" for it in (*megabytes, limit)), *(f"{100 * it:.1f}" for it in cpus)
+
+
+@contextmanager
+def _used(containers: Mapping[str, Any]) -> Iterator[dict[str, Use]]:
+    """What the services use inside of the block; filled in at its end."""
+    used: dict[str, Use] = {}
+    over = threading.Event()
+    peaks = dict.fromkeys(containers, 0)
+
+    def watch() -> None:
+        while not over.wait(_BETWEEN_READINGS):
+            for service, (_, memory) in _read(containers).items():
+                peaks[service] = max(peaks[service], memory)
+
+    before, started = _read(containers), time.monotonic()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield used
+    finally:
+        over.set()
+        watcher.join()
+    after, seconds = _read(containers), time.monotonic() - started
+    for service in containers:
+        spent = after[service][0] - before[service][0]
+        used[service] = Use(spent / seconds, max(peaks[service], after[service][1]))
+
+
+def _read(containers: Mapping[str, Any]) -> dict[str, tuple[float, int]]:
+    """CPU seconds so far and bytes of memory now, by service. The engine answers once a second: all at once."""
+    with ThreadPoolExecutor(len(containers)) as pool:
+        return dict(zip(containers, pool.map(_reading, containers.values()), strict=True))
+
+
+def _reading(container: Any) -> tuple[float, int]:
+    counted = figures(container.attrs, container.stats(stream=False, one_shot=True))
+    return counted["container_cpu_seconds"], int(counted["container_memory_bytes"])
+
+
+def _limit(container: Any) -> int:
+    limit: int = container.attrs["HostConfig"]["Memory"]
+    return limit

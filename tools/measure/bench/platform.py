@@ -1,0 +1,167 @@
+"""The platform that is measured: the real program as a stack of its own, and the doors at which it is asked."""
+
+import secrets
+import tempfile
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import docker
+
+from infra.service import SERVICE_LABEL
+from infra.services.prometheus import PORT as PROMETHEUS_PORT
+from infra.services.sandbox import API_PORT
+from tests.ports import free_port
+from tests.stacks import ONLY_CORE
+from tools.console.steps import Report, StepFailed
+from tools.machine.preparation import Preparation
+from tools.measure.bench import machine, pool
+from tools.measure.bench.client import Client, Lost, tcp, unix
+from tools.measure.bench.ways import HELLO, Requested
+from tools.stack import docker_objects, health
+from tools.stack.docker_objects import SANDBOX_LABEL
+from tools.stack.local_stack import Stack
+
+_SECONDS_TO_SETTLE = 60
+_CALM = 0.05
+"""Seconds between the pool's last deed and the engine's."""
+_NO_LIMIT = 1_000_000
+
+
+class BenchStack:
+    """A stack under another name and port, with the rate limit out of the way. What runs beside it is left alone."""
+
+    SCRAPE_SECONDS = 5
+
+    def __init__(self, preparation: Preparation, *, whole: bool = False) -> None:
+        """`whole`: with the services that observe. Without them, what is measured is the core alone."""
+        self._preparation = preparation
+        self._services = {"prometheus": {"scrape_seconds": self.SCRAPE_SECONDS}} if whole else ONLY_CORE
+        self._home = tempfile.TemporaryDirectory(prefix="vps-bench-")
+        self._port = free_port()
+
+    @cached_property
+    def _engine(self) -> docker.DockerClient:
+        return self._preparation.engine.client()
+
+    @cached_property
+    def _stack(self) -> Stack:
+        name = f"bench-{secrets.token_hex(3)}"
+        overrides = {
+            "edge": {"http_port": self._port},
+            "sandbox": {"requests_per_minute": _NO_LIMIT},
+            "services": self._services,
+        }
+        home = Path(self._home.name) / name
+        return Stack(self._preparation.toolchain, self._preparation.engine, name, home, overrides=overrides)
+
+    @property
+    def label(self) -> str:
+        """The stack's name, with which everything of it is labelled."""
+        return self._stack.prefix
+
+    def up(self, report: Report) -> str:
+        """Bring it up, or up again, until a hello is answered through the edge."""
+        self._stack.configure(self._preparation.images, report)
+        self._stack.up(report)
+        health.wait(self._preparation.engine, self.label, f"http://localhost:{self._port}", report)
+        self.edge.hello("python")
+        return f"{self.label} on port {self._port}"
+
+    @cached_property
+    def edge(self) -> Requested:
+        """Where visitors ask."""
+        return Requested("edge", Client(tcp("127.0.0.1", self._port)))
+
+    @cached_property
+    def api(self) -> Requested:
+        """The api's own address, on its network."""
+        networks = self._service("api")["NetworkSettings"]["Networks"].values()
+        return Requested("api", Client(tcp(next(it["IPAddress"] for it in networks), API_PORT)))
+
+    @cached_property
+    def executor(self) -> Requested:
+        """The executor's socket, in its volume."""
+        mounts = self._service("executor")["Mounts"]
+        volume = next(Path(it["Source"]) for it in mounts if it["Type"] == "volume")
+        client = Client(unix(volume / "executor.sock"))
+        try:
+            client.get("/health")
+        except Lost as error:
+            raise StepFailed(
+                f"The executor's socket {volume} can't be used from here: {error}.",
+                "Run this as root, on the machine of the engine.",
+            ) from error
+        return Requested("executor", client)
+
+    @cached_property
+    def environments(self) -> tuple[str, ...]:
+        """What it serves."""
+        served = {it["name"] for it in self.edge.client.get("/environments").content["environments"]}
+        return tuple(name for name in HELLO if name in served)
+
+    def sandboxes(self) -> Mapping[str, Mapping[str, Any]]:
+        """One that is ready of each environment, inspected."""
+        images = {self._image(name): name for name in self.environments}
+        return {images[it["Image"]]: it for it in self._ready() if it["Image"] in images}
+
+    def settle(self) -> None:
+        """Return when the pool is full and no sandbox is made or destroyed."""
+        try:
+            pool.settle(self.executor.client, _SECONDS_TO_SETTLE)
+        except pool.Unsettled as error:
+            raise StepFailed(f"{error}.", f"`docker logs {self.label}-executor` tells why.") from error
+        time.sleep(_CALM)
+
+    def memory_peak(self, environment: str) -> int | None:
+        """The most memory that the sandbox of a hello held, in bytes."""
+        answer = self.executor.client.execute({"environment": environment, "code": HELLO[environment][-1]})
+        peak: int | None = answer.content["memory_peak"]
+        return peak
+
+    def services(self) -> Mapping[str, Any]:
+        """The containers of its services, by name."""
+        label = [f"vps.stack={self.label}", "vps.role=service"]
+        found = self._engine.containers.list(filters={"label": label})
+        return {str(it.labels[SERVICE_LABEL]): it for it in found}
+
+    def series(self) -> int:
+        """How many series Prometheus has a sample of from the last minutes."""
+        networks = self._service("prometheus")["NetworkSettings"]["Networks"].values()
+        client = Client(tcp(next(it["IPAddress"] for it in networks), PROMETHEUS_PORT))
+        answer = client.get("/api/v1/query?query=" + quote('count({__name__=~".+"})')).content
+        return int(answer["data"]["result"][0]["value"][1])
+
+    def service_pids(self, service: str) -> tuple[int, ...]:
+        """The processes of a service."""
+        return self._pids(self._service(service)["Id"])
+
+    def pool_pids(self) -> Mapping[str, tuple[int, ...]]:
+        """The processes of the ready sandboxes and of the engine's shims that hold them, by sandbox."""
+        return {it["Id"]: (machine.parent(it["State"]["Pid"]), *self._pids(it["Id"])) for it in self._ready()}
+
+    def close(self) -> None:
+        """Remove everything of it. The services first: an executor that lives would make new sandboxes."""
+        client = self._engine
+        for container in client.containers.list(filters={"label": [f"vps.stack={self.label}", "vps.role=service"]}):
+            container.remove(v=True, force=True)
+        docker_objects.remove_volumes(client, docker_objects.remove_all(client, self.label))
+        self._home.cleanup()
+
+    def _ready(self) -> list[Mapping[str, Any]]:
+        label = [f"vps.stack={self.label}", SANDBOX_LABEL]
+        return [it.attrs for it in self._engine.containers.list(filters={"label": label})]
+
+    def _service(self, name: str) -> dict[str, Any]:
+        attributes: dict[str, Any] = self._engine.containers.get(f"{self.label}-{name}").attrs
+        return attributes
+
+    def _image(self, environment: str) -> str:
+        reference = self._preparation.images.sandboxes()[environment]
+        return str(self._engine.images.get(reference).id)
+
+    def _pids(self, container: str) -> tuple[int, ...]:
+        return tuple(int(process[1]) for process in self._engine.api.top(container, "-ef")["Processes"])

@@ -1,0 +1,42 @@
+"""The executor's pool, as its metrics tell it."""
+
+import time
+from collections.abc import Callable
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tools.measure.bench.client import Client, Lost
+
+_BETWEEN_LOOKS = 0.02
+
+
+class Unsettled(Exception):
+    """The pool is at work for longer than it should be. The message tells how it stands."""
+
+
+def settle(executor: Client, seconds: float, also: Callable[[int], bool] = lambda ready: True) -> int:
+    """Return the number of ready sandboxes once each environment has one, and none is made, run or destroyed.
+
+    `also` is what must hold besides. After so many seconds: `Unsettled`.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            ready, alive, all_served = _read(executor)
+        except Lost as error:
+            standing = str(error)
+        else:
+            if all_served and ready == alive and also(ready):
+                return ready
+            standing = f"{ready} sandboxes are ready, of {alive} that are alive"
+        if time.monotonic() > deadline:
+            raise Unsettled(f"the pool is not at rest after {seconds:g} s: {standing}")
+        time.sleep(_BETWEEN_LOOKS)
+
+
+def _read(executor: Client) -> tuple[int, int, bool]:
+    text = executor.get("/metrics").body.decode()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    ready = [it.value for it in samples if it.name == "sandbox_pool" and it.labels["state"] == "ready"]
+    alive = next(it.value for it in samples if it.name == "sandbox_alive")
+    return int(sum(ready)), int(alive), all(ready)

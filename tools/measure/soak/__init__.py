@@ -1,0 +1,1 @@
+"""What many executions among failures leave behind."""

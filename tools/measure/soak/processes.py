@@ -1,0 +1,121 @@
+"""The api and the executor as processes, and what the kernel says of them."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.ports import free_port
+from tools.measure.bench import machine
+from tools.measure.bench.client import Client, tcp, unix
+from tools.paths import ROOT
+
+_SECONDS_TO_END = 30
+_NO_LIMIT = "1000000"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A process at rest. Memory in bytes."""
+
+    process: str
+    pid: int
+    descriptors: int
+    threads: int
+    memory: int
+
+
+class Processes:
+    """Both, over a Unix socket. `engine` is the URL of the engine, `images` are by environment."""
+
+    def __init__(self, engine: str, images: Mapping[str, str]) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="vps-soak-"))
+        socket = self._folder / "executor.sock"
+        port, metrics_port = free_port(), free_port()
+        self._variables = {
+            "app.executor": {
+                "EXECUTOR_PROFILE": "{}",
+                "EXECUTOR_ENVIRONMENTS": json.dumps(dict(images)),
+                "EXECUTOR_STACK": "vps-soak",
+                "EXECUTOR_SOCKET": str(socket),
+                "EXECUTOR_ENGINE": engine,
+                "EXECUTOR_SWEEP_SECONDS": "5",
+            },
+            "app.api": {
+                "API_PROFILE": "{}",
+                "API_EXECUTOR_SOCKET": str(socket),
+                "API_HOST": "127.0.0.1",
+                "API_PORT": str(port),
+                "API_METRICS_PORT": str(metrics_port),
+                "API_REQUESTS_PER_MINUTE": _NO_LIMIT,
+            },
+        }
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.api = Client(tcp("127.0.0.1", port))
+        self.executor = Client(unix(socket))
+
+    @property
+    def log(self) -> Path:
+        """What both say."""
+        return self._folder / "log"
+
+    def start(self) -> None:
+        """Start both."""
+        for module in self._variables:
+            self._start(module)
+
+    def kill_executor(self) -> None:
+        """End the executor without a warning, and start it again as the engine's restart policy does."""
+        executor = self._running["app.executor"]
+        executor.kill()
+        executor.wait()
+        self._start("app.executor")
+
+    def read(self, ready: int) -> list[Reading]:
+        """Both now. Each of the `ready` sandboxes has one of the executor's descriptors, which is left out."""
+        return [
+            Reading(
+                process=module.removeprefix("app."),
+                pid=process.pid,
+                descriptors=_entries(process.pid, "fd") - (ready if module == "app.executor" else 0),
+                threads=_entries(process.pid, "task"),
+                memory=machine.memory([process.pid]),
+            )
+            for module, process in self._running.items()
+        ]
+
+    def stop(self) -> None:
+        """End both, as an operator does."""
+        for process in self._running.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self._running.values():
+            try:
+                process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def close(self) -> None:
+        """End both, and remove what they wrote."""
+        self.stop()
+        shutil.rmtree(self._folder)
+
+    def _start(self, module: str) -> None:
+        with self.log.open("ab") as log:
+            self._running[module] = subprocess.Popen(
+                [sys.executable, "-m", module],
+                cwd=ROOT,
+                env={"PATH": os.environ["PATH"], **self._variables[module]},
+                stdout=log,
+                stderr=log,
+            )
+
+
+def _entries(pid: int, folder: str) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/{folder}").iterdir())

@@ -1,0 +1,187 @@
+"""Many executions while parts of the platform are killed, and the search for what they leave behind."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from app.wire.protocol import Status
+from tools.console.steps import Report, StepFailed
+from tools.measure.bench import pool
+from tools.measure.bench.client import Answer, Lost
+from tools.measure.soak.engine import PrivateEngine
+from tools.measure.soak.processes import Processes, Reading
+from tools.measure.soak.visitors import Visit, visit
+
+SEED = 4
+VISITORS = 6
+SECONDS_TO_SETTLE = 90
+_AFTER_A_REFUSAL = 0.2
+_AFTERMATH_SECONDS = 20
+"""So long after a part was killed, what ran on it may end with `killed`."""
+_LONGEST_SECONDS_EACH = 1.0
+_STARTING_SECONDS = 300
+_MORE_DESCRIPTORS, _MORE_THREADS = 6, 2
+"""What a process at rest may have more than before: connections that are kept, a worker thread."""
+_MORE_MEMORY = 8 * 1024 * 1024
+_FAULTS_SHOWN = 20
+
+
+@dataclass
+class Tally:
+    """What became of the requests. `faults` are answers that are wrong, and requests without one."""
+
+    answered: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    cut: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def executions(self) -> int:
+        return sum(self.answered.values()) + self.cut
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The platform at rest, after so many executions."""
+
+    executions: int
+    ready: int
+    readings: list[Reading]
+
+
+class Soak:
+    """Four legs. In the middle of the first and the third the executor is killed, in that of the second the engine is
+    restarted. After each the platform comes to rest, and is looked at."""
+
+    def __init__(self, processes: Processes, engine: PrivateEngine, environments: tuple[str, ...], wanted: int) -> None:
+        self.tally = Tally()
+        self.rests: list[Rest] = []
+        self.leaks: list[str] = []
+        self._processes = processes
+        self._engine = engine
+        self._environments = environments
+        self._wanted = wanted
+        self._chance = random.Random(SEED)  # noqa: S311 - which visit comes next, no secret
+        self._counting = threading.Lock()
+        self._aftermath = 0.0
+        self._deadline = 0.0
+
+    def run(self, report: Report) -> str:
+        """All of it, within a second an execution, or `StepFailed`."""
+        self._processes.start()
+        self._settle()
+        started = time.monotonic()
+        self._deadline = started + _STARTING_SECONDS + self._wanted * _LONGEST_SECONDS_EACH
+        kill, restart = self._processes.kill_executor, self._engine.restart
+        for leg, disturb in enumerate((kill, restart, kill, None), 1):
+            self._leg(self._wanted * leg // 4, disturb, report)
+            self._look()
+        seconds = time.monotonic() - started
+        self._processes.stop()
+        self._find_left_behind()
+        return f"{self.tally.executions} executions in {seconds:.0f} s, {self.tally.executions / seconds:.1f} a second"
+
+    def problems(self) -> list[str]:
+        """All that must not be, in sentences. None is what is hoped for."""
+        found = [*self.tally.faults[:_FAULTS_SHOWN], *self.leaks]
+        if (more := len(self.tally.faults) - _FAULTS_SHOWN) > 0:
+            found.append(f"and {more} more faults")
+        return found + [problem for pair in self._same_process() for problem in growth(*pair)]
+
+    def _leg(self, until: int, disturb: Callable[[], None] | None, report: Report) -> None:
+        half = (self.tally.executions + until) // 2
+        with ThreadPoolExecutor(VISITORS) as visitors:
+            visiting = [visitors.submit(self._visit, until) for _ in range(VISITORS)]
+            while not all(it.done() for it in visiting):
+                time.sleep(0.1)
+                report.say(f"{self.tally.executions} executions, {self.tally.refused.total()} refused")
+                if disturb and self.tally.executions >= half:
+                    self._aftermath = float("inf")
+                    disturb()
+                    self._aftermath = time.monotonic() + _AFTERMATH_SECONDS
+                    disturb = None
+            for it in visiting:
+                it.result()
+
+    def _visit(self, until: int) -> None:
+        while self.tally.executions < until:
+            if time.monotonic() > self._deadline:
+                raise StepFailed(
+                    f"Only {self.tally.executions} executions in the time for {self._wanted}.",
+                    "The log tells what api and executor say.",
+                    self._processes.log,
+                )
+            with self._counting:
+                chosen = visit(self._environments, self._chance)
+            try:
+                answer = self._processes.api.execute(dict(chosen.body))
+            except Lost as error:
+                self.tally.faults.append(f"{chosen.name} was not answered: {error}")
+                time.sleep(_AFTER_A_REFUSAL)
+            else:
+                self._judge(chosen, answer)
+
+    def _judge(self, chosen: Visit, answer: Answer) -> None:
+        with self._counting:
+            if answer.status == 200:
+                if not (fault := chosen.fault(answer)):
+                    self.tally.answered[chosen.name] += 1
+                elif answer.content["status"] == Status.KILLED and time.monotonic() < self._aftermath:
+                    self.tally.cut += 1
+                else:
+                    self.tally.faults.append(fault)
+            elif answer.status == 503 and answer.content.get("code"):
+                self.tally.refused[answer.content["code"]] += 1
+            else:
+                self.tally.faults.append(f"{chosen.name} got {answer.status}: {answer.body[:300]!r}")
+        if answer.status != 200:
+            time.sleep(_AFTER_A_REFUSAL)
+
+    def _settle(self) -> int:
+        """The ready sandboxes, once the engine has no others."""
+        try:
+            return pool.settle(
+                self._processes.executor, SECONDS_TO_SETTLE, lambda ready: self._engine.containers() == ready
+            )
+        except pool.Unsettled as error:
+            there = f"{self._engine.containers()} containers and {self._engine.shims()} shims are there"
+            raise StepFailed(
+                f"{error}; {there}.", "The log tells what the executor says.", self._processes.log
+            ) from error
+
+    def _look(self) -> None:
+        ready = self._settle()
+        self.rests.append(Rest(self.tally.executions, ready, self._processes.read(ready)))
+        if (shims := self._engine.shims()) > ready:
+            self.leaks.append(f"{shims} shims hold {ready} sandboxes")
+
+    def _find_left_behind(self) -> None:
+        for what, number in (("containers", self._engine.containers()), ("shims", self._engine.shims())):
+            if number:
+                self.leaks.append(f"{number} {what} are left after the executor has stopped")
+
+    def _same_process(self) -> list[tuple[Reading, Reading]]:
+        """The first and the last reading of each process that has two."""
+        by_pid: dict[int, list[Reading]] = {}
+        for rest in self.rests:
+            for reading in rest.readings:
+                by_pid.setdefault(reading.pid, []).append(reading)
+        return [(readings[0], readings[-1]) for readings in by_pid.values()]
+
+
+def growth(first: Reading, last: Reading) -> list[str]:
+    """What the last reading has more than the first, beyond the bounds, in sentences."""
+    bounds = {
+        "descriptors": (first.descriptors, last.descriptors, _MORE_DESCRIPTORS),
+        "threads": (first.threads, last.threads, _MORE_THREADS),
+        "bytes of memory": (first.memory, last.memory, _MORE_MEMORY),
+    }
+    return [
+        f"the {first.process} has grown from {before} to {after} {what}"
+        for what, (before, after, more) in bounds.items()
+        if after > before + more
+    ]

@@ -1,0 +1,122 @@
+"""What the soak's visitors send, and what they must get."""
+
+import random
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.wire.protocol import Status
+from tools.measure.bench.client import Answer
+
+HOSTILE_SHARE = 0.05
+_SHARES = {"python-data": 1}
+_USUAL_SHARE = 4
+"""How often an environment is asked for, beside others. To make a sandbox of python-data takes as much processor time
+as seven of the others (at equal shares, 10,000 executions take 45 minutes on two cores)."""
+
+_HELLO = {
+    "python": 'print("{token}")',
+    "python-data": 'import numpy; print("{token}")',
+    "node": 'console.log("{token}")',
+    "bash": "echo {token}",
+}
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Hostile code, and the ends that are right. `says` is all that it may have got out, where that is known."""
+
+    name: str
+    environment: str
+    code: str
+    ends: frozenset[Status]
+    timeout: float = 2
+    says: str | None = None
+
+
+_STOPPED = frozenset({Status.TIMEOUT, Status.PROCESS_LIMIT, Status.MEMORY_LIMIT, Status.KILLED, Status.ERROR})
+_SURVIVED = frozenset({Status.SUCCESS})
+_FLOODED = frozenset({Status.OUTPUT_LIMIT})
+_TIMED_OUT = frozenset({Status.TIMEOUT})
+_NO_MEMORY = frozenset({Status.MEMORY_LIMIT, Status.ERROR})
+_ALIVE = "alive\n"
+
+_PYTHON_FORKS = """
+import os
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+"""
+_PYTHON_DEAF = """
+import signal
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+while True:
+    pass
+"""
+_PYTHON_KILLS = """
+import os
+for number in range(1, 65):
+    try:
+        os.kill(1, number)
+    except OSError:
+        pass
+print("alive")
+"""
+
+ATTACKS = (
+    Attack("fork bomb", "python", _PYTHON_FORKS, _STOPPED),
+    Attack("memory bomb", "python", "x = []\nwhile True: x.append(b'x' * (1 << 20))", _NO_MEMORY, timeout=10),
+    Attack("endless loop", "python", _PYTHON_DEAF, _TIMED_OUT, timeout=1),
+    Attack("output flood", "python", "while True: print('x' * 1000)", _FLOODED, timeout=10),
+    Attack("kill PID 1", "python", _PYTHON_KILLS, _SURVIVED, timeout=10, says=_ALIVE),
+    Attack("memory bomb", "node", "const x = []; for (;;) x.push(Buffer.alloc(1 << 20, 1))", _NO_MEMORY, timeout=10),
+    Attack("endless loop", "node", "for (;;);", _TIMED_OUT, timeout=1),
+    Attack("output flood", "node", 'for (;;) require("fs").writeSync(1, "x".repeat(1000))', _FLOODED, timeout=10),
+    Attack(
+        "kill PID 1",
+        "node",
+        'try { process.kill(1, "SIGKILL") } catch {}\nconsole.log("alive")',
+        _SURVIVED,
+        timeout=10,
+        says=_ALIVE,
+    ),
+    Attack("fork bomb", "bash", "f() { f | f & f; }\nf", _STOPPED),
+    Attack("endless loop", "bash", "trap '' INT TERM\nwhile :; do :; done", _TIMED_OUT, timeout=1),
+    Attack("output flood", "bash", "yes", _FLOODED, timeout=10),
+    Attack("kill PID 1", "bash", "kill -9 1; kill -TERM 1\necho alive", _SURVIVED, timeout=10, says=_ALIVE),
+)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request, and how to judge its result."""
+
+    name: str
+    body: Mapping[str, object]
+    ends: frozenset[Status]
+    says: str | None
+
+    def fault(self, answer: Answer) -> str | None:
+        """What is wrong with a result; None when nothing is."""
+        result = answer.content
+        if Status(result["status"]) not in self.ends:
+            return f"{self.name} ended with {result['status']}: {result['error']} {result['output'][-200:]!r}"
+        if self.says is not None and result["stdout"] != self.says:
+            return f"{self.name} said {result['stdout'][:200]!r}, not {self.says!r}"
+        return None
+
+
+def visit(environments: tuple[str, ...], chance: random.Random) -> Visit:
+    """A random visit: nearly always a word that nobody else has, which must come back, or an attack."""
+    if chance.random() < HOSTILE_SHARE:
+        attack = chance.choice([it for it in ATTACKS if it.environment in environments])
+        body = {"environment": attack.environment, "code": attack.code, "timeout": attack.timeout}
+        return Visit(f"{attack.environment} {attack.name}", body, attack.ends, attack.says)
+    shares = [_SHARES.get(it, _USUAL_SHARE) for it in environments]
+    (environment,) = chance.choices(environments, shares)
+    token = secrets.token_hex(8)
+    code = _HELLO[environment].replace("{token}", token)
+    return Visit(f"{environment} hello", {"environment": environment, "code": code}, _SURVIVED, f"{token}\n")

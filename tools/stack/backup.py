@@ -1,0 +1,167 @@
+"""The data of a stack as files: an archive of each data volume, with owners and modes, and a list of their checksums.
+
+Everything goes through the engine's API (a container that is never started carries the volume), so that an engine on
+this machine and one over SSH are the same.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from infra.service import DATA_ROLE, ROLE_LABEL, STACK_LABEL
+from tools.console.steps import Report, StepFailed
+from tools.paths import private_folder, write_private
+from tools.stack import docker_objects
+
+LIST = "backup.json"
+_DATA = "/data"
+_CHUNK = 1024**2
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One volume: its name without the stack's prefix, and the SHA-256 of its archive's file."""
+
+    volume: str
+    sha256: str
+
+    @property
+    def file(self) -> str:
+        return f"{self.volume}.tar.gz"
+
+
+def save(client: docker.DockerClient, prefix: str, image: str, folder: Path, report: Report) -> list[Archive]:
+    """Write every data volume of the stack into `folder`, which appears whole or not at all.
+
+    Services that use a volume are frozen while it is read (seconds): the archive is what a power cut would leave, which
+    all of them recover from by their own logs.
+
+    Raises:
+        StepFailed: there is nothing to save, or the folder is there already.
+    """
+    volumes = docker_objects.find(client, prefix).volumes
+    if not volumes:
+        raise StepFailed(f"The stack {prefix} has no data on this engine.", "`make up` makes a stack that has.")
+    if folder.exists():
+        raise StepFailed(f"{folder} is there already.", "Name another folder, or remove that one.")
+    private_folder(folder.parent)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as scratch:
+        whole = private_folder(Path(scratch) / "backup")
+        archives = []
+        for name in sorted(volumes):
+            report.say(f"saving {name}")
+            archives.append(_save(client, prefix, name, image, whole))
+        write_private(whole / LIST, json.dumps([asdict(archive) for archive in archives], indent=2) + "\n")
+        whole.rename(folder)
+    return archives
+
+
+def restore(client: docker.DockerClient, prefix: str, image: str, folder: Path, report: Report) -> list[Archive]:
+    """Put the volumes back as they were saved. What is in them now is lost.
+
+    Raises:
+        StepFailed: the backup is not whole, or one of the volumes still has a service. Nothing was changed then.
+    """
+    archives = read(folder)
+    there = set(docker_objects.find(client, prefix).volumes)
+    holders = {archive: _holders(client, f"{prefix}-{archive.volume}") for archive in archives}
+    for archive, containers in holders.items():
+        if services := [container for container in containers if not _is_loader(container)]:
+            raise StepFailed(
+                f"The volume {prefix}-{archive.volume} is in use by {', '.join(service.name for service in services)}.",
+                "Take the stack down first (`make down`; its data stays), restore, then bring it up again.",
+            )
+    for archive in archives:
+        name = f"{prefix}-{archive.volume}"
+        for loader in holders[archive]:
+            loader.remove()
+        report.say(f"restoring {name}")
+        if name in there:
+            docker_objects.remove_volumes(client, [name])
+        client.volumes.create(name, labels={STACK_LABEL: prefix, ROLE_LABEL: DATA_ROLE})
+        with gzip.open(folder / archive.file) as content, _carrier(client, prefix, name, image) as carrier:
+            carrier.put_archive("/", content)
+    return archives
+
+
+def read(folder: Path) -> list[Archive]:
+    """What a backup holds, each archive compared with its checksum.
+
+    Raises:
+        StepFailed: something of it is missing or damaged.
+    """
+    try:
+        archives = [Archive(**entry) for entry in json.loads((folder / LIST).read_text())]
+        damaged = [it.file for it in archives if _sha256(folder / it.file) != it.sha256]
+    except (OSError, ValueError, TypeError) as error:
+        raise StepFailed(f"{folder} is no whole backup: {error}.", "Name a folder that `make backup` wrote.") from error
+    if damaged:
+        raise StepFailed(f"{', '.join(damaged)} in {folder} is damaged.", "Take an older backup. Nothing was changed.")
+    return archives
+
+
+def _save(client: docker.DockerClient, prefix: str, name: str, image: str, folder: Path) -> Archive:
+    volume = name.removeprefix(f"{prefix}-")
+    path = folder / Archive(volume, "").file
+    with _frozen(_users(client, name)), _carrier(client, prefix, name, image) as carrier:
+        chunks, _ = carrier.get_archive(_DATA, chunk_size=_CHUNK)
+        with gzip.open(path, "wb") as sink:
+            for chunk in chunks:
+                sink.write(chunk)
+    return Archive(volume, _sha256(path))
+
+
+@contextlib.contextmanager
+def _carrier(client: docker.DockerClient, prefix: str, volume: str, image: str) -> Iterator[Any]:
+    """A container that is never started, through which the engine reads and writes the volume."""
+    container = client.containers.create(
+        image,
+        ["never-started"],
+        labels={STACK_LABEL: prefix, ROLE_LABEL: "backup"},
+        network_mode="none",
+        volumes={volume: {"bind": _DATA, "mode": "rw"}},
+    )
+    try:
+        yield container
+    finally:
+        container.remove(force=True)
+
+
+def _users(client: docker.DockerClient, volume: str) -> list[Any]:
+    return list(client.containers.list(filters={"volume": volume}))
+
+
+def _holders(client: docker.DockerClient, volume: str) -> list[Any]:
+    """Every container that names the volume, which can't be removed before they are."""
+    return list(client.containers.list(all=True, filters={"volume": volume}))
+
+
+def _is_loader(container: Any) -> bool:
+    """Whether it was only made to open the volume, never started, and is made again by the next `up`."""
+    return str(container.labels.get(ROLE_LABEL, "")).endswith("-loader")
+
+
+@contextlib.contextmanager
+def _frozen(containers: list[Any]) -> Iterator[None]:
+    frozen = []
+    try:
+        for container in containers:
+            container.pause()
+            frozen.append(container)
+        yield
+    finally:
+        for container in frozen:
+            container.unpause()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,90 @@
+"""Waiting until a stack works: every service healthy by the engine, and where that is ours to see, the API answering
+through the edge."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import docker
+import httpx
+
+from infra.service import ROLE_LABEL, SERVICE_LABEL, STACK_LABEL
+from tools.console.steps import Report, StepFailed
+from tools.machine.docker_engine import DockerEngine
+
+SECONDS_TO_BE_HEALTHY = 60
+_LINES_OF_LOG = 10
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """One service: `health` is what its health check says, or how its container is, where there is none."""
+
+    service: str
+    container: str
+    health: str
+    image: str
+
+    @property
+    def is_well(self) -> bool:
+        return self.health in ("healthy", "running")
+
+
+def services(client: docker.DockerClient, prefix: str) -> list[ServiceState]:
+    """The state of each service of a stack, by name."""
+    mine: dict[str, str | list[str] | bool] = {"label": [f"{STACK_LABEL}={prefix}", f"{ROLE_LABEL}=service"]}
+    found = client.containers.list(all=True, filters=mine, ignore_removed=True)
+    return sorted((_state(container.attrs) for container in found), key=lambda state: state.service)
+
+
+def wait(engine: DockerEngine, prefix: str, api_url: str | None, report: Report) -> str:
+    """Wait until everything is well. Returns a line that sums it up.
+
+    Without `api_url` nothing is asked through the edge: a server may let in nobody but a proxy.
+
+    Raises:
+        StepFailed: after SECONDS_TO_BE_HEALTHY something is not; it is named, and the log has the end of its logs.
+    """
+    client = engine.client()
+    deadline = time.monotonic() + SECONDS_TO_BE_HEALTHY
+    while True:
+        states = services(client, prefix)
+        unwell = [state for state in states if not state.is_well]
+        refusal = api_refusal(api_url) if api_url and states and not unwell else None
+        if states and not unwell and not refusal:
+            return f"{len(states)} services healthy" + (f", the API answers at {api_url}" if api_url else "")
+        waits = [f"{state.service} is {state.health}" for state in unwell] or [refusal or "no service is there yet"]
+        report.say(f"waiting: {', '.join(waits)}")
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    for state in unwell:
+        tail = client.containers.get(state.container).logs(tail=_LINES_OF_LOG).decode(errors="replace")
+        report.write(f"--- {state.service}, the end of its log\n{tail}")
+    raise StepFailed(
+        f"Not everything works {SECONDS_TO_BE_HEALTHY} s after it was started: {', '.join(waits)}.",
+        "`make logs SERVICE=<name>` (on a server: `docker logs`) shows more. Once the cause is mended, the same "
+        "command goes on from there.",
+        report.log,
+    )
+
+
+def api_refusal(api_url: str) -> str | None:
+    """Why the API does not answer through the edge, in a few words; None when it does."""
+    try:
+        answer = httpx.get(f"{api_url}/health", timeout=5, trust_env=False)
+    except httpx.HTTPError as error:
+        return f"no answer at {api_url} ({error})"
+    return None if answer.status_code == httpx.codes.OK else f"{api_url}/health answers {answer.status_code}"
+
+
+def _state(attributes: Mapping[str, Any]) -> ServiceState:
+    state, config = attributes["State"], attributes["Config"]
+    health = state.get("Health", {}).get("Status") if state["Status"] == "running" else None
+    return ServiceState(
+        service=config["Labels"][SERVICE_LABEL],
+        container=attributes["Name"].lstrip("/"),
+        health=health or state["Status"],
+        image=config["Image"],
+    )

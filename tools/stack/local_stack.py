@@ -1,0 +1,164 @@
+"""A stack that keeps everything itself: state, passphrase and generated config, on a file backend of its own."""
+
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.settings import PlatformSettings
+from tools.build.images import ImageSet
+from tools.console.steps import Report, StepFailed
+from tools.machine import process
+from tools.machine.docker_engine import DockerEngine
+from tools.machine.pulumi_toolchain import Toolchain
+from tools.paths import HOME, private_folder, write_private
+from tools.stack import config, docker_objects
+from tools.stack.pulumi_stack import PulumiStack
+
+_PROJECT = "name: vps\nruntime: python\n"
+_OWN_IDS = tuple(f"docker:index/{kind.lower()}:{kind}" for kind in ("Container", "Network", "Volume"))
+PASSWORD_BYTES = 18
+"""Of randomness in a generated password: 24 characters."""
+_START_OVER = "If it is lost, `make down FORGET=1` removes the stack without it (data volumes stay); then `make up`."
+
+
+@dataclass(frozen=True)
+class Stack(PulumiStack):
+    """A stack and everything that it keeps: state, passphrase and generated config, all in `home`.
+
+    `template` names the tracked config file (`Pulumi.<template>.yaml`), `overrides` are merged into its
+    `vps:platform`: a test runs the very same program under another name, home and port.
+    """
+
+    toolchain: Toolchain
+    engine: DockerEngine
+    name: str = "local"
+    home: Path = HOME
+    template: str = "local"
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    held: Sequence[int] = ()
+
+    @property
+    def settings(self) -> PlatformSettings:
+        return config.settings(self.name, self.template, self.overrides)
+
+    @property
+    def prefix(self) -> str:
+        """The value of the label `vps.stack` on everything of this stack."""
+        return self.settings.name
+
+    @property
+    def config_file(self) -> Path:
+        return config_file(self.home, self.name)
+
+    @property
+    def passphrase_file(self) -> Path:
+        return self.home / "passphrase"
+
+    @property
+    def environment(self) -> Mapping[str, str | None]:
+        return {
+            **self.toolchain.environment,
+            "PULUMI_BACKEND_URL": f"file://{(self.home / 'state').resolve()}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase_file.resolve()),
+            "PULUMI_CONFIG_PASSPHRASE": None,  # it would win over the file
+        }
+
+    @property
+    def config_arguments(self) -> tuple[str, ...]:
+        return ("--config-file", str(self.config_file))
+
+    def configure(self, images: ImageSet, report: Report) -> None:
+        """Make the stack if there is none, and write the config that it runs with. Secrets are made once."""
+        private_folder(self.home)
+        (self.home / "state").mkdir(exist_ok=True)
+        previous = config.load(self.config_file)
+        self._ensure_passphrase(previous)
+        if config.SALT not in previous:
+            previous[config.SALT] = self._init(report)
+        self._write(config.machine_values(self.engine, images), previous)
+        for key in config.GENERATED:
+            if key not in (previous.get("config") or {}):
+                self.set_secret(key, secrets.token_urlsafe(PASSWORD_BYTES), report)
+
+    def destroy(self, report: Report) -> None:
+        """Remove what the state knows, and sandboxes. Nothing happens when the stack was never made."""
+        if self.config_file.exists():
+            self._run("destroy", "--yes", "--skip-preview", *self.config_arguments, report=report)
+            # An executor that was told to end while it began may have left sandboxes.
+            docker_objects.remove(
+                self.engine.client(), docker_objects.find(self.engine.client(), self.prefix).sandboxes()
+            )
+
+    def mend(self, report: Report) -> list[str]:
+        """Put right what an interrupted command left. For the holder of the lock. Returns what was done, in words.
+
+        A backend lock is stale then. A creation that was cut off may have made something that the state doesn't know,
+        and whose name is taken: it is removed. What the state knows and the engine lost is read anew.
+        """
+        done = []
+        if any((self.home / "state" / ".pulumi" / "locks").rglob("*.json")):
+            self._run("cancel", "--yes", report=report)
+            done.append("removed a stale lock")
+        state = self.export(report)
+        known = {resource["id"] for resource in state.get("resources", ()) if resource["type"] in _OWN_IDS}
+        found = docker_objects.find(self.engine.client(), self.prefix)
+        if state.get("pending_operations") or known - found.ids:
+            report.say("reading what is there")
+            self.refresh(report)
+            done.append("took up what an earlier command left")
+        if orphans := found.without(known).without_sandboxes():
+            docker_objects.remove(self.engine.client(), orphans)
+            done.append(f"removed {', '.join(orphans.names)}")
+        return done
+
+    def _ensure_passphrase(self, previous: Mapping[str, Any]) -> None:
+        if self.passphrase_file.exists():
+            return
+        if config.SALT in previous:
+            raise StepFailed(
+                f"The passphrase file {self.passphrase_file} is gone, and the stack's secrets are encrypted with it.",
+                f"Put it back. {_START_OVER}",
+            )
+        write_private(self.passphrase_file, secrets.token_urlsafe(32))
+
+    def _init(self, report: Report) -> str:
+        """Make the stack. Returns its encryption salt: from the state, when an earlier attempt got as far as that."""
+        # The engine writes the salt beside the project file: a project file of the home's own keeps ours untouched.
+        (self.home / "Pulumi.yaml").write_text(_PROJECT)
+        try:
+            self._pulumi("stack", "init", "--no-select", cwd=self.home, report=report)
+        except process.CommandFailed as error:
+            if "already exists" not in error.output:
+                raise self._explain(error, report) from error
+        return str(self.export(report)["secrets_providers"]["state"]["salt"])
+
+    def _write(self, machine: Mapping[str, Any], previous: Mapping[str, Any]) -> None:
+        template = config.load(config.template_file(self.template))
+        content = config.compose(template, machine, self.overrides, previous)
+        write_private(self.config_file, config.render(content, self.template))
+
+    def _explain(self, error: process.CommandFailed, report: Report) -> StepFailed:
+        said = error.output
+        if "incorrect passphrase" in said:
+            message = f"The passphrase in {self.passphrase_file} is not the one that the stack was encrypted with."
+            return StepFailed(message, f"Put the old one back. {_START_OVER}", report.log)
+        if "failed to load checkpoint" in said:
+            message = f"The stack's state in {self.home / 'state'} can't be read."
+            fix = f"Put a backup back: the engine keeps one beside it, *.json.bak. {_START_OVER}"
+            return StepFailed(message, fix, report.log)
+        return super()._explain(error, report)
+
+
+def config_file(home: Path, name: str) -> Path:
+    """The generated config of a stack; it is there once the stack was made."""
+    return home / f"Pulumi.{name}.yaml"
+
+
+def forget(home: Path, name: str) -> None:
+    """Drop a stack's state, passphrase and generated config. What is on the engine is left to its labels."""
+    shutil.rmtree(home / "state", ignore_errors=True)
+    config_file(home, name).unlink(missing_ok=True)
+    (home / "passphrase").unlink(missing_ok=True)

@@ -1,0 +1,111 @@
+"""The commands of Pulumi on one stack of the program. Each that matters goes through the policy pack."""
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tools.console.steps import Report, StepFailed
+from tools.machine import process
+from tools.machine.pulumi_toolchain import Toolchain
+from tools.paths import ROOT
+
+POLICIES = ROOT / "policies"
+# How the engine prints what a rule of the pack reports (see policies/rules.py).
+_REFUSAL = re.compile(r"\[mandatory\]\s+(\S+).*?Found: (.*?) Fix: ([^\n]*)", re.DOTALL)
+
+
+class PulumiStack(ABC):
+    """A stack by its name. Where its config, state and passphrase are is each kind's own.
+
+    `held` are file descriptors that Pulumi inherits (see `tools.stack.lock`). Every method raises StepFailed when the
+    engine refuses.
+    """
+
+    toolchain: Toolchain
+    name: str
+    held: Sequence[int]
+
+    @property
+    @abstractmethod
+    def environment(self) -> Mapping[str, str | None]:
+        """What tells the engine where state and passphrase are, added to our own environment."""
+
+    @property
+    @abstractmethod
+    def config_arguments(self) -> tuple[str, ...]:
+        """What tells the engine where the config is; empty where it is at its usual place."""
+
+    def preview(self, report: Report, *arguments: str) -> str:
+        """What `up` would change, as text. `arguments` go to the engine, for instance `--expect-no-changes`."""
+        return self._run("preview", "--policy-pack", str(POLICIES), *self.config_arguments, *arguments, report=report)
+
+    def up(self, report: Report) -> str:
+        """Make everything as the program says. A preview runs first, so that what a policy refuses changes nothing."""
+        return self._run("up", "--yes", "--policy-pack", str(POLICIES), *self.config_arguments, report=report)
+
+    def refresh(self, report: Report) -> None:
+        """Read the real resources into the state, and forget creations that were cut off."""
+        flags = ("--yes", "--skip-preview", "--clear-pending-creates")
+        self._run("refresh", *flags, *self.config_arguments, report=report)
+
+    def has_drifted(self, report: Report) -> bool:
+        """Whether the real resources differ from the state."""
+        try:
+            self._pulumi("refresh", "--preview-only", "--expect-no-changes", *self.config_arguments, report=report)
+        except process.CommandFailed as error:
+            if "no changes were expected" in error.output:
+                return True
+            raise self._explain(error, report) from error
+        return False
+
+    def outputs(self, report: Report, show_secrets: bool = False) -> dict[str, Any]:
+        """What the program exports. Secret values are masked, or in clear."""
+        shown = ("--show-secrets",) if show_secrets else ()
+        outputs: dict[str, Any] = json.loads(self._capture("stack", "output", "--json", *shown, report=report))
+        return outputs
+
+    def secret(self, key: str, report: Report) -> str:
+        """A secret value of the config, in clear."""
+        return self._capture("config", "get", key, *self.config_arguments, report=report).strip()
+
+    def set_secret(self, key: str, value: str, report: Report) -> None:
+        """Put a secret value into the config, encrypted."""
+        self._run("config", "set", "--secret", key, *self.config_arguments, stdin=value, report=report)
+
+    def export(self, report: Report) -> dict[str, Any]:
+        """The state's deployment: `resources`, `pending_operations`, ..."""
+        exported: dict[str, Any] = json.loads(self._capture("stack", "export", report=report))
+        return exported.get("deployment") or {}
+
+    def _run(self, *arguments: str, report: Report, stdin: str = "") -> str:
+        try:
+            return self._pulumi(*arguments, report=report, stdin=stdin)
+        except process.CommandFailed as error:
+            raise self._explain(error, report) from error
+
+    def _pulumi(self, *arguments: str, report: Report, stdin: str = "", cwd: Path = ROOT) -> str:
+        return process.run(
+            self._argv(arguments), report, environment=self.environment, cwd=cwd, stdin=stdin, held=self.held
+        )
+
+    def _capture(self, *arguments: str, report: Report) -> str:
+        try:
+            return process.capture(self._argv(arguments), report, environment=self.environment, held=self.held)
+        except process.CommandFailed as error:
+            raise self._explain(error, report) from error
+
+    def _argv(self, arguments: Sequence[str]) -> list[str]:
+        return [str(self.toolchain.pulumi), *arguments, "--stack", self.name, "--non-interactive", "--color", "never"]
+
+    def _explain(self, error: process.CommandFailed, report: Report) -> StepFailed:
+        if refusals := sorted(set(_REFUSAL.findall(error.output))):
+            found = "\n".join(f"  {rule}: {finding}" for rule, finding, _ in refusals)
+            fixes = " ".join(dict.fromkeys(fix for *_, fix in refusals))
+            return StepFailed(f"The policy pack refuses this stack.\n{found}", fixes)
+        said = error.output.splitlines()
+        cause = next((line.partition("error: ")[2] for line in said if "error: " in line), f"{error}.")
+        fix = "See to that cause; what was done is kept, and the same command goes on from there."
+        return StepFailed(cause, fix, report.log)

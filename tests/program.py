@@ -5,10 +5,11 @@ import contextlib
 import json
 import os
 import runpy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NoReturn
 from unittest import mock
 
 import pulumi
@@ -55,7 +56,7 @@ class Recorder(pulumi.runtime.Mocks):
         }
         return f"{args.name}-id", args.inputs | computed.get(args.typ, {})
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: pulumi.runtime.MockCallArgs) -> NoReturn:
         raise AssertionError(f"the program looks something up at preview: {args.token}")
 
 
@@ -68,9 +69,13 @@ def platform_config(stack: str, **overrides: Any) -> dict[str, Any]:
 
 
 def run_program(
-    stack: str, platform: Mapping[str, Any], secrets: Mapping[str, str] = SECRETS, encrypted: bool = True, **extra: str
+    stack: str,
+    platform: Mapping[str, Any],
+    secrets: Mapping[str, str] = SECRETS,
+    encrypted: bool = True,
+    extra: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Resource]:
-    """Run `stacks/__main__.py` with this configuration and return every resource that it asks for."""
+    """Run `stacks/__main__.py` with this configuration (`extra` by whole key) and return all resources it creates."""
     config = {"vps:platform": json.dumps(platform), **{f"vps:{k}": v for k, v in secrets.items()}, **extra}
     recorder = Recorder()
 
@@ -80,7 +85,8 @@ def run_program(
     with _event_loop(), mock.patch.dict(os.environ, {"PULUMI_CONFIG": json.dumps(config)}):
         pulumi.runtime.set_mocks(recorder, project="vps", stack=stack)
         pulumi.runtime.set_all_config(config, [f"vps:{key}" for key in secrets] if encrypted else [])
-        pulumi.runtime.test(program)()
+        run: Callable[[Callable[[], None]], Callable[[], None]] = pulumi.runtime.test  # the SDK leaves it untyped
+        run(program)()
     return recorder.resources
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], seconds: float, what: str) -> T:
+def until(condition: Callable[[], T | None], seconds: float, what: str) -> T:
     """The first true value of `condition`, or a failure that says what was waited for."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -36,7 +36,7 @@ class Disk:
         with self._file.open("wb") as file:
             file.truncate(_SIZE)
         subprocess.run(["mkfs.ext4", "-q", "-m", "0", self._file], check=True)
-        mount = ["mount", "-o", "loop", self._file, self.root]
+        mount = ["mount", "-o", "loop", str(self._file), str(self.root)]
         mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
         if mounted.returncode:
             pytest.skip(f"no disk of its own can be mounted here: {mounted.stderr.strip()}")

@@ -88,7 +88,7 @@ def test_the_services_containers_are_told(make_platform: MakePlatform, only_pyth
             "as many as are alive",
         )
         too_much = ["python3", "-c", "import os, signal; os.kill(1, signal.SIGUSR1)"]
-        platform.engine.exec_start(platform.engine.exec_create(holder, too_much))
+        platform.engine.exec_start(platform.engine.exec_create(holder, too_much)["Id"])
         until(lambda: platform.metric("container_restarts", service="holder") == 1, 15, "its restart to be told")
         assert platform.metric("container_oom_killed", service="holder") == 1
     finally:

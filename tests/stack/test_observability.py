@@ -204,7 +204,7 @@ def test_every_panel_shows_something(servers: Servers, executed: Executed) -> No
 
 def test_every_alert_is_understood_and_what_it_reads_is_there(servers: Servers, executed: Executed) -> None:
     known = set(servers.get("prometheus", "/api/v1/label/__name__/values", start=executed.begin)["data"])
-    missing = {}
+    missing: dict[str, str] = {}
     for alert in rules.alerts():
         servers.series(alert.expr, executed.begin)
         missing |= dict.fromkeys(promql.metrics(alert.expr) - known, alert.name)

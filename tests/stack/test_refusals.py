@@ -1,6 +1,7 @@
 """What the real engine refuses, and that nothing is half-applied after it."""
 
 import socket
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from tools.stack.local_stack import Stack
     ],
 )
 def test_one_weakened_flag_fails_the_preview_with_the_rules_name(
-    new_stack: StackFactory, report: Report, overrides: dict[str, object], rule: str
+    new_stack: StackFactory, report: Report, overrides: dict[str, Any], rule: str
 ) -> None:
     with pytest.raises(StepFailed, match=rf"policy pack refuses this stack.\n  {rule}: "):
         new_stack(**overrides).preview(report)

@@ -76,8 +76,8 @@ def test_a_failed_hello_keeps_its_goal_from_being_met() -> None:
 
 def test_the_cost_of_one_is_what_is_spent_beyond_rest() -> None:
     rate = Rate(done=10, seconds=2)
-    rate.spent["machine"] = 1.5
-    assert rate.cpu_ms("machine", at_rest=0.25) == 100
+    rate.spent["machine"] = 3
+    assert rate.cpu_ms("machine", at_rest=0.5) == 200
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tools.console.steps import EXIT_FAILED, Report, Result, Runner, Step, StepF
 from tools.machine import debian, process
 from tools.machine.preparation import Preparation
 
-TYPED = ("infra", "app", "policies", "stacks", "monitoring", "tools", "offline")
+TYPED = ("infra", "app", "policies", "stacks", "monitoring", "tools", "offline", "tests")
 CHECKS = {
     "Lint": ("ruff", "check", "."),
     "Format": ("ruff", "format", "--check", "."),

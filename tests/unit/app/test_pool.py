@@ -204,7 +204,7 @@ async def test_beyond_the_queue_it_is_busy(start: Start) -> None:
     waiting = asyncio.create_task(pool.claim("python"))
     await settle()
     with pytest.raises(Busy):
-        pool.claim("python").send(None)  # type: ignore[attr-defined] # at once: it waits for nothing
+        pool.claim("python").send(None)  # at once: it waits for nothing
     assert pool.waiting == 1
     waiting.cancel()
 

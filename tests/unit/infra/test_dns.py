@@ -113,5 +113,6 @@ def _routes(resources: list[Resource]) -> str:
 
 
 def _proxies_of_the_api(resources: list[Resource]) -> list[str]:
-    variables = dict(entry.split("=", 1) for entry in containers(resources)["api"]["envs"])
+    entries: list[str] = containers(resources)["api"]["envs"]
+    variables = dict(entry.split("=", 1) for entry in entries)
     return variables["API_TRUSTED_PROXIES"].split(",")

@@ -106,7 +106,7 @@ def test_no_password_is_in_an_environment_or_a_label(local: list[Resource]) -> N
 def test_another_config_file_is_another_volume() -> None:
     def name(domain: str) -> str:
         resources = run_program("local", platform_config("local", edge={"domain": domain}))
-        return containers(resources, "config")["traefik"]["name"]
+        return str(containers(resources, "config")["traefik"]["name"])
 
     assert name("localhost") == name("localhost")
     assert name("localhost") != name("example.com")

@@ -62,7 +62,7 @@ def test_a_service_that_is_switched_off_gives_no_notice() -> None:
 
 def test_an_unknown_config_key_is_refused_by_name() -> None:
     with pytest.raises(Exception, match=r"unknown config vps:plattform.*pulumi config rm vps:plattform"):
-        run_program("local", platform_config("local"), **{"vps:plattform": "{}"})
+        run_program("local", platform_config("local"), extra={"vps:plattform": "{}"})
 
 
 @pytest.mark.parametrize("key", ["dashboardPassword", "grafanaPassword", "portainerPassword"])

@@ -1,5 +1,6 @@
 import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def test_a_missing_venv_module_is_installed_by_root_and_named_to_others(
     root: Path, monkeypatch: pytest.MonkeyPatch, user: int, installs: bool
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(bootstrap.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(os, "geteuid", lambda: user)
     package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
     if installs:

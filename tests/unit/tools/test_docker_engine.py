@@ -1,4 +1,5 @@
 import os
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from tools.console.steps import Report, StepFailed
-from tools.machine import docker_engine
+from tools.machine import debian, docker_engine, process
 
 
 @pytest.fixture(autouse=True)
@@ -19,19 +20,19 @@ def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(docker_engine, "_RUN", tmp_path / "run")
     (tmp_path / "run").mkdir()
-    monkeypatch.setattr(docker_engine.process, "named", lambda name: (7,))
+    monkeypatch.setattr(process, "named", lambda name: (7,))
     return url
 
 
 def is_installed(monkeypatch: pytest.MonkeyPatch, yes: bool) -> None:
-    monkeypatch.setattr(docker_engine.shutil, "which", lambda name, path=None: f"/usr/sbin/{name}" if yes else None)
+    monkeypatch.setattr(shutil, "which", lambda name, path=None: f"/usr/sbin/{name}" if yes else None)
 
 
 def test_on_a_machine_that_is_not_ours_the_message_says_what_to_install(
     report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_installed(monkeypatch, False)
-    monkeypatch.setattr(docker_engine.debian, "may_install", lambda: False)
+    monkeypatch.setattr(debian, "may_install", lambda: False)
     with pytest.raises(StepFailed, match="not ours to change") as caught:
         docker_engine.ensure(report)
     assert "Install Docker Engine" in caught.value.fix
@@ -42,9 +43,9 @@ def test_on_a_debian_that_is_ours_it_is_installed_and_started(
 ) -> None:
     installed: list[str] = []
     is_installed(monkeypatch, False)
-    monkeypatch.setattr(docker_engine.debian, "may_install", lambda: True)
-    monkeypatch.setattr(docker_engine.debian, "install", lambda packages, report: installed.extend(packages))
-    monkeypatch.setattr(docker_engine.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(debian, "may_install", lambda: True)
+    monkeypatch.setattr(debian, "install", lambda packages, report: installed.extend(packages))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(docker_engine, "start", lambda url, report: docker_engine.DockerEngine(url))
     assert docker_engine.ensure(report).url == no_engine
     assert installed == ["docker.io", "crun"]
@@ -52,7 +53,7 @@ def test_on_a_debian_that_is_ours_it_is_installed_and_started(
 
 def test_a_user_is_told_to_start_an_installed_one(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     is_installed(monkeypatch, True)
-    monkeypatch.setattr(docker_engine.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(StepFailed, match="installed and does not run"):
         docker_engine.ensure(report)
 
@@ -77,7 +78,7 @@ def test_a_socket_that_is_not_permitted_names_the_group(
     report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "docker.sock").touch()
-    monkeypatch.setattr(docker_engine.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(StepFailed, match="not permitted") as caught:
         docker_engine.ensure(report)
     assert "usermod -aG docker" in caught.value.fix
@@ -97,14 +98,14 @@ def test_a_daemon_that_ends_at_once_is_not_waited_for(
 def mounts(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What is mounted, instead of mounting it."""
     ran: list[list[str]] = []
-    monkeypatch.setattr(docker_engine.process, "run", lambda argv, report: ran.append(argv))
+    monkeypatch.setattr(process, "run", lambda argv, report: ran.append(argv))
     return ran
 
 
 def test_the_state_of_containers_is_in_memory_where_run_is_on_the_disk(
     report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: list[list[str]]
 ) -> None:
-    monkeypatch.setattr(docker_engine.process, "named", lambda name: ())
+    monkeypatch.setattr(process, "named", lambda name: ())
     docker_engine._keep_state_in_memory(report)
     assert [argv[-1] for argv in mounts] == [f"{tmp_path}/run/docker"]
 
@@ -112,7 +113,7 @@ def test_the_state_of_containers_is_in_memory_where_run_is_on_the_disk(
 def test_a_run_in_memory_is_left_as_it_is(
     report: Report, monkeypatch: pytest.MonkeyPatch, mounts: list[list[str]]
 ) -> None:
-    monkeypatch.setattr(docker_engine.process, "named", lambda name: ())
+    monkeypatch.setattr(process, "named", lambda name: ())
     monkeypatch.setattr(docker_engine, "_RUN", Path("/proc"))
     docker_engine._keep_state_in_memory(report)
     assert mounts == []
@@ -124,7 +125,7 @@ def test_only_memory_that_was_mounted_here_is_given_back(
     docker_engine._give_memory_back(report)
     assert mounts == []
     state = f"{docker_engine._RUN}/docker"
-    monkeypatch.setattr(docker_engine.Path, "read_text", lambda path: f"vps-engine {state} tmpfs rw 0 0\n")
+    monkeypatch.setattr(Path, "read_text", lambda path: f"vps-engine {state} tmpfs rw 0 0\n")
     docker_engine._give_memory_back(report)
     assert mounts == [["umount", state]]
 
@@ -140,10 +141,10 @@ def test_a_mount_that_is_refused_does_not_keep_the_engine_from_starting(
     report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(argv: list[str], report: Report) -> str:
-        raise docker_engine.process.CommandFailed(argv, 32, "permission denied")
+        raise process.CommandFailed(argv, 32, "permission denied")
 
-    monkeypatch.setattr(docker_engine.process, "named", lambda name: ())
-    monkeypatch.setattr(docker_engine.process, "run", refuse)
+    monkeypatch.setattr(process, "named", lambda name: ())
+    monkeypatch.setattr(process, "run", refuse)
     docker_engine._keep_state_in_memory(report)
 
 

@@ -7,8 +7,9 @@ import docker
 import pytest
 
 from infra.settings import IMAGES_OF_OURS
+from offline import programs
 from offline.gomodules import BuildError, Piece
-from tools.build import base_image, images
+from tools.build import base_image, images, wheels
 from tools.build.images import ImageSet, recipe
 from tools.console.steps import Report
 
@@ -103,10 +104,10 @@ def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         (piece.place(tmp_path) / piece.source.name).write_text("program")
         done.append(piece.source.name)
 
-    monkeypatch.setattr(images.programs, "check", lambda *_: None)
-    monkeypatch.setattr(images.programs, "is_there", lambda piece: piece.place(tmp_path).is_dir())
-    monkeypatch.setattr(images.programs, "files", lambda piece: piece.place(tmp_path))
-    monkeypatch.setattr(images.programs, "compile_once", compile_once)
+    monkeypatch.setattr(programs, "check", lambda *_: None)
+    monkeypatch.setattr(programs, "is_there", lambda piece: piece.place(tmp_path).is_dir())
+    monkeypatch.setattr(programs, "files", lambda piece: piece.place(tmp_path))
+    monkeypatch.setattr(programs, "compile_once", compile_once)
     return done
 
 
@@ -114,7 +115,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 def _no_wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = tmp_path / "wheels"
     folder.mkdir()
-    monkeypatch.setattr(images.wheels, "fetch", lambda *_: folder)
+    monkeypatch.setattr(wheels, "fetch", lambda *_: folder)
 
 
 def ensure(engine: Any, report: Report) -> ImageSet:
@@ -185,7 +186,7 @@ def test_without_go_a_program_has_a_reason_and_nothing_is_to_come(
     def check(piece: Piece, log: Path) -> None:
         raise BuildError("Go is needed.", log)
 
-    monkeypatch.setattr(images.programs, "check", check)
+    monkeypatch.setattr(programs, "check", check)
     found = images.ensure(FakeEngine(base_image.tag("amd64"), registry=False), report)  # type: ignore[arg-type]
     assert found.uncompiled == ()
     assert found.unavailable["loki"] == (
@@ -199,14 +200,14 @@ def test_a_program_that_does_not_compile_leaves_the_others(
 ) -> None:
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
     first = images.ensure(engine, report)
-    compile_once = images.programs.compile_once
+    compile_once = programs.compile_once
 
     def refuse_loki(piece: Piece, log: Path, report: Any) -> None:
         if piece.source.name == "loki":
             raise BuildError("undefined: x", log)
         compile_once(piece, log, report)
 
-    monkeypatch.setattr(images.programs, "compile_once", refuse_loki)
+    monkeypatch.setattr(programs, "compile_once", refuse_loki)
     whole = images.complete(engine, first, report)
     assert whole.unavailable["loki"] == "its program could not be compiled: undefined: x"
     assert "jaeger" in whole.references
@@ -222,7 +223,7 @@ def test_nothing_is_compiled_for_a_service_that_is_off(report: Report) -> None:
 
 
 def test_an_image_is_named_after_what_its_program_is_made_of(checkout: Path) -> None:
-    loki = images.programs.program("loki", "amd64")
+    loki = programs.program("loki", "amd64")
     assert loki
     other = replace(loki, variables=("main.Version=other",))
     names = [recipe("app", "base:1", program, checkout).reference for program in (None, loki, other)]
@@ -231,7 +232,7 @@ def test_an_image_is_named_after_what_its_program_is_made_of(checkout: Path) -> 
 
 
 def test_a_program_is_compiled_for_the_containers_and_not_for_this_machine() -> None:
-    on_arm, on_amd = (images.programs.program("jaeger", architecture) for architecture in ("arm64", "amd64"))
+    on_arm, on_amd = (programs.program("jaeger", architecture) for architecture in ("arm64", "amd64"))
     assert on_arm
     assert on_amd
     assert on_arm.target() == {"GOOS": "linux", "GOARCH": "arm64"}

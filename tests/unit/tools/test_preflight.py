@@ -23,8 +23,7 @@ def taken() -> Iterator[int]:
 
 
 def settings(port: int, **edge: str) -> PlatformSettings:
-    edge = {"http_port": port, **edge}
-    return config.settings("trial", "local", {"name": "vps-trial", "edge": edge})
+    return config.settings("trial", "local", {"name": "vps-trial", "edge": {"http_port": port, **edge}})
 
 
 def engine(port: int, stack: str) -> Any:

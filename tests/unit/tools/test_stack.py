@@ -65,11 +65,12 @@ MakeStack = Callable[..., Stack]
 def make_stack(tmp_path: Path, program: Program) -> MakeStack:
     (tmp_path / "export.json").write_text(json.dumps(EMPTY))
 
-    def make(engine: Any = None, init: str = "true", otherwise: str = "true") -> Stack:
+    def make(engine: FakeEngine | None = None, init: str = "true", otherwise: str = "true") -> Stack:
         home = tmp_path / "home"
         body = PULUMI.format(folder=tmp_path, home=home, init=init, otherwise=otherwise)
         toolchain = Toolchain(program("pulumi", body), {}, "3.228.0", "fake")
-        return Stack(toolchain, engine or FakeEngine({}), "trial", home, overrides={"edge": {"http_port": 1234}})
+        docker: Any = engine or FakeEngine({})
+        return Stack(toolchain, docker, "trial", home, overrides={"edge": {"http_port": 1234}})
 
     return make
 

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import platform
 import tarfile
 import urllib.error
 from importlib.metadata import version
@@ -9,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from offline import gomodules
+from offline.pulumi import build
 from tests.unit.tools.conftest import Program
 from tools.console.steps import Report, StepFailed
 from tools.machine import pulumi_toolchain
@@ -31,7 +33,7 @@ def built(tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch) -> 
     """What the build from Go modules would give."""
     pulumi = program("built-pulumi", body("3.228.0"))
     result = SimpleNamespace(pulumi=pulumi, environment={"PULUMI_HOME": "/of-the-build"})
-    monkeypatch.setattr(pulumi_toolchain.build, "ensure", lambda cache, log, report: result)
+    monkeypatch.setattr(build, "ensure", lambda cache, log, report: result)
     return pulumi
 
 
@@ -88,10 +90,10 @@ def test_one_that_can_not_get_its_plugin_is_passed_over(report: Report, program:
 
 
 def test_when_the_build_fails_too_all_reasons_are_told(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise gomodules.BuildError("there is no go on PATH", report.log)
 
-    monkeypatch.setattr(pulumi_toolchain.build, "ensure", build)
+    monkeypatch.setattr(build, "ensure", fail)
     with pytest.raises(StepFailed, match=r"no pulumi on PATH; .*no such host.*there is no go on PATH"):
         pulumi_toolchain.ensure(report)
 
@@ -104,8 +106,8 @@ def release(monkeypatch: pytest.MonkeyPatch, checksum: str | None = None) -> Non
         entry = tarfile.TarInfo("pulumi/pulumi")
         entry.size, entry.mode = len(script), 0o755
         archive.addfile(entry, io.BytesIO(script))
-    monkeypatch.setattr(pulumi_toolchain.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(pulumi_toolchain.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     name = f"pulumi-v{SDK}-linux-x64.tar.gz"
     digest = checksum or hashlib.sha256(packed.getvalue()).hexdigest()
     files = {f"pulumi-{SDK}-checksums.txt": f"{digest}  {name}\n".encode(), name: packed.getvalue()}

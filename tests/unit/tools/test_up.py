@@ -9,9 +9,12 @@ import pytest
 from rich.console import Console
 
 from offline.programs import program
+from tools.build import images
 from tools.build.images import ImageSet, Recipe
 from tools.commands import up
+from tools.console import timings
 from tools.console.steps import Report, Runner, StepFailed
+from tools.stack import health, lock
 from tools.stack.health import ServiceState
 
 LOKI = program("loki", "amd64")
@@ -66,9 +69,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(Recorded, "ran", done, raising=False)
     monkeypatch.setattr(up, "LocalStack", Recorded)
     monkeypatch.setattr(up, "_show", lambda *_: None)
-    monkeypatch.setattr(up.lock, "exclusive", lambda *_: contextlib.nullcontext(0))
-    monkeypatch.setattr(up.timings, "record", lambda results: None)
-    monkeypatch.setattr(up.images, "complete", complete)
+    monkeypatch.setattr(lock, "exclusive", lambda *_: contextlib.nullcontext(0))
+    monkeypatch.setattr(timings, "record", lambda results: None)
+    monkeypatch.setattr(images, "complete", complete)
     return done
 
 
@@ -77,8 +80,8 @@ def make_up(
 ) -> tuple[int, str]:
     """The exit code, and what was shown. `api` is the state of that service before."""
     states = [ServiceState("api", "vps-local-api", api, "app:1")] if api else []
-    monkeypatch.setattr(up.images, "ensure", lambda *_: found)
-    monkeypatch.setattr(up.health, "services", lambda *_: states)
+    monkeypatch.setattr(images, "ensure", lambda *_: found)
+    monkeypatch.setattr(health, "services", lambda *_: states)
     screen = io.StringIO()
     runner = Runner(Console(file=screen, width=200), folder)
     return up.run(argparse.Namespace(core=core), runner), screen.getvalue()

@@ -8,10 +8,20 @@ import pytest
 
 from tools import bootstrap
 
+REQUIREMENTS = """pulumi==3.272.0 \\
+    --hash=sha256:00
+uv==0.13.9 \\
+    --hash=sha256:22 \\
+    --hash=sha256:33
+    # via -r requirements.in
+uvloop==0.23.0 \\
+    --hash=sha256:44
+"""
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    (tmp_path / "requirements.txt").write_text("pulumi==3.272.0 --hash=sha256:00\n")
+    (tmp_path / "requirements.txt").write_text(REQUIREMENTS)
     return tmp_path
 
 
@@ -19,9 +29,10 @@ def pretend(root: Path) -> list[list[str]]:
     """Make the environment with commands that only leave a folder. Returns the commands."""
     ran: list[list[str]] = []
 
-    def run(argv: list[str]) -> None:
+    def run(argv: list[str], variables: dict[str, str]) -> str:
         ran.append(argv)
         (root / ".venv").mkdir(exist_ok=True)
+        return ""
 
     bootstrap.make(root, run)
     return ran
@@ -37,14 +48,32 @@ def test_once_made_it_is_not_made_again(root: Path) -> None:
 
 
 def test_packages_are_installed_by_their_hashes_into_an_empty_environment(root: Path) -> None:
-    venv, pip = pretend(root)
+    venv, pip, _, uv = pretend(root)
     assert "--clear" in venv
     assert "--require-hashes" in pip
+    assert "--require-hashes" in uv
+
+
+def test_pip_installs_uv_alone_in_the_version_that_is_locked(root: Path) -> None:
+    _, pip, *_ = pretend(root)
+    assert Path(pip[-1]).read_text() == "uv==0.13.9 \\\n    --hash=sha256:22 \\\n    --hash=sha256:33"
+
+
+def test_uv_asks_the_index_that_pip_is_configured_for() -> None:
+    said = (
+        ":env:.cert='/etc/ssl/ours.pem'\n:env:.timeout='9'\nglobal.cert='/etc/ssl/other.pem'\n"
+        "global.extra-index-url='https://one.example\\nhttps://two.example'\nglobal.index-url='https://pypi.example'\n"
+    )
+    assert bootstrap.uv_variables(said) == {
+        "SSL_CERT_FILE": "/etc/ssl/ours.pem",
+        "UV_INDEX": "https://one.example https://two.example",
+        "UV_DEFAULT_INDEX": "https://pypi.example",
+    }
 
 
 def test_other_requirements_make_it_anew(root: Path) -> None:
     pretend(root)
-    (root / "requirements.txt").write_text("pulumi==3.273.0 --hash=sha256:11\n")
+    (root / "requirements.txt").write_text(REQUIREMENTS.replace("00", "11"))
     assert not bootstrap.is_made(root)
 
 
@@ -55,10 +84,11 @@ def test_another_python_makes_it_anew(root: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_an_interrupted_run_leaves_no_stamp(root: Path) -> None:
-    def run(argv: list[str]) -> None:
+    def run(argv: list[str], variables: dict[str, str]) -> str:
         (root / ".venv").mkdir(exist_ok=True)
         if "install" in argv:
             raise KeyboardInterrupt
+        return ""
 
     with pytest.raises(KeyboardInterrupt):
         bootstrap.make(root, run)
@@ -95,4 +125,4 @@ def test_an_old_python_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_failing_command_shows_the_end_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with pytest.raises(bootstrap.SetupFailed, match="no such index"):
-        bootstrap._runner(log)(["sh", "-c", "echo no such index; exit 1"])
+        bootstrap._runner(log)(["sh", "-c", "echo no such index; exit 1"], {})

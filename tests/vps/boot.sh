@@ -1,6 +1,7 @@
 # Becomes PID 1 of a VPS: in new mount, process, cgroup, UTS and IPC namespaces, with a Debian as its root.
 # $1: the folder of the VPS (upper, work, root, docker); $2: the Debian underneath; $3: the controllers of cgroups of
 # version 1, or nothing for version 2
+# shellcheck shell=sh
 set -eu
 folder=$1 debian=$2 controllers=$3
 root=$folder/root

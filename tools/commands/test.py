@@ -19,11 +19,11 @@ from tools.console.steps import EXIT_FAILED, Report, Result, Runner, Step, StepF
 from tools.machine import debian, process
 from tools.machine.preparation import Preparation
 
-TYPED = ("infra", "app", "policies", "stacks", "monitoring", "tools", "offline", "tests")
 CHECKS = {
     "Lint": ("ruff", "check", "."),
     "Format": ("ruff", "format", "--check", "."),
-    "Types": ("mypy", *TYPED),
+    "Types": ("mypy",),
+    "Spelling": ("codespell_lib",),
 }
 # What tests run beside the platform, and the Debian package that has it.
 PROGRAMS = {

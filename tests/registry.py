@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import yaml
 
-from tests.ports import free_port
 from tests.waiting import until
+from tools.machine.ports import free_port
 
 
 @contextlib.contextmanager

@@ -3,13 +3,9 @@
 import secrets
 from pathlib import Path
 
-from infra.settings import Services
 from tools.console.steps import Report
 from tools.machine.preparation import Prepared
 from tools.stack.local_stack import Stack
-
-ONLY_CORE = {field: {"enabled": False} for field in Services.model_fields}
-"""The `services` of a stack that runs the API and what it needs, and nothing around it."""
 
 
 class StackFactory:

@@ -7,11 +7,12 @@ import pytest
 from selenium.webdriver import Chrome
 
 from tests.page.browser import Page, start
-from tests.ports import free_port
-from tests.stacks import ONLY_CORE, StackFactory
+from tests.stacks import StackFactory
 from tools.console.steps import Report
+from tools.machine.ports import free_port
 from tools.machine.preparation import Prepared
 from tools.stack import health
+from tools.stack.config import ONLY_CORE
 
 
 def _program(name: str, package: str) -> str:

@@ -21,8 +21,8 @@ from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import ClientConnection, unix_connect
 
 from app.runtimes import ENGINES_OWN
-from tests.ports import free_port
 from tests.waiting import until
+from tools.machine.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = os.environ.get("VPS_SANDBOX_RUNTIME", ENGINES_OWN)

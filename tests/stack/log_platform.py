@@ -16,7 +16,7 @@ from docker.types import LogConfig, Mount
 
 from monitoring.collector import config as collector
 from monitoring.loki import config as loki
-from tests.ports import free_port
+from tools.machine.ports import free_port
 
 MB = 1024**2
 NANOSECONDS = 10**9

@@ -19,12 +19,12 @@ import pytest
 
 from infra.settings import Services
 from tests import engine_bridge
-from tests.ports import free_port
 from tests.stacks import StackFactory
 from tests.vps import pebble
 from tests.vps.cloudflare import ZONE_ID, Cloudflare
 from tests.vps.pebble import Pebble
 from tools.console.steps import Report
+from tools.machine.ports import free_port
 from tools.machine.preparation import Prepared
 from tools.stack.local_stack import Stack
 

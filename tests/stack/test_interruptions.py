@@ -5,11 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from tests.interruptions import cut_off, interrupt, kill
-from tests.ports import free_port
-from tests.stacks import ONLY_CORE, StackFactory
+from tests.stacks import StackFactory
 from tools.console.steps import Report
+from tools.machine.ports import free_port
 from tools.machine.preparation import Prepared
 from tools.stack import docker_objects, health
+from tools.stack.config import ONLY_CORE
 
 
 @pytest.mark.parametrize(("strike", "after_containers"), [(interrupt, 1), (kill, 3)])

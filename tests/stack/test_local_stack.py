@@ -7,11 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.ports import free_port
-from tests.stacks import ONLY_CORE, StackFactory
+from tests.stacks import StackFactory
 from tools.console.steps import Report
+from tools.machine.ports import free_port
 from tools.machine.preparation import Prepared
 from tools.stack import docker_objects, health
+from tools.stack.config import ONLY_CORE
 from tools.stack.local_stack import Stack
 
 HELLO = {

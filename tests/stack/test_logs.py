@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from monitoring.collector.config import LOST
-from tests.ports import free_port
 from tests.stack.log_platform import NANOSECONDS, LogPlatform, json_line, wait_for
+from tools.machine.ports import free_port
 from tools.machine.preparation import Prepared
 
 DAY = 24 * 3600

@@ -21,11 +21,11 @@ from infra.settings import SERVICES
 from monitoring import promql
 from monitoring.grafana.files import panel_queries
 from monitoring.prometheus import rules
-from tests.ports import free_port
 from tests.stack.servers import Servers, Webhook, address, webhook
 from tests.stacks import StackFactory
 from tests.waiting import until
 from tools.console.steps import Report
+from tools.machine.ports import free_port
 from tools.machine.preparation import Prepared
 from tools.stack import health
 from tools.stack.local_stack import Stack

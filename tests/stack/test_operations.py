@@ -13,14 +13,14 @@ import httpx
 import pytest
 
 from tests.checkout import Checkout, commands
-from tests.ports import free_port
 from tests.registry import running
-from tests.stacks import ONLY_CORE
 from tools.build import publish
 from tools.console.steps import Report
 from tools.machine.docker_engine import DockerEngine
+from tools.machine.ports import free_port
 from tools.machine.preparation import Prepared
 from tools.stack import config, docker_objects, health
+from tools.stack.config import ONLY_CORE
 
 HELLO = """#!/usr/bin/env python3
 import http.server, sys

@@ -6,10 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.ports import free_port
 from tests.registry import running
 from tools.build import publish
 from tools.console.steps import Report, StepFailed
+from tools.machine.ports import free_port
 from tools.machine.preparation import Prepared
 
 NAME = "sandbox-bash"

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.stacks import ONLY_CORE, StackFactory
+from tests.stacks import StackFactory
 from tools.console.steps import Report, StepFailed
 from tools.machine.preparation import Prepared
 from tools.stack import docker_objects
+from tools.stack.config import ONLY_CORE
 from tools.stack.local_stack import Stack
 
 

@@ -1,12 +1,9 @@
 """What can be known to go wrong before anything is changed."""
 
-import errno
 import os
 import platform
 import shutil
-import socket
 import sys
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import docker
@@ -14,7 +11,7 @@ import docker
 from infra.service import STACK_LABEL
 from infra.settings import PlatformSettings
 from tools.console.steps import StepFailed
-from tools.machine import docker_engine
+from tools.machine import docker_engine, ports
 from tools.machine.docker_engine import DockerEngine
 from tools.paths import cache
 
@@ -62,7 +59,7 @@ def check_port(settings: PlatformSettings, engine: DockerEngine | None, template
         StepFailed: someone else has it; the message says who, where that can be known.
     """
     port = settings.edge.http_port
-    if all(is_free(address, port) for address in settings.edge.addresses):
+    if all(ports.is_free(address, port) for address in settings.edge.addresses):
         return
     holder = None
     if engine:
@@ -72,38 +69,9 @@ def check_port(settings: PlatformSettings, engine: DockerEngine | None, template
                     return
                 holder = f"the container {container.attrs['Names'][0].lstrip('/')}"
     raise StepFailed(
-        f"Port {port} is taken by {holder or listening_process(port) or 'another program'}.",
+        f"Port {port} is taken by {holder or ports.listening_process(port) or 'another program'}.",
         f"End that, or set another port in {template.name}: vps:platform -> edge -> http_port.",
     )
-
-
-def is_free(address: IPv4Address | IPv6Address, port: int) -> bool:
-    """Whether nobody listens there. Whether the engine may, and has the address, is for the engine to say."""
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    try:
-        socket.create_server((str(address), port), family=family).close()
-    except OSError as error:
-        return error.errno != errno.EADDRINUSE
-    return True
-
-
-def listening_process(port: int) -> str | None:
-    """Which process listens on a TCP port of this machine, as far as this user may see."""
-    inodes = set()
-    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
-        rows = table.read_text().splitlines()[1:] if table.exists() else []
-        for row in rows:
-            _, local, _, state, *rest = row.split()
-            if state == "0A" and int(local.rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{rest[5]}]")
-    for entry in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if str(entry.readlink()) in inodes:
-                pid = entry.parts[2]
-                return f"{Path(f'/proc/{pid}/comm').read_text().strip()} (process {pid})"
-        except OSError:  # it ended, or is another user's
-            continue
-    return None
 
 
 def _disks(engine: DockerEngine | None) -> list[Path]:

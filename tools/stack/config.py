@@ -15,6 +15,7 @@ from infra.settings import (
     NAMESPACE,
     SECRET_KEYS,
     PlatformSettings,
+    Services,
     SettingsError,
     parse_settings,
 )
@@ -26,6 +27,8 @@ from tools.paths import ROOT
 PLATFORM = f"{NAMESPACE}:platform"
 GENERATED = tuple(f"{NAMESPACE}:{SECRET_KEYS[field]}" for field in GENERATED_SECRETS)
 _SECRETS = {f"{NAMESPACE}:{key}" for key in SECRET_KEYS.values()}
+ONLY_CORE: Mapping[str, Mapping[str, bool]] = {field: {"enabled": False} for field in Services.model_fields}
+"""The `services` of a stack that runs the API and what it depends on, and no other service."""
 SALT = "encryptionsalt"
 _HEADER = "# Made by `make up` from {template}: change that one.\n"
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.ports import free_port
 from tests.unit.app import valkey_server
 from tests.unit.app.fake_executor import STARTED, FakeExecutor
+from tools.machine.ports import free_port
 
 _START_SECONDS = 30
 

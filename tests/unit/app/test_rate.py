@@ -7,8 +7,8 @@ import pytest
 
 from app.api.rate import MemoryStore, RateLimit, Window, client_key, rate_limit_store, refusal
 from app.wire.problems import Code, Refused
-from tests.ports import free_port
 from tests.unit.app.valkey_server import serving
+from tools.machine.ports import free_port
 
 
 @pytest.mark.parametrize(

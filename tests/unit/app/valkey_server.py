@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import valkey
 
-from tests.ports import free_port
 from tests.waiting import until
+from tools.machine.ports import free_port
 
 _PROGRAM = "redis-check-rdb"
 """The server's own file: by its other name it is in a package that starts no service."""

@@ -14,14 +14,14 @@ import docker
 from infra.service import SERVICE_LABEL
 from infra.services.prometheus import PORT as PROMETHEUS_PORT
 from infra.services.sandbox import API_PORT
-from tests.ports import free_port
-from tests.stacks import ONLY_CORE
 from tools.console.steps import Report, StepFailed
+from tools.machine.ports import free_port
 from tools.machine.preparation import Preparation
 from tools.measure.bench import machine, pool
 from tools.measure.bench.client import Client, Lost, tcp, unix
 from tools.measure.bench.ways import HELLO, Requested
 from tools.stack import docker_objects, health
+from tools.stack.config import ONLY_CORE
 from tools.stack.docker_objects import SANDBOX_LABEL
 from tools.stack.local_stack import Stack
 

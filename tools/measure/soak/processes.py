@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.ports import free_port
+from tools.machine.ports import free_port
 from tools.measure.bench import machine
 from tools.measure.bench.client import Client, tcp, unix
 from tools.paths import ROOT

@@ -1,8 +1,7 @@
-"""Programs built from Go modules, once for a machine, where their releases can't be had.
+"""Programs compiled from Go modules, once for a machine, where their releases can't be downloaded.
 
-A *piece* is what one Go module of this checkout compiles to. It is made in a temporary folder and renamed when it is
-whole, so that an interrupted build is never taken for a whole one. A *shelf* is a folder of the machine's cache that
-holds finished pieces, each under a hash of its recipe.
+A `GoBuild` describes what one Go module of this checkout compiles to. `BuildCache` compiles it in a temporary folder
+and renames that when the build has ended, so that an interrupted build is never taken for a finished one.
 """
 
 import contextlib
@@ -39,13 +38,13 @@ class ModuleFile:
 
 
 @dataclass(frozen=True)
-class Piece:
+class GoBuild:
     """What one Go module of this checkout compiles to."""
 
     source: Path
     """The Go module's folder."""
     title: str
-    """What the user reads while it compiles."""
+    """Shown to the user while it compiles."""
     duration: str
     """Of a first build on 2 cores, as measured."""
     packages: tuple[str, ...]
@@ -55,8 +54,8 @@ class Piece:
     """Go variables that the linker sets: `package.Name=value`."""
     scripts: tuple[ModuleFile, ...] = ()
     container: str | None = None
-    """The architecture of the containers that it runs in, as engines name it: amd64, arm64. None: this machine runs
-    it."""
+    """The architecture of the containers that it runs in, as Docker names it: amd64, arm64. None: it runs on this
+    machine."""
 
     def flags(self) -> list[str]:
         """What both `go list` and `go build` need to see the same code."""
@@ -71,8 +70,8 @@ class Piece:
         return {"GOOS": "linux", "GOARCH": self.container} if self.container else {}
 
     def key(self) -> str:
-        """Of everything that decides what comes out, but the version of Go: a newer compiler is no reason to build
-        again, and what was built must be found when Go has been removed."""
+        """A hash of all that determines the result, except the version of Go: a newer compiler is no reason to build
+        again, and a finished build must be found after Go has been removed."""
         digest = hashlib.sha256()
         files = sorted({file for pattern in _RECIPE_FILES for file in self.source.rglob(pattern)})
         for file in files:
@@ -83,39 +82,76 @@ class Piece:
         digest.update(json.dumps([made_from, *runs_on]).encode())
         return digest.hexdigest()[:16]
 
-    def place(self, shelf: Path) -> Path:
-        """The folder of its files, which is there once they are all built."""
-        return shelf / f"{self.source.name}-{self.key()}"
-
 
 class BuildError(Exception):
-    """A piece can't be built. The message says why and what to do; `log` is the file of what Go printed."""
+    """A build can't be done. The message says why and what to do; `log` is the file of Go's output."""
 
     def __init__(self, message: str, log: Path) -> None:
         super().__init__(message)
         self.log = log
 
 
-@contextlib.contextmanager
-def exclusively(shelf: Path, report: Reporter) -> Iterator[None]:
-    """Hold the shelf's lock, which the system takes back from a process that dies, and clear what such a one left."""
-    shelf.mkdir(parents=True, exist_ok=True)
-    with (shelf / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report("waiting for another process, which is building the same")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        for leftover in shelf.glob(f"{_UNFINISHED}*"):
-            shutil.rmtree(leftover)
-        yield
+@dataclass(frozen=True)
+class BuildCache:
+    """A folder that holds finished builds, each under a hash of its recipe. It may be deleted at any time."""
+
+    root: Path
+
+    def folder(self, build: GoBuild) -> Path:
+        """The folder of its files, which exists once all of them are built."""
+        return self.root / f"{build.source.name}-{build.key()}"
+
+    def has(self, build: GoBuild) -> bool:
+        """Whether this machine has compiled it before."""
+        return self.folder(build).is_dir()
+
+    def check(self, build: GoBuild, log: Path) -> None:
+        """Find out whether a build could start.
+
+        Raises:
+            BuildError: this machine lacks Go, a new enough one, or the disk space.
+        """
+        _Go(build, scratch=self.root, log=log).check(SPACE_NEEDED, self.root)
+
+    def ensure(self, build: GoBuild, log: Path, report: Reporter) -> Path:
+        """The folder of a build's files, compiled first if they are not there. One process builds at a time.
+
+        Raises:
+            BuildError: Go is missing or too old, the disk is too full, a module can't be downloaded, or the code does
+                not compile.
+        """
+        if not self.has(build):
+            with self.locked(report):
+                self.compile(build, log, report)
+        return self.folder(build)
+
+    def compile(self, build: GoBuild, log: Path, report: Reporter) -> Path:
+        """As `ensure`, for a caller that holds the lock."""
+        if not self.has(build):
+            with finished_as(self.folder(build)) as folder:
+                _compile(build, folder, _Go(build, scratch=folder.parent, log=log), report)
+        return self.folder(build)
+
+    @contextlib.contextmanager
+    def locked(self, report: Reporter) -> Iterator[None]:
+        """Hold the folder's lock, which ends with the process, and remove what an interrupted build has left."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                report("waiting for another process, which is building the same")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            for leftover in self.root.glob(f"{_UNFINISHED}*"):
+                shutil.rmtree(leftover)
+            yield
 
 
 @contextlib.contextmanager
 def finished_as(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `target` when the block ends well, and vanishes when it doesn't.
+    """A temporary folder that is renamed to `target` when the block succeeds, and removed when it fails.
 
-    An interrupted compiler may still be writing there: what then can't be removed is left to the next build.
+    An interrupted compiler may still be writing there: what can't be removed for that reason is left to the next build.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=target.parent, ignore_cleanup_errors=True) as scratch:
@@ -125,39 +161,17 @@ def finished_as(target: Path) -> Iterator[Path]:
         folder.rename(target)
 
 
-def build(piece: Piece, shelf: Path, log: Path, report: Reporter) -> Path:
-    """The folder of a piece's files, which are compiled if they are not there. For the holder of the shelf's lock.
-
-    Raises:
-        BuildError: Go is missing or too old, the disk too full, a module not to be had, or the code not to be compiled.
-    """
-    place = piece.place(shelf)
-    if not place.is_dir():
-        with finished_as(place) as folder:
-            _compile(piece, folder, _Go(piece, scratch=folder.parent, log=log), report)
-    return place
-
-
-def check(piece: Piece, shelf: Path, log: Path) -> None:
-    """Find out whether a build could begin.
-
-    Raises:
-        BuildError: this machine lacks Go, a new enough one, or the space.
-    """
-    _Go(piece, scratch=shelf, log=log).check(SPACE_NEEDED, shelf)
-
-
-def _compile(piece: Piece, folder: Path, go: "_Go", report: Reporter) -> None:
+def _compile(build: GoBuild, folder: Path, go: "_Go", report: Reporter) -> None:
     go.check(SPACE_NEEDED, folder)
-    report(f"downloading the Go modules of {piece.title}")
+    report(f"downloading the Go modules of {build.title}")
     go.run(
-        ["list", "-deps", *piece.flags(), *piece.packages],
+        ["list", "-deps", *build.flags(), *build.packages],
         failure="can't be had: see whether this machine reaches its Go module service (`go env GOPROXY`) and whether "
         "that serves the module named here",
     )
-    report(f"compiling {piece.title} ({piece.duration}, once for a machine)")
-    go.run(["build", *piece.build_flags(), "-o", f"{folder}{os.sep}", *piece.packages], failure="did not compile")
-    for script in piece.scripts:
+    report(f"compiling {build.title} ({build.duration}, once for a machine)")
+    go.run(["build", *build.build_flags(), "-o", f"{folder}{os.sep}", *build.packages], failure="did not compile")
+    for script in build.scripts:
         module = go.run(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", script.module], failure="has no such module")
         installed = folder / Path(script.path).name
         shutil.copyfile(Path(module.strip()) / script.path, installed)
@@ -165,32 +179,32 @@ def _compile(piece: Piece, folder: Path, go: "_Go", report: Reporter) -> None:
 
 
 class _Go:
-    """The user's Go, as it is set up, at work on one piece."""
+    """The user's Go, as it is set up, at work on one build."""
 
-    def __init__(self, piece: Piece, scratch: Path, log: Path) -> None:
-        self._piece = piece
+    def __init__(self, build: GoBuild, scratch: Path, log: Path) -> None:
+        self._build = build
         self._log = log
         # Without cgo, a machine gets the same programs whether or not it has a C compiler. The scratch files go to
         # the folder whose space was checked, and disappear with it.
-        self._environment = {**os.environ, **piece.target(), "CGO_ENABLED": "0", "GOTMPDIR": str(scratch)}
+        self._environment = {**os.environ, **build.target(), "CGO_ENABLED": "0", "GOTMPDIR": str(scratch)}
 
     def check(self, space: int, folder: Path) -> None:
         """Raises BuildError if this machine lacks Go, a new enough one, or the space (bytes)."""
-        needed = _required_go(self._piece.source)
+        needed = _required_go(self._build.source)
         advice = f"Install Go {needed} or newer (go.dev/dl), put its `go` on PATH, and run this again."
         if shutil.which("go") is None:
-            raise BuildError(f"Go is needed to build {self._piece.title}, and is not on PATH. {advice}", self._log)
+            raise BuildError(f"Go is needed to build {self._build.title}, and is not on PATH. {advice}", self._log)
         version, *caches = self.run(
             ["env", "GOVERSION", "GOCACHE", "GOMODCACHE"], failure=f"needs Go {needed}. {advice}"
         ).splitlines()
         if _numbers(version) < _numbers(needed):
-            raise BuildError(f"{version} is too old to build {self._piece.title}. {advice}", self._log)
+            raise BuildError(f"{version} is too old to build {self._build.title}. {advice}", self._log)
         for place in (folder, *map(Path, caches)):
             present = next(parent for parent in (place, *place.parents) if parent.exists())
             free = shutil.disk_usage(present).free
             if free < space:
                 raise BuildError(
-                    f"{free / GIB:.1f} GiB are free at {place}, and building {self._piece.title} may take "
+                    f"{free / GIB:.1f} GiB are free at {place}, and building {self._build.title} may take "
                     f"{space / GIB:.0f} GiB. Make room there, and run this again.",
                     self._log,
                 )
@@ -199,7 +213,7 @@ class _Go:
         """Run `go`, its errors into the log, and return what it printed.
 
         Raises:
-            BuildError: it failed; `failure` completes the sentence that begins with the piece's title.
+            BuildError: it failed; `failure` completes the sentence that begins with the build's title.
         """
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("a+b") as log:
@@ -208,7 +222,7 @@ class _Go:
             start = log.tell()
             done = subprocess.run(
                 ["go", *arguments],
-                cwd=self._piece.source,
+                cwd=self._build.source,
                 env=self._environment,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -219,7 +233,7 @@ class _Go:
             errors = log.read().decode(errors="replace").strip()
         if done.returncode != 0:
             last = errors.rpartition("\n")[2] or f"go exited with {done.returncode}"
-            raise BuildError(f"{self._piece.title} {failure}. Go says: {last}", self._log)
+            raise BuildError(f"{self._build.title} {failure}. Go says: {last}", self._log)
         return done.stdout
 
 

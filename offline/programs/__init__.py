@@ -1,22 +1,20 @@
-"""Programs that no distribution has, compiled from Go modules: for images, where no container registry answers, and one
-for this machine's own tests.
+"""Programs that no distribution packages, compiled from Go modules: for images, where no container registry answers,
+and actionlint for this machine's own tests.
 
-Each folder is a Go module that locks one program and what it is made of. After a change of a `go.mod`: remove its
-`go.sum`, then run `go list -mod=mod -deps` on the piece's packages, with its tags.
+Each folder is a Go module that locks one program and its dependencies. After a change of a `go.mod`: remove its
+`go.sum`, then run `go list -mod=mod -deps` on the build's packages, with its tags.
 """
 
 from pathlib import Path
 
-from offline import gomodules
-from offline.gomodules import Piece, Reporter
-from tools.paths import cache
+from offline.gomodules import GoBuild
 
 _FOLDER = Path(__file__).resolve().parent
 _TAGS = ("osusergo", "grpcnotrace")
 LOKI = "3.7.8"
 JAEGER = "2.2.0"
 COLLECTOR = "0.149.0"
-ACTIONLINT = Piece(
+ACTIONLINT = GoBuild(
     source=_FOLDER / "actionlint",
     title="actionlint 1.7.12",
     duration="seconds",
@@ -26,44 +24,14 @@ ACTIONLINT = Piece(
 """A linter of GitHub's workflows."""
 
 
-def program(image: str, architecture: str) -> Piece | None:
-    """What an image needs compiled, for an engine's architecture (amd64, arm64); None when it needs nothing."""
-    return next((piece for piece in _programs(architecture) if piece.source.name == image), None)
+def program(image: str, architecture: str) -> GoBuild | None:
+    """What an image needs compiled, for Docker's architecture (amd64, arm64); None when it needs nothing."""
+    return next((build for build in _programs(architecture) if build.source.name == image), None)
 
 
-def is_there(piece: Piece) -> bool:
-    """Whether this machine has compiled it before."""
-    return piece.place(_shelf()).is_dir()
-
-
-def files(piece: Piece) -> Path:
-    """The folder with the executable of a program that is there."""
-    return piece.place(_shelf())
-
-
-def check(piece: Piece, log: Path) -> None:
-    """Find out whether this machine could compile it.
-
-    Raises:
-        BuildError: it lacks Go, a new enough one, or the space.
-    """
-    gomodules.check(piece, _shelf(), log)
-
-
-def compile_once(piece: Piece, log: Path, report: Reporter) -> None:
-    """Compile a program, if it is not there. Only one process does at a time.
-
-    Raises:
-        BuildError: it can't be built.
-    """
-    if not is_there(piece):
-        with gomodules.exclusively(_shelf(), report):
-            gomodules.build(piece, _shelf(), log, report)
-
-
-def _programs(architecture: str) -> tuple[Piece, ...]:
+def _programs(architecture: str) -> tuple[GoBuild, ...]:
     return (
-        Piece(
+        GoBuild(
             source=_FOLDER / "loki",
             title=f"Loki {LOKI}",
             duration="8-12 minutes",
@@ -72,7 +40,7 @@ def _programs(architecture: str) -> tuple[Piece, ...]:
             variables=(f"github.com/grafana/loki/v3/pkg/util/build.Version={LOKI}",),
             container=architecture,
         ),
-        Piece(
+        GoBuild(
             source=_FOLDER / "jaeger",
             title=f"Jaeger {JAEGER}",
             duration="3-5 minutes",
@@ -81,7 +49,7 @@ def _programs(architecture: str) -> tuple[Piece, ...]:
             variables=(f"github.com/jaegertracing/jaeger/pkg/version.latestVersion=v{JAEGER}",),
             container=architecture,
         ),
-        Piece(
+        GoBuild(
             source=_FOLDER / "collector",
             title=f"the OpenTelemetry Collector {COLLECTOR}",
             duration="2-4 minutes",
@@ -90,7 +58,3 @@ def _programs(architecture: str) -> tuple[Piece, ...]:
             container=architecture,
         ),
     )
-
-
-def _shelf() -> Path:
-    return cache() / "programs"

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from offline import gomodules
-from offline.gomodules import GIB, BuildError, Piece
+from offline.gomodules import GIB, BuildError, GoBuild
 from offline.pulumi import build
 
-ALL_PIECES = ["cli", "docker", "plugins", "plugins"]
+ALL = ["cli", "docker", "plugins", "plugins"]
 FAKE_GO = """#!/bin/sh
 echo "$PWD $*" >> {calls}
 case "$1 $2" in
@@ -95,9 +95,9 @@ def quiet(line: str) -> None:
     """A report that nobody reads."""
 
 
-def copy_of_docker(folder: Path) -> Piece:
-    """The docker plugin's piece, of a recipe that may be changed."""
-    docker = next(piece for piece in build.PIECES.values() if piece.source.name == "docker")
+def copy_of_docker(folder: Path) -> GoBuild:
+    """The docker plugin's build, of a recipe that may be changed."""
+    docker = next(it for it in build.BUILDS.values() if it.source.name == "docker")
     shutil.copytree(docker.source, folder / "docker")
     return dataclasses.replace(docker, source=folder / "docker")
 
@@ -106,12 +106,12 @@ def unfinished(cache: Path) -> list[Path]:
     return list((cache / "engine").glob(".building-*"))
 
 
-def test_the_pieces_lie_where_pulumi_looks_for_them(go: Go, cache: Path, log: Path) -> None:
-    engine = build.ensure(cache, log, quiet)
-    neighbours = {file.name for file in engine.pulumi.parent.iterdir()}
-    assert neighbours == {"pulumi", "pulumi-language-python", "pulumi-language-python-exec"}
-    assert os.access(engine.pulumi.parent / "pulumi-language-python-exec", os.X_OK)
-    plugins = Path(engine.environment["PULUMI_HOME"]) / "plugins"
+def test_the_files_lie_where_pulumi_looks_for_them(go: Go, cache: Path, log: Path) -> None:
+    pulumi = build.ensure(cache, log, quiet)
+    files = {file.name for file in pulumi.executable.parent.iterdir()}
+    assert files == {"pulumi", "pulumi-language-python", "pulumi-language-python-exec"}
+    assert os.access(pulumi.executable.parent / "pulumi-language-python-exec", os.X_OK)
+    plugins = Path(pulumi.environment["PULUMI_HOME"]) / "plugins"
     for name, number in {"docker": "5.2.0", "command": "1.2.1", "cloudflare": "6.23.1"}.items():
         found = (plugins / f"resource-{name}-v{number}").iterdir()
         assert [file.name for file in found] == [f"pulumi-resource-{name}"]
@@ -139,16 +139,16 @@ def test_what_was_built_is_found_without_go(go: Go, cache: Path, log: Path, monk
     assert build.ensure(cache, log, quiet) == first
 
 
-def test_a_changed_recipe_builds_the_piece_that_changed(
+def test_a_changed_recipe_builds_the_part_that_changed(
     go: Go, cache: Path, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     docker = copy_of_docker(tmp_path)
-    monkeypatch.setattr(build, "PIECES", {"bin": build.PIECES["bin"], "plugin": docker})
+    monkeypatch.setattr(build, "BUILDS", {"bin": build.BUILDS["bin"], "plugin": docker})
     before = build.ensure(cache, log, quiet)
     with (docker.source / "go.sum").open("a") as sums:
         sums.write("\n")
     after = build.ensure(cache, log, quiet)
-    assert after.pulumi != before.pulumi
+    assert after.executable != before.executable
     assert go.compiled() == ["cli", "docker", "docker"]
 
 
@@ -162,11 +162,11 @@ def test_every_file_of_the_recipe_counts_in_the_key(name: str, tmp_path: Path) -
 
 
 def test_the_build_flags_count_in_the_key_and_the_title_does_not() -> None:
-    piece = build.PIECES["bin"]
-    assert dataclasses.replace(piece, tags=("other",)).key() != piece.key()
-    assert dataclasses.replace(piece, variables=()).key() != piece.key()
-    assert dataclasses.replace(piece, container="arm64").key() != dataclasses.replace(piece, container="amd64").key()
-    assert dataclasses.replace(piece, title="another name").key() == piece.key()
+    pulumi = build.BUILDS["bin"]
+    assert dataclasses.replace(pulumi, tags=("other",)).key() != pulumi.key()
+    assert dataclasses.replace(pulumi, variables=()).key() != pulumi.key()
+    assert dataclasses.replace(pulumi, container="arm64").key() != dataclasses.replace(pulumi, container="amd64").key()
+    assert dataclasses.replace(pulumi, title="another name").key() == pulumi.key()
 
 
 def test_go_is_missing(cache: Path, log: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_go_is_too_old(go: Go, cache: Path, log: Path, version: str) -> None:
 @pytest.mark.parametrize("version", ["go1.25.8", "go1.26", "go2.0.0", "go1.27-devel_abcdef1"])
 def test_go_is_new_enough(go: Go, cache: Path, log: Path, version: str) -> None:
     go.behave(version=version)
-    assert build.ensure(cache, log, quiet).pulumi.exists()
+    assert build.ensure(cache, log, quiet).executable.exists()
 
 
 def test_the_disk_is_too_full(go: Go, cache: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,13 +213,13 @@ def test_a_failed_compilation_names_its_last_words_and_the_log(go: Go, cache: Pa
     assert "first trouble" in log.read_text()
 
 
-def test_a_failure_in_the_second_piece_keeps_the_first(go: Go, cache: Path, log: Path) -> None:
+def test_a_failure_in_the_second_part_keeps_the_first(go: Go, cache: Path, log: Path) -> None:
     go.behave(compile_with='case "$PWD" in */docker) exit 1 ;; esac')
     with pytest.raises(BuildError):
         build.ensure(cache, log, quiet)
     go.behave()
     build.ensure(cache, log, quiet)
-    assert go.compiled() == ["cli", "docker", *ALL_PIECES[1:]]
+    assert go.compiled() == ["cli", "docker", *ALL[1:]]
 
 
 def test_it_waits_for_another_process_that_builds(go: Go, cache: Path, log: Path) -> None:
@@ -239,7 +239,7 @@ def test_it_waits_for_another_process_that_builds(go: Go, cache: Path, log: Path
         assert go.compiled() == []
     second.join(30)
     assert lines[0] == "waiting for another process, which is building the same"
-    assert go.compiled() == ALL_PIECES
+    assert go.compiled() == ALL
 
 
 def _another_process(cache: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -256,7 +256,7 @@ def test_two_processes_compile_once(go: Go, cache: Path, log: Path) -> None:
     go.behave(compile_with="sleep 0.3")
     processes = [_another_process(cache, log) for _ in range(2)]
     assert [process.wait(30) for process in processes] == [0, 0]
-    assert go.compiled() == ALL_PIECES
+    assert go.compiled() == ALL
 
 
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
@@ -266,13 +266,13 @@ def test_an_interrupted_build_is_begun_again(go: Go, cache: Path, log: Path, blo
     try:
         deadline = time.monotonic() + 30
         while go.compiled() != ["cli", "docker"]:
-            assert time.monotonic() < deadline, "the second piece was never begun"
+            assert time.monotonic() < deadline, "the second part was never begun"
             time.sleep(0.02)
     finally:
         os.killpg(process.pid, blow)
         process.wait(30)
     go.behave()
-    engine = build.ensure(cache, log, quiet)
-    assert engine.pulumi.exists()
-    assert go.compiled() == ["cli", "docker", *ALL_PIECES[1:]]
+    pulumi = build.ensure(cache, log, quiet)
+    assert pulumi.executable.exists()
+    assert go.compiled() == ["cli", "docker", *ALL[1:]]
     assert unfinished(cache) == []

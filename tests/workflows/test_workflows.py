@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from offline import programs
 from offline.gomodules import BuildError
+from offline.programs import ACTIONLINT
+from tools.build.images import compiled
 from tools.console.steps import Report
 from tools.paths import ROOT
 
@@ -23,13 +24,12 @@ def actionlint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if found := shutil.which("actionlint"):
         return Path(found)
     report = Report(tmp_path_factory.mktemp("actionlint") / "build.log")
-    if not programs.is_there(programs.ACTIONLINT):
+    if not compiled().has(ACTIONLINT):
         try:
-            programs.check(programs.ACTIONLINT, report.log)
+            compiled().check(ACTIONLINT, report.log)
         except BuildError as error:
             pytest.skip(f"workflows can't be linted here: {error}")
-    programs.compile_once(programs.ACTIONLINT, report.log, report.say)
-    return programs.files(programs.ACTIONLINT) / "actionlint"
+    return compiled().ensure(ACTIONLINT, report.log, report.say) / "actionlint"
 
 
 def lint(actionlint: Path, *files: Path) -> tuple[int, str]:

@@ -19,12 +19,12 @@ import docker
 
 from infra.settings import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from offline import programs
-from offline.gomodules import BuildError, Piece
+from offline.gomodules import BuildCache, BuildError, GoBuild
 from tools.build import base_image, wheels
 from tools.console.steps import Report, StepFailed
 from tools.machine.docker_engine import DockerEngine
 from tools.machine.registry import Registry
-from tools.paths import ROOT
+from tools.paths import ROOT, cache
 
 FOLDER = ROOT / "images"
 _SANDBOX = "sandbox-"
@@ -46,7 +46,7 @@ class Recipe:
     name: str
     base: str
     files: Mapping[str, Path]
-    program: Piece | None = None
+    program: GoBuild | None = None
 
     @property
     def reference(self) -> str:
@@ -74,7 +74,7 @@ class ImageSet:
 
     references: Mapping[str, str]
     unavailable: Mapping[str, str]
-    uncompiled: tuple[tuple[Recipe, Piece], ...] = ()
+    uncompiled: tuple[tuple[Recipe, GoBuild], ...] = ()
 
     def summary(self) -> str:
         """How many there are, and the names of the others."""
@@ -100,7 +100,12 @@ class ImageSet:
         }
 
 
-def recipe(name: str, base: str, program: Piece | None = None, root: Path = ROOT) -> Recipe:
+def compiled() -> BuildCache:
+    """The programs that this machine has compiled for images and for tests."""
+    return BuildCache(cache() / "programs")
+
+
+def recipe(name: str, base: str, program: GoBuild | None = None, root: Path = ROOT) -> Recipe:
     """The recipe of `images/<name>` in a checkout."""
     files = dict(_tree(root / "images" / name))
     for tree in TREES.get(name, ()):
@@ -121,7 +126,7 @@ def ensure(engine: DockerEngine, report: Report) -> ImageSet:
     references: dict[str, str] = {}
     unavailable: dict[str, str] = {}
     builds: list[Recipe] = []
-    uncompiled: list[tuple[Recipe, Piece]] = []
+    uncompiled: list[tuple[Recipe, GoBuild]] = []
     for name in (*IMAGES_OF_OURS, *UPSTREAM_IMAGES):
         upstream = UPSTREAM_IMAGES.get(name)
         program = programs.program(name, architecture)
@@ -131,9 +136,9 @@ def ensure(engine: DockerEngine, report: Report) -> ImageSet:
             references[name] = there[0]
         elif upstream and (refusal := registry.pull(upstream)) is None:
             references[name] = upstream
-        elif own and program and not programs.is_there(program):
+        elif own and program and not compiled().has(program):
             try:
-                programs.check(program, report.log)
+                compiled().check(program, report.log)
             except BuildError as error:
                 unavailable[name] = f"{refusal}, and its program can't be compiled here: {error}"
             else:
@@ -160,7 +165,7 @@ def complete(engine: DockerEngine, images: ImageSet, report: Report) -> ImageSet
     builds: list[Recipe] = []
     for own, program in images.uncompiled:
         try:
-            programs.compile_once(program, report.log, report.say)
+            compiled().ensure(program, report.log, report.say)
         except BuildError as error:
             unavailable[own.name] = f"its program could not be compiled: {error}"
         else:
@@ -219,7 +224,7 @@ def _build(
 ) -> None:
     files = dict(own.files)
     if own.program:
-        files |= {f"program/{file.name}": file for file in programs.files(own.program).iterdir()}
+        files |= {f"program/{file.name}": file for file in compiled().folder(own.program).iterdir()}
     if wheel_folder:
         files |= {f"wheels/{wheel.name}": wheel for wheel in wheel_folder.iterdir()}
     with tempfile.TemporaryFile() as context:

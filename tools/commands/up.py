@@ -4,7 +4,7 @@ import argparse
 
 from rich.text import Text
 
-from offline.gomodules import Piece
+from offline.gomodules import GoBuild
 from tools.build import images
 from tools.console import columns, timings
 from tools.console.steps import EXIT_FAILED, Report, Runner, Step
@@ -39,7 +39,7 @@ class LocalStack(Preparation):
         return [compiled, Step("Stack", self._configure), *self._deployment()]
 
     @property
-    def rest(self) -> list[Piece]:
+    def rest(self) -> list[GoBuild]:
         """The programs that the core didn't wait for."""
         return [] if self._only_core else [program for _, program in self.images.uncompiled]
 

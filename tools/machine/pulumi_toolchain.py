@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from offline import gomodules
+from offline.gomodules import BuildError
 from offline.pulumi import build
 from tools.console.steps import Report, StepFailed
 from tools.machine import process
@@ -64,16 +64,16 @@ def ensure(report: Report) -> Toolchain:
             report.write(f"{reason}\n")
             closed.append(str(reason))
     try:
-        engine = build.ensure(cache(), report.log, report.say)
-    except gomodules.BuildError as error:
+        built = build.ensure(cache(), report.log, report.say)
+    except BuildError as error:
         raise StepFailed(
             f"There is no usable Pulumi: {'; '.join(closed)}; and building it from Go modules failed: {error}",
             f"Install Pulumi {_text(MINIMUM)} or newer, or see to what the build needs, then run this again.",
             report.log,
         ) from error
-    environment = {**_environment(), **engine.environment}
-    found = _version(engine.pulumi, report)
-    return Toolchain(engine.pulumi, environment, _text(found), "built from Go modules")
+    environment = {**_environment(), **built.environment}
+    found = _version(built.executable, report)
+    return Toolchain(built.executable, environment, _text(found), "built from Go modules")
 
 
 def _on_path(report: Report) -> Toolchain:

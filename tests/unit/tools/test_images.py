@@ -7,8 +7,8 @@ import docker
 import pytest
 
 from infra.settings import IMAGES_OF_OURS
-from offline import programs
-from offline.gomodules import BuildError, Piece
+from offline import gomodules, programs
+from offline.gomodules import BuildCache, BuildError, GoBuild
 from tools.build import base_image, images, wheels
 from tools.build.images import ImageSet, recipe
 from tools.console.steps import Report
@@ -99,15 +99,13 @@ def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The programs that were compiled: it takes no time, and needs no Go."""
     done: list[str] = []
 
-    def compile_once(piece: Piece, *_: object) -> None:
-        piece.place(tmp_path).mkdir()
-        (piece.place(tmp_path) / piece.source.name).write_text("program")
-        done.append(piece.source.name)
+    def compile_program(build: GoBuild, folder: Path, *_: object) -> None:
+        (folder / build.source.name).write_text("program")
+        done.append(build.source.name)
 
-    monkeypatch.setattr(programs, "check", lambda *_: None)
-    monkeypatch.setattr(programs, "is_there", lambda piece: piece.place(tmp_path).is_dir())
-    monkeypatch.setattr(programs, "files", lambda piece: piece.place(tmp_path))
-    monkeypatch.setattr(programs, "compile_once", compile_once)
+    monkeypatch.setattr(gomodules, "_compile", compile_program)
+    monkeypatch.setattr(BuildCache, "check", lambda *_: None)
+    monkeypatch.setattr(images, "cache", lambda: tmp_path)
     return done
 
 
@@ -183,10 +181,10 @@ def test_a_program_that_was_compiled_before_is_waited_for(compiled: list[str], r
 def test_without_go_a_program_has_a_reason_and_nothing_is_to_come(
     monkeypatch: pytest.MonkeyPatch, report: Report
 ) -> None:
-    def check(piece: Piece, log: Path) -> None:
+    def check(cache: BuildCache, build: GoBuild, log: Path) -> None:
         raise BuildError("Go is needed.", log)
 
-    monkeypatch.setattr(programs, "check", check)
+    monkeypatch.setattr(BuildCache, "check", check)
     found = images.ensure(FakeEngine(base_image.tag("amd64"), registry=False), report)  # type: ignore[arg-type]
     assert found.uncompiled == ()
     assert found.unavailable["loki"] == (
@@ -200,14 +198,14 @@ def test_a_program_that_does_not_compile_leaves_the_others(
 ) -> None:
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
     first = images.ensure(engine, report)
-    compile_once = programs.compile_once
+    compile_program = gomodules._compile
 
-    def refuse_loki(piece: Piece, log: Path, report: Any) -> None:
-        if piece.source.name == "loki":
-            raise BuildError("undefined: x", log)
-        compile_once(piece, log, report)
+    def refuse_loki(build: GoBuild, folder: Path, go: Any, report: Any) -> None:
+        if build.source.name == "loki":
+            raise BuildError("undefined: x", Path("build.log"))
+        compile_program(build, folder, go, report)
 
-    monkeypatch.setattr(programs, "compile_once", refuse_loki)
+    monkeypatch.setattr(gomodules, "_compile", refuse_loki)
     whole = images.complete(engine, first, report)
     assert whole.unavailable["loki"] == "its program could not be compiled: undefined: x"
     assert "jaeger" in whole.references

@@ -7,14 +7,14 @@ import pytest
 
 from infra.settings import UPSTREAM_IMAGES
 from offline import gomodules, programs
-from offline.gomodules import Piece
+from offline.gomodules import BuildCache, GoBuild
 from tools.console.steps import Report
 from tools.paths import ROOT
 
 NAMES = ("loki", "collector", "jaeger")
 
 
-def piece(name: str) -> Piece:
+def build(name: str) -> GoBuild:
     found = programs.program(name, "amd64")
     assert found
     return found
@@ -22,7 +22,7 @@ def piece(name: str) -> Piece:
 
 def required(name: str, module: str) -> str:
     """The version of a module that a program's go.mod requires."""
-    found = re.search(rf"\b{re.escape(module)} v(\S+)", (piece(name).source / "go.mod").read_text())
+    found = re.search(rf"\b{re.escape(module)} v(\S+)", (build(name).source / "go.mod").read_text())
     assert found
     return found[1]
 
@@ -47,23 +47,16 @@ def test_the_upstream_images_understand_the_same_configuration() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_image_takes_the_program_where_it_lies(name: str) -> None:
-    executable = piece(name).packages[0].rpartition("/")[2]
+    executable = build(name).packages[0].rpartition("/")[2]
     dockerfile = (ROOT / "images" / name / "Dockerfile").read_text()
     assert f"COPY program/{executable} /" in dockerfile
 
 
-def test_a_program_is_compiled_once(monkeypatch: pytest.MonkeyPatch, report: Report) -> None:
+def test_a_program_is_compiled_once(monkeypatch: pytest.MonkeyPatch, report: Report, tmp_path: Path) -> None:
     compiled = []
-
-    def build(wanted: Piece, shelf: Path, log: Path, say: gomodules.Reporter) -> Path:
-        compiled.append(wanted.title)
-        wanted.place(shelf).mkdir(parents=True)
-        return wanted.place(shelf)
-
-    monkeypatch.setattr(gomodules, "build", build)
-    loki = piece("loki")
-    assert not programs.is_there(loki)
+    monkeypatch.setattr(gomodules, "_compile", lambda wanted, *_: compiled.append(wanted.title))
+    cache, loki = BuildCache(tmp_path), build("loki")
+    assert not cache.has(loki)
     for _ in range(2):
-        programs.compile_once(loki, report.log, report.say)
+        assert cache.ensure(loki, report.log, report.say).is_dir()
     assert compiled == [loki.title]
-    assert programs.files(loki).is_dir()

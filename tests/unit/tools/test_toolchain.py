@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from offline import gomodules
+from offline.gomodules import BuildError
 from offline.pulumi import build
 from tests.unit.tools.conftest import Program
 from tools.console.steps import Report, StepFailed
@@ -32,7 +32,7 @@ esac"""
 def built(tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the build from Go modules would give."""
     pulumi = program("built-pulumi", body("3.228.0"))
-    result = SimpleNamespace(pulumi=pulumi, environment={"PULUMI_HOME": "/of-the-build"})
+    result = SimpleNamespace(executable=pulumi, environment={"PULUMI_HOME": "/of-the-build"})
     monkeypatch.setattr(build, "ensure", lambda cache, log, report: result)
     return pulumi
 
@@ -91,7 +91,7 @@ def test_one_that_can_not_get_its_plugin_is_passed_over(report: Report, program:
 
 def test_when_the_build_fails_too_all_reasons_are_told(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise gomodules.BuildError("there is no go on PATH", report.log)
+        raise BuildError("there is no go on PATH", report.log)
 
     monkeypatch.setattr(build, "ensure", fail)
     with pytest.raises(StepFailed, match=r"no pulumi on PATH; .*no such host.*there is no go on PATH"):

@@ -1,22 +1,31 @@
-"""codapi's API, so that pages with its snippets (codapi-js) change one address. Its `command` is always run."""
+"""codapi's API, so that pages with its snippets (codapi-js) change one address. The only `command` is run.
 
+Compared with codapi's source of 27 September 2025 (commit adb6c90) and codapi-js's of 21 August 2026 (commit f434fd3).
+An unknown sandbox or command is 400 here and 404 there. What codapi tells on stderr alone, the output of code that
+failed, is on stdout and stderr as the code wrote it.
+"""
+
+import posixpath
 from collections.abc import Callable
+from http import HTTPStatus
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.compatibility import Neighbour, named
+from app.api.compatibility import Backend, named
 from app.wire.admission import parse
 from app.wire.problems import Code, Refused
 from app.wire.protocol import ExecutionResult, Status
 
 _MS = 1000
 _MAIN = ""
-"""Name of the main file in a request."""
+"""Name that the main file may have in a request in place of its own."""
 _COMMAND = "run"
+_STATUSES = {Code.INVALID_REQUEST: HTTPStatus.BAD_REQUEST}
+"""codapi answers each bad request with 400, where we tell kinds apart."""
 _DATA_URL = "data:"
-_BASE64 = ";base64,"
+_BASE64 = "base64"
 
 
 class CodapiRequest(BaseModel):
@@ -29,7 +38,8 @@ class CodapiRequest(BaseModel):
     version: str | None = Field(None, description="Taken and not used: each environment has one version.")
     command: str = Field(_COMMAND, description="`run`.")
     files: dict[str, str] = Field(
-        description="The code under the name '', others under theirs; a data URL in base64 is decoded."
+        description="The code under the name '' or the environment's own (main.py), others under theirs; a data URL "
+        "gives its data."
     )
 
 
@@ -46,10 +56,10 @@ class CodapiAnswer(BaseModel):
 
 
 class Codapi:
-    """The endpoint. `refused` is told why, when a request is."""
+    """The endpoint. `refused` is called with the code of each refusal."""
 
-    def __init__(self, neighbour: Neighbour, refused: Callable[[Code], None]) -> None:
-        self._neighbour = neighbour
+    def __init__(self, backend: Backend, refused: Callable[[Code], None]) -> None:
+        self._backend = backend
         self._refused = refused
 
     async def execute(self, request: Request) -> Response:
@@ -60,29 +70,31 @@ class Codapi:
             problem = refused.problem
             self._refused(problem.code)
             answer = CodapiAnswer(id="-", ok=False, duration=0, stdout="", stderr=problem.detail)
-            return _json(answer, problem.status, problem.headers)
+            status = _STATUSES.get(problem.code, problem.status)
+            return _json(answer, status, problem.headers)
 
     async def _execute(self, request: Request) -> CodapiAnswer:
-        asked = parse(CodapiRequest, await self._neighbour.body(request))
-        environment = named(await self._neighbour.environments(), asked.sandbox)
+        asked = parse(CodapiRequest, await self._backend.body(request))
+        environment = named(await self._backend.environments(), asked.sandbox)
         if environment is None:
             raise Refused(Code.UNKNOWN_ENVIRONMENT, f"unknown sandbox: {asked.sandbox}")
         if asked.command != _COMMAND:
             raise Refused(Code.INVALID_REQUEST, f"unknown command: sandbox {asked.sandbox}, command {asked.command}")
-        if _MAIN not in asked.files:
-            raise Refused(Code.INVALID_REQUEST, "files: the main file, whose name is empty, is missing")
-        files = [_file(name or environment.main, content) for name, content in asked.files.items()]
-        fields = {"environment": environment.name, "files": files, "main": environment.main}
-        return _answer(await self._neighbour.run(request, fields))
+        main = environment.main
+        files = {posixpath.normpath(name or main): content for name, content in asked.files.items()}
+        if main not in files:
+            raise Refused(Code.INVALID_REQUEST, f"files: the main file is missing; its name is '' or {main}")
+        fields = {"environment": environment.name, "files": list(map(_file, files, files.values())), "main": main}
+        return _answer(await self._backend.run(request, fields))
 
 
 def _file(name: str, content: str) -> dict[str, str]:
     if not content.startswith(_DATA_URL):
         return {"name": name, "content": content}
-    _, mark, data = content.partition(_BASE64)
-    if not mark:
-        raise Refused(Code.INVALID_REQUEST, f"the content of {name} is a data URL that is not in base64")
-    return {"name": name, "content": data, "encoding": "base64"}
+    kind, comma, data = content.partition(",")
+    if not comma:
+        raise Refused(Code.INVALID_REQUEST, f"the content of {name} is a data URL without a comma")
+    return {"name": name, "content": data, "encoding": "base64" if kind.endswith(_BASE64) else "utf8"}
 
 
 def _answer(result: ExecutionResult) -> CodapiAnswer:

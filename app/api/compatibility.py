@@ -1,4 +1,4 @@
-"""What the interfaces that are known from other services have in common: each translates to one execution of ours."""
+"""What the compatible APIs of other services share: each translates a request into one execution of ours."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,8 +13,8 @@ from app.wire.admission import admit, parse, read_body
 from app.wire.protocol import EnvironmentInfo, Execution, ExecutionResult
 
 
-class Neighbour:
-    """What a translation works with."""
+class Backend:
+    """Our own api, as a compatible one calls it. `profile` has the limits of an execution."""
 
     def __init__(self, executions: Executions, executor: ExecutorClient, profile: SandboxProfile) -> None:
         self.profile = profile
@@ -22,16 +22,16 @@ class Neighbour:
         self._executor = executor
 
     async def body(self, request: Request) -> bytes:
-        """The body of a request that counts against the client's rate."""
+        """The body of a request, after it was counted against the client's rate; `Refused` when there is none left."""
         await self._executions.admit(request)
         return await read_body(request, self.profile)
 
     async def environments(self) -> tuple[EnvironmentInfo, ...]:
-        """What can be run."""
+        """The environments that the executor serves."""
         return await self._executor.environments()
 
     async def run(self, request: Request, fields: Mapping[str, object]) -> ExecutionResult:
-        """Run an execution of these fields, which are held to the rules of our own interface."""
+        """Run an `Execution` of these fields; `Refused` when POST /execute would refuse it too."""
         execution = parse(Execution, to_json(fields))
         admit(execution, self.profile)
         return await while_connected(request, self._executions.run(execution))

@@ -1,6 +1,6 @@
 """The table of the public interface: each route, and what is said of it in the OpenAPI document."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -9,7 +9,7 @@ from starlette.responses import Response
 from app.api.codapi import Codapi, CodapiAnswer, CodapiRequest
 from app.api.openapi import Body, Frames, Operation
 from app.api.overview import Environments, Health, Overview
-from app.api.piston import Piston, PistonAnswer, PistonMessage, PistonRequest, PistonRuntimes
+from app.api.piston import Piston, PistonAnswer, PistonMessage, PistonPackages, PistonRequest, PistonRuntimes
 from app.api.stats import Stats
 from app.api.streaming import EVENT_STREAM, WebSocketStream
 from app.wire.problems import Code
@@ -63,6 +63,10 @@ _PISTON = (
     "The API of Piston, version 2. A language is an environment's name or alias. Nothing is compiled; a limit above "
     "the sandbox's own is refused, one below it has no effect, but for `run_timeout`."
 )
+_PISTON_PREFIXES = ("/api/v2", "/api/v2/piston")
+"""A Piston's own, and its public service's."""
+_PISTON_FAULT = (Body("The platform is at fault.", PistonMessage),)
+_HEALTH = {200: (Body("It can.", Health),), 503: (Body("It can't.", Health),)}
 _CODAPI = "The API of codapi, as codapi-js speaks it. A sandbox is an environment's name or alias."
 
 
@@ -126,7 +130,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             endpoint=endpoints.overview.health,
             tag="platform",
             summary="Whether code can run now",
-            answers={200: (Body("It can.", Health),), 503: (Body("It can't.", Health),)},
+            answers=_HEALTH,
         ),
         Operation(
             method="GET",
@@ -136,33 +140,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             summary="What happened since this process started",
             answers={200: (Body("Counts and durations.", Stats),)},
         ),
-        Operation(
-            method="POST",
-            path="/api/v2/execute",
-            endpoint=endpoints.piston.execute,
-            tag="Piston",
-            summary="Run code, as Piston does",
-            description=_PISTON,
-            request=PistonRequest,
-            answers={
-                200: (Body("How the program ended.", PistonAnswer),),
-                400: (Body("The request is at fault.", PistonMessage),),
-                429: (Body("The client has had its share.", PistonMessage),),
-                503: (Body("The platform is busy or at fault.", PistonMessage),),
-            },
-            rated=True,
-        ),
-        Operation(
-            method="GET",
-            path="/api/v2/runtimes",
-            endpoint=endpoints.piston.runtimes,
-            tag="Piston",
-            summary="What can be run, as Piston lists it",
-            answers={
-                200: (Body("The runtimes.", PistonRuntimes),),
-                503: (Body("The platform is at fault.", PistonMessage),),
-            },
-        ),
+        *_piston(endpoints.piston),
         Operation(
             method="POST",
             path="/v1/exec",
@@ -175,10 +153,53 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
                 200: (Body("How the program ended.", CodapiAnswer),),
                 400: (Body("The request is at fault.", CodapiAnswer),),
                 413: (Body("The request is too long.", CodapiAnswer),),
-                422: (Body("The request has not the right shape.", CodapiAnswer),),
                 429: (Body("The client has had its share.", CodapiAnswer),),
                 503: (Body("The platform is busy or at fault.", CodapiAnswer),),
             },
             rated=True,
         ),
+        Operation(
+            method="GET",
+            path="/v1/health",
+            endpoint=endpoints.overview.health,
+            tag="codapi",
+            summary="Whether code can run now, as codapi-js asks before it runs any",
+            answers=_HEALTH,
+        ),
+    )
+
+
+def _piston(piston: Piston) -> Iterator[Operation]:
+    for prefix in _PISTON_PREFIXES:
+        yield Operation(
+            method="POST",
+            path=f"{prefix}/execute",
+            endpoint=piston.execute,
+            tag="Piston",
+            summary="Run code, as Piston does",
+            description=_PISTON,
+            request=PistonRequest,
+            answers={
+                200: (Body("How the program ended.", PistonAnswer),),
+                400: (Body("The request is at fault.", PistonMessage),),
+                429: (Body("The client has had its share.", PistonMessage),),
+                503: (Body("The platform is busy or at fault.", PistonMessage),),
+            },
+            rated=True,
+        )
+        yield Operation(
+            method="GET",
+            path=f"{prefix}/runtimes",
+            endpoint=piston.runtimes,
+            tag="Piston",
+            summary="What can be run, as Piston lists it",
+            answers={200: (Body("The runtimes.", PistonRuntimes),), 503: _PISTON_FAULT},
+        )
+    yield Operation(
+        method="GET",
+        path="/api/v2/packages",
+        endpoint=piston.packages,
+        tag="Piston",
+        summary="What is installed, as Piston lists it",
+        answers={200: (Body("The packages.", PistonPackages),), 503: _PISTON_FAULT},
     )

@@ -1,32 +1,51 @@
-"""Piston's API, version 2, so that a site whose Piston is gone changes one address.
+"""Piston's HTTP API, version 2, so that a site whose Piston is gone changes one address.
 
-What differs from Piston: nothing is compiled, so `compile_timeout` and its like have no effect; memory and CPU time
-are the sandbox's own, so a lower `run_memory_limit` or `run_cpu_time` has no effect, and a higher one is refused, as
-Piston refuses it. Without `run_timeout` a run may take the whole time of a sandbox.
+Compared with Piston's source of 26 March 2026 (commit 0a844d0). What differs from it:
+
+- Nothing is compiled: `compile_timeout` and its like have no effect.
+- Memory and CPU time are the sandbox's own: a lower `run_memory_limit` or `run_cpu_time` has no effect, and a higher
+  one is refused, as by a Piston that is set to these limits. Without `run_timeout` a run may take the whole time of a
+  sandbox.
+- A version that Piston had is answered by ours; `version` in the answer says which one ran.
+- A main file without a name gets the environment's own, unless another file has it.
+- Empty code, and more files or arguments than POST /execute takes, are refused.
 """
 
 import base64
-import binascii
-from collections.abc import Callable
+import posixpath
+import re
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-import nodesemver  # type: ignore[import-untyped]
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.compatibility import Neighbour
+from app.api.compatibility import Backend
+from app.api.piston_packages import Runtime, find_runtime
+from app.profile import SandboxProfile
 from app.wire.admission import parse
 from app.wire.problems import Code, Refused
 from app.wire.protocol import EnvironmentInfo, ExecutionResult, Status
 
 _MS = 1000
 _MB = 1024 * 1024
-_LARGEST = -1
-"""In a request: the most there is."""
-_LANGUAGES = {"node": "javascript"}
-"""Environments that are the runtime of a language with another name."""
+_NOT_BASE64 = re.compile("[^A-Za-z0-9+/]")
+_HEX = re.compile("(?:[0-9A-Fa-f]{2})*")
+
+
+def _known_encoding(name: Any) -> Any:
+    return name if name in ("base64", "hex") else "utf8"
+
+
+def _none_if_false(limit: Any) -> Any:
+    """Piston takes what is false in JavaScript, as 0 is, for a limit that is not given."""
+    return limit or None
+
+
+_Number = Annotated[float, Field(ge=-1, strict=True, allow_inf_nan=False)]
+_Limit = Annotated[_Number | None, BeforeValidator(_none_if_false)]
 
 
 class PistonFile(BaseModel):
@@ -34,9 +53,21 @@ class PistonFile(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str | None = None
+    name: str | None = Field(None, description="Path in the program's folder; a leading ./ or / is dropped.")
     content: str
-    encoding: Literal["utf8", "base64", "hex"] = "utf8"
+    encoding: Annotated[Literal["utf8", "base64", "hex"], BeforeValidator(_known_encoding)] = Field(
+        "utf8", description="Any other value counts as utf8."
+    )
+
+    def in_base64(self) -> str:
+        """The content of a file that is not in utf8. Node's Buffer decides what malformed text holds: so does this."""
+        if self.encoding == "hex":
+            digits = _HEX.match(self.content)
+            return base64.b64encode(bytes.fromhex(digits[0] if digits else "")).decode()
+        text, _, _ = self.content.replace("-", "+").replace("_", "/").partition("=")
+        text = _NOT_BASE64.sub("", text)
+        text = text[:-1] if len(text) % 4 == 1 else text
+        return text + "=" * (-len(text) % 4)
 
 
 class PistonRequest(BaseModel):
@@ -45,13 +76,53 @@ class PistonRequest(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     language: str
-    version: str = Field(max_length=64, description="A version or a range as npm writes it; `*` is any.")
-    files: tuple[PistonFile, ...] = Field(min_length=1, description="The first in utf8 is run.")
-    stdin: str = ""
-    args: tuple[str, ...] = ()
-    run_timeout: int | None = Field(None, ge=_LARGEST)
-    run_cpu_time: int | None = Field(None, ge=_LARGEST)
-    run_memory_limit: int | None = Field(None, ge=_LARGEST)
+    version: str = Field(
+        min_length=1, max_length=64, description="A version or a range as npm writes it; `*` is any version."
+    )
+    files: tuple[PistonFile, ...] = Field(
+        description="The first in utf8 is run. When two have the same name, the content of the last is kept."
+    )
+    stdin: str | None = Field(None, description="A newline is added when it does not end with one.")
+    args: tuple[Annotated[str, Field(coerce_numbers_to_str=True)], ...] | None = None
+    run_timeout: _Limit = None
+    run_cpu_time: _Limit = None
+    run_memory_limit: _Limit = None
+
+    def execution(self, environment: EnvironmentInfo, profile: SandboxProfile) -> dict[str, object]:
+        """The fields of an `Execution` of ours, stdin aside; `Refused` when a limit is above the profile's."""
+        longest = round(profile.timeout_seconds * _MS)
+        for name, value, limit in (
+            ("run_timeout", self.run_timeout, longest),
+            ("run_cpu_time", self.run_cpu_time, longest),
+            ("run_memory_limit", self.run_memory_limit, profile.memory_mb * _MB),
+        ):
+            if value is not None and value > limit:
+                raise Refused(Code.INVALID_REQUEST, f"{name} cannot exceed the configured limit of {limit}")
+        return {
+            "environment": environment.name,
+            **self._program(environment.main),
+            "args": self.args or (),
+            "timeout": self.run_timeout / _MS if self.run_timeout and self.run_timeout > 0 else None,
+        }
+
+    def _program(self, default: str) -> dict[str, object]:
+        main = next((number for number, file in enumerate(self.files) if file.encoding == "utf8"), None)
+        if main is None:
+            raise Refused(Code.INVALID_REQUEST, "files must include at least one utf8 encoded file")
+        names = [
+            posixpath.normpath(file.name.lstrip("/")) if file.name else f"file{number}.code"
+            for number, file in enumerate(self.files)
+        ]
+        if not self.files[main].name and default not in names:
+            names[main] = default
+        files = {name: _file(name, file) for name, file in zip(names, self.files, strict=True)}
+        return {"files": tuple(files.values()), "main": names[main]}
+
+
+def _file(name: str, file: PistonFile) -> dict[str, str]:
+    if file.encoding == "utf8":
+        return {"name": name, "content": file.content}
+    return {"name": name, "content": file.in_base64(), "encoding": "base64"}
 
 
 class PistonRun(BaseModel):
@@ -92,11 +163,25 @@ class PistonRuntime(BaseModel):
     language: str
     version: str
     aliases: tuple[str, ...]
-    runtime: str | None = Field(description="What runs the language, when its name is another.")
+    runtime: str | None = Field(None, description="What runs the language, when its name is another.")
 
 
 class PistonRuntimes(RootModel[tuple[PistonRuntime, ...]]):
     """The answer of GET /api/v2/runtimes."""
+
+
+class PistonPackage(BaseModel):
+    """An item of GET /api/v2/packages."""
+
+    model_config = ConfigDict(frozen=True)
+
+    language: str = Field(description="The package's name.")
+    language_version: str
+    installed: Literal[True] = True
+
+
+class PistonPackages(RootModel[tuple[PistonPackage, ...]]):
+    """The answer of GET /api/v2/packages: what is installed. Others can't be."""
 
 
 class PistonMessage(BaseModel):
@@ -108,19 +193,19 @@ class PistonMessage(BaseModel):
 
 
 class Piston:
-    """The endpoints. `refused` is told why, when a request is."""
+    """The endpoints. `refused` is called with the code of each refusal."""
 
-    def __init__(self, neighbour: Neighbour, refused: Callable[[Code], None]) -> None:
-        self._neighbour = neighbour
+    def __init__(self, backend: Backend, refused: Callable[[Code], None]) -> None:
+        self._backend = backend
         self._refused = refused
 
     async def runtimes(self, _: Request) -> Response:
         """GET /api/v2/runtimes."""
-        try:
-            found = await self._neighbour.environments()
-        except Refused as refused:
-            return self._refusal(refused)
-        return _json(PistonRuntimes(tuple(map(_runtime, found))))
+        return await self._list(lambda found: PistonRuntimes(tuple(map(_runtime, found))))
+
+    async def packages(self, _: Request) -> Response:
+        """GET /api/v2/packages."""
+        return await self._list(lambda found: PistonPackages(tuple(map(_package, found))))
 
     async def execute(self, request: Request) -> Response:
         """POST /api/v2/execute."""
@@ -129,33 +214,20 @@ class Piston:
         except Refused as refused:
             return self._refusal(refused)
 
-    async def _execute(self, request: Request) -> PistonAnswer:
-        asked = parse(PistonRequest, await self._neighbour.body(request))
-        self._check(asked)
-        environment = _match(await self._neighbour.environments(), asked)
-        result = await self._neighbour.run(
-            request,
-            {
-                "environment": environment.name,
-                **_program(asked, environment),
-                "stdin": asked.stdin,
-                "args": asked.args,
-                "timeout": None if asked.run_timeout in {None, _LARGEST} else (asked.run_timeout or 0) / _MS,
-            },
-        )
-        runtime = _runtime(environment)
-        return PistonAnswer(language=runtime.language, version=runtime.version, run=_run(result))
+    async def _list(self, written: Callable[[Iterable[Runtime]], BaseModel]) -> Response:
+        try:
+            found = map(Runtime, await self._backend.environments())
+        except Refused as refused:
+            return self._refusal(refused)
+        return _json(written(found), exclude_none=True)
 
-    def _check(self, asked: PistonRequest) -> None:
-        profile = self._neighbour.profile
-        longest = round(profile.timeout_seconds * _MS)
-        for name, value, limit in (
-            ("run_timeout", asked.run_timeout, longest),
-            ("run_cpu_time", asked.run_cpu_time, longest),
-            ("run_memory_limit", asked.run_memory_limit, profile.memory_mb * _MB),
-        ):
-            if value is not None and value > limit:
-                raise Refused(Code.INVALID_REQUEST, f"{name} cannot exceed the configured limit of {limit}")
+    async def _execute(self, request: Request) -> PistonAnswer:
+        asked = parse(PistonRequest, await self._backend.body(request))
+        runtime = find_runtime(await self._backend.environments(), asked.language, asked.version)
+        fields = asked.execution(runtime.environment, self._backend.profile)
+        stdin = asked.stdin or ""
+        result = await self._backend.run(request, {**fields, "stdin": stdin if stdin.endswith("\n") else f"{stdin}\n"})
+        return PistonAnswer(language=runtime.package.language, version=runtime.environment.version, run=_run(result))
 
     def _refusal(self, refused: Refused) -> Response:
         problem = refused.problem
@@ -169,45 +241,18 @@ class Piston:
         )
 
 
-def _runtime(environment: EnvironmentInfo) -> PistonRuntime:
-    language = _LANGUAGES.get(environment.name, environment.name)
-    names = (environment.name, *environment.aliases)
+def _runtime(found: Runtime) -> PistonRuntime:
+    package = found.package
     return PistonRuntime(
-        language=language,
-        version=environment.version,
-        aliases=tuple(name for name in names if name != language),
-        runtime=None if language == environment.name else environment.name,
+        language=package.language,
+        version=found.environment.version,
+        aliases=found.aliases,
+        runtime=None if package.name == package.language else package.name,
     )
 
 
-def _match(environments: tuple[EnvironmentInfo, ...], asked: PistonRequest) -> EnvironmentInfo:
-    for environment in environments:
-        runtime = _runtime(environment)
-        if asked.language in {runtime.language, *runtime.aliases} and nodesemver.satisfies(
-            environment.version, asked.version, loose=True
-        ):
-            return environment
-    raise Refused(Code.UNKNOWN_ENVIRONMENT, f"{asked.language}-{asked.version} runtime is unknown")
-
-
-def _program(asked: PistonRequest, environment: EnvironmentInfo) -> dict[str, object]:
-    """Our `files` and `main`. A file without a name gets the one that Piston gives it; the main one can be run so."""
-    main = next((number for number, file in enumerate(asked.files) if file.encoding == "utf8"), None)
-    if main is None:
-        raise Refused(Code.INVALID_REQUEST, "files must include at least one utf8 encoded file")
-    names = [file.name or f"file{number}.code" for number, file in enumerate(asked.files)]
-    names[main] = asked.files[main].name or environment.main
-    return {"files": [_file(name, file) for name, file in zip(names, asked.files, strict=True)], "main": names[main]}
-
-
-def _file(name: str, file: PistonFile) -> dict[str, str]:
-    if file.encoding != "hex":
-        return {"name": name, "content": file.content, "encoding": file.encoding}
-    try:
-        content = binascii.unhexlify(file.content)
-    except ValueError as error:
-        raise Refused(Code.INVALID_REQUEST, f"the content of {name} is not hexadecimal: {error}") from None
-    return {"name": name, "content": base64.b64encode(content).decode(), "encoding": "base64"}
+def _package(found: Runtime) -> PistonPackage:
+    return PistonPackage(language=found.package.name, language_version=found.environment.version)
 
 
 def _run(result: ExecutionResult) -> PistonRun:
@@ -240,5 +285,5 @@ def _status(result: ExecutionResult) -> Literal["RE", "SG", "TO", "OL", "EL"] | 
             return "SG" if result.signal else "RE"
 
 
-def _json(answer: BaseModel) -> Response:
-    return Response(answer.model_dump_json(), media_type="application/json")
+def _json(answer: BaseModel, *, exclude_none: bool = False) -> Response:
+    return Response(answer.model_dump_json(exclude_none=exclude_none), media_type="application/json")

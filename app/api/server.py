@@ -17,7 +17,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.api.answering import Answering
 from app.api.codapi import Codapi
-from app.api.compatibility import Neighbour
+from app.api.compatibility import Backend
 from app.api.executions import Executions
 from app.api.executor_client import ExecutorClient
 from app.api.metrics import Metrics
@@ -70,14 +70,14 @@ def build_api(settings: ApiSettings) -> Api:
         statistics.refuse(code)
         metrics.refused(code)
 
-    neighbour = Neighbour(executions, executor, settings.profile)
+    backend = Backend(executions, executor, settings.profile)
     table = operations(
         Endpoints(
             execute=_execute(executions, settings.profile, refused),
             stream=WebSocketStream(executions, settings.profile, settings.allowed_origins, refused),
             overview=Overview(executor, statistics, settings.profile),
-            piston=Piston(neighbour, refused),
-            codapi=Codapi(neighbour, refused),
+            piston=Piston(backend, refused),
+            codapi=Codapi(backend, refused),
         )
     )
     described = with_documentation(table)

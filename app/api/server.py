@@ -32,7 +32,8 @@ from app.api.stats import Statistics
 from app.api.streaming import EVENT_STREAM, EventStream, WebSocketStream
 from app.process.connection import ClientGone, while_connected
 from app.process.correlation import REQUEST_ID, TRACEPARENT, Correlate
-from app.process.tracing import Tracing, tracing
+from app.process.start_tracing import start_tracing
+from app.process.tracing import Tracing
 from app.profile import SandboxProfile
 from app.wire.admission import read_execution
 from app.wire.problems import Code, exception_handlers
@@ -55,7 +56,7 @@ def build_api(settings: ApiSettings) -> Api:
     executor = ExecutorClient(settings.executor_socket, settings.profile)
     statistics = Statistics()
     metrics = Metrics(settings.profile)
-    traces = tracing("api", settings.otlp_endpoint is not None, lambda: metrics.spans_dropped("api", 1))
+    traces = start_tracing("api", settings.otlp_endpoint is not None, lambda: metrics.spans_dropped("api", 1))
     executions = Executions(
         executor,
         RateLimit(settings.requests_per_minute, rate_limit_store(settings.rate_store)),

@@ -23,7 +23,7 @@ from app.executor.service import BrokenEnvironment, Service, survey
 from app.executor.settings import ExecutorSettings, executor_settings
 from app.process.logs import configure_logs
 from app.process.settings import SettingsError
-from app.process.tracing import tracing
+from app.process.start_tracing import start_tracing
 from app.wire.admission import longest_body
 
 _log = logging.getLogger("app.executor")
@@ -48,7 +48,7 @@ async def _serve(settings: ExecutorSettings) -> None:
     api = DockerApi(settings.engine)
     workshop = DockerWorkshop(api, Pattern(settings.profile, settings.environments, settings.stack, settings.runtime))
     metrics = Metrics(settings.profile)
-    traces = tracing("executor", settings.traces, metrics.span_dropped)
+    traces = start_tracing("executor", settings.traces, metrics.span_dropped)
     bounds = {name: settings.pool[name] for name in settings.environments}
     engine = Pool(workshop, bounds, metrics, settings.concurrency, settings.queue, tracing=traces)
     containers = Containers(api, settings.stack, metrics, settings.containers_seconds)

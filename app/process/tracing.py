@@ -23,12 +23,3 @@ class Tracing:
     def take(self) -> bytes:
         """The spans that have ended, as an OTLP ExportTraceServiceRequest. They are forgotten here. Empty: none."""
         return b""
-
-
-def tracing(service: str, on: bool, dropped: Callable[[], None]) -> Tracing:
-    """The traces of a process. `dropped` is called for each span that nobody has taken in time."""
-    if not on:
-        return Tracing()
-    from app.process.spans import RecordedTracing  # noqa: PLC0415 - it takes memory
-
-    return RecordedTracing(service, dropped)

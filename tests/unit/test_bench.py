@@ -13,7 +13,7 @@ from tools.measure.bench.load import Rate, Times
 from tools.measure.bench.measurements import Figures
 from tools.measure.soak.processes import Reading
 from tools.measure.soak.soak import growth
-from tools.measure.soak.visitors import Visit
+from tools.measure.soak.visitors import ATTACKS, KILLED, Visit
 
 READING = Reading(process="api", pid=7, descriptors=20, threads=3, memory=50_000_000)
 MB = 1024 * 1024
@@ -98,6 +98,10 @@ def test_what_grows_beyond_its_bound_is_a_leak(later: Reading, grown: list[str])
     ("status", "stdout", "right"), [("success", "abc\n", True), ("success", "xyz\n", False), ("error", "abc\n", False)]
 )
 def test_an_answer_must_have_the_right_end_and_the_visitors_own_word(status: str, stdout: str, right: bool) -> None:
-    hello = Visit("hello", {}, frozenset({Status.SUCCESS}), "abc\n")
+    hello = Visit("hello", {}, frozenset({"success"}), "abc\n")
     body = json.dumps({"status": status, "stdout": stdout, "output": stdout, "error": None}).encode()
     assert (hello.fault(Answer(200, body)) is None) is right
+
+
+def test_the_soak_expects_statuses_that_the_api_has() -> None:
+    assert {KILLED, *(status for attack in ATTACKS for status in attack.ends)} <= set(Status)

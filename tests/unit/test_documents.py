@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.build.reference import anchors
+from docs.reference import anchors
 from tools.paths import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -21,7 +21,8 @@ from app.executor.settings import Bounds
 from app.process import spans as module
 from app.process.correlation import Correlation, current
 from app.process.spans import RecordedTracing
-from app.process.tracing import Tracing, tracing
+from app.process.start_tracing import start_tracing
+from app.process.tracing import Tracing
 from app.profile import SandboxProfile
 from app.wire.problems import Code
 from app.wire.unix_http import UnixHttp
@@ -56,7 +57,7 @@ def collector() -> Iterator[Collector]:
 
 
 def recorded(dropped: Callable[[], None] = lambda: None) -> Tracing:
-    return tracing("api", True, dropped)
+    return start_tracing("api", True, dropped)
 
 
 @pytest.mark.usefixtures("request_of_the_edge")
@@ -119,7 +120,7 @@ def test_what_nobody_takes_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.usefixtures("request_of_the_edge")
 def test_without_traces_ids_pass_through() -> None:
-    traces = tracing("api", False, lambda: None)
+    traces = start_tracing("api", False, lambda: None)
     with traces.span("execute") as annotate:
         annotate("sandbox.environment", "python")
         assert current.get() == Correlation("r1", PARENT)

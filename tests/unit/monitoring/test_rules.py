@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
+from docs.reference import anchors
 from monitoring.prometheus.rules import FOLDER, TESTS, alerts, recorded, rule_files
 from monitoring.promql import metrics
 from tests.program import ROOT
-from tools.build.reference import anchors
 
 ALERTS = alerts()
 IDS = [f"{alert.name}-{alert.severity}" for alert in ALERTS]

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from app.executor.containers import figures
 from tools.measure.bench import load
 from tools.measure.bench.platform import BenchStack
 
@@ -120,8 +119,11 @@ def _read(containers: Mapping[str, Any]) -> dict[str, tuple[float, int]]:
 
 
 def _reading(container: Any) -> tuple[float, int]:
-    counted = figures(container.attrs, container.stats(stream=False, one_shot=True))
-    return counted["container_cpu_seconds"], int(counted["container_memory_bytes"])
+    counted = container.stats(stream=False, one_shot=True)
+    memory = counted["memory_stats"]
+    # The kernel can drop unused file cache at once. It is named so by cgroup v2, and `total_...` by v1.
+    cache = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
+    return counted["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, memory["usage"] - cache
 
 
 def _limit(container: Any) -> int:

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from app.wire.protocol import Status
 from tools.console.steps import Report, StepFailed
 from tools.measure.bench import pool
 from tools.measure.bench.client import Answer, Lost
 from tools.measure.soak.engine import PrivateEngine
 from tools.measure.soak.processes import Processes, Reading
-from tools.measure.soak.visitors import Visit, visit
+from tools.measure.soak.visitors import KILLED, Visit, visit
 
 SEED = 4
 VISITORS = 6
@@ -130,7 +129,7 @@ class Soak:
             if answer.status == 200:
                 if not (fault := chosen.fault(answer)):
                     self.tally.answered[chosen.name] += 1
-                elif answer.content["status"] == Status.KILLED and time.monotonic() < self._aftermath:
+                elif answer.content["status"] == KILLED and time.monotonic() < self._aftermath:
                     self.tally.cut += 1
                 else:
                     self.tally.faults.append(fault)

@@ -2,14 +2,14 @@ import re
 
 import pytest
 
-from tools.build.reference import DOCUMENTS, TABLES, anchors, with_tables
+from docs.reference import DOCUMENTS, TABLES, anchors, with_tables
 from tools.paths import ROOT
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_the_generated_parts_are_those_of_the_code(document: object) -> None:
     text = (ROOT / str(document)).read_text()
-    assert with_tables(text) == text, "run: python -m tools.build.reference"
+    assert with_tables(text) == text, "run: make generate"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)

@@ -1,4 +1,4 @@
-"""The parts of the documents that are generated: `python -m tools.build.reference` writes them anew, a test compares.
+"""Writes the tables of the documents that are generated: a part of `make generate`. A test compares.
 
 Each stands between two comments, `<!-- generated: NAME -->` and `<!-- end: NAME -->`.
 """
@@ -18,8 +18,8 @@ from app.executor.docker_api import Listed
 from app.executor.metrics import Metrics as ExecutorMetrics
 from app.profile import SandboxProfile
 from monitoring.prometheus.rules import alerts
-from tools.paths import ROOT
 
+ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (Path("docs/OPERATIONS.md"),)
 _OURS = ("api_", "sandbox_", "container_", "executor_")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)

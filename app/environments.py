@@ -85,3 +85,12 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
         )
     }
 )
+
+_NAMES: Mapping[str, str] = MappingProxyType(
+    {alias: environment.name for environment in ENVIRONMENTS.values() for alias in environment.aliases}
+)
+
+
+def canonical(name: str) -> str:
+    """The name of the environment that has this alias; any other text as it is."""
+    return _NAMES.get(name, name)

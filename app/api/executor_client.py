@@ -13,6 +13,7 @@ from websockets.exceptions import WebSocketException
 
 from app.process import correlation
 from app.profile import SandboxProfile
+from app.wire.media import JSON
 from app.wire.problems import Code, Problem, Refused
 from app.wire.protocol import EnvironmentInfo, Event, Execution, ExecutionResult, ExecutorHealth, ExecutorStats, Start
 from app.wire.unix_http import Answer, UnixHttp, Unreachable
@@ -117,8 +118,9 @@ class ExecutorClient:
         return answer.body
 
     async def _ask(self, method: str, target: str, seconds: float = _QUICK_SECONDS, body: bytes = b"") -> Answer:
+        content_type = {"Content-Type": JSON} if body else {}
         with _reachable():
-            return await self._http.ask(method, target, seconds, _ids(), body)
+            return await self._http.ask(method, target, seconds, {**content_type, **_ids()}, body)
 
 
 def _ids() -> dict[str, str]:

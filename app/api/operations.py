@@ -39,6 +39,7 @@ _RUN = (
     Code.CODE_TOO_LONG,
     Code.INPUT_TOO_LONG,
     Code.BODY_TOO_LONG,
+    Code.UNSUPPORTED_MEDIA_TYPE,
     Code.INVALID_REQUEST,
     Code.RATE_LIMITED,
     Code.BUSY,
@@ -67,6 +68,7 @@ _PISTON_PREFIXES = ("/api/v2", "/api/v2/piston")
 """A Piston's own, and its public service's."""
 _PISTON_FAULT = (Body("The platform is at fault.", PistonMessage),)
 _HEALTH = {200: (Body("It can.", Health),), 503: (Body("It can't.", Health),)}
+_NOT_JSON = "The body is not JSON by its Content-Type, or is compressed."
 _CODAPI = "The API of codapi, as codapi-js speaks it. A sandbox is an environment's name or alias."
 
 
@@ -153,6 +155,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
                 200: (Body("How the program ended.", CodapiAnswer),),
                 400: (Body("The request is at fault.", CodapiAnswer),),
                 413: (Body("The request is too long.", CodapiAnswer),),
+                415: (Body(_NOT_JSON, CodapiAnswer),),
                 429: (Body("The client has had its share.", CodapiAnswer),),
                 503: (Body("The platform is busy or at fault.", CodapiAnswer),),
             },
@@ -182,6 +185,7 @@ def _piston(piston: Piston) -> Iterator[Operation]:
             answers={
                 200: (Body("How the program ended.", PistonAnswer),),
                 400: (Body("The request is at fault.", PistonMessage),),
+                415: (Body(_NOT_JSON, PistonMessage),),
                 429: (Body("The client has had its share.", PistonMessage),),
                 503: (Body("The platform is busy or at fault.", PistonMessage),),
             },

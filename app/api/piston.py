@@ -232,10 +232,11 @@ class Piston:
     def _refusal(self, refused: Refused) -> Response:
         problem = refused.problem
         self._refused(problem.code)
-        of_the_request = problem.status < HTTPStatus.INTERNAL_SERVER_ERROR and problem.retry_after is None
+        kept = problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR or problem.retry_after is not None
+        kept = kept or problem.code is Code.UNSUPPORTED_MEDIA_TYPE
         return Response(
             PistonMessage(message=problem.detail).model_dump_json(),
-            status_code=HTTPStatus.BAD_REQUEST if of_the_request else problem.status,
+            status_code=problem.status if kept else HTTPStatus.BAD_REQUEST,
             media_type="application/json",
             headers=problem.headers,
         )

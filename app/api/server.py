@@ -36,6 +36,7 @@ from app.process.start_tracing import start_tracing
 from app.process.tracing import Tracing
 from app.profile import SandboxProfile
 from app.wire.admission import read_execution
+from app.wire.media import JSON, preferred
 from app.wire.problems import Code, exception_handlers
 from app.wire.unix_http import UnixHttp
 
@@ -123,10 +124,11 @@ def _execute(executions: Executions, profile: SandboxProfile, refused: Callable[
     async def execute(request: Request) -> Response:
         await executions.admit(request)
         execution = await read_execution(request, profile)
-        if EVENT_STREAM in request.headers.get("Accept", ""):
+        accept = ",".join(request.headers.getlist("Accept"))
+        if preferred(accept, (JSON, EVENT_STREAM)) == EVENT_STREAM:
             return EventStream(executions, execution, refused)
         result = await while_connected(request, executions.run(execution))
-        return Response(result.model_dump_json(), media_type="application/json")
+        return Response(result.model_dump_json(), media_type=JSON)
 
     return execute
 

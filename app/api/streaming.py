@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from urllib.parse import urlsplit
 
 import anyio
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from app.api.executions import Executions, Happening, Stream
 from app.process.connection import ClientGone, while_connected
 from app.profile import SandboxProfile
-from app.wire.admission import admit, admit_input, invalid, longest_body, parse
+from app.wire.admission import admit, admit_input, longest_body, parse, read_json
 from app.wire.problems import FAULT_OF_OURS, Code, Problem, Refused, problem_response
 from app.wire.protocol import Command, EndOfInput, Execution, Fault, Input, Start
 
@@ -183,10 +183,7 @@ class _Inbox:
 
     async def next(self) -> Command:
         """Any later frame."""
-        try:
-            command = _COMMAND.validate_json(await self._text())
-        except ValidationError as error:
-            raise invalid(error) from None
+        command = read_json(_COMMAND.validate_json, await self._text())
         if isinstance(command, Input):
             self._stdin += len(command.data.encode())
             admit_input(self._stdin, self._profile)

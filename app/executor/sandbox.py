@@ -5,7 +5,8 @@ import base64
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from itertools import islice
 
 import anyio
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -21,6 +22,10 @@ from app.wire.protocol import Cancel, Command, EndOfInput, Execution, Input, Int
 _log = logging.getLogger(__name__)
 
 _KB = 1024
+_MOST_WARNINGS = 20
+"""Result files that are named when they are not given back."""
+_LONGEST_WARNING = 400
+"""Characters: a name has at most 255, and the rest is our supervisor's sentence."""
 _OUTPUT = {frames.STDOUT: Stream.STDOUT, frames.STDERR: Stream.STDERR}
 
 
@@ -131,7 +136,7 @@ class DockerSandbox:
             cpu_time=ending.cpu_time,
             memory_peak=ending.memory_peak,
             files=tuple(self._files),
-            warnings=tuple(f"results: {name}: {reason}" for name, reason in self._refused.items()),
+            warnings=_warnings(self._refused),
         )
 
     async def _begin(self, execution: Execution, ends_input: bool) -> None:
@@ -198,3 +203,12 @@ class DockerSandbox:
         if len(self._files) == self._profile.result_files or size > self._profile.result_kb * _KB:
             raise frames.BadFrame("more result files than allowed")
         self._files.append(ResultFile(name=name, content=base64.b64encode(content).decode(), size=len(content)))
+
+
+def _warnings(refused: Mapping[str, str]) -> tuple[str, ...]:
+    """Why files are not given back: a sentence for each of the first, and one that counts the others."""
+    told = tuple(
+        f"results: {name}: {reason}"[:_LONGEST_WARNING] for name, reason in islice(refused.items(), _MOST_WARNINGS)
+    )
+    more = len(refused) - len(told)
+    return (*told, f"results: {more} more files are not given back.") if more else told

@@ -5,12 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import anyio
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.executor.service import Service
 from app.executor.transcript import Stream
-from app.wire.admission import admit, admit_input, invalid, parse
+from app.wire.admission import admit, admit_input, parse, read_json
 from app.wire.problems import Refused
 from app.wire.protocol import Command, Fault, Input, Message, Output, Result, Start, Started
 
@@ -50,10 +50,7 @@ class _Client:
         """Take what the client sends until it hangs up, or until a frame is not lawful, which is `Refused`."""
         with contextlib.suppress(WebSocketDisconnect):
             while True:
-                try:
-                    command = _COMMAND.validate_json(await self._websocket.receive_text())
-                except ValidationError as error:
-                    raise invalid(error) from None
+                command = read_json(_COMMAND.validate_json, await self._websocket.receive_text())
                 if isinstance(command, Input):
                     self._input += len(command.data.encode())
                     admit_input(self._input, self._profile)

@@ -13,6 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+_LONGEST_DETAIL = 1000
+"""Characters. As JSON they take at most 6 bytes each, so that a refusal stays below 8 KB whatever it quotes."""
+
 FAULT_OF_OURS = "This is a fault of the platform, not of your request."
 
 
@@ -27,6 +30,7 @@ class Code(StrEnum):
     INPUT_TOO_LONG = "input_too_long"
     BODY_TOO_LONG = "body_too_long"
     TIMEOUT_TOO_LONG = "timeout_too_long"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     DANGEROUS_PATTERN = "dangerous_pattern"
     ORIGIN_NOT_ALLOWED = "origin_not_allowed"
     START_TOO_LATE = "start_too_late"
@@ -50,6 +54,7 @@ STATUSES: Mapping[Code, HTTPStatus] = MappingProxyType(
         Code.INPUT_TOO_LONG: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         Code.BODY_TOO_LONG: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         Code.TIMEOUT_TOO_LONG: HTTPStatus.BAD_REQUEST,
+        Code.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         Code.DANGEROUS_PATTERN: HTTPStatus.BAD_REQUEST,
         Code.ORIGIN_NOT_ALLOWED: HTTPStatus.FORBIDDEN,
         Code.START_TOO_LATE: HTTPStatus.REQUEST_TIMEOUT,
@@ -97,6 +102,8 @@ class Refused(Exception):
     """Ends a request with a problem document."""
 
     def __init__(self, code: Code, detail: str, retry_after: int | None = None) -> None:
+        if len(detail) > _LONGEST_DETAIL:
+            detail = f"{detail[:_LONGEST_DETAIL]}…"
         super().__init__(detail)
         self.problem = Problem(
             title=STATUSES[code].phrase, status=STATUSES[code], detail=detail, code=code, retry_after=retry_after

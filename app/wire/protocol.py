@@ -6,11 +6,13 @@ made of is decided by the executor's own settings.
 
 import base64
 import binascii
+import unicodedata
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from app.environments import canonical
 from app.wire.problems import Code, Problem
 
 _LONGEST_NAME = 255
@@ -32,8 +34,10 @@ def _without_nul(argument: str) -> str:
 def _relative(name: str) -> str:
     if len(name.encode()) > _LONGEST_NAME:
         raise ValueError(f"a file's name has at most {_LONGEST_NAME} bytes")
-    if any(part in {"", ".", ".."} for part in name.split("/")) or not name.isprintable():
-        raise ValueError("a file's name is relative, printable, and has no part that is empty, '.' or '..'")
+    if any(part in {"", ".", ".."} for part in name.split("/")):
+        raise ValueError("a file's name is relative and has no part that is empty, '.' or '..'")
+    if any(unicodedata.category(letter) == "Cc" for letter in name):
+        raise ValueError("a file's name can't contain a control character")
     if name == RESULTS:
         raise ValueError(f"{RESULTS} is the folder of the files that are given back")
     return name
@@ -78,7 +82,9 @@ class Execution(Message):
     Sizes and the timeout are checked against the profile by `app.wire.admission`.
     """
 
-    environment: str = Field(description="Name of the environment, as GET /environments lists them.")
+    environment: Annotated[str, AfterValidator(canonical)] = Field(
+        max_length=64, description="Name of the environment or one of its aliases, as GET /environments lists them."
+    )
     code: str | None = Field(None, description="The code, in the environment's language, when it is a single file.")
     files: tuple[File, ...] | None = Field(
         None, min_length=1, max_length=32, description="The code's files, at most 32."

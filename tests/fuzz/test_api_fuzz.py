@@ -164,7 +164,7 @@ def test_spoilt_bodies(client: httpx.Client, path: str) -> None:
     @bounded
     @given(spoilt(BODIES[path]).flatmap(broken), headers)
     def attempt(body: bytes, extra: dict[str, str]) -> None:
-        response = client.post(path, content=body, headers=extra)
+        response = client.post(path, content=body, headers={"content-type": "application/json", **extra})
         _judge(response.status_code, response.content)
 
     attempt()

@@ -52,10 +52,11 @@ def _show(figures: measurements.Figures, plan: measurements.Plan, runner: Runner
         list(tables.arrivals(figures, plan.burst_requests)),
         list(tables.shares(figures)),
         list(tables.costs(figures)),
+        list(tables.refusals(figures)),
         list(tables.failures(figures)),
     ):
         runner.console.print()
-        texts = 2 if table[0][1] == "way" else 1
+        texts = 2 if table[0][1] in {"way", "to"} else 1
         columns.show(runner.console, table, numbers=range(texts, len(table[0])))
     runner.console.print(Text(f"\n{flags.CAPTION}"), soft_wrap=True)
     reached = tables.goals(figures, plan.burst_requests)

@@ -144,7 +144,9 @@ def test_names_with_traversal_in_files(platform: Platform) -> None:
     for name in NAMES:
         files = [{"name": "main.py", "content": code}, {"name": name, "content": "harm"}]
         body = json.dumps({"environment": "python", "files": files})
-        answer = httpx.post(f"{platform.url}/execute", content=body, timeout=60)
+        answer = httpx.post(
+            f"{platform.url}/execute", content=body, headers={"Content-Type": "application/json"}, timeout=60
+        )
         if name in {"~/x", "..\\x", "\x1b[2J"} and answer.status_code == 200:
             assert answer.json()["stdout"] == "False True\n", name
         else:

@@ -16,6 +16,7 @@ from tests.unit.app.fake_visitor import api
 pytestmark = pytest.mark.anyio
 
 PROXY = "172.20.0.9"
+JSON = {"Content-Type": "application/json"}
 HELLO = {"environment": "python", "code": "print('secret words')"}
 
 
@@ -62,7 +63,7 @@ async def test_what_reaches_the_executor_is_the_execution_alone(executor: FakeEx
 )
 async def test_bad_bodies(executor: FakeExecutor, body: bytes, status: int, code: Code, words: str) -> None:
     async with api(executor) as client:
-        response = await client.post("/execute", content=body)
+        response = await client.post("/execute", content=body, headers=JSON)
     found = problem(response)
     assert (response.status_code, found.code) == (status, code)
     assert words in found.detail
@@ -102,7 +103,7 @@ async def test_an_endless_body_is_not_read_to_its_end(executor: FakeExecutor) ->
             yield b" " * 65536
 
     async with api(executor) as client:
-        response = await client.post("/execute", content=endless())
+        response = await client.post("/execute", content=endless(), headers=JSON)
     assert problem(response).code is Code.BODY_TOO_LONG
     assert response.status_code == 413
     assert sent < 2_000_000

@@ -1,4 +1,4 @@
-"""A sandbox that is not ready says why, whatever became of it."""
+"""What a sandbox's PID 1 says, and what is made of it."""
 
 import anyio
 import pytest
@@ -7,9 +7,11 @@ from app.environments import ENVIRONMENTS
 from app.executor.attachment import Attachment
 from app.executor.engine import EngineError
 from app.executor.sandbox import DockerSandbox
+from app.executor.service import Silent
 from app.executor.transcript import Stream
-from app.guest.frames import LONGEST, READY, STDOUT, frame
+from app.guest.frames import EXIT, LONGEST, READY, REFUSED, STDOUT, frame, join
 from app.profile import SandboxProfile
+from app.wire.protocol import Execution
 
 pytestmark = pytest.mark.anyio
 
@@ -26,9 +28,10 @@ class FakeConnection:
     def __init__(self, *chunks: bytes, ends: bool) -> None:
         self._chunks = list(chunks)
         self._ends = ends
+        self.written = b""
 
     async def write(self, data: bytes) -> None:
-        raise AssertionError("nothing is written before it is ready")
+        self.written += data
 
     async def read(self) -> bytes:
         if not self._chunks and not self._ends:
@@ -82,3 +85,20 @@ async def test_one_that_is_not_ready_says_why(chunks: list[bytes], ends: bool, c
     with pytest.raises(EngineError) as caught:
         await sandbox(*chunks, ends=ends).ready()
     assert str(caught.value) == cause
+
+
+async def test_warnings_about_results_are_bounded_in_number_and_length() -> None:
+    names = [f"{number:0255}" for number in range(1000)]
+    refused = frame(REFUSED, join(*(text for name in names for text in (name, "More than 8 files."))))
+    ended = sandbox(piece(Stream.STDOUT, refused), piece(Stream.STDOUT, frame(EXIT, join("exit_code", "0"))), ends=True)
+    outcome = await ended.run(Execution(environment="python", code="1", results=("*",)), Silent())
+    assert outcome.warnings[0] == f"results: {names[0]}: More than 8 files."
+    assert outcome.warnings[-1] == "results: 980 more files are not given back."
+    assert len("".join(outcome.warnings)) < 8192
+
+
+async def test_few_warnings_are_all_told() -> None:
+    refused = frame(REFUSED, join("a.txt", "There is no such file."))
+    ended = sandbox(piece(Stream.STDOUT, refused), piece(Stream.STDOUT, frame(EXIT, join("exit_code", "0"))), ends=True)
+    outcome = await ended.run(Execution(environment="python", code="1", results=("*",)), Silent())
+    assert outcome.warnings == ("results: a.txt: There is no such file.",)

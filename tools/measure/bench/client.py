@@ -51,7 +51,11 @@ class Client:
 
     def execute(self, body: dict[str, object]) -> Answer:
         """The answer to an execution, or `Lost`."""
-        return self._ask("POST", "/execute", json.dumps(body).encode())
+        return self.post("/execute", json.dumps(body).encode())
+
+    def post(self, path: str, body: bytes) -> Answer:
+        """The answer to a body of JSON, or `Lost`."""
+        return self._ask("POST", path, body)
 
     def _ask(self, method: str, path: str, body: bytes) -> Answer:
         connection = _Connection(self._connect, self._seconds)

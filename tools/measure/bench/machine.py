@@ -31,6 +31,18 @@ def memory(pids: Iterable[int]) -> int:
     return sum(_pss(pid) for pid in pids)
 
 
+def forget_peak(pid: int) -> int:
+    """Bytes that a process holds resident now, from where `peak` counts on."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return peak(pid)
+
+
+def peak(pid: int) -> int:
+    """The most bytes that a process has held resident since `forget_peak`."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * _KB for line in lines if line.startswith("VmHWM:"))
+
+
 def parent(pid: int) -> int:
     """The parent's process id; 0 for a process that has ended."""
     fields = _stat(pid)

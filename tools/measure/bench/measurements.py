@@ -9,9 +9,10 @@ from functools import cached_property
 from tools.console.steps import Report, Step
 from tools.machine import process
 from tools.machine.docker_engine import DockerEngine
-from tools.measure.bench import load, machine
+from tools.measure.bench import load, machine, refusals
 from tools.measure.bench.load import Rate, Times
 from tools.measure.bench.platform import BenchStack
+from tools.measure.bench.refusals import Refusal
 from tools.measure.bench.ways import DockerRun, DockerSdk, Way
 
 SEED = 4
@@ -81,6 +82,8 @@ class Figures:
     rates: dict[tuple[str, int], Rate] = field(default_factory=dict)
     arrivals: dict[int, Times] = field(default_factory=dict)
     burst: Times = field(default_factory=Times)
+    refusals: Mapping[tuple[str, str], Refusal] = field(default_factory=dict)
+    """What it takes to refuse the most expensive bodies, by path and kind."""
     memory_peaks: dict[str, int | None] = field(default_factory=dict)
     rest: Rest | None = None
     load: list[float] = field(default_factory=list)
@@ -106,6 +109,7 @@ class Measurements:
                 ("Clients without a pause", self._rates),
                 ("Random arrivals", self._arrivals),
                 ("A burst", self._burst),
+                ("Refusals", self._refusals),
             )
         ]
 
@@ -194,3 +198,8 @@ class Measurements:
         self._stack.settle()
         self.figures.burst = load.burst(self._stack.edge, _ENVIRONMENT, self._plan.burst_requests)
         return f"{len(self.figures.burst.seconds)} of {self._plan.burst_requests} answered"
+
+    def _refusals(self, report: Report) -> str:
+        (api,) = self._services["api"]
+        self.figures.refusals = refusals.measure(self._stack.api.client, api)
+        return f"{len(self.figures.refusals)} bodies"

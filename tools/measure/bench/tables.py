@@ -13,7 +13,8 @@ Row = Sequence[str]
 _EDGE, _DOCKER = "edge", DockerRun.name
 _BUSY = 2
 """With so many clients and more, `docker run` keeps two processors at work too."""
-_MB = 1024 * 1024
+_KB = 1024
+_MB = _KB * _KB
 _REASONS = 5
 
 
@@ -89,6 +90,21 @@ def costs(figures: Figures) -> Iterator[Row]:
         yield "memory of edge, api and executor", _mb(rest.services_memory)
         yield "their CPU at rest, of one processor", _percent(sum(rest.cpu[service] for service in SERVICES))
         yield "CPU of the whole machine meanwhile, of one processor", _percent(rest.cpu[MACHINE])
+
+
+def refusals(figures: Figures) -> Iterator[Row]:
+    """What the api spends on the most expensive bodies that it refuses."""
+    yield "a body that is refused", "to", "KB", "ms", "more memory", "answer, bytes", "status"
+    for (path, kind), it in figures.refusals.items():
+        yield (
+            kind,
+            path,
+            f"{it.size / _KB:.0f}",
+            _number(1000 * it.seconds),
+            _mb(it.memory),
+            str(it.answer),
+            str(it.status),
+        )
 
 
 def failures(figures: Figures) -> Iterator[Row]:

@@ -1,0 +1,216 @@
+"""Requests that are refused: what that costs, the formats that are taken, and the media type of an answer."""
+
+import gzip
+import json
+import time
+import tracemalloc
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+
+from app.wire.admission import parse
+from app.wire.media import preferred
+from app.wire.problems import Code, Refused
+from app.wire.protocol import Execution
+from tests.unit.app.fake_executor import RESULT, FakeExecutor
+from tests.unit.app.fake_visitor import api, listening
+from tools.measure.bench.refusals import BODIES
+
+pytestmark = pytest.mark.anyio
+
+KB = 1024
+BODY = {
+    "/execute": {"environment": "python", "code": "print(1)"},
+    "/api/v2/execute": {"language": "python", "version": "*", "files": [{"content": "print(1)"}]},
+    "/v1/exec": {"sandbox": "python", "files": {"": "print(1)"}},
+}
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def traced() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+def said(response: httpx.Response) -> str:
+    """The reason, in the shape of the interface that was asked."""
+    found = response.json()
+    return str(found.get("detail") or found.get("message") or found.get("stderr"))
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize(("path", "kind"), BODIES)
+async def test_a_refusal_costs_a_few_times_its_body(executor: FakeExecutor, path: str, kind: str) -> None:
+    body = BODIES[path, kind]
+    async with api(executor) as client:
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        response = await client.post(path, content=body, headers=JSON)
+        _, peak = tracemalloc.get_traced_memory()
+    assert 400 <= response.status_code < 500
+    assert len(response.content) < 8 * KB
+    assert peak - before < 8 * len(body) + 1024 * KB
+
+
+@pytest.mark.parametrize("kind", [kind for path, kind in BODIES if path == "/execute"])
+async def test_the_first_frame_of_a_stream_is_refused_as_cheaply(executor: FakeExecutor, kind: str) -> None:
+    frame = BODIES["/execute", kind].decode()
+    with listening(executor) as host:
+        async with connect(f"ws://{host}/execute/stream", max_size=8 * KB) as connection:
+            started = time.perf_counter()
+            await connection.send(frame)
+            found = json.loads(await connection.recv())
+            seconds = time.perf_counter() - started
+    assert found["type"] == "problem"
+    assert seconds < 1
+
+
+@pytest.mark.usefixtures("traced")
+def test_the_most_wrong_items_that_are_looked_at_cost_little() -> None:
+    body = json.dumps({"environment": "python", "files": [{"a": 1}] * 249}).encode()
+    with pytest.raises(Refused) as caught:
+        parse(Execution, body)
+    assert caught.value.problem.detail.endswith("; and 739 more.")
+    assert tracemalloc.get_traced_memory()[1] < 3 * 1024 * KB
+
+
+def test_the_largest_lawful_execution_is_taken() -> None:
+    files = [{"name": f"{number}.py", "content": "[{,", "encoding": "utf8"} for number in range(32)]
+    start = {"files": files, "args": ["[,"] * 64, "results": ["*"] * 32, "stdin": "[" * 1000, "main": "0.py"}
+    parse(Execution, json.dumps({"environment": "python", "timeout": 1, **start}))
+
+
+@pytest.mark.parametrize("path", BODY)
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json", 200),
+        ("Application/JSON; Charset=UTF-8", 200),
+        ('application/json;charset="utf8"', 200),
+        ("application/json; charset=iso-8859-1", 415),
+        ("application/json; charset=us-ascii", 415),
+        ("text/plain", 415),
+        ("text/plain; application/json", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("multipart/form-data; boundary=a", 415),
+        ("application/jsonp", 415),
+        ("application/problem+json", 415),
+        ("*/*", 415),
+        ("", 415),
+        (None, 415),
+    ],
+)
+async def test_a_body_is_json_by_its_content_type(
+    executor: FakeExecutor, path: str, content_type: str | None, status: int
+) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    async with api(executor) as client:
+        response = await client.post(path, content=json.dumps(BODY[path]), headers=headers)
+    assert response.status_code == status
+    assert ("application/json" in said(response) or "charset" in said(response)) is (status == 415)
+    assert bool(executor.ran) is (status == 200)
+
+
+@pytest.mark.parametrize("path", BODY)
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "gzip, identity"])
+async def test_a_compressed_body_is_told_by_its_coding(executor: FakeExecutor, path: str, coding: str) -> None:
+    content = gzip.compress(json.dumps(BODY[path]).encode())
+    async with api(executor) as client:
+        response = await client.post(path, content=content, headers={**JSON, "Content-Encoding": coding})
+    assert response.status_code == 415
+    assert coding.lower() in said(response)
+
+
+async def test_what_a_foreign_page_can_send_without_preflight_runs_nothing(executor: FakeExecutor) -> None:
+    headers = {"Content-Type": "text/plain", "Origin": "https://evil.example"}
+    async with api(executor) as client:
+        response = await client.post("/execute", content=json.dumps(BODY["/execute"]), headers=headers)
+    assert response.json()["code"] == Code.UNSUPPORTED_MEDIA_TYPE
+    assert executor.ran == []
+
+
+STREAM, WHOLE = "text/event-stream", "application/json"
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        ("", WHOLE),
+        ("*/*", WHOLE),
+        ("text/html", WHOLE),
+        (STREAM, STREAM),
+        ("Text/Event-Stream", STREAM),
+        ("text/*", STREAM),
+        (f"{WHOLE}, {STREAM};q=0", WHOLE),
+        (f"{STREAM};q=0.0, */*", WHOLE),
+        (f"{STREAM};q=0", WHOLE),
+        (f"{WHOLE};q=0.5, {STREAM}", STREAM),
+        (f"{WHOLE}, {STREAM};q=0.9", WHOLE),
+        (f"{WHOLE}, {STREAM}; Q=0.9", WHOLE),
+        (f"{WHOLE}, {STREAM}", WHOLE),
+        (f"{STREAM}, {WHOLE}", STREAM),
+        (f"*/*, {STREAM}", STREAM),
+        (f"{STREAM}, */*", STREAM),
+        (f"*/*;q=0.9, {STREAM};q=0.1", WHOLE),
+        (f"*/*, {WHOLE};q=0", STREAM),
+        (f"text/*;q=0.8, {STREAM};q=0, {WHOLE};q=0.1", WHOLE),
+        (f"{STREAM};charset=utf-8", STREAM),
+        (f"{STREAM};q=nonsense", WHOLE),
+        (f"{STREAM};q=2, {WHOLE};q=0.1", WHOLE),
+        (f"{STREAM};q=nan", WHOLE),
+        ("text/event-streams", WHOLE),
+    ],
+)
+def test_the_accept_header_is_read_as_http_says(accept: str, chosen: str) -> None:
+    assert preferred(accept, (WHOLE, STREAM)) == chosen
+
+
+async def test_accept_chooses_the_answer(executor: FakeExecutor) -> None:
+    with listening(executor) as host:
+        async with httpx.AsyncClient(base_url=f"http://{host}") as client:
+            for accept, chosen in ((f"{WHOLE}, {STREAM};q=0", WHOLE), (STREAM.upper(), STREAM)):
+                response = await client.post("/execute", json=BODY["/execute"], headers={"Accept": accept})
+                assert response.headers["content-type"].partition(";")[0] == chosen
+            lines = [("Accept", f"{WHOLE};q=0.1"), ("Accept", STREAM)]
+            response = await client.post("/execute", json=BODY["/execute"], headers=lines)
+    assert response.headers["content-type"].startswith(STREAM)
+
+
+@pytest.mark.parametrize(
+    ("files", "detail"),
+    [
+        (
+            [{"name": "./main.py", "content": "1"}],
+            "files.0.name: a file's name is relative and has no part that is empty, '.' or '..'.",
+        ),
+        ([{"name": "a\nb", "content": "1"}], "files.0.name: a file's name can't contain a control character."),
+        ([], "files: Tuple should have at least 1 item after validation, not 0."),
+    ],
+)
+async def test_one_cause_is_told_in_one_sentence(executor: FakeExecutor, files: list[object], detail: str) -> None:
+    async with api(executor) as client:
+        response = await client.post("/execute", json={"environment": "python", "files": files})
+    assert (response.status_code, response.json()["detail"]) == (422, detail)
+
+
+@pytest.mark.parametrize("name", ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.py", "a\u00a0b.py", "\u200d.py"])
+async def test_names_that_are_ordinary_in_other_scripts_are_taken(executor: FakeExecutor, name: str) -> None:
+    async with api(executor) as client:
+        files = [{"name": name, "content": "1"}]
+        response = await client.post("/execute", json={"environment": "python", "files": files})
+    assert response.status_code == 200
+    assert executor.ran[0]["files"][0]["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"), [("py", "python"), ("js", "node"), ("sh", "bash"), ("nonsense", "nonsense")]
+)
+async def test_an_environments_aliases_are_taken(executor: FakeExecutor, alias: str, name: str) -> None:
+    async with api(executor) as client:
+        response = await client.post("/execute", json={"environment": alias, "code": "1"})
+    assert response.json() == RESULT
+    assert executor.ran[0]["environment"] == name

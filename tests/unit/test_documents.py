@@ -8,7 +8,13 @@ import pytest
 from docs.reference import anchors
 from tools.paths import ROOT
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DECISIONS = ROOT / "docs" / "adr"
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / "offline").rglob("*.md"),
+    ROOT / ".github" / "pull_request_template.md",
+]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 ELSEWHERE = ("http://", "https://", "mailto:")
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -29,12 +35,16 @@ def dead_links(document: Path) -> list[str]:
     return dead
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def name(document: Path) -> str:
+    return document.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_links_lead_somewhere(document: Path) -> None:
     assert dead_links(document) == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_each_command_of_make_is_one(document: Path) -> None:
     known = set(TARGET.findall((ROOT / "Makefile").read_text()))
     assert set(COMMAND.findall(document.read_text())) <= known
@@ -46,6 +56,18 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
     assert dead_links(document) == ["#two", "gone.md", "document.md#two"]
 
 
-def test_the_readme_names_every_document() -> None:
-    named = {link for link in LINK.findall((ROOT / "README.md").read_text()) if link.endswith(".md")}
-    assert {f"docs/{document.name}" for document in DOCUMENTS[1:]} <= named
+def test_the_readme_links_to_every_document() -> None:
+    linked = {link for link in LINK.findall((ROOT / "README.md").read_text()) if link.endswith(".md")}
+    wanted = {name(document) for document in DOCUMENTS if document.parent in (ROOT, ROOT / "docs")}
+    assert wanted - {"README.md"} | {name(DECISIONS / "README.md")} <= linked
+
+
+def test_the_index_of_decisions_has_each_with_its_title_and_status() -> None:
+    rows = re.findall(r"^\| \[(\d+)\]\((\S+)\) \| (.+) \| (\w+) \|$", (DECISIONS / "README.md").read_text(), re.MULTILINE)
+    pages = []
+    for page in sorted(DECISIONS.glob("0*.md")):
+        title, _, status, *_ = page.read_text().splitlines()
+        number, _, decision = title.removeprefix("# ").partition(". ")
+        pages.append((number, page.name, decision, re.split(r"[ .]", status)[1]))
+        assert [line for line in page.read_text().splitlines() if line.startswith("## ")][0] == "## Context"
+    assert rows == pages

@@ -22,30 +22,19 @@ _DOT_ENV = "set -a; . ./.env; set +a"
 _ANSWERS = {"GIT_EDITOR": "true", "PULUMI_SKIP_CONFIRMATIONS": "true", "PULUMI_SKIP_UPDATE_CHECK": "true"}
 
 
-class Checkout:
-    """The repository with the stack `prod` on it, whose `vps:platform` is `platform`.
+class Copy:
+    """A copy of the repository with its virtual environment, in a Git repository of its own. Nothing is committed."""
 
-    State and passphrase are where `.env.example` has them.
-    """
-
-    def __init__(self, folder: Path, toolchain: Toolchain, platform: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._environment = {**os.environ, **_PERSON, **_ANSWERS}
-        # `make` finds its toolchain itself.
-        path = toolchain.environment.get("PATH", os.environ["PATH"])
-        self._pulumi = {**toolchain.environment, "PATH": f"{toolchain.pulumi.parent}:{path}"}
         shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED), symlinks=True)
         (folder / ".venv").symlink_to(sys.prefix)
-        (folder / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": {PLATFORM: dict(platform)}}))
-        self.run("git init --quiet && cp .env.example .env && mkdir -p state")
-        self.run("(umask 077; openssl rand -base64 32 > passphrase)")
-        self.shell("pulumi stack init prod")
-        self.shell("openssl rand -base64 18 | pulumi config set --secret --stack prod vps:dashboardPassword")
-        self.commit("As it was set up")
+        self.run("git init --quiet")
 
-    def run(self, script: str, environment: Mapping[str, str] | None = None) -> str:
-        """What a shell script prints in the checkout. It fails when one of its commands does."""
-        done = subprocess.run(
+    def attempt(self, script: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a shell script in the copy. It ends at the first of its commands that fails."""
+        return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=self.folder,
             env={**self._environment, **(environment or {})},
@@ -54,8 +43,40 @@ class Checkout:
             text=True,
             check=False,
         )
+
+    def run(self, script: str, environment: Mapping[str, str] | None = None) -> str:
+        """Run a shell script in the copy and return what it prints.
+
+        Raises:
+            AssertionError: one of its commands failed.
+        """
+        done = self.attempt(script, environment)
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         return done.stdout
+
+    def apply(self, diff: str) -> None:
+        """Change the copy as a documented diff says."""
+        (self.folder / ".git" / "change.diff").write_text(diff)
+        self.run("git apply --verbose .git/change.diff")
+
+
+class Checkout(Copy):
+    """The repository with the stack `prod` on it, whose `vps:platform` is `platform`.
+
+    State and passphrase are where `.env.example` has them.
+    """
+
+    def __init__(self, folder: Path, toolchain: Toolchain, platform: Mapping[str, Any]) -> None:
+        super().__init__(folder)
+        # `make` finds its toolchain itself.
+        path = toolchain.environment.get("PATH", os.environ["PATH"])
+        self._pulumi = {**toolchain.environment, "PATH": f"{toolchain.pulumi.parent}:{path}"}
+        (folder / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": {PLATFORM: dict(platform)}}))
+        self.run("cp .env.example .env && mkdir -p state")
+        self.run("(umask 077; openssl rand -base64 32 > passphrase)")
+        self.shell("pulumi stack init prod")
+        self.shell("openssl rand -base64 18 | pulumi config set --secret --stack prod vps:dashboardPassword")
+        self.commit("As it was set up")
 
     def shell(self, script: str) -> str:
         """Like `run`, with what docs/DEPLOYMENT.md makes of `.env` before any `pulumi`."""
@@ -69,9 +90,10 @@ class Checkout:
         self.run(f"git add --all && git commit --quiet --message '{message}'")
 
 
-def commands(document: str, section: str) -> list[str]:
-    """The blocks of code in a section of a document of docs/, in their order."""
-    text = (ROOT / "docs" / document).read_text()
+def commands(document: str, section: str, language: str = "") -> list[str]:
+    """The blocks of code in a section of a document, by its path in the repository, that name this language."""
+    text = (ROOT / document).read_text()
     _, _, after = text.partition(f"\n## {section}\n")
     assert after, f"{document} has no section {section}"
-    return [block.partition("\n")[2] for block in after.partition("\n## ")[0].split("```")[1::2]]
+    blocks = (block.partition("\n") for block in after.partition("\n## ")[0].split("```")[1::2])
+    return [block for name, _, block in blocks if name == language]

@@ -53,11 +53,7 @@ class RateLimitStore(Protocol):
 
 
 class MemoryStore:
-    """In this process. A request costs the same however many clients there are.
-
-    The memory storage of `limits` visits each client of the last minute after every request, in a thread: with 2,000
-    of them that doubled the CPU time of a whole request, and addresses are cheap.
-    """
+    """In this process. A request costs the same however many clients there are (docs/adr/0008)."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

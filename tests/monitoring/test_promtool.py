@@ -1,5 +1,7 @@
 """Prometheus' own tool on the rules, their tests, the configuration and the dashboards' queries."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -7,6 +9,7 @@ from infra.services.prometheus import TARGET
 from monitoring.grafana.files import panel_queries
 from monitoring.prometheus.config import RULES, Target, prometheus_config
 from monitoring.prometheus.rules import TESTS, rule_files
+from tests.checkout import Copy, commands
 from tests.monitoring.promtool import Promtool
 
 FILES = {f"rules/{name}": content for name, content in rule_files().items()}
@@ -30,6 +33,17 @@ def test_a_rule_that_is_wrong_does_not_pass_its_tests(promtool: Promtool) -> Non
     code, said = promtool.run(wrong | CASES, "test rules tests/containers.yml")
     assert code != 0
     assert "ContainerUnhealthy" in said
+
+
+def test_the_alert_that_the_document_adds_fires_when_its_cases_say(promtool: Promtool, tmp_path: Path) -> None:
+    copy = Copy(tmp_path / "copy")
+    for diff in commands("CONTRIBUTING.md", "Add an alert", "diff"):
+        copy.apply(diff)
+    folder = copy.folder / "monitoring" / "prometheus"
+    files = {path: (folder / path).read_text() for path in ("rules/sandbox.yml", "tests/sandbox.yml")}
+    for command in ("check rules --lint=all --lint-fatal rules/sandbox.yml", "test rules tests/sandbox.yml"):
+        code, said = promtool.run(files, command)
+        assert code == 0, said
 
 
 def test_the_configuration_loads_with_its_rules(promtool: Promtool) -> None:

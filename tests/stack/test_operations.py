@@ -144,7 +144,7 @@ def server(prepared: Prepared, variations: Variations, registry: str, folder: Pa
 def test_a_revert_brings_the_last_good_images_back(server: Server, prepared: Prepared) -> None:
     good = prepared.engine.client().images.get(prepared.images.references["app"]).id
     assert server.image("api") != good
-    (script,) = commands("OPERATIONS.md", "Back to the last good version")
+    (script,) = commands("docs/OPERATIONS.md", "Back to the last good version")
     reverting = script.replace("<the commit that named the bad ones>", "HEAD")
     assert server.replaced_by(reverting) == {"api", "executor"}
     assert server.image("api") == server.image("executor") == good
@@ -152,7 +152,7 @@ def test_a_revert_brings_the_last_good_images_back(server: Server, prepared: Pre
 
 def test_an_upgrade_of_one_service_replaces_that_one(server: Server, variations: Variations) -> None:
     newer = variations.make("traefik", "traefik")
-    (script,) = commands("OPERATIONS.md", "Upgrade of one service")
+    (script,) = commands("docs/OPERATIONS.md", "Upgrade of one service")
     assert "images.loki grafana/loki:" in script
     upgrade = script.replace("images.loki", "images.traefik").replace(
         next(word for word in script.split() if word.startswith("grafana/loki:")), newer
@@ -161,9 +161,8 @@ def test_an_upgrade_of_one_service_replaces_that_one(server: Server, variations:
 
 
 def test_a_further_service_is_what_the_document_says(server: Server, variations: Variations) -> None:
-    (change,) = commands("OPERATIONS.md", "A further service")
-    (server.checkout.folder / "hello.patch").write_text(change)
-    server.checkout.run("git apply --verbose hello.patch")
+    (change,) = commands("docs/OPERATIONS.md", "A further service", "diff")
+    server.checkout.apply(change)
     image = variations.make("hello", "app", "COPY hello /hello", hello=HELLO)
     server.checkout.shell(f"pulumi config set --stack prod --path vps:platform.images.hello {image}")
     assert server.replaced_by("pulumi up --stack prod --policy-pack policies") == {"hello", "traefik"}
@@ -187,7 +186,7 @@ def test_a_rotated_password_replaces_its_reader_alone(server: Server) -> None:
 
 def test_a_state_moves_to_another_backend(server: Server, folder: Path) -> None:
     password = server.passwords()["dashboardPassword"]
-    (script,) = commands("OPERATIONS.md", "Move the state to another backend")
+    (script,) = commands("docs/OPERATIONS.md", "Move the state to another backend")
     moved = folder / "moved"
     moved.mkdir()
     export, _, rest = script.partition("\n")

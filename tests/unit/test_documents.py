@@ -19,6 +19,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 ELSEWHERE = ("http://", "https://", "mailto:")
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:^|`)make ([a-z]+)", re.MULTILINE)
+ROW = re.compile(r"^\| \[(\d+)\]\((\S+)\) \| (.+) \| (.+) \|$", re.MULTILINE)
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
 
 
@@ -63,11 +64,11 @@ def test_the_readme_links_to_every_document() -> None:
 
 
 def test_the_index_of_decisions_has_each_with_its_title_and_status() -> None:
-    rows = re.findall(r"^\| \[(\d+)\]\((\S+)\) \| (.+) \| (\w+) \|$", (DECISIONS / "README.md").read_text(), re.MULTILINE)
+    rows = ROW.findall((DECISIONS / "README.md").read_text())
     pages = []
     for page in sorted(DECISIONS.glob("0*.md")):
-        title, _, status, *_ = page.read_text().splitlines()
+        title, _, status, *rest = page.read_text().splitlines()
         number, _, decision = title.removeprefix("# ").partition(". ")
-        pages.append((number, page.name, decision, re.split(r"[ .]", status)[1]))
-        assert [line for line in page.read_text().splitlines() if line.startswith("## ")][0] == "## Context"
+        pages.append((number, page.name, decision, status.removeprefix("Status: ").partition(".")[0]))
+        assert [line for line in rest if line.startswith("## ")][::2] == ["## Context", "## Consequences"], page.name
     assert rows == pages

@@ -1,0 +1,33 @@
+"""Each diff in CONTRIBUTING.md applies to the repository as it is, and does what the text beside it says."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import Copy, commands
+
+DOCUMENT = "CONTRIBUTING.md"
+TESTS_FAILED = 1
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Copy:
+    return Copy(tmp_path / "copy")
+
+
+def test_a_policy_that_is_added_so_fires(copy: Copy) -> None:
+    case, rule = commands(DOCUMENT, "Add a policy", "diff")
+    check, _ = commands(DOCUMENT, "Add a policy")
+    copy.apply(case)
+    assert copy.attempt(check).returncode == TESTS_FAILED
+    copy.apply(rule)
+    copy.run(check)
+
+
+def test_an_alert_that_is_added_so_has_its_cases_its_runbook_and_its_row(copy: Copy) -> None:
+    """Whether promtool accepts it, tests/monitoring/ shows."""
+    for diff in commands(DOCUMENT, "Add an alert", "diff"):
+        copy.apply(diff)
+    (check,) = commands(DOCUMENT, "Add an alert")
+    copy.run(f".venv/bin/python -m tools.build.reference\n{check}")
+    assert "| [StreamsPileUp](#streamspileup) | warning | 10m |" in (copy.folder / "docs/OPERATIONS.md").read_text()

@@ -29,5 +29,5 @@ def test_an_alert_that_is_added_so_has_its_cases_its_runbook_and_its_row(copy: C
     for diff in commands(DOCUMENT, "Add an alert", "diff"):
         copy.apply(diff)
     (check,) = commands(DOCUMENT, "Add an alert")
-    copy.run(f".venv/bin/python -m tools.build.reference\n{check}")
+    copy.run(f".venv/bin/python -m docs.reference\n{check}")
     assert "| [StreamsPileUp](#streamspileup) | warning | 10m |" in (copy.folder / "docs/OPERATIONS.md").read_text()

@@ -11,6 +11,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
+from app.api.http_protocol import HttpProtocol
 from app.api.server import build_api
 from app.api.settings import ApiSettings, api_settings
 from app.process.logs import configure_logs
@@ -36,7 +37,7 @@ def _config(app: ASGIApp, settings: ApiSettings, port: int) -> uvicorn.Config:
         app,
         host=settings.host,
         port=port,
-        http="httptools",
+        http=HttpProtocol,
         ws="websockets-sansio",
         ws_max_size=longest_body(settings.profile),
         # The application reads X-Forwarded-For itself, from API_TRUSTED_PROXIES alone.

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from app.wire.problems import STATUSES, Code, Problem
+from app.wire.problems import STATUSES, Code, Problem, Refused
 
 Model = type[BaseModel]
 Schema = dict[str, Any]
@@ -24,7 +24,9 @@ _TITLE = "Code sandbox"
 _ABOUT = (
     "Runs code in a container of its own, without a network, and gives back what it wrote. A failure of the code is an "
     "answer with status 200; every other status is a refusal, told as application/problem+json with a stable `code`. "
-    "Every answer has an X-Request-Id."
+    "Every answer has an X-Request-Id.\n\n"
+    "Refusals of any path: `not_found`, `method_not_allowed`, `uri_too_long` and `malformed_request`; from the proxy in "
+    "front: `rate_limited`, `bad_gateway` and `gateway_timeout`."
 )
 
 
@@ -66,11 +68,15 @@ class Operation:
     frames: Frames | None = None
 
     @property
-    def route(self) -> Route | WebSocketRoute:
-        """Where Starlette finds it."""
+    def routes(self) -> tuple[Route | WebSocketRoute, ...]:
+        """Its routes in Starlette. A WebSocket has a second one, which refuses a GET that asks for no upgrade."""
         if self.frames is not None:
-            return WebSocketRoute(self.path, self.endpoint)
-        return Route(self.path, self.endpoint, methods=[self.method])
+            return WebSocketRoute(self.path, self.endpoint), Route(self.path, _no_upgrade)
+        return (Route(self.path, self.endpoint, methods=[self.method]),)
+
+
+async def _no_upgrade(request: Request) -> Response:
+    raise Refused(Code.UPGRADE_REQUIRED, f"{request.url.path} is a WebSocket: ask for an upgrade to it.")
 
 
 def document(operations: Sequence[Operation]) -> Schema:

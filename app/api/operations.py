@@ -111,7 +111,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             summary="Run code and talk to it (WebSocket)",
             description=_STREAM,
             answers={101: (Body("The WebSocket is open.", media_type=""),)},
-            refusals=(Code.ORIGIN_NOT_ALLOWED,),
+            refusals=(Code.ORIGIN_NOT_ALLOWED, Code.UPGRADE_REQUIRED),
             rated=True,
             frames=Frames(
                 client=(Start, Input, EndOfInput, Interrupt, Cancel), server=(Started, Output, Result, Fault)

@@ -4,15 +4,18 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.api.answering import Answering
@@ -37,7 +40,7 @@ from app.process.tracing import Tracing
 from app.profile import SandboxProfile
 from app.wire.admission import read_execution
 from app.wire.media import JSON, preferred
-from app.wire.problems import Code, exception_handlers
+from app.wire.problems import Code, Refused, exception_handlers, problem_response
 from app.wire.unix_http import UnixHttp
 
 _CLIENT_CLOSED_REQUEST = 499
@@ -83,7 +86,7 @@ def build_api(settings: ApiSettings) -> Api:
         )
     )
     described = with_documentation(table)
-    routes = [*(operation.route for operation in described), *page_routes(PAGE)]
+    routes = [*(route for operation in described for route in operation.routes), *page_routes(PAGE)]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -105,6 +108,7 @@ def build_api(settings: ApiSettings) -> Api:
         exception_handlers={**exception_handlers(refused), ClientGone: _on_client_gone},
         lifespan=lifespan,
     )
+    public.router.default = _nothing_here
     paths = frozenset(route.path for route in routes)
     return Api(public=Correlate(Answering(public, metrics, paths)), metrics=_metrics_app(metrics, executor))
 
@@ -131,6 +135,15 @@ def _execute(executions: Executions, profile: SandboxProfile, refused: Callable[
         return Response(result.model_dump_json(), media_type=JSON)
 
     return execute
+
+
+async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a path without a route, for a WebSocket too: Starlette would close it without a reason."""
+    if scope["type"] == "websocket":
+        refused = Refused(Code.NOT_FOUND, f"There is nothing at {scope['path']}.")
+        await WebSocket(scope, receive, send).send_denial_response(problem_response(refused.problem))
+        return
+    raise HTTPException(HTTPStatus.NOT_FOUND)
 
 
 async def _on_client_gone(_: Request, __: Exception) -> Response:

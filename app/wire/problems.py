@@ -41,6 +41,11 @@ class Code(StrEnum):
     EXECUTOR_UNAVAILABLE = "executor_unavailable"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    UPGRADE_REQUIRED = "upgrade_required"
+    URI_TOO_LONG = "uri_too_long"
+    MALFORMED_REQUEST = "malformed_request"
+    BAD_GATEWAY = "bad_gateway"
+    GATEWAY_TIMEOUT = "gateway_timeout"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -65,6 +70,11 @@ STATUSES: Mapping[Code, HTTPStatus] = MappingProxyType(
         Code.EXECUTOR_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
         Code.NOT_FOUND: HTTPStatus.NOT_FOUND,
         Code.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
+        Code.UPGRADE_REQUIRED: HTTPStatus.UPGRADE_REQUIRED,
+        Code.URI_TOO_LONG: HTTPStatus.REQUEST_URI_TOO_LONG,
+        Code.MALFORMED_REQUEST: HTTPStatus.BAD_REQUEST,
+        Code.BAD_GATEWAY: HTTPStatus.BAD_GATEWAY,
+        Code.GATEWAY_TIMEOUT: HTTPStatus.GATEWAY_TIMEOUT,
         Code.INTERNAL_ERROR: HTTPStatus.INTERNAL_SERVER_ERROR,
     }
 )
@@ -84,8 +94,9 @@ class Problem(BaseModel):
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the answer's headers say of it."""
-        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        """The headers that its answer has."""
+        upgrade = {"Upgrade": "websocket"} if self.code is Code.UPGRADE_REQUIRED else {}
+        return upgrade if self.retry_after is None else {**upgrade, "Retry-After": str(self.retry_after)}
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:

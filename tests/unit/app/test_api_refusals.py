@@ -1,5 +1,6 @@
 """Requests that are refused: what that costs, the formats that are taken, and the media type of an answer."""
 
+import asyncio
 import gzip
 import json
 import time
@@ -9,10 +10,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from app.wire.admission import parse
 from app.wire.media import preferred
-from app.wire.problems import Code, Refused
+from app.wire.problems import Code, Problem, Refused
 from app.wire.protocol import Execution
 from tests.unit.app.fake_executor import RESULT, FakeExecutor
 from tests.unit.app.fake_visitor import api, listening
@@ -131,6 +133,46 @@ async def test_what_a_foreign_page_can_send_without_preflight_runs_nothing(execu
         response = await client.post("/execute", content=json.dumps(BODY["/execute"]), headers=headers)
     assert response.json()["code"] == Code.UNSUPPORTED_MEDIA_TYPE
     assert executor.ran == []
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status", "code"),
+    [
+        ("BREW / HTTP/1.1", 405, Code.METHOD_NOT_ALLOWED),
+        ("DELETE /execute HTTP/1.1", 405, Code.METHOD_NOT_ALLOWED),
+        (f"GET /{'a' * 65536} HTTP/1.1", 414, Code.URI_TOO_LONG),
+        (f"GET /{'a' * 65000} HTTP/1.1", 404, Code.NOT_FOUND),
+        ("GET / HTTP/9.9", 400, Code.MALFORMED_REQUEST),
+        ("GET /\x80 HTTP/1.1", 400, Code.MALFORMED_REQUEST),
+        ("GET /execute/stream HTTP/1.1", 426, Code.UPGRADE_REQUIRED),
+        ("POST /execute/stream HTTP/1.1", 405, Code.METHOD_NOT_ALLOWED),
+    ],
+)
+async def test_what_is_hardly_a_request_is_refused_with_a_problem(
+    executor: FakeExecutor, request_line: str, status: int, code: Code
+) -> None:
+    with listening(executor) as host:
+        reader, writer = await asyncio.open_connection(*host.split(":"))
+        writer.write(f"{request_line}\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode("latin-1"))
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    found = Problem.model_validate_json(body)
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert (found.status, found.code) == (status, code)
+    headers = head.lower()
+    assert b"content-type: application/problem+json" in headers
+    assert b"x-request-id: " in headers
+    assert (b"allow: " in headers) is (status == 405)
+    assert (b"upgrade: websocket" in headers) is (status == 426)
+    assert len(body) < 8 * KB
+
+
+async def test_a_websocket_where_there_is_none_is_refused_with_a_problem(executor: FakeExecutor) -> None:
+    with listening(executor) as host, pytest.raises(InvalidStatus) as caught:
+        async with connect(f"ws://{host}/nothing"):
+            pass
+    assert caught.value.response.status_code == 404
+    assert json.loads(caught.value.response.body or b"")["code"] == Code.NOT_FOUND
 
 
 STREAM, WHOLE = "text/event-stream", "application/json"

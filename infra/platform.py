@@ -8,6 +8,7 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.cloudflare import RANGES
+from infra.config import GENERATED_SECRETS, SECRET_KEYS, Secrets
 from infra.dns import Dns, DnsArgs
 from infra.docker.images import Images
 from infra.host import ssh
@@ -18,7 +19,7 @@ from infra.services import observability, portainer
 from infra.services.edge import USER, Edge, EdgeArgs, Route, url
 from infra.services.observability import Observability, ObservabilityArgs
 from infra.services.sandbox import API_PORT, Sandbox, SandboxArgs
-from infra.settings import GENERATED_SECRETS, SECRET_KEYS, SERVICES, PlatformSettings, Secrets
+from infra.settings import SERVICES, PlatformSettings
 from infra.settings import Dns as DnsSettings
 
 
@@ -104,7 +105,7 @@ class Platform(pulumi.ComponentResource):
                 # Only the edge and the api are on this network: whoever speaks to the api there is the edge. It adds
                 # the address of its own visitor, which may be a proxy too.
                 proxies=network.ipam_configs.apply(
-                    lambda configs: ",".join([*(c.subnet for c in configs if c.subnet), *self._proxies_in_front()])
+                    lambda configs: [*(c.subnet for c in configs if c.subnet), *self._proxies_in_front()]
                 ),
                 otlp_endpoint=observability.otlp_endpoint(self._settings),
             ),

@@ -1,32 +1,20 @@
-"""The whole configuration of the platform, parsed once from the stack's config into frozen models.
+"""The shape of `vps:platform`, the object in a stack's config that holds every setting that is not a secret.
 
-`vps:platform` is one object; its shape is `PlatformSettings`. Secrets are keys of their own (`Secrets`), so that
-the engine encrypts them. An unknown key, a malformed value or a missing secret raises `SettingsError`, which names
-the key, what is wrong with it and how to mend it.
+What the sandbox's two processes read themselves is described by their own models, in `app`; `Sandbox` inherits the
+fields that the operator chooses.
 """
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
-import pulumi
-from pulumi.runtime.config import get_config_env, is_config_secret
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    IPvAnyAddress,
-    IPvAnyNetwork,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, StringConstraints, model_validator
 
-from app.profile import SandboxProfile
+from app.api.settings import ApiOptions
+from app.environments import ENVIRONMENTS
+from app.executor.settings import EnvironmentName, ExecutorOptions, ImageReference, StrongProfile
+from app.process.settings import Settings
+from app.profile import FLOOR
 
-NAMESPACE = "vps"
-Environment = Literal["python", "python-data", "node", "bash"]
-ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 IMAGES_OF_OURS = ("app", *(f"sandbox-{environment}" for environment in ENVIRONMENTS))
 UPSTREAM_IMAGES = {
     "traefik": "traefik:v3.7.15",
@@ -46,14 +34,6 @@ HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]
 Port = Annotated[int, Field(ge=1, le=65535)]
 NameServer = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
-
-
-class SettingsError(Exception):
-    """The stack's configuration can't be used. The message is written for the operator."""
-
-
-class Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Ssh(Settings):
@@ -204,36 +184,13 @@ class Dns(Settings):
         return self
 
 
-class Pool(Settings):
-    """Sandboxes of one environment that wait ready: `min` at rest, up to `max` under demand."""
+class Sandbox(ApiOptions, ExecutorOptions):
+    """The public code runner. The other keys are the fields of `ApiOptions` and `ExecutorOptions`."""
 
-    min: Annotated[int, Field(ge=0, le=64)]
-    max: Annotated[int, Field(ge=1, le=64)]
-
-
-class Sandbox(Settings):
-    """The public code runner."""
-
-    profile: SandboxProfile = Field(default_factory=SandboxProfile, description="Stricter than the floor, or equal")
-    environments: tuple[Environment, ...] = Field(
-        ENVIRONMENTS, min_length=1, description="What visitors may run. A ready python-data takes about 100 MB"
+    profile: StrongProfile = Field(FLOOR, description="Stricter than the floor, or equal")
+    environments: tuple[EnvironmentName, ...] = Field(
+        tuple(ENVIRONMENTS), min_length=1, description="What visitors may run. A ready python-data takes about 100 MB"
     )
-    pools: dict[Environment, Pool] = Field(
-        default_factory=dict, description="Ready sandboxes by environment, over the executor's defaults"
-    )
-    concurrency: Annotated[int, Field(ge=1, le=64)] = Field(4, description="Sandboxes that run at the same time")
-    queue: Annotated[int, Field(ge=0, le=4096)] = Field(64, description="Executions that may wait for a sandbox")
-    queue_seconds: Annotated[float, Field(gt=0, le=60)] = Field(10, description="The longest wait for a sandbox")
-    requests_per_minute: Annotated[int, Field(ge=1)] = Field(10, description="Executions for each client address")
-    rate_store: Annotated[str, StringConstraints(pattern=r"^valkeys?://[^/@]+(/\d+)?$")] | None = Field(
-        None, description="Valkey that counts requests for several replicas of the api. Unset: each counts its own"
-    )
-    runtime: Literal["runc", "crun", "runsc"] = Field(
-        "runc", description="OCI runtime that starts the sandboxes; `runsc` is gVisor, see docs/SECURITY.md"
-    )
-    allowed_origins: tuple[str, ...] = Field((), description="Origins whose pages may call the API from a browser")
-    refuse_patterns: bool = Field(False, description="Refuse code with a dangerous pattern, instead of warning of it")
-    log_code: bool = Field(False, description="Put visitors' code, which may be private, into the log")
 
     @property
     def images(self) -> dict[str, str]:
@@ -336,7 +293,7 @@ class PlatformSettings(Settings):
     dns: Dns | None = Field(None, description="DNS records. Off where names are kept by hand, or there are none")
     sandbox: Sandbox = Sandbox()
     services: Services = Services()
-    images: dict[str, str] = Field(
+    images: dict[str, ImageReference] = Field(
         default_factory=dict, description="Image references by name, over the pinned upstream ones"
     )
     unavailable: dict[str, str] = Field(
@@ -412,107 +369,4 @@ class PlatformSettings(Settings):
 
     def image(self, name: str) -> str:
         """The reference that an image is found by on the engine or in a registry."""
-        return self.images.get(name) or UPSTREAM_IMAGES[name]
-
-
-@dataclass(frozen=True)
-class Secrets:
-    """Secret values, each still encrypted for whoever prints it. One is there exactly where it is needed."""
-
-    dashboard_password: pulumi.Output[str]
-    grafana_password: pulumi.Output[str] | None
-    portainer_password: pulumi.Output[str] | None
-    cloudflare_token: pulumi.Output[str] | None
-    alert_webhook_url: pulumi.Output[str] | None
-    alert_heartbeat_url: pulumi.Output[str] | None
-    alert_smtp_password: pulumi.Output[str] | None
-    alert_slack_url: pulumi.Output[str] | None
-
-
-SECRET_KEYS = {
-    "dashboard_password": "dashboardPassword",
-    "grafana_password": "grafanaPassword",
-    "portainer_password": "portainerPassword",
-    "cloudflare_token": "cloudflareToken",
-    "alert_webhook_url": "alertWebhookUrl",
-    "alert_heartbeat_url": "alertHeartbeatUrl",
-    "alert_smtp_password": "alertSmtpPassword",
-    "alert_slack_url": "alertSlackUrl",
-}
-GENERATED_SECRETS = ("dashboard_password", "grafana_password", "portainer_password")
-"""Those that are made for a stack, and shown to its operator. The others are given by someone else."""
-
-
-def load_settings() -> tuple[PlatformSettings, Secrets]:
-    """Read the current stack's config.
-
-    Raises:
-        SettingsError: a key is unknown, malformed or missing. The message names all of them at once.
-    """
-    config = pulumi.Config(NAMESPACE)
-    known = {f"{NAMESPACE}:{key}" for key in ("platform", *SECRET_KEYS.values())}
-    if unknown := sorted(key for key in get_config_env() if _is_ours(key) and key not in known):
-        raise SettingsError(
-            f"unknown config {', '.join(unknown)}; this program reads {', '.join(sorted(known))}. "
-            f"Remove it with: pulumi config rm {unknown[0]}"
-        )
-    settings = parse_settings(config.get_object("platform") or {}, stack=pulumi.get_stack())
-    return settings, _load_secrets(config, settings)
-
-
-def parse_settings(platform: dict[str, Any], stack: str) -> PlatformSettings:
-    """`vps:platform` as a model. `stack` is the default for the name prefix.
-
-    Raises:
-        SettingsError: naming each bad key and what it should be.
-    """
-    if not isinstance(platform, dict):
-        raise SettingsError(f"{NAMESPACE}:platform must be an object, and is {platform!r}")
-    try:
-        return PlatformSettings.model_validate({"name": f"{NAMESPACE}-{stack}", **platform})
-    except ValidationError as error:
-        problems = "\n".join(f"  {_describe(problem)}" for problem in error.errors())
-        raise SettingsError(
-            f"{NAMESPACE}:platform in Pulumi.{stack}.yaml can't be used:\n{problems}\n"
-            "Each key is described in infra/settings.py."
-        ) from None
-
-
-def _is_ours(key: str) -> bool:
-    return key.startswith(f"{NAMESPACE}:")
-
-
-def _describe(problem: Any) -> str:
-    key = ".".join(str(part) for part in problem["loc"]) or "platform"
-    if problem["type"] == "extra_forbidden":
-        return f"{key}: unknown key. Remove it, or correct its spelling"
-    if problem["type"] == "missing":
-        return f"{key}: missing"
-    return f"{key}: {problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r:.80})"
-
-
-def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
-    alerts = settings.services.alertmanager
-    alerting = settings.runs("alertmanager")
-    needed = {
-        "dashboard_password": True,
-        "grafana_password": settings.runs("grafana"),
-        "portainer_password": settings.runs("portainer"),
-        "cloudflare_token": settings.edge.tls is not None or settings.dns is not None,
-        "alert_webhook_url": alerting and alerts.webhook,
-        "alert_heartbeat_url": alerting and alerts.heartbeat,
-        "alert_smtp_password": alerting and alerts.email is not None,
-        "alert_slack_url": alerting and alerts.slack is not None,
-    }
-    for field, is_needed in needed.items():
-        key = f"{NAMESPACE}:{SECRET_KEYS[field]}"
-        if is_needed and not config.get(SECRET_KEYS[field]):
-            raise SettingsError(f"secret {key} is missing. Set it with: pulumi config set --secret {key}")
-        if is_needed and not is_config_secret(key):
-            raise SettingsError(f"{key} is not encrypted. Set it again with: pulumi config set --secret {key}")
-    return Secrets(
-        **{
-            field: config.get_secret(SECRET_KEYS[field]) if is_needed else None  # type: ignore[arg-type]
-            for field, is_needed in needed.items()
-        }
-    )
+        return {**UPSTREAM_IMAGES, **self.images}[name]

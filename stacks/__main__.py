@@ -7,16 +7,13 @@ import pulumi
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from infra.config import load_settings
 from infra.platform import Platform
-from infra.settings import SettingsError, load_settings
 
 
 def main() -> None:
-    try:
-        settings, secrets = load_settings()
-        platform = Platform(settings, secrets)
-    except SettingsError as error:
-        raise pulumi.RunError(str(error)) from None
+    settings, secrets = load_settings()
+    platform = Platform(settings, secrets)
     pulumi.export("name", settings.name)
     pulumi.export("urls", platform.urls)
     pulumi.export("logins", platform.logins)

@@ -1,65 +1,81 @@
 """The api's settings. The only place in this process that reads the environment."""
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, Json
+from pydantic import AfterValidator, Field, HttpUrl, ValidationError
 
-from app.process.settings import Settings, read_settings
+from app.process.settings import FROM_JSON, Settings, read_settings
 from app.profile import SandboxProfile
 
 PREFIX = "API_"
+_IN_MEMORY = "memory://"
 
 
-def _split(value: object) -> object:
-    """The items of a comma-separated variable; defaults are tuples already."""
-    return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
+def _network(value: str) -> str:
+    return str(ipaddress.ip_network(value))
 
 
-def _networks(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(str(ipaddress.ip_network(value)) for value in values)
+def _origin(value: str) -> str:
+    """An origin as browsers serialise it: scheme, host and, unless it is the scheme's own, port (RFC 6454, 6.2)."""
+    try:
+        url = HttpUrl(value)
+    except ValidationError:
+        url = None
+    if url is None or url.username or url.password or "*" in value or str(url) != f"{value}/":
+        raise ValueError(f"{value!r} is not an origin as browsers send it, like https://example.org")
+    return value
 
 
-def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
-    for value in values:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or value != f"{parts.scheme}://{parts.netloc}" or "*" in value:
-            raise ValueError(f"{value!r} is not an origin")
-    return values
+def _rate_store(value: str) -> str:
+    # Without a user and a password: whoever may inspect the container reads them in its environment.
+    is_url = re.fullmatch(r"valkeys?://[^/@?#\s]+(/\d+)?", value) and urlsplit(value).hostname and urlsplit(value).port
+    if value != _IN_MEMORY and not is_url:
+        raise ValueError(f"{value!r} is neither {_IN_MEMORY} nor a URL like valkey://host:6379/0")
+    return value
 
 
-class ApiSettings(Settings):
-    """Each field is the variable API_<FIELD>."""
+class ApiOptions(Settings):
+    """The part that the operator chooses: these fields are keys of `sandbox` in the stack's config too."""
 
-    profile: Json[SandboxProfile] = Field(description="the JSON of the executor's SandboxProfile; {} is the floor.")
-    executor_socket: Path = Field(
-        Path("/run/executor/executor.sock"), description="the path of the executor's Unix socket."
-    )
-    host: str = Field("0.0.0.0", description="the address on which to listen.")  # noqa: S104 - the edge is in front
-    port: int = Field(8000, ge=1, le=65535, description="the port on which to listen, from 1 to 65535.")
     requests_per_minute: int = Field(10, ge=1, description="executions a minute for each client address, at least 1.")
-    trusted_proxies: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_networks)] = Field(
-        (), description="networks whose X-Forwarded-For is believed, separated by commas, as in 172.20.0.0/16."
+    rate_store: Annotated[str, AfterValidator(_rate_store)] = Field(
+        _IN_MEMORY,
+        description="where requests are counted: memory:// for one replica of the api, valkey://host:6379/0 for "
+        "several.",
     )
-    metrics_port: int = Field(
-        9000, ge=1, le=65535, description="the port of /metrics, which nothing public may lead to, from 1 to 65535."
-    )
-    rate_store: Annotated[str, Field(pattern=r"^(memory://|valkeys?://[^/]+(/\d+)?)$")] = Field(
-        "memory://",
-        description="where requests are counted: memory:// for one replica, valkey://host:6379/0 for several.",
+    allowed_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], FROM_JSON] = Field(
+        (), description='origins whose pages may call the API from a browser, as in ["https://example.org"].'
     )
     refuse_patterns: bool = Field(
         False, description="true to refuse code that looks dangerous instead of warning. Isolation doesn't need it."
     )
     log_code: bool = Field(False, description="true to put visitors' code, which may be private, into the log.")
+
+
+class ApiSettings(ApiOptions):
+    """Each field is the variable API_<FIELD>."""
+
+    profile: Annotated[SandboxProfile, FROM_JSON] = Field(
+        description="the JSON of the executor's SandboxProfile; {} is the floor."
+    )
+    executor_socket: Path = Field(
+        Path("/run/executor/executor.sock"), description="the path of the executor's Unix socket."
+    )
+    host: str = Field("0.0.0.0", description="the address on which to listen.")  # noqa: S104 - the edge is in front
+    port: int = Field(8000, ge=1, le=65535, description="the port on which to listen, from 1 to 65535.")
+    metrics_port: int = Field(
+        9000, ge=1, le=65535, description="the port of /metrics, which nothing public may lead to, from 1 to 65535."
+    )
+    trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], FROM_JSON] = Field(
+        (), description='networks whose X-Forwarded-For is believed, as in ["172.20.0.0/16"].'
+    )
     otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = Field(
         None, description="the URL of an OTLP/HTTP collector for traces, as in http://collector:4318; unset is none."
-    )
-    allowed_origins: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_origins)] = Field(
-        (), description="origins whose pages may call this API, separated by commas, as in https://example.org."
     )
 
 

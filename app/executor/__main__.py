@@ -49,7 +49,7 @@ async def _serve(settings: ExecutorSettings) -> None:
     workshop = DockerWorkshop(api, Pattern(settings.profile, settings.environments, settings.stack, settings.runtime))
     metrics = Metrics(settings.profile)
     traces = start_tracing("executor", settings.traces, metrics.span_dropped)
-    bounds = {name: settings.pool[name] for name in settings.environments}
+    bounds = {name: settings.pools[name] for name in settings.environments}
     engine = Pool(workshop, bounds, metrics, settings.concurrency, settings.queue, tracing=traces)
     containers = Containers(api, settings.stack, metrics, settings.containers_seconds)
     metrics.watch(engine)

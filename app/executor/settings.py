@@ -1,17 +1,16 @@
 """The executor's settings. The only place in this process that reads the environment."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from app.environments import ENVIRONMENTS
-from app.process.settings import Settings, read_settings
+from app.process.settings import FROM_JSON, Settings, read_settings
 from app.profile import SandboxProfile
-from app.runtimes import RUNTIMES
+from app.runtimes import ENGINES_OWN, RUNTIMES
 
 PREFIX = "EXECUTOR_"
 
@@ -22,20 +21,10 @@ def _strong(profile: SandboxProfile) -> SandboxProfile:
     return profile
 
 
-def _images(images: dict[str, str]) -> dict[str, str]:
-    if not images:
-        raise ValueError("it names no environment")
-    if unknown := sorted(set(images) - set(ENVIRONMENTS)):
-        raise ValueError(f"there is no environment {', '.join(unknown)}; known are {', '.join(ENVIRONMENTS)}")
-    if empty := sorted(name for name, image in images.items() if not image.strip()):
-        raise ValueError(f"no image is given for {', '.join(empty)}")
-    return images
-
-
-def _unix_url(url: str) -> str:
-    if not re.fullmatch(r"unix:///.+", url):
-        raise ValueError(f"{url!r} is not the URL of a Unix socket")
-    return url
+def _known_environment(name: str) -> str:
+    if name not in ENVIRONMENTS:
+        raise ValueError(f"there is no environment {name}; known are {', '.join(ENVIRONMENTS)}")
+    return name
 
 
 def _known_runtime(name: str) -> str:
@@ -44,10 +33,14 @@ def _known_runtime(name: str) -> str:
     return name
 
 
-class Bounds(BaseModel):
-    """How many sandboxes of an environment are kept ready: at least `min`, and under demand up to `max`."""
+StrongProfile = Annotated[SandboxProfile, FROM_JSON, AfterValidator(_strong)]
+"""Limits that are at least as strict as the floor, each of them."""
+EnvironmentName = Annotated[str, AfterValidator(_known_environment)]
+ImageReference = Annotated[str, StringConstraints(pattern=r"^\S+$")]
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+class Bounds(Settings):
+    """How many sandboxes of an environment are kept ready: at least `min`, and under demand up to `max`."""
 
     min: int = Field(ge=0, le=64)
     max: int = Field(ge=1, le=64)
@@ -59,7 +52,7 @@ class Bounds(BaseModel):
         return self
 
 
-_POOL: Mapping[str, Bounds] = MappingProxyType(
+_POOLS: Mapping[str, Bounds] = MappingProxyType(
     {
         "python": Bounds(min=2, max=6),
         "python-data": Bounds(min=1, max=2),
@@ -70,20 +63,35 @@ _POOL: Mapping[str, Bounds] = MappingProxyType(
 """By the engine's count an idle one takes: python 8 MB, python-data 68, node 18, bash 7. So a tenth of a GB at rest."""
 
 
-def _bounds(given: dict[str, Bounds]) -> dict[str, Bounds]:
-    if unknown := sorted(set(given) - set(ENVIRONMENTS)):
-        raise ValueError(f"there is no environment {', '.join(unknown)}; known are {', '.join(ENVIRONMENTS)}")
-    return {**_POOL, **given}
+def _with_defaults(given: dict[str, Bounds]) -> dict[str, Bounds]:
+    return {**_POOLS, **given}
 
 
-class ExecutorSettings(Settings):
+class ExecutorOptions(Settings):
+    """The part that the operator chooses: these fields are keys of `sandbox` in the stack's config too."""
+
+    runtime: Annotated[str, AfterValidator(_known_runtime)] = Field(
+        ENGINES_OWN,
+        description="an OCI runtime that Docker knows: runc, crun or runsc, which is gVisor (see docs/SECURITY.md).",
+    )
+    pools: Annotated[dict[EnvironmentName, Bounds], FROM_JSON, AfterValidator(_with_defaults)] = Field(
+        default_factory=lambda: dict(_POOLS),
+        description='sandboxes kept ready by environment, as in {"python": {"min": 2, "max": 6}}; '
+        "one that is not named keeps its default.",
+    )
+    concurrency: int = Field(4, ge=1, le=256, description="sandboxes at once, from 1 to 256.")
+    queue: int = Field(64, ge=0, le=4096, description="executions that may wait for a sandbox, from 0 to 4096.")
+    queue_seconds: float = Field(10, gt=0, le=60, description="the longest wait for a sandbox, up to 60 seconds.")
+
+
+class ExecutorSettings(ExecutorOptions):
     """Each field is the variable EXECUTOR_<FIELD>."""
 
-    profile: Annotated[Json[SandboxProfile], AfterValidator(_strong)] = Field(
+    profile: StrongProfile = Field(
         description="the JSON of a SandboxProfile, each field at least as strict as its default; {} is the floor."
     )
-    environments: Annotated[Json[dict[str, str]], AfterValidator(_images)] = Field(
-        description='JSON of environment to image, as in {"python": "sha256:..."}.'
+    environments: Annotated[dict[EnvironmentName, ImageReference], FROM_JSON] = Field(
+        min_length=1, description='JSON of environment to image, as in {"python": "sha256:..."}.'
     )
     stack: str = Field(
         pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$",
@@ -92,20 +100,11 @@ class ExecutorSettings(Settings):
     socket: Path = Field(
         Path("/run/executor/executor.sock"), description="the path of the Unix socket on which to serve."
     )
-    engine: Annotated[str, AfterValidator(_unix_url)] = Field(
-        "unix:///var/run/docker.sock", description="the engine's socket, as in unix:///var/run/docker.sock."
+    engine: str = Field(
+        "unix:///var/run/docker.sock",
+        pattern=r"^unix:///.+$",
+        description="the URL of Docker's Unix socket, as in unix:///var/run/docker.sock.",
     )
-    runtime: Annotated[str, AfterValidator(_known_runtime)] = Field(
-        "runc", description="an OCI runtime that the engine knows: runc, crun or runsc."
-    )
-    pool: Annotated[Json[dict[str, Bounds]], AfterValidator(_bounds)] = Field(
-        default_factory=lambda: dict(_POOL),
-        description='JSON of environment to sandboxes kept ready, as in {"python": {"min": 2, "max": 6}}; '
-        "one that is not named keeps its default.",
-    )
-    concurrency: int = Field(4, ge=1, le=256, description="sandboxes at once, from 1 to 256.")
-    queue: int = Field(64, ge=0, le=4096, description="executions that may wait for a sandbox, from 0 to 4096.")
-    queue_seconds: float = Field(10, gt=0, le=60, description="the longest wait for a sandbox, up to 60 seconds.")
     sweep_seconds: float = Field(30, gt=0, le=3600, description="seconds between two sweeps of orphaned sandboxes.")
     traces: bool = Field(
         False, description="true to keep spans of executions, which the api takes when it has an API_OTLP_ENDPOINT."
@@ -114,7 +113,7 @@ class ExecutorSettings(Settings):
         15,
         gt=0,
         le=3600,
-        description="seconds between two readings of what the engine counts for the stack's services.",
+        description="seconds between two readings of what Docker counts for the stack's services.",
     )
 
 

@@ -1,18 +1,23 @@
-"""Settings from environment variables: one typed, frozen model for each process, or an error that names each fault."""
+"""Settings in environment variables: one typed, frozen model for each process, written and read here.
 
+A field's variable is its prefix and its name. The text is the value itself for a field that is text, and the value's
+JSON for any other; a field that is None has no variable.
+"""
+
+import json
 from collections.abc import Mapping
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 
 class SettingsError(Exception):
-    """The settings can't be used. The message has one line for each variable at fault, with the fix."""
+    """The settings can't be used. The message has one line for each fault, with its key and the fix."""
 
 
 class Settings(BaseModel):
-    """Base of a process's settings. A field's description says what its variable must be set to."""
+    """Base of all settings. A field's description says what the operator, or its variable, sets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -20,8 +25,23 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
+def _from_json(value: object) -> object:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError(f"Invalid JSON: {error}") from error
+
+
+FROM_JSON = BeforeValidator(_from_json)
+"""Marks the type of a field that is a list or an object: its variable is read as JSON."""
+
+
 def read_settings(model: type[S], prefix: str, environ: Mapping[str, str]) -> S:
-    """The model filled from the variables that begin with `prefix`, or `SettingsError`."""
+    """The model filled from the variables that begin with `prefix`.
+
+    Raises:
+        SettingsError: a variable is missing, unknown or wrong. The message names each of them.
+    """
     given = {name.removeprefix(prefix).lower(): value for name, value in environ.items() if name.startswith(prefix)}
     try:
         return model.model_validate(given)
@@ -30,14 +50,33 @@ def read_settings(model: type[S], prefix: str, environ: Mapping[str, str]) -> S:
         raise SettingsError("\n".join(_sentence(model, prefix, fault) for fault in faults)) from None
 
 
+def write_settings(settings: Settings, prefix: str) -> dict[str, str]:
+    """The variables from which `read_settings` reads an equal model: its exact inverse."""
+    return {
+        variable(prefix, field): value if isinstance(value, str) else json.dumps(value)
+        for field, value in settings.model_dump(mode="json").items()
+        if value is not None
+    }
+
+
+def variable(prefix: str, field: str) -> str:
+    """The name of a field's variable."""
+    return f"{prefix}{field.upper()}"
+
+
+def path(fault: ErrorDetails) -> tuple[str, ...]:
+    """Where in the settings a fault is, from the outermost key to the innermost."""
+    return tuple(str(part) for part in fault["loc"] if part != "[key]")
+
+
 def _sentence(model: type[Settings], prefix: str, fault: ErrorDetails) -> str:
-    field, *inner = map(str, fault["loc"])
-    variable = f"{prefix}{field.upper()}"
+    field, *inner = path(fault)
+    name = variable(prefix, field)
     if fault["type"] == "extra_forbidden" and not inner:
-        known = ", ".join(f"{prefix}{name.upper()}" for name in model.model_fields)
-        return f"{variable} is not a setting. Remove it; the settings are {known}."
+        known = ", ".join(variable(prefix, known) for known in model.model_fields)
+        return f"{name} is not a setting. Remove it; the settings are {known}."
     fix = f"Set it to: {model.model_fields[field].description}"
     if fault["type"] == "missing" and not inner:
-        return f"{variable} is not set. {fix}"
+        return f"{name} is not set. {fix}"
     where = f" at {'.'.join(inner)}" if inner else ""
-    return f"{variable} is wrong{where}: {fault['msg'].removeprefix('Value error, ')}. {fix}"
+    return f"{name} is wrong{where}: {fault['msg'].removeprefix('Value error, ')}. {fix}"

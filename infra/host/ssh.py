@@ -7,7 +7,8 @@ from pathlib import Path
 import pulumi
 import pulumi_command as command
 
-from infra.settings import SettingsError, Ssh
+from infra.config import SettingsError
+from infra.settings import Ssh
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _SECONDS_TO_CONNECT = 10

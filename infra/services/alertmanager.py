@@ -5,11 +5,11 @@ from typing import Any
 import pulumi
 import yaml
 
+from infra.config import Secrets
 from infra.service import Config, Health, Mount, Service, ServiceArgs, data_volume
 from infra.services.edge import Route
 from infra.services.placement import Place
 from infra.settings import Alertmanager as AlertmanagerSettings
-from infra.settings import Secrets
 from monitoring.alertmanager.config import Email, Receivers, Slack, alertmanager_config
 from monitoring.prometheus.config import Target
 

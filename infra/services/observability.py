@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import pulumi
 
+from infra.config import Secrets
 from infra.docker.images import Images
 from infra.services import alertmanager, collector, exporters, grafana, jaeger, loki, prometheus
 from infra.services.edge import METRICS_PORT, Route, url
 from infra.services.placement import Place
 from infra.services.sandbox import METRICS_TARGETS
-from infra.settings import PlatformSettings, Secrets
+from infra.settings import PlatformSettings
 from monitoring.prometheus.config import Target
 
 NAMES = (

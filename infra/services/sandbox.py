@@ -1,12 +1,16 @@
 """The public code runner: `api`, which visitors reach, and `executor`, which owns the engine's socket."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_docker as docker
 
+from app.api import settings as api
+from app.executor import settings as executor
+from app.process.settings import Settings, variable, write_settings
 from infra.service import STACK_LABEL, EngineSocket, Health, Mount, Service, ServiceArgs
 from infra.settings import Sandbox as SandboxSettings
 from monitoring.prometheus.config import Target
@@ -20,24 +24,24 @@ METRICS_TARGETS = {
 }
 
 _RUN = "/run/executor"
-_SOCKET = f"{_RUN}/executor.sock"
+_SOCKET = Path(_RUN, "executor.sock")
 _HEALTHCHECK = ("python", "-I", "-S", "/srv/app/process/healthcheck.py")
 
 
 @dataclass(frozen=True)
 class SandboxArgs:
-    """What the runner needs. `environments` holds an image digest by environment; `proxies` the edge's addresses.
+    """What the runner needs. `environments` holds an image digest by environment; `proxies` the edge's networks.
 
     Traces go to `otlp_endpoint`, a URL of OTLP over HTTP, or nowhere.
     """
 
     prefix: str
     image: pulumi.Input[str]
-    environments: Mapping[str, pulumi.Input[str]]
+    environments: Mapping[str, pulumi.Output[str]]
     settings: SandboxSettings
     engine_socket: str
     networks: Sequence[pulumi.Input[str]]
-    proxies: pulumi.Input[str]
+    proxies: pulumi.Output[list[str]]
     otlp_endpoint: str | None
 
 
@@ -50,15 +54,13 @@ class Sandbox(pulumi.ComponentResource):
     def __init__(self, args: SandboxArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("vps:infra:Sandbox", "sandbox", None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        settings = args.settings
-        profile = settings.profile.model_dump_json()
         run = docker.Volume(
             "executor-run",
             name=f"{args.prefix}-executor-run",
             labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=args.prefix)],
             opts=child,
         )
-        executor = Service(
+        runner = Service(
             "executor",
             ServiceArgs(
                 prefix=args.prefix,
@@ -73,23 +75,14 @@ class Sandbox(pulumi.ComponentResource):
                 engine_socket=EngineSocket(args.engine_socket, "creates and removes the sandboxes"),
                 mounts=[Mount(run.name, _RUN)],
                 tmp_mb=16,
-                environment={
-                    "EXECUTOR_PROFILE": profile,
-                    "EXECUTOR_ENVIRONMENTS": pulumi.Output.json_dumps(dict(args.environments)),
-                    "EXECUTOR_STACK": args.prefix,
-                    "EXECUTOR_SOCKET": _SOCKET,
-                    "EXECUTOR_ENGINE": "unix:///var/run/docker.sock",
-                    "EXECUTOR_RUNTIME": settings.runtime,
-                    "EXECUTOR_CONCURRENCY": str(settings.concurrency),
-                    "EXECUTOR_QUEUE": str(settings.queue),
-                    "EXECUTOR_QUEUE_SECONDS": str(settings.queue_seconds),
-                    "EXECUTOR_TRACES": str(args.otlp_endpoint is not None).lower(),
-                    "EXECUTOR_POOL": json.dumps({name: pool.model_dump() for name, pool in settings.pools.items()}),
-                },
+                environment=_variables(
+                    executor_settings(args.settings, args.prefix, args.otlp_endpoint),
+                    executor.PREFIX,
+                    environments=pulumi.Output.all(**args.environments),
+                ),
             ),
             opts=child,
         )
-        optional = {"API_OTLP_ENDPOINT": args.otlp_endpoint, "API_RATE_STORE": settings.rate_store}
         Service(
             "api",
             ServiceArgs(
@@ -103,18 +96,50 @@ class Sandbox(pulumi.ComponentResource):
                 networks=args.networks,
                 mounts=[Mount(run.name, _RUN, read_only=True)],
                 tmp_mb=16,
-                environment={
-                    "API_EXECUTOR_SOCKET": _SOCKET,
-                    "API_PROFILE": profile,
-                    "API_REQUESTS_PER_MINUTE": str(settings.requests_per_minute),
-                    "API_TRUSTED_PROXIES": args.proxies,
-                    "API_ALLOWED_ORIGINS": ",".join(settings.allowed_origins),
-                    "API_METRICS_PORT": str(_METRICS_PORT),
-                    "API_REFUSE_PATTERNS": str(settings.refuse_patterns).lower(),
-                    "API_LOG_CODE": str(settings.log_code).lower(),
-                    **{name: value for name, value in optional.items() if value},
-                },
+                environment=_variables(
+                    api_settings(args.settings, args.otlp_endpoint), api.PREFIX, trusted_proxies=args.proxies
+                ),
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[executor]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[runner]),
         )
         self.register_outputs({})
+
+
+def executor_settings(settings: SandboxSettings, stack: str, otlp_endpoint: str | None) -> executor.ExecutorSettings:
+    """What the executor reads at its start, but for its images: their digests are known at deployment."""
+    return executor.ExecutorSettings(
+        **_options(settings, executor.ExecutorOptions),
+        profile=settings.profile,
+        environments=dict.fromkeys(settings.environments, "sha256:unknown"),
+        stack=stack,
+        socket=_SOCKET,
+        engine="unix:///var/run/docker.sock",
+        traces=otlp_endpoint is not None,
+    )
+
+
+def api_settings(settings: SandboxSettings, otlp_endpoint: str | None) -> api.ApiSettings:
+    """What the api reads at its start, but for the networks of its proxies: they are known at deployment."""
+    return api.ApiSettings(
+        **_options(settings, api.ApiOptions),
+        profile=settings.profile,
+        executor_socket=_SOCKET,
+        port=API_PORT,
+        metrics_port=_METRICS_PORT,
+        otlp_endpoint=otlp_endpoint,
+    )
+
+
+def _options(settings: SandboxSettings, model: type[Settings]) -> dict[str, Any]:
+    """The fields of `model` as the operator chose them."""
+    return {field: getattr(settings, field) for field in model.model_fields}
+
+
+def _variables(settings: Settings, prefix: str, **late: pulumi.Output[Any]) -> dict[str, pulumi.Input[str]]:
+    """The variables of a process. The fields in `late` are outputs, and are validated with the rest at deployment."""
+    complete = pulumi.Output.all(**late).apply(
+        lambda values: write_settings(settings.model_validate({**dict(settings), **values}), prefix)
+    )
+    names = {variable(prefix, field) for field in late}
+    known = write_settings(settings, prefix)
+    return {name: complete[name] if name in names else value for name, value in known.items()}

@@ -1,8 +1,11 @@
 """The real program passes every policy, and needs every exemption."""
 
+import json
+
 import pytest
 
 from policies.exemptions import EXEMPTIONS, READABLE_PATHS
+from policies.sandbox_profile import VARIABLE
 from tests.policies.support import exemptions_used, violations
 from tests.program import Resource, containers, platform_config, run_program
 
@@ -34,7 +37,11 @@ def test_every_path_that_may_be_read_is_needed() -> None:
     ("field", "weaker"),
     [("pids", 500), ("memory_mb", 1024), ("network", "bridge"), ("read_only_root", False), ("timeout_seconds", 60)],
 )
-def test_a_weaker_profile_in_the_settings_is_refused_by_name(field: str, weaker: object) -> None:
-    platform = platform_config("local", sandbox={"profile": {field: weaker}})
-    found = violations(inputs(run_program("local", platform)))
-    assert [violation.policy for violation in found] == [f"sandbox-{field.replace('_', '-')}"]
+def test_the_pack_refuses_the_programs_executor_with_a_weaker_profile(field: str, weaker: object) -> None:
+    resources = run_program("local", platform_config("local"))
+    envs = containers(resources)["executor"]["envs"]
+    assert isinstance(envs, list)
+    (declared,) = [variable for variable in envs if variable.startswith(f"{VARIABLE}=")]
+    profile = json.loads(declared.removeprefix(f"{VARIABLE}=")) | {field: weaker}
+    envs[envs.index(declared)] = f"{VARIABLE}={json.dumps(profile)}"
+    assert [violation.policy for violation in violations(inputs(resources))] == [f"sandbox-{field.replace('_', '-')}"]

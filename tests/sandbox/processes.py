@@ -92,7 +92,7 @@ class Platform:
             "EXECUTOR_ENGINE": engine,
             "EXECUTOR_RUNTIME": RUNTIME,
             "EXECUTOR_QUEUE_SECONDS": "60",
-            "EXECUTOR_POOL": json.dumps({name: {"min": 1, "max": 3} for name in json.loads(images)}),
+            "EXECUTOR_POOLS": json.dumps({name: {"min": 1, "max": 3} for name in json.loads(images)}),
             **{name: value for name, value in variables.items() if name.startswith("EXECUTOR_")},
         }
         self._api_variables = {name: value for name, value in variables.items() if name.startswith("API_")}

@@ -29,7 +29,7 @@ def test_a_sandbox_is_used_once(platform: Platform) -> None:
 def test_a_burst_grows_the_pool_within_its_bounds(make_platform: MakePlatform) -> None:
     bounds = {"python": {"min": 1, "max": 2}}
     bounds |= {name: {"min": 0, "max": 1} for name in ("python-data", "node", "bash")}
-    platform = make_platform(EXECUTOR_POOL=json.dumps(bounds)).start()
+    platform = make_platform(EXECUTOR_POOLS=json.dumps(bounds)).start()
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: platform.run("python", HELLO)["status"], range(20)))
     assert answers == ["success"] * 20

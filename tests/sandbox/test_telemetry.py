@@ -35,7 +35,7 @@ def only_python(images: str) -> dict[str, str]:
     """The variables of an executor with one environment: it starts sooner."""
     return {
         "EXECUTOR_ENVIRONMENTS": json.dumps({"python": json.loads(images)["python"]}),
-        "EXECUTOR_POOL": '{"python": {"min": 1, "max": 2}}',
+        "EXECUTOR_POOLS": '{"python": {"min": 1, "max": 2}}',
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import httpx
 from rich.text import Text
 
-from infra.settings import NAMESPACE, SECRET_KEYS
+from infra.config import NAMESPACE, SECRET_KEYS
 from tools.commands.up import STACK, LocalStack
 from tools.console.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
 from tools.machine import pulumi_toolchain as toolchains

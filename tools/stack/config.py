@@ -9,16 +9,8 @@ from typing import Any
 
 import yaml
 
-from infra.settings import (
-    GENERATED_SECRETS,
-    IMAGES_OF_OURS,
-    NAMESPACE,
-    SECRET_KEYS,
-    PlatformSettings,
-    Services,
-    SettingsError,
-    parse_settings,
-)
+from infra.config import GENERATED_SECRETS, NAMESPACE, SECRET_KEYS, SettingsError, parse_settings
+from infra.settings import IMAGES_OF_OURS, PlatformSettings, Services
 from tools.build.images import ImageSet
 from tools.console.steps import StepFailed
 from tools.machine.docker_engine import DockerEngine
@@ -99,7 +91,7 @@ def settings(name: str, template: str, overrides: Mapping[str, Any]) -> Platform
     """
     file = template_file(template)
     config = load(file).get("config") or {}
-    unbuilt = {"images": dict.fromkeys(IMAGES_OF_OURS, "not built yet")}
+    unbuilt = {"images": dict.fromkeys(IMAGES_OF_OURS, "not-built-yet")}
     try:
         platform = merge(merge(unbuilt, config.get(PLATFORM) or {}), overrides)
         return parse_settings(platform, stack=name)

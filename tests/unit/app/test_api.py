@@ -214,18 +214,18 @@ async def test_the_rate_is_limited_and_says_when_to_return(executor: FakeExecuto
 
 
 async def test_a_stranger_cannot_forge_its_address(executor: FakeExecutor) -> None:
-    async with api(executor, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES="172.20.0.0/16") as client:
+    async with api(executor, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES='["172.20.0.0/16"]') as client:
         assert await statuses(client, ["198.51.100.1", "198.51.100.2"]) == [200, 429]
 
 
 async def test_behind_the_proxy_each_client_counts_for_itself(executor: FakeExecutor) -> None:
-    async with api(executor, peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES="172.20.0.0/16") as client:
+    async with api(executor, peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES='["172.20.0.0/16"]') as client:
         assert await statuses(client, ["198.51.100.1", "198.51.100.2", "198.51.100.1"]) == [200, 200, 429]
 
 
 async def test_behind_the_proxy_only_the_address_that_it_saw_counts(executor: FakeExecutor) -> None:
     forged = ["6.6.6.1, 198.51.100.1", "6.6.6.2, 198.51.100.1", "172.20.0.1, 198.51.100.1"]
-    async with api(executor, peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES="172.20.0.0/16") as client:
+    async with api(executor, peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES='["172.20.0.0/16"]') as client:
         assert await statuses(client, forged) == [200, 429, 429]
 
 
@@ -236,12 +236,12 @@ async def test_without_trusted_proxies_the_header_means_nothing(executor: FakeEx
 
 async def test_an_ipv6_subscriber_is_one_client(executor: FakeExecutor) -> None:
     addresses = ["2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:db8:1:3::1"]
-    async with api(executor, peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES="172.20.0.0/16") as client:
+    async with api(executor, peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES='["172.20.0.0/16"]') as client:
         assert await statuses(client, addresses) == [200, 429, 200]
 
 
 async def test_cors_is_an_allow_list(executor: FakeExecutor) -> None:
-    async with api(executor, ALLOWED_ORIGINS="https://a.example") as client:
+    async with api(executor, ALLOWED_ORIGINS='["https://a.example"]') as client:
         friend = await client.post("/execute", json=HELLO, headers={"Origin": "https://a.example"})
         stranger = await client.post("/execute", json=HELLO, headers={"Origin": "https://b.example"})
         asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}

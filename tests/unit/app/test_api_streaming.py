@@ -33,7 +33,7 @@ def told(frame: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def host(executor: FakeExecutor) -> Iterator[str]:
-    with listening(executor, ALLOWED_ORIGINS="https://friend.example") as found:
+    with listening(executor, ALLOWED_ORIGINS='["https://friend.example"]') as found:
         yield found
 
 

@@ -1,9 +1,11 @@
 """Settings that can't be used are refused with a sentence for each variable at fault."""
 
+import json
 from collections.abc import Mapping
 
 import pytest
 
+from app.api.rate import rate_limit_store
 from app.api.settings import api_settings
 from app.executor.settings import Bounds, executor_settings
 from app.process.settings import SettingsError
@@ -37,8 +39,8 @@ def test_executor_defaults() -> None:
 
 
 def test_pools_that_are_not_named_keep_their_default() -> None:
-    pool = executor_settings({**EXECUTOR, "EXECUTOR_POOL": '{"python": {"min": 0, "max": 9}}'}).pool
-    assert (pool["python"], pool["bash"]) == (Bounds(min=0, max=9), executor_settings(EXECUTOR).pool["bash"])
+    pools = executor_settings({**EXECUTOR, "EXECUTOR_POOLS": '{"python": {"min": 0, "max": 9}}'}).pools
+    assert (pools["python"], pools["bash"]) == (Bounds(min=0, max=9), executor_settings(EXECUTOR).pools["bash"])
 
 
 def test_stricter_profile_is_taken() -> None:
@@ -69,21 +71,21 @@ def test_all_weaknesses_are_named_at_once() -> None:
     [
         ({"EXECUTOR_PROFILE": "{"}, "EXECUTOR_PROFILE is wrong: Invalid JSON"),
         ({"EXECUTOR_PROFILE": '{"pidz": 1}'}, "EXECUTOR_PROFILE is wrong at pidz: Extra inputs are not permitted"),
-        ({"EXECUTOR_ENVIRONMENTS": "{}"}, "it names no environment"),
+        ({"EXECUTOR_ENVIRONMENTS": "{}"}, "should have at least 1 item"),
         ({"EXECUTOR_ENVIRONMENTS": '{"ruby": "x"}'}, "no environment ruby; known are python, python-data, node, bash"),
-        ({"EXECUTOR_ENVIRONMENTS": '{"bash": " "}'}, "no image is given for bash"),
+        ({"EXECUTOR_ENVIRONMENTS": '{"bash": " "}'}, "EXECUTOR_ENVIRONMENTS is wrong at bash"),
         ({"EXECUTOR_STACK": "a b"}, "EXECUTOR_STACK is wrong"),
-        ({"EXECUTOR_ENGINE": "tcp://1.2.3.4:2375"}, "'tcp://1.2.3.4:2375' is not the URL of a Unix socket"),
+        ({"EXECUTOR_ENGINE": "tcp://1.2.3.4:2375"}, "the URL of Docker's Unix socket"),
         ({"EXECUTOR_RUNTIME": "kata"}, "there is no runtime 'kata'; known are runc, crun, runsc"),
         ({"EXECUTOR_CONCURRENCY": "many"}, "EXECUTOR_CONCURRENCY is wrong"),
         ({"EXECUTOR_CONCURRENCY": "0"}, "sandboxes at once, from 1 to 256"),
         (
-            {"EXECUTOR_POOL": '{"python": {"min": 3, "max": 2}}'},
-            "EXECUTOR_POOL is wrong at python: min is more than max",
+            {"EXECUTOR_POOLS": '{"python": {"min": 3, "max": 2}}'},
+            "EXECUTOR_POOLS is wrong at python: min is more than max",
         ),
-        ({"EXECUTOR_POOL": '{"ruby": {"min": 1, "max": 2}}'}, "there is no environment ruby"),
-        ({"EXECUTOR_POOL": '{"bash": {"min": 1}}'}, "EXECUTOR_POOL is wrong at bash.max"),
-        ({"EXECUTOR_TIMEOUT": "3"}, "EXECUTOR_TIMEOUT is not a setting. Remove it; the settings are EXECUTOR_PROFILE"),
+        ({"EXECUTOR_POOLS": '{"ruby": {"min": 1, "max": 2}}'}, "there is no environment ruby"),
+        ({"EXECUTOR_POOLS": '{"bash": {"min": 1}}'}, "EXECUTOR_POOLS is wrong at bash.max"),
+        ({"EXECUTOR_TIMEOUT": "3"}, "EXECUTOR_TIMEOUT is not a setting. Remove it; the settings are EXECUTOR_RUNTIME"),
     ],
 )
 def test_bad_executor_variable_is_named_with_the_fix(changes: dict[str, str], words: str) -> None:
@@ -97,30 +99,82 @@ def test_each_missing_variable_is_named() -> None:
     assert [line.split(" is not set. Set it to: ")[0] for line in lines] == list(EXECUTOR)
 
 
-def test_api_lists_are_split() -> None:
+def test_api_lists() -> None:
     settings = api_settings(
         {
             "API_PROFILE": "{}",
-            "API_TRUSTED_PROXIES": "172.20.0.0/16, fd00::/8,10.0.0.1",
-            "API_ALLOWED_ORIGINS": "https://a.example,http://localhost:3000",
+            "API_TRUSTED_PROXIES": '["172.20.0.0/16", "fd00::/8", "10.0.0.1"]',
+            "API_ALLOWED_ORIGINS": '["https://a.example", "http://localhost:3000", "https://[::1]:8443"]',
         }
     )
     assert settings.trusted_proxies == ("172.20.0.0/16", "fd00::/8", "10.0.0.1/32")
-    assert settings.allowed_origins == ("https://a.example", "http://localhost:3000")
-    assert api_settings({"API_PROFILE": "{}", "API_ALLOWED_ORIGINS": ""}).allowed_origins == ()
+    assert settings.allowed_origins == ("https://a.example", "http://localhost:3000", "https://[::1]:8443")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "https://*.a.example",
+        "https://",
+        "https://a.example/",
+        "https://a.example/page",
+        "https://a.example?q",
+        "https://a.example:443",
+        "http://a.example:80",
+        "https://a.example:70000",
+        "https://A.example",
+        "HTTPS://a.example",
+        "https://me@a.example",
+        "https://bücher.example",
+        "a.example",
+        "ftp://a.example",
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_refused(origin: str) -> None:
+    fault = api_fault({"API_ALLOWED_ORIGINS": json.dumps(["https://b.example", origin])})
+    assert f"API_ALLOWED_ORIGINS is wrong at 1: {origin!r} is not an origin" in fault
+
+
+@pytest.mark.parametrize(
+    "store", ["memory://", "valkey://store:6379", "valkeys://store:6379/0", "valkey://[::1]:6379/2"]
+)
+def test_a_store_that_is_accepted_can_be_opened(store: str) -> None:
+    rate_limit_store(api_settings({"API_PROFILE": "{}", "API_RATE_STORE": store}).rate_store)
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "redis",
+        "redis://store:6379",
+        "valkey://",
+        "valkey://:6379",
+        "valkey://store",
+        "valkey://store:port",
+        "valkey://store:0",
+        "valkey://store:70000",
+        "valkey://store/a",
+        "valkey://store/0/1",
+        "valkey://store?db=1",
+        "valkey://user:password@store:6379",
+        "valkey://[::1",
+    ],
+)
+def test_a_bad_store_is_refused(store: str) -> None:
+    assert "valkey://host:6379/0 for several" in api_fault({"API_RATE_STORE": store})
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"API_TRUSTED_PROXIES": "*"}, "API_TRUSTED_PROXIES is wrong: '*' does not appear to be"),
-        ({"API_TRUSTED_PROXIES": "10.0.0.1/8"}, "has host bits set"),
-        ({"API_ALLOWED_ORIGINS": "*"}, "'*' is not an origin"),
-        ({"API_RATE_STORE": "redis"}, "valkey://host:6379/0 for several"),
+        ({"API_TRUSTED_PROXIES": '["*"]'}, "API_TRUSTED_PROXIES is wrong at 0: '*' does not appear to be"),
+        ({"API_TRUSTED_PROXIES": '["10.0.0.1/8"]'}, "has host bits set"),
+        ({"API_TRUSTED_PROXIES": "10.0.0.0/8"}, "API_TRUSTED_PROXIES is wrong: Invalid JSON"),
         ({"API_OTLP_ENDPOINT": "collector:4318"}, "API_OTLP_ENDPOINT is wrong"),
         ({"API_METRICS_PORT": "0"}, "from 1 to 65535"),
         ({"API_LOG_CODE": "perhaps"}, "API_LOG_CODE is wrong"),
-        ({"API_ALLOWED_ORIGINS": "https://a.example/"}, "'https://a.example/' is not an origin"),
         ({"API_REQUESTS_PER_MINUTE": "0"}, "API_REQUESTS_PER_MINUTE is wrong"),
         ({"API_PORT": "70000"}, "the port on which to listen"),
     ],

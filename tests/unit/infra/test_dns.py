@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
+from app.api.settings import api_settings
 from infra.cloudflare import RANGES
+from infra.config import SettingsError, parse_settings
 from infra.dns import restricted
-from infra.settings import SettingsError, parse_settings
 from tests.program import Resource, containers, platform_config, run_program
 
 ZONE = {"zone_id": "0" * 32, "ipv4": "203.0.113.10", "ipv6": "2001:db8::10"}
@@ -115,4 +116,4 @@ def _routes(resources: list[Resource]) -> str:
 def _proxies_of_the_api(resources: list[Resource]) -> list[str]:
     entries: list[str] = containers(resources)["api"]["envs"]
     variables = dict(entry.split("=", 1) for entry in entries)
-    return variables["API_TRUSTED_PROXIES"].split(",")
+    return list(api_settings(variables).trusted_proxies)

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from infra.settings import SettingsError, parse_settings
+from infra.config import SettingsError, parse_settings
 from tests.program import Resource, platform_config, run_program
 
 COMMAND = "command:remote:Command"

@@ -7,12 +7,11 @@ from ipaddress import IPv6Network
 import pytest
 import yaml
 
-from app import environments as of_the_app
-from app.api.settings import api_settings
-from app.executor.settings import executor_settings
+from app.environments import ENVIRONMENTS
+from app.executor.settings import Bounds, executor_settings
 from app.profile import SandboxProfile
 from infra.platform import unique_local
-from infra.settings import ENVIRONMENTS, SERVICES, Services
+from infra.settings import SERVICES, Services
 from tests.program import IMAGES, SECRETS, Resource, containers, platform_config, run_program
 
 NETWORK = "docker:index/network:Network"
@@ -93,7 +92,7 @@ def test_the_executor_has_no_network_and_the_declared_profile(local: list[Resour
 
 def test_the_api_trusts_only_the_network_of_the_edge(local: list[Resource]) -> None:
     api = containers(local)["api"]
-    assert envs(api)["API_TRUSTED_PROXIES"] == "172.30.0.0/24"
+    assert envs(api)["API_TRUSTED_PROXIES"] == '["172.30.0.0/24"]'
     assert [network["name"] for network in api["networksAdvanced"]] == ["vps-local-api", "vps-local-monitoring"]
 
 
@@ -167,21 +166,10 @@ def test_each_service_can_be_off_by_itself(off: str) -> None:
         assert off == other or not re.search(rf"(//|- ){service}:\d", json.dumps(uploads(resources, other)))
 
 
-def test_the_program_knows_the_environments_of_the_app() -> None:
-    assert set(ENVIRONMENTS) == set(of_the_app.ENVIRONMENTS)
-
-
-def test_settings_of_the_app_that_are_rarely_needed_are_passed_on() -> None:
-    sandbox = {"queue_seconds": 2.5, "rate_store": "valkey://valkey.example.com:6379/0"}
-    resources = containers(run_program("local", platform_config("local", sandbox=sandbox)))
-    assert executor_settings(envs(resources["executor"])).queue_seconds == 2.5
-    assert api_settings(envs(resources["api"])).rate_store == sandbox["rate_store"]
-
-
 def test_an_environment_that_is_not_wanted_needs_no_image() -> None:
     images = {name: image for name, image in IMAGES.items() if name != "sandbox-python-data"}
     sandbox = {"environments": ["python", "bash"], "pools": {"python": {"min": 1, "max": 2}}}
     resources = run_program("local", platform_config("local", images=images, sandbox=sandbox))
     executor = envs(containers(resources)["executor"])
     assert set(json.loads(executor["EXECUTOR_ENVIRONMENTS"])) == {"python", "bash"}
-    assert json.loads(executor["EXECUTOR_POOL"]) == {"python": {"min": 1, "max": 2}}
+    assert executor_settings(executor).pools["python"] == Bounds(min=1, max=2)

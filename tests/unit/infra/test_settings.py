@@ -5,7 +5,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from infra.settings import SettingsError, parse_settings
+from infra.config import SettingsError, parse_settings
 from tests.program import SECRETS, platform_config, run_program
 
 

@@ -1,0 +1,114 @@
+"""Loading a stack's config: `vps:platform` into `PlatformSettings`, and each secret from a key of its own.
+
+An unknown key, a malformed value or a missing secret raises `SettingsError`, which names the key, what is wrong with
+it and how to mend it.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pulumi
+from pulumi.runtime.config import get_config_env, is_config_secret
+from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+
+from app.process.settings import path
+from infra.settings import PlatformSettings
+
+NAMESPACE = "vps"
+
+
+class SettingsError(pulumi.RunError):
+    """The stack's configuration can't be used. Pulumi shows the message to the operator, without a stack trace."""
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Secret values, each still encrypted for whoever prints it. One is there exactly where it is needed."""
+
+    dashboard_password: pulumi.Output[str]
+    grafana_password: pulumi.Output[str] | None
+    portainer_password: pulumi.Output[str] | None
+    cloudflare_token: pulumi.Output[str] | None
+    alert_webhook_url: pulumi.Output[str] | None
+    alert_heartbeat_url: pulumi.Output[str] | None
+    alert_smtp_password: pulumi.Output[str] | None
+    alert_slack_url: pulumi.Output[str] | None
+
+
+SECRET_KEYS = {field.name: to_camel(field.name) for field in fields(Secrets)}
+"""The key in the namespace `vps` by the field of `Secrets`."""
+GENERATED_SECRETS = ("dashboard_password", "grafana_password", "portainer_password")
+"""Those that are made for a stack, and shown to its operator. The others are given by someone else."""
+
+
+def load_settings() -> tuple[PlatformSettings, Secrets]:
+    """Read the current stack's config.
+
+    Raises:
+        SettingsError: a key is unknown, malformed or missing. The message names all of them at once.
+    """
+    config = pulumi.Config(NAMESPACE)
+    known = {f"{NAMESPACE}:{key}" for key in ("platform", *SECRET_KEYS.values())}
+    if unknown := sorted(key for key in get_config_env() if key.startswith(f"{NAMESPACE}:") and key not in known):
+        raise SettingsError(
+            f"unknown config {', '.join(unknown)}; this program reads {', '.join(sorted(known))}. "
+            f"Remove it with: pulumi config rm {unknown[0]}"
+        )
+    settings = parse_settings(config.get_object("platform") or {}, stack=pulumi.get_stack())
+    return settings, _load_secrets(config, settings)
+
+
+def parse_settings(platform: dict[str, Any], stack: str) -> PlatformSettings:
+    """`vps:platform` as a model. `stack` is the default for the name prefix.
+
+    Raises:
+        SettingsError: naming each bad key and what it should be.
+    """
+    if not isinstance(platform, dict):
+        raise SettingsError(f"{NAMESPACE}:platform must be an object, and is {platform!r}")
+    try:
+        return PlatformSettings.model_validate({"name": f"{NAMESPACE}-{stack}", **platform})
+    except ValidationError as error:
+        problems = "\n".join(f"  {_describe(problem)}" for problem in error.errors())
+        raise SettingsError(
+            f"{NAMESPACE}:platform in Pulumi.{stack}.yaml can't be used:\n{problems}\n"
+            "Each key is described in infra/settings.py."
+        ) from None
+
+
+def _describe(problem: ErrorDetails) -> str:
+    key = ".".join(path(problem)) or "platform"
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key. Remove it, or correct its spelling"
+    if problem["type"] == "missing":
+        return f"{key}: missing"
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r:.80})"
+
+
+def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
+    alerts = settings.services.alertmanager
+    alerting = settings.runs("alertmanager")
+    needed = {
+        "dashboard_password": True,
+        "grafana_password": settings.runs("grafana"),
+        "portainer_password": settings.runs("portainer"),
+        "cloudflare_token": settings.edge.tls is not None or settings.dns is not None,
+        "alert_webhook_url": alerting and alerts.webhook,
+        "alert_heartbeat_url": alerting and alerts.heartbeat,
+        "alert_smtp_password": alerting and alerts.email is not None,
+        "alert_slack_url": alerting and alerts.slack is not None,
+    }
+    for field, is_needed in needed.items():
+        key = f"{NAMESPACE}:{SECRET_KEYS[field]}"
+        if is_needed and not config.get(SECRET_KEYS[field]):
+            raise SettingsError(f"secret {key} is missing. Set it with: pulumi config set --secret {key}")
+        if is_needed and not is_config_secret(key):
+            raise SettingsError(f"{key} is not encrypted. Set it again with: pulumi config set --secret {key}")
+    return Secrets(
+        **{
+            field: config.get_secret(SECRET_KEYS[field]) if is_needed else None  # type: ignore[arg-type]
+            for field, is_needed in needed.items()
+        }
+    )

@@ -1,0 +1,220 @@
+"""What the preview accepts, the api and the executor accept at their start: their settings are the operator's."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api import settings as api
+from app.api.rate import rate_limit_store
+from app.environments import ENVIRONMENTS
+from app.executor import settings as executor
+from app.process.settings import Settings, read_settings, variable, write_settings
+from app.profile import SandboxProfile
+from app.runtimes import RUNTIMES
+from infra.config import SettingsError, parse_settings
+from infra.services.sandbox import api_settings, executor_settings
+from infra.settings import PlatformSettings, Sandbox
+from tests.profiles import WEAKER
+from tests.program import IMAGES, containers, platform_config, run_program
+
+PROCESSES: dict[str, tuple[type[Settings], str]] = {
+    "api": (api.ApiSettings, api.PREFIX),
+    "executor": (executor.ExecutorSettings, executor.PREFIX),
+}
+REQUIRED = {
+    "API_PROFILE": "{}",
+    "EXECUTOR_PROFILE": "{}",
+    "EXECUTOR_STACK": "x",
+    "EXECUTOR_ENVIRONMENTS": '{"node":"i"}',
+}
+
+BAD: dict[tuple[str, str], list[tuple[Any, dict[str, Any], str]]] = {
+    ("api", "profile"): [({"pids": 0}, {"sandbox": {"profile": {"pids": 0}}}, "sandbox.profile.pids")],
+    ("api", "requests_per_minute"): [
+        (0, {"sandbox": {"requests_per_minute": 0}}, "sandbox.requests_per_minute"),
+    ],
+    ("api", "rate_store"): [
+        (store, {"sandbox": {"rate_store": store}}, "sandbox.rate_store")
+        for store in ("redis://store:6379", "valkey://store", "valkey://store:70000", "valkey://me:secret@store:6379")
+    ],
+    ("api", "allowed_origins"): [
+        (["https://x.org/"], {"sandbox": {"allowed_origins": ["https://x.org/"]}}, "sandbox.allowed_origins.0"),
+        (["https://x.org", "*"], {"sandbox": {"allowed_origins": ["https://x.org", "*"]}}, "sandbox.allowed_origins.1"),
+    ],
+    ("api", "refuse_patterns"): [("perhaps", {"sandbox": {"refuse_patterns": "perhaps"}}, "sandbox.refuse_patterns")],
+    ("api", "log_code"): [("perhaps", {"sandbox": {"log_code": "perhaps"}}, "sandbox.log_code")],
+    ("executor", "profile"): [
+        ({field: weaker}, {"sandbox": {"profile": {field: weaker}}}, "sandbox.profile")
+        for field, weaker in WEAKER.items()
+    ],
+    ("executor", "runtime"): [("kata", {"sandbox": {"runtime": "kata"}}, "sandbox.runtime")],
+    ("executor", "pools"): [
+        ({name: bounds}, {"sandbox": {"pools": {name: bounds}}}, f"sandbox.pools.{name}")
+        for name, bounds in (("python", {"min": 8, "max": 2}), ("cobol", {"min": 1, "max": 2}))
+    ],
+    ("executor", "concurrency"): [
+        (number, {"sandbox": {"concurrency": number}}, "sandbox.concurrency") for number in (0, 257)
+    ],
+    ("executor", "queue"): [(number, {"sandbox": {"queue": number}}, "sandbox.queue") for number in (-1, 4097)],
+    ("executor", "queue_seconds"): [
+        (number, {"sandbox": {"queue_seconds": number}}, "sandbox.queue_seconds") for number in (0, 61)
+    ],
+    ("executor", "environments"): [
+        ({"cobol": "image"}, {"sandbox": {"environments": ["cobol"]}}, "sandbox.environments.0"),
+        ({}, {"sandbox": {"environments": []}}, "sandbox.environments"),
+        ({"bash": ""}, {"images": {**IMAGES, "sandbox-bash": ""}}, "images.sandbox-bash"),
+    ],
+    ("executor", "stack"): [("a b", {"name": "a b"}, "name")],
+}
+"""By process and field: a value that the process refuses, how an operator would ask for it, and the operator's key."""
+
+NOT_THE_OPERATORS = {
+    ("api", "executor_socket"): "a path in the volume that the two containers share",
+    ("api", "host"): "an address inside the container, whose network is the program's",
+    ("api", "port"): "a port inside the container, to which the edge's route leads",
+    ("api", "metrics_port"): "a port inside the container, which Prometheus's configuration names",
+    ("api", "trusted_proxies"): "the subnet that Docker gives the edge's network, and Cloudflare's published networks",
+    ("api", "otlp_endpoint"): "the address of Jaeger, which the program starts",
+    ("executor", "socket"): "a path in the volume that the two containers share",
+    ("executor", "engine"): "the path inside the container at which the program mounts Docker's socket",
+    ("executor", "traces"): "follows from services.jaeger",
+    ("executor", "sweep_seconds"): "nothing depends on it but how soon the remains of a crash are removed",
+    ("executor", "containers_seconds"): "the interval at which Prometheus reads the figures by default",
+}
+"""By process and field: why the operator can't set it."""
+
+
+def fields() -> set[tuple[str, str]]:
+    return {(process, field) for process, (model, _) in PROCESSES.items() for field in model.model_fields}
+
+
+def test_each_field_of_a_process_is_driven_by_a_bad_value_or_is_not_the_operators() -> None:
+    assert set(BAD) | set(NOT_THE_OPERATORS) == fields()
+    assert not set(BAD) & set(NOT_THE_OPERATORS)
+
+
+@pytest.mark.parametrize(
+    ("process", "field", "value", "overrides", "key"),
+    [(*where, *case) for where, cases in BAD.items() for case in cases],
+)
+def test_what_a_process_refuses_the_preview_refuses_by_the_operators_key(
+    process: str, field: str, value: Any, overrides: dict[str, Any], key: str
+) -> None:
+    model, prefix = PROCESSES[process]
+    text = value if isinstance(value, str) else json.dumps(value)
+    with pytest.raises(Exception, match=variable(prefix, field)):
+        read_settings(model, prefix, {**REQUIRED, variable(prefix, field): text})
+    with pytest.raises(SettingsError, match=rf"^vps:platform in Pulumi.local.yaml can't be used:\n  {key}: "):
+        run_program("local", platform_config("local", **overrides))
+
+
+ORIGINS = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["https://", "http://", "ftp://", ""]),
+    st.sampled_from(["a.example", "A.example", "*.a.example", "localhost", "127.0.0.1", "[::1]", "me@a.example", ""]),
+    st.sampled_from(["", ":443", ":80", ":8443", ":0", ":70000", ":x"]),
+    st.sampled_from(["", "", "", "/", "/page", "?q"]),
+)
+STORES = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["valkey://", "valkeys://", "redis://", ""]),
+    st.sampled_from(["store", "a.example", "127.0.0.1", "[::1]", "me:secret@store", "a b", ""]),
+    st.sampled_from([":6379", ":1", "", ":0", ":70000", ":x"]),
+    st.sampled_from(["", "/0", "/15", "/", "/a", "/0/1"]),
+)
+NAMES = st.sampled_from([*ENVIRONMENTS, "cobol", ""])
+SMALL = st.integers(-1, 70)
+
+
+def some(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+LIMITS = {name: st.integers(-1, int(value) + 1) | st.floats() for name, value in SandboxProfile().limits().items()}
+SANDBOX: dict[str, st.SearchStrategy[Any]] = {
+    "profile": some(LIMITS).map(lambda limits: kept(limits, lambda one: {"profile": one})),
+    "environments": st.lists(NAMES, max_size=5),
+    "pools": st.dictionaries(NAMES, st.fixed_dictionaries({"min": SMALL, "max": SMALL}), max_size=3),
+    "runtime": st.sampled_from([*RUNTIMES, "kata", ""]),
+    "concurrency": st.integers(-1, 300),
+    "queue": st.integers(-1, 5000),
+    "queue_seconds": st.floats() | st.integers(),
+    "requests_per_minute": st.integers(-1),
+    "rate_store": STORES | st.just("memory://"),
+    "allowed_origins": st.lists(ORIGINS, max_size=3),
+    "refuse_patterns": st.booleans() | st.sampled_from(["yes", "off", "perhaps", 1, None]),
+    "log_code": st.booleans() | st.sampled_from(["yes", "off", "perhaps", 1, None]),
+}
+"""For each key of `sandbox`, values of which some are refused."""
+
+
+PLATFORM = platform_config("local")
+
+
+def kept(values: Mapping[str, Any], sandbox: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """The values without those that the preview refuses, each asked for by itself."""
+
+    def accepts(name: str) -> bool:
+        try:
+            parse_settings({**PLATFORM, "sandbox": sandbox({name: values[name]})}, "local")
+        except SettingsError:
+            return False
+        return True
+
+    return {name: values[name] for name in filter(accepts, values)}
+
+
+PLATFORMS = st.builds(
+    lambda sandbox, name: parse_settings({**PLATFORM, "sandbox": kept(sandbox, dict), "name": name}, "local"),
+    some(SANDBOX),
+    st.from_regex(r"[a-z][a-z0-9-]{0,30}", fullmatch=True),
+)
+"""Settings that the preview accepts."""
+
+
+def test_every_key_of_the_sandbox_is_drawn() -> None:
+    assert set(SANDBOX) == set(Sandbox.model_fields)
+
+
+@given(PLATFORMS, st.sampled_from([None, "http://jaeger:4318"]))
+def test_both_processes_read_what_the_preview_accepts(settings: PlatformSettings, otlp_endpoint: str | None) -> None:
+    for_api = api_settings(settings.sandbox, otlp_endpoint)
+    for_executor = executor_settings(settings.sandbox, settings.name, otlp_endpoint)
+    assert api.api_settings(write_settings(for_api, api.PREFIX)) == for_api
+    assert executor.executor_settings(write_settings(for_executor, executor.PREFIX)) == for_executor
+    for process in (for_api, for_executor):
+        chosen = set(type(process).model_fields) & set(Sandbox.model_fields) - {"environments"}
+        assert {field: getattr(process, field) for field in chosen} == {
+            field: getattr(settings.sandbox, field) for field in chosen
+        }
+    assert set(for_executor.environments) == set(settings.sandbox.environments)
+    rate_limit_store(for_api.rate_store)
+
+
+def test_the_containers_have_these_settings() -> None:
+    platform = platform_config(
+        "local",
+        sandbox={
+            "queue_seconds": 2.5,
+            "rate_store": "valkey://valkey.example.com:6379/0",
+            "allowed_origins": ["https://a.example", "http://localhost:3000"],
+            "pools": {"python": {"min": 0, "max": 9}},
+            "profile": {"pids": 40},
+        },
+    )
+    settings = parse_settings(platform, "local")
+    resources = containers(run_program("local", platform))
+    environs = {name: dict(entry.split("=", 1) for entry in resources[name]["envs"]) for name in ("api", "executor")}
+    found = api.api_settings(environs["api"]), executor.executor_settings(environs["executor"])
+    wanted = (
+        api_settings(settings.sandbox, "http://jaeger:4318"),
+        executor_settings(settings.sandbox, settings.name, "http://jaeger:4318"),
+    )
+    # Known at deployment only.
+    assert found[0] == wanted[0].model_copy(update={"trusted_proxies": ("172.30.0.0/24",)})
+    assert found[1].model_copy(update={"environments": wanted[1].environments}) == wanted[1]
+    assert all(image.startswith("sha256:") for image in found[1].environments.values())

@@ -25,8 +25,8 @@ _ABOUT = (
     "Runs code in a container of its own, without a network, and gives back what it wrote. A failure of the code is an "
     "answer with status 200; every other status is a refusal, told as application/problem+json with a stable `code`. "
     "Every answer has an X-Request-Id.\n\n"
-    "Refusals of any path: `not_found`, `method_not_allowed`, `uri_too_long` and `malformed_request`; from the proxy in "
-    "front: `rate_limited`, `bad_gateway` and `gateway_timeout`."
+    "Refusals of any path: `not_found`, `method_not_allowed`, `uri_too_long` and `malformed_request`; from the proxy "
+    "in front: `rate_limited`, `bad_gateway` and `gateway_timeout`."
 )
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from tools.paths import ROOT
 
-SETTINGS_OF_THE_APP = ("app.api.settings", "app.executor.settings", "app.process.settings")
 MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "app": (),
     "docs": ("app", "infra", "monitoring"),
@@ -16,6 +15,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "app.api.settings",
         "app.environments",
         "app.executor.settings",
+        "app.process.settings",
         "app.profile",
         "app.runtimes",
         "monitoring",

@@ -51,13 +51,18 @@ class Recorder(pulumi.runtime.Mocks):
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.append(Resource(args.typ, args.name, dict(args.inputs)))
         computed: dict[str, dict[str, Any]] = {
-            "docker:index/remoteImage:RemoteImage": {"imageId": f"sha256:{args.name.encode().hex():0<64.64}"},
+            "docker:index/remoteImage:RemoteImage": {"imageId": image_id(args.name)},
             "docker:index/network:Network": {"ipamConfigs": [{"subnet": "172.30.0.0/24", "gateway": "172.30.0.1"}]},
         }
         return f"{args.name}-id", args.inputs | computed.get(args.typ, {})
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> NoReturn:
         raise AssertionError(f"the program looks something up at preview: {args.token}")
+
+
+def image_id(resource: str) -> str:
+    """The content digest that the mocks give the image with this resource name."""
+    return f"sha256:{resource.encode().hex():0<64.64}"
 
 
 def platform_config(stack: str, **overrides: Any) -> dict[str, Any]:

@@ -35,6 +35,9 @@ class Loki(pulumi.ComponentResource):
                 environment=go_memory(_MEMORY_MB),
                 config=Config(CONFIG, {"loki.yml": yaml.safe_dump(loki_config(settings.retention_hours))}),
                 mounts=[Mount(data_volume("loki", place.prefix, self).name, DATA)],
+                # The compactor keeps a list of at most 100,000 chunks there while it writes it, and another while it
+                # deletes what that one names: 10 MB each.
+                tmp_mb=32,
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -6,7 +6,7 @@ How it is run:
 - user `10001:10001`, the upstream image's, which owns `DATA`, a data volume, there.
 - memory: 256 MB, and `GOMEMLIMIT=200MiB` beside it. It was seen to hold 34 MB at rest, and 176 MB while it took in
   140,000 lines of an outage at once.
-- /tmp: 16 MB. The compactor copies its list of chunks to be deleted there first: without it, it only ever warns.
+- /tmp: 32 MB. Without it the compactor can't write its list of what to delete, and nothing is ever deleted.
 - ports: 3100 for everything: the collector's lines (`/otlp`), queries, /metrics.
 - health: `loki -health`, which asks /ready; it needs no shell.
 - lost data: `LOST`, by its label `reason`.
@@ -31,12 +31,13 @@ _HOST, _GRPC_PORT = "127.0.0.1", 9095
 _GRPC = f"{_HOST}:{_GRPC_PORT}"
 
 
-def loki_config(retention_hours: int, compaction_seconds: int = 600, deletion_seconds: int = 7200) -> dict[str, Any]:
+def loki_config(retention_hours: int, compaction_seconds: int = 60, deletion_seconds: int = 7200) -> dict[str, Any]:
     """The content of loki.yml.
 
     Args:
         retention_hours: age at which the compactor deletes lines. It is applied with each compaction.
-        compaction_seconds: interval between two compactions.
+        compaction_seconds: interval between two compactions. Loki also waits for so long after each start: a long
+            one would never come where Loki is restarted often.
         deletion_seconds: for so long chunks that no index names any more are kept, for queries that are under way.
     """
     return {

@@ -2,18 +2,21 @@
 
 import time
 import uuid
+from base64 import b64decode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import yaml
 
 from monitoring.collector.config import LOST
 from tests.stack.log_platform import NANOSECONDS, LogPlatform, json_line, wait_for
-from tools.machine.ports import free_port
+from tests.waiting import until
 from tools.machine.preparation import Prepared
 
 DAY = 24 * 3600
+LOKI_DATA = "/loki"
 FULL, REFUSED = LOST
 # Lines with the level that Loki should know them by.
 LEVELS = {
@@ -37,9 +40,9 @@ LEVELS = {
 @pytest.fixture(scope="module")
 def logs(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogPlatform]:
     """Loki and the collector, both ready; removed with all their data, also after a failure."""
-    platform = LogPlatform(prepared.engine.client(), prepared.images.references, tmp_path_factory.mktemp("logs"))
+    platform = LogPlatform(prepared, tmp_path_factory.mktemp("logs"))
     try:
-        yield platform.start()
+        yield platform.start("loki", "collector")
     finally:
         platform.stop()
 
@@ -53,7 +56,7 @@ def aged(logs: LogPlatform) -> float:
     now = time.time()
     for days in (14, 20):
         logs.push(f"{days} days old", now - days * DAY, service=f"aged-{days}", source="container")
-    logs.api.post("/flush").raise_for_status()
+    logs.post("/flush")
     return now
 
 
@@ -87,8 +90,8 @@ def test_only_lines_of_the_own_stack_are_taken(logs: LogPlatform) -> None:
 def test_labels_are_three(logs: LogPlatform) -> None:
     logs.write("labels", *(json_line(level="info", trace_id=uuid.uuid4().hex, number=n) for n in range(200)))
     assert wait_for(lambda: len(logs.lines('{service="labels"}')) == 200)
-    assert set(logs.api.get("/loki/api/v1/labels").json()["data"]) == {"service", "source", "level"}
-    assert len(logs.api.get("/loki/api/v1/series", params={"match[]": '{service="labels"}'}).json()["data"]) == 1
+    assert set(logs.get("/loki/api/v1/labels").json()["data"]) == {"service", "source", "level"}
+    assert len(logs.get("/loki/api/v1/series", params={"match[]": '{service="labels"}'}).json()["data"]) == 1
 
 
 def test_host_logs_have_the_hosts_label_and_their_own_time(logs: LogPlatform) -> None:
@@ -105,33 +108,37 @@ def test_a_restart_of_the_collector_neither_loses_nor_doubles(logs: LogPlatform)
     wanted = [str(number) for number in range(150)]
     logs.write("restart", *wanted, script='for line; do echo "$line"; sleep 0.01; done')
     assert wait_for(lambda: logs.lines('{service="restart"}'))
-    logs.collector.restart()
+    logs.running["collector"].restart()
     wait_for(lambda: len(logs.lines('{service="restart"}')) >= len(wanted), 20)
     time.sleep(1.5)  # what would come twice comes with the next poll
     assert [line.text for line in logs.lines('{service="restart"}')] == wanted
 
 
 def test_what_is_written_while_loki_is_down_arrives_afterwards(logs: LogPlatform, aged: float) -> None:
-    logs.loki.stop(timeout=10)
+    logs.running["loki"].stop(timeout=10)
     wanted = [str(number) for number in range(100)]
     logs.write("outage", *wanted)
-    assert wait_for(lambda: logs.metric("otelcol_exporter_queue_size", logs.collector_port) > 0)
-    logs.loki.start()
+    assert wait_for(lambda: logs.metric("otelcol_exporter_queue_size") > 0)
+    logs.running["loki"].start()
     logs.wait_until_ready()
     wait_for(lambda: len(logs.lines('{service="outage"}')) >= len(wanted), 20)
     assert [line.text for line in logs.lines('{service="outage"}')] == wanted
-    assert [logs.metric(name, logs.collector_port) for name in LOST] == [0, 0]
+    assert [logs.metric(name) for name in LOST] == [0, 0]
 
 
-def test_what_the_queue_cannot_hold_is_counted(logs: LogPlatform) -> None:
-    port = free_port()
-    logs.new_collector("collector-small", "http://127.0.0.1:9", port, queue_bytes=1000)
-    logs.write("loud", *("word " * 20 for _ in range(200)))
-    assert wait_for(lambda: logs.metric(FULL, port) > 0, 20)
+def test_what_the_queue_cannot_hold_is_counted(prepared: Prepared, tmp_path: Path) -> None:
+    alone = LogPlatform(prepared, tmp_path)
+    try:
+        alone.start("collector")
+        # 80 MB; the queue holds 64.
+        alone.write("loud", script='printf -v line "%0100000d"; for ((n = 0; n < 800; n++)); do echo "$line"; done')
+        assert wait_for(lambda: alone.metric(FULL) > 0, 60)
+    finally:
+        alone.stop()
 
 
 def test_loki_reports_the_retention(logs: LogPlatform) -> None:
-    config = yaml.safe_load(logs.api.get("/config").text)
+    config = yaml.safe_load(logs.get("/config").text)
     assert config["limits_config"]["retention_period"] == "15d"
     assert config["compactor"]["retention_enabled"] is True
     assert config["compactor"]["delete_request_store"] == "filesystem"
@@ -140,19 +147,40 @@ def test_loki_reports_the_retention(logs: LogPlatform) -> None:
 
 def test_what_loki_refuses_is_counted(logs: LogPlatform) -> None:
     logs.write("a" * 3000, "of a service whose name is no label")
-    assert wait_for(lambda: logs.metric(REFUSED, logs.collector_port) == 1)
+    assert wait_for(lambda: logs.metric(REFUSED) == 1)
 
 
-def test_the_compactor_deletes_what_is_too_old(logs: LogPlatform, aged: float) -> None:
-    marked = "loki_boltdb_shipper_retention_marker_count_total"
-    deleted = "loki_boltdb_shipper_retention_sweeper_chunk_deleted_duration_seconds_count"
-    assert wait_for(lambda: logs.metric(marked, logs.loki_port) == 1, 30)
-    # It deletes what it has marked once a minute, and when it starts.
-    logs.loki.restart()
+def test_chunks_older_than_the_retention_are_gone_from_the_disk(logs: LogPlatform, aged: float) -> None:
+    """Loki's compactor marks a chunk, and deletes it two hours later. A mark is named by the time at which it was made.
+
+    An older name stands for the two hours; all else is as the program declares it.
+    """
+    # Its index has both chunks once it has been stopped.
+    logs.running["loki"].restart()
     logs.wait_until_ready()
-    assert wait_for(lambda: logs.metric(deleted, logs.loki_port) == 1, 30)
+    kept, old = (int((aged - days * DAY) * 1000) for days in (14, 20))
+    assert {kept, old} <= chunk_times(logs)
+    (mark,) = until(lambda: marks(logs), 100, "a mark on the old chunk")
+    assert {kept, old} <= chunk_times(logs)
+    logs.in_volume("loki", LOKI_DATA, f"mv {mark} $(dirname {mark})/{time.time_ns() - DAY * NANOSECONDS}")
+    until(lambda: old not in chunk_times(logs), 90, "the old chunk's file to be deleted")
+    assert min(chunk_times(logs)) == kept
     assert [line.text for line in logs.lines('{service="aged-14"}', aged - 14 * DAY)] == ["14 days old"]
     assert not logs.lines('{service="aged-20"}', aged - 20 * DAY)
+
+
+def chunk_times(logs: LogPlatform) -> set[int]:
+    """The time of the first line of each chunk on the disk, in milliseconds since 1970.
+
+    A chunk's file is named, in base64, `<first line>:<last line>:<checksum>` in hexadecimal digits.
+    """
+    files = logs.in_volume("loki", LOKI_DATA, "find chunks/fake -type f -printf '%f\\n'").split()
+    return {int(b64decode(name).partition(b":")[0], 16) for name in files}
+
+
+def marks(logs: LogPlatform) -> list[str]:
+    """The compactor's lists of what is to be deleted, as paths in the data volume."""
+    return logs.in_volume("loki", LOKI_DATA, "find compactor/retention -type f").split()
 
 
 def written_at(text: str) -> int:

@@ -280,5 +280,13 @@ def test_the_api_serves_without_any_of_them(
         container.start()
 
 
+def test_no_service_lacks_a_place_to_write(stack: Stack, prepared: Prepared, executed: Executed) -> None:
+    refused = re.compile(rb".*(read-only file system|permission denied|no space left on device).*", re.IGNORECASE)
+    client = prepared.engine.client()
+    for state in health.services(client, stack.prefix):
+        found = refused.search(client.containers.get(state.container).logs())
+        assert not found, f"{state.service}: {found and found[0].decode()}"
+
+
 def test_a_second_up_changes_nothing(stack: Stack, executed: Executed, report: Report) -> None:
     stack.preview(report, "--expect-no-changes")

@@ -8,8 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from monitoring.grafana.__main__ import rendered
+from monitoring.grafana import render
 from monitoring.grafana.files import dashboard_files, dashboards, panel_queries, panels
+from monitoring.grafana.render import rendered
 from monitoring.grafana.sources import datasources, provider
 from monitoring.prometheus.rules import recorded
 from monitoring.promql import metrics
@@ -21,7 +22,13 @@ ALL = {"prometheus": "http://prometheus:9090", "loki": "http://loki:3100", "jaeg
 
 
 def test_the_committed_dashboards_are_those_of_the_boards() -> None:
-    assert dashboard_files() == rendered(), "run: python -m monitoring.grafana"
+    assert dashboard_files() == rendered(), "run: make generate"
+
+
+@pytest.mark.parametrize("wrong", [{"unti": "s"}, {"graph": "A", "number": "B"}, {"number": "A", "stacked": True}])
+def test_a_key_that_a_panel_does_not_have_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, KeyError)):
+        render.panel({"description": "It.", **wrong})
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["uid"])

@@ -1,0 +1,84 @@
+"""Every package that the code imports is named in a requirements.in: none is there only because another needs it."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+
+from tools.paths import ROOT
+
+ROOMS = ("app", "docs", "infra", "monitoring", "offline", "policies", "stacks", "tests", "tools")
+IMAGE = ROOT / "images" / "app"
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*", re.MULTILINE)
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;]+)", re.MULTILINE)
+
+
+def normalized(name: str) -> str:
+    """As PyPA's specification compares the names of packages."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def named(folder: Path) -> set[str]:
+    """The packages that a folder's requirements.in names."""
+    return {normalized(name) for name in NAME.findall((folder / "requirements.in").read_text())}
+
+
+def locked(folder: Path) -> dict[str, str]:
+    """The version of each package that a folder's requirements.txt locks."""
+    return {normalized(name): version for name, version in PIN.findall((folder / "requirements.txt").read_text())}
+
+
+def modules() -> dict[str, str]:
+    """The package that each installed module comes from, by the module's name."""
+    found = {}
+    for package in distributions():
+        for file in package.files or ():
+            if file.suffix in (".py", ".so"):
+                parts = file.parent.parts if file.name == "__init__.py" else (*file.parent.parts, file.name)
+                found[".".join(parts).partition(".py")[0].partition(".cpython")[0]] = normalized(package.name)
+    return found
+
+
+def imported(room: str) -> Iterator[str]:
+    """What the modules in a folder import anywhere, but for the standard library and our own modules."""
+    ours = {folder.name for folder in ROOT.iterdir()}
+    for file in (ROOT / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            for name in names:
+                if (top := name.partition(".")[0]) not in sys.stdlib_module_names and top not in ours:
+                    yield name
+
+
+def package(name: str, known: Mapping[str, str]) -> str:
+    """The package of an imported name: that of the longest part of it which is a module."""
+    parts = name.split(".")
+    prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((known[prefix] for prefix in prefixes if prefix in known), name)
+
+
+@pytest.mark.parametrize(
+    ("rooms", "folder"), [(ROOMS, ROOT), (("app",), IMAGE)], ids=["in the checkout", "in the image of the app"]
+)
+def test_each_package_that_is_imported_is_named(rooms: Iterable[str], folder: Path) -> None:
+    known = modules()
+    packages = {package(name, known) for room in rooms for name in imported(room)}
+    assert packages - named(folder) == set()
+
+
+def test_the_image_has_the_versions_of_the_checkout() -> None:
+    checkout = locked(ROOT)
+    assert {name: version for name, version in locked(IMAGE).items() if checkout[name] != version} == {}
+
+
+@pytest.mark.parametrize("folder", [ROOT, IMAGE], ids=["in the checkout", "in the image of the app"])
+def test_each_named_package_is_locked(folder: Path) -> None:
+    assert named(folder) - set(locked(folder)) == set()

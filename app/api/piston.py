@@ -12,6 +12,7 @@ Compared with Piston's source of 26 March 2026 (commit 0a844d0). What differs fr
 """
 
 import base64
+import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable
@@ -44,8 +45,26 @@ def _none_if_false(limit: Any) -> Any:
     return limit or None
 
 
-_Number = Annotated[float, Field(ge=-1, strict=True, allow_inf_nan=False)]
-_Limit = Annotated[_Number | None, BeforeValidator(_none_if_false)]
+def _as_node_writes_it(argument: Any) -> Any:
+    """Node passes on numbers, booleans and null as JavaScript writes them; Piston's own client sends numbers."""
+    if argument is None or isinstance(argument, bool | int):
+        return json.dumps(argument)
+    if isinstance(argument, float):
+        return f"{argument:.0f}" if argument.is_integer() else repr(argument)
+    return argument
+
+
+def _split_if_text(args: Any) -> Any:
+    """Piston spreads what it is given: text becomes one argument a character, and "" none."""
+    return list(args) if isinstance(args, str) else args
+
+
+_Args = Annotated[
+    tuple[Annotated[str, BeforeValidator(_as_node_writes_it)], ...] | None, BeforeValidator(_split_if_text)
+]
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_Time = Annotated[Annotated[_Number, Field(ge=-1)] | None, BeforeValidator(_none_if_false)]
+_Memory = Annotated[_Number | None, BeforeValidator(_none_if_false)]
 
 
 class PistonFile(BaseModel):
@@ -83,10 +102,10 @@ class PistonRequest(BaseModel):
         description="The first in utf8 is run. When two have the same name, the content of the last is kept."
     )
     stdin: str | None = Field(None, description="A newline is added when it does not end with one.")
-    args: tuple[Annotated[str, Field(coerce_numbers_to_str=True)], ...] | None = None
-    run_timeout: _Limit = None
-    run_cpu_time: _Limit = None
-    run_memory_limit: _Limit = None
+    args: _Args = None
+    run_timeout: _Time = None
+    run_cpu_time: _Time = None
+    run_memory_limit: _Memory = None
 
     def execution(self, environment: EnvironmentInfo, profile: SandboxProfile) -> dict[str, object]:
         """The fields of an `Execution` of ours, stdin aside; `Refused` when a limit is above the profile's."""

@@ -40,9 +40,9 @@ def _known_encoding(name: Any) -> Any:
     return name if name in ("base64", "hex") else "utf8"
 
 
-def _none_if_false(limit: Any) -> Any:
-    """Piston takes what is false in JavaScript, as 0 is, for a limit that is not given."""
-    return limit or None
+def _none_if_false(value: Any) -> Any:
+    """Piston takes what is false in JavaScript, as 0 and "" are, for a field that is not given."""
+    return value or None
 
 
 def _as_node_writes_it(argument: Any) -> Any:
@@ -54,13 +54,8 @@ def _as_node_writes_it(argument: Any) -> Any:
     return argument
 
 
-def _split_if_text(args: Any) -> Any:
-    """Piston spreads what it is given: text becomes one argument a character, and "" none."""
-    return list(args) if isinstance(args, str) else args
-
-
 _Args = Annotated[
-    tuple[Annotated[str, BeforeValidator(_as_node_writes_it)], ...] | None, BeforeValidator(_split_if_text)
+    tuple[Annotated[str, BeforeValidator(_as_node_writes_it)], ...] | None, BeforeValidator(_none_if_false)
 ]
 _Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 _Time = Annotated[Annotated[_Number, Field(ge=-1)] | None, BeforeValidator(_none_if_false)]

@@ -1,4 +1,4 @@
-"""What the documents point at is there: files, headings, targets of the Makefile."""
+"""The documents' links, the `make` targets that they name, and the index of decisions."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
 
 
 def dead_links(document: Path) -> list[str]:
-    """The links to a file that isn't there, or to a heading that a document hasn't."""
+    """Return the links to a file or a heading that does not exist."""
     dead = []
     for link in LINK.findall(CODE.sub("", document.read_text())):
         if link.startswith(ELSEWHERE):
@@ -41,12 +41,12 @@ def name(document: Path) -> str:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
-def test_links_lead_somewhere(document: Path) -> None:
+def test_every_link_has_a_target(document: Path) -> None:
     assert dead_links(document) == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
-def test_each_command_of_make_is_one(document: Path) -> None:
+def test_every_make_command_is_a_target(document: Path) -> None:
     known = set(TARGET.findall((ROOT / "Makefile").read_text()))
     assert set(COMMAND.findall(document.read_text())) <= known
 

@@ -1,4 +1,4 @@
-"""What runs on servers of others, and can't be tried here: GitHub's workflows."""
+"""GitHub's workflows, which can't run here: actionlint checks them, and actions are pinned."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 
 @pytest.fixture(scope="module")
 def actionlint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The machine's own, else compiled once for a machine (15 s), where it has Go."""
+    """The actionlint on PATH, or one compiled from Go modules (15 s, once for each machine)."""
     if found := shutil.which("actionlint"):
         return Path(found)
     report = Report(tmp_path_factory.mktemp("actionlint") / "build.log")
@@ -33,14 +33,14 @@ def actionlint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lint(actionlint: Path, *files: Path) -> tuple[int, str]:
-    """Its exit code, and what it found. It runs shellcheck over the workflows' own shell scripts."""
+    """Return actionlint's exit code and findings. It runs shellcheck on the workflows' shell scripts."""
     done = subprocess.run(
         [actionlint, "-no-color", "-oneline", *files], cwd=ROOT, capture_output=True, text=True, check=False
     )
     return done.returncode, done.stdout + done.stderr
 
 
-def test_the_workflows_have_nothing_to_complain_of(actionlint: Path) -> None:
+def test_actionlint_finds_nothing(actionlint: Path) -> None:
     assert WORKFLOWS
     assert lint(actionlint, *WORKFLOWS) == (0, "")
 
@@ -54,7 +54,9 @@ def test_the_workflows_have_nothing_to_complain_of(actionlint: Path) -> None:
     ],
     ids=["key", "expression", "shell"],
 )
-def test_a_broken_workflow_is_found(actionlint: Path, tmp_path: Path, right: str, wrong: str, complaint: str) -> None:
+def test_actionlint_finds_a_broken_workflow(
+    actionlint: Path, tmp_path: Path, right: str, wrong: str, complaint: str
+) -> None:
     text = next(file for file in WORKFLOWS if file.stem == "deploy").read_text()
     assert right in text
     broken = tmp_path / "broken.yml"

@@ -40,7 +40,8 @@ class SandboxProfile(BaseModel):
     no_new_privileges: Annotated[bool, SAME] = Field(True, description="setuid programs gain nothing.")
     user: Annotated[str, SAME] = Field("65534:65534", description="uid:gid of everything inside; never root.")
     pids: Annotated[int, LOWER] = Field(50, ge=4, description="Processes and threads alive at once.")
-    cpus: Annotated[float, LOWER] = Field(0.5, gt=0, description="CPU time a second of wall time, in cores.")
+    # The kernel refuses a quota below 1 ms, and Docker's period is 100 ms.
+    cpus: Annotated[float, LOWER] = Field(0.5, ge=0.01, description="CPU time a second of wall time, in cores.")
     memory_mb: Annotated[int, LOWER] = Field(256, ge=16, description="Memory, the contents of /tmp included, in MB.")
     swap_mb: Annotated[int, LOWER] = Field(0, ge=0, description="Swap beyond the memory, in MB.")
     timeout_seconds: Annotated[float, LOWER] = Field(30, gt=0, description="Wall time of one execution, in seconds.")

@@ -144,6 +144,12 @@ class Edge(Settings):
         return self
 
     @model_validator(mode="after")
+    def _ports_differ(self) -> "Edge":
+        if self.tls and self.tls.port == self.http_port:
+            raise ValueError(f"http_port and tls.port are both {self.http_port}: only one of them can be published")
+        return self
+
+    @model_validator(mode="after")
     def _has_an_address(self) -> "Edge":
         if not self.addresses:
             raise ValueError("ipv4, ipv6 or both must be set: nobody could reach the edge")
@@ -207,7 +213,8 @@ class Switch(Settings):
 class Prometheus(Switch):
     """Metrics, the rules over them, and the alerts that they raise."""
 
-    retention_days: Annotated[int, Field(ge=1)] = 15
+    # 100 years. Prometheus and Loki count durations in nanoseconds, in 64 bits: from 292 years on they don't start.
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] = 15
     scrape_seconds: Annotated[int, Field(ge=1, le=300)] = 15
     runbooks: Annotated[str, StringConstraints(pattern=r"^(https?://\S+/)?$")] = Field(
         "", description="URL, with its last slash, under which whoever gets an alert reads this repository's files"
@@ -249,7 +256,7 @@ class Alertmanager(Switch):
 class Loki(Switch):
     """Logs."""
 
-    retention_hours: Annotated[int, Field(ge=24, multiple_of=24)] = Field(
+    retention_hours: Annotated[int, Field(ge=24, le=876_000, multiple_of=24)] = Field(
         360, description="Whole days: the index is cut by day"
     )
 

@@ -66,7 +66,8 @@ def variable(prefix: str, field: str) -> str:
 
 def path(fault: ErrorDetails) -> tuple[str, ...]:
     """Where in the settings a fault is, from the outermost key to the innermost."""
-    return tuple(str(part) for part in fault["loc"] if part != "[key]")
+    # Pydantic adds "[key]" for a key of a mapping, and the type (a class, or "literal[...]") for a case of a union.
+    return tuple(part for part in map(str, fault["loc"]) if "[" not in part and not part[:1].isupper())
 
 
 def _sentence(model: type[Settings], prefix: str, fault: ErrorDetails) -> str:

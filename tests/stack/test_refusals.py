@@ -4,12 +4,13 @@ import socket
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.stacks import StackFactory
 from tools.console.steps import Report, StepFailed
 from tools.machine.preparation import Prepared
 from tools.stack import docker_objects
-from tools.stack.config import ONLY_CORE
+from tools.stack.config import ONLY_CORE, PLATFORM, load, merge
 from tools.stack.local_stack import Stack
 
 UNVERSIONED = {"traefik": "traefik:latest"}
@@ -39,7 +40,10 @@ def test_an_up_that_a_policy_refuses_makes_nothing(new_stack: StackFactory, prep
 def test_the_preview_names_the_key_of_a_setting_that_can_not_be_used(
     new_stack: StackFactory, report: Report, overrides: dict[str, Any], refusal: str
 ) -> None:
-    stack = new_stack(**overrides)
+    stack = new_stack()
+    written = load(stack.config_file)
+    written["config"] = merge(written["config"], {PLATFORM: overrides})
+    stack.config_file.write_text(yaml.safe_dump(written))
     report.log.unlink(missing_ok=True)
     with pytest.raises(StepFailed):
         stack.preview(report)

@@ -36,6 +36,12 @@ def test_tracked_local_config_is_valid_and_frozen() -> None:
         ({"unavailable": {"traefik": "x"}}, ["unavailable has unknown names ['traefik']"]),
         ({"name": "Not Allowed"}, ["name", "Not Allowed"]),
         ({"edge": {"tls": {"port": 443}}}, ["edge.tls.email: missing"]),
+        ({"edge": {"tls": {"email": "a@b.c", "authority": {"url": "http:"}}}}, ["edge.tls.authority.url: String"]),
+        ({"edge": {"tls": {"email": "a@b.c", "authority": "prod"}}}, ["edge.tls.authority: Input", "'production'"]),
+        ({"edge": {"http_port": 443, "tls": {"email": "a@b.c"}}}, ["edge: http_port and tls.port are both 443"]),
+        ({"sandbox": {"profile": {"cpus": 0.009}}}, ["sandbox.profile.cpus", "0.01"]),
+        ({"services": {"prometheus": {"retention_days": 106752}}}, ["services.prometheus.retention_days", "36500"]),
+        ({"services": {"loki": {"retention_hours": 2562048}}}, ["services.loki.retention_hours", "876000"]),
         ({"edge": {"http_port": 0}, "sandbox": {"concurrency": 0}}, ["edge.http_port", "sandbox.concurrency"]),
     ],
 )

@@ -151,5 +151,5 @@ class Page:
         return Traffic(tuple(requests), tuple(errors))
 
     def _log(self, kind: str) -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = self.browser.get_log(kind)  # type: ignore[no-untyped-call]
+        entries: list[dict[str, Any]] = self.browser.get_log(kind)  # type: ignore[no-untyped-call] # selenium leaves it untyped
         return entries

@@ -108,14 +108,14 @@ def _handler(cloudflare: Cloudflare) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-class _Quiet(DNSHandler):  # type: ignore[misc]
+class _Quiet(DNSHandler):  # type: ignore[misc] # dnslib has no types
     """Answers and writes no log."""
 
     def log(self, *_: object) -> None:
         """Nobody reads it."""
 
 
-class _Resolver(BaseResolver):  # type: ignore[misc]
+class _Resolver(BaseResolver):  # type: ignore[misc] # dnslib has no types
     """The zone as its records are now, with the SOA by which an ACME client finds where the zone begins."""
 
     def __init__(self, cloudflare: Cloudflare) -> None:

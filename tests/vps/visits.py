@@ -32,14 +32,13 @@ def all_open_ports(
             attempt = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
             attempt.setblocking(False)
             attempt.connect_ex((address, port))
-            waiting.register(attempt, selectors.EVENT_WRITE, (address, port))
+            waiting.register(attempt, selectors.EVENT_WRITE, (attempt, address, port))
         deadline = time.monotonic() + seconds
         while waiting.get_map() and (left := deadline - time.monotonic()) > 0:
             for key, _ in waiting.select(left):
-                attempt = key.fileobj  # type: ignore[assignment]
+                attempt, address, port = key.data
                 waiting.unregister(attempt)
                 if attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
-                    address, port = key.data
                     found[address].add(port)
     return found
 

@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import httpx
 from starlette.applications import Starlette
+from starlette.routing import Route, WebSocketRoute
 
 from app.api.http_protocol import HttpProtocol
 from app.api.server import Api, build_api
@@ -38,7 +40,7 @@ def listening(executor: FakeExecutor, **variables: str) -> Iterator[str]:
 
 def public_routes(executor: FakeExecutor) -> set[str]:
     """The paths of the public interface."""
-    app = built(executor).public
+    app: Any = built(executor).public
     while not isinstance(app, Starlette):
-        app = app._app  # type: ignore[attr-defined]
-    return {route.path for route in app.routes}  # type: ignore[attr-defined]
+        app = app._app
+    return {route.path for route in app.routes if isinstance(route, Route | WebSocketRoute)}

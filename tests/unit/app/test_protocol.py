@@ -85,7 +85,7 @@ def test_text_without_a_utf8_form_is_refused() -> None:
 def test_messages_are_frozen() -> None:
     execution = Execution(environment="python", code="1")
     with pytest.raises(ValidationError):
-        execution.code = "2"  # type: ignore[misc]
+        execution.code = "2"  # type: ignore[misc] # frozen, which is what this tests
 
 
 def test_a_result_survives_the_socket() -> None:

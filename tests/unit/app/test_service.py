@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -114,8 +115,9 @@ async def test_busy_says_when_to_come_again() -> None:
 
 async def test_a_wait_for_a_sandbox_has_a_deadline() -> None:
     class Slow(FakeEngine):
-        async def claim(self, environment: str) -> None:  # type: ignore[override]
+        async def claim(self, environment: str) -> NoReturn:
             await asyncio.sleep(60)
+            raise AssertionError("nobody waits for so long")
 
     started = asyncio.get_running_loop().time()
     with pytest.raises(Refused) as caught:

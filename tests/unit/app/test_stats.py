@@ -13,7 +13,7 @@ def test_no_durations_no_quantiles() -> None:
 
 @pytest.mark.parametrize("share", [0.5, 0.95])
 def test_quantiles_are_within_their_error(share: float) -> None:
-    seen = [random.Random(seed).lognormvariate(-1.5, 1) for seed in range(2001)]  # noqa: S311
+    seen = [random.Random(seed).lognormvariate(-1.5, 1) for seed in range(2001)]  # noqa: S311 - sample data
     durations = Durations()
     for seconds in seen:
         durations.add(seconds)

@@ -56,9 +56,9 @@ def test_only_a_published_address_of_ipv6_brings_it_and_to_the_public_network_al
     ports = containers(resources)["traefik"]["ports"]
     assert len({port["internal"] for port in ports}) == len(ports), "the provider tells ports apart by it"
     assert sorted((port["external"], port["ip"]) for port in ports) == [
-        (80, "0.0.0.0"),  # noqa: S104 - what is published
+        (80, "0.0.0.0"),  # noqa: S104 - the value under test - what is published
         (80, "::"),
-        (443, "0.0.0.0"),  # noqa: S104
+        (443, "0.0.0.0"),  # noqa: S104 - the value under test
         (443, "::"),
     ]
 

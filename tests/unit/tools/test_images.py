@@ -185,7 +185,8 @@ def test_without_go_a_program_has_a_reason_and_nothing_is_to_come(
         raise BuildError("Go is needed.", log)
 
     monkeypatch.setattr(BuildCache, "check", check)
-    found = images.ensure(FakeEngine(base_image.tag("amd64"), registry=False), report)  # type: ignore[arg-type]
+    engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
+    found = images.ensure(engine, report)
     assert found.uncompiled == ()
     assert found.unavailable["loki"] == (
         "no container registry answers, and its program can't be compiled here: Go is needed."
@@ -213,7 +214,8 @@ def test_a_program_that_does_not_compile_leaves_the_others(
 
 @pytest.mark.usefixtures("_no_wheels", "compiled")
 def test_nothing_is_compiled_for_a_service_that_is_off(report: Report) -> None:
-    first = images.ensure(FakeEngine(base_image.tag("amd64"), registry=False), report)  # type: ignore[arg-type]
+    engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
+    first = images.ensure(engine, report)
     left = first.only(lambda name: name != "loki")
     assert {own.name for own, _ in first.uncompiled} - {own.name for own, _ in left.uncompiled} == {"loki"}
     assert "loki" not in left.unavailable

@@ -35,7 +35,7 @@ class Recorded(up.LocalStack):
     fails_at = ""
 
     def find_engine(self, report: Report) -> str:
-        self.engine = Engine()  # type: ignore[assignment]
+        self.engine = Engine()  # type: ignore[assignment] # a stand-in
         return ""
 
     def find_toolchain(self, report: Report) -> str:

@@ -1,9 +1,10 @@
-"""Writes the tables of the documents that are generated: a part of `make generate`. A test compares.
+"""Writes the OpenAPI document and the generated tables of the documents: a part of `make generate`. A test compares.
 
-Each stands between two comments, `<!-- generated: NAME -->` and `<!-- end: NAME -->`.
+Each table stands between two comments, `<!-- generated: NAME -->` and `<!-- end: NAME -->`.
 """
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.metrics import Metrics as ApiMetrics
+from app.api.openapi import document as openapi_document
+from app.api.server import build_api
+from app.api.settings import api_settings
 from app.executor.containers import Containers
 from app.executor.docker_api import Listed
 from app.executor.metrics import Metrics as ExecutorMetrics
@@ -21,6 +25,8 @@ from monitoring.prometheus.rules import alerts
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (Path("docs/OPERATIONS.md"),)
+OPENAPI = Path("frontend/openapi.json")
+"""A source of the built pages: `npm run build` in frontend/ renders it and copies it to where the api serves it."""
 _OURS = ("api_", "sandbox_", "container_", "executor_")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _NOT_IN_ANCHORS = re.compile(r"[^\w\- ]")
@@ -65,6 +71,12 @@ def metrics_table() -> str:
     return "\n".join(rows)
 
 
+def openapi() -> str:
+    """The OpenAPI document of the public interface."""
+    table = build_api(api_settings({"API_PROFILE": "{}"})).operations
+    return f"{json.dumps(openapi_document(table), indent=1)}\n"
+
+
 TABLES: Mapping[str, Callable[[], str]] = MappingProxyType({"alerts": alerts_table, "metrics": metrics_table})
 
 
@@ -92,6 +104,7 @@ def anchors(text: str) -> set[str]:
 
 
 def main() -> None:
+    (ROOT / OPENAPI).write_text(openapi())
     for document in DOCUMENTS:
         file = ROOT / document
         file.write_text(with_tables(file.read_text()))

@@ -1,5 +1,6 @@
-// Builds the page into app/api/page/. tests/unit/test_page_build.py checks without npm that what is committed there
-// belongs to these sources: index.html holds the hash of the sources and the integrity of the other two files.
+// Builds the page and the API's documentation into app/api/page/. tests/unit/test_page_build.py checks without npm that
+// what is committed there belongs to these sources: index.html holds a hash of the sources, and one of each other file,
+// or of the file that holds it.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
@@ -44,9 +45,20 @@ function notices(inputs) {
   return `/*!\n${lines.join("\n")}\n\n${terms.trim()}\n*/\n`;
 }
 
+const integrity = (text) => `sha384-${createHash("sha384").update(text).digest("base64")}`;
+
+/** The documentation of the API, rendered by src/docs.tsx in this process. */
+async function documentation(document, style) {
+  const entryPoints = ["src/docs.tsx"];
+  const options = { absWorkingDir: HERE, entryPoints, bundle: true, platform: "node", format: "esm", jsx: "automatic" };
+  const { outputFiles } = await build({ ...options, jsxImportSource: "preact", write: false });
+  const { page } = await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
+  return page(document, "docs.css", integrity(style));
+}
+
 const { outputFiles, metafile } = await build({
   absWorkingDir: HERE,
-  entryPoints: { page: "src/main.ts", style: "src/page.css" },
+  entryPoints: { page: "src/main.ts", style: "src/page.css", docs: "src/docs.css" },
   outdir: TARGET,
   bundle: true,
   minify: true,
@@ -58,14 +70,18 @@ const { outputFiles, metafile } = await build({
 const contents = (name) => outputFiles.find((file) => file.path.endsWith(name)).text;
 const script = notices(Object.keys(metafile.inputs)) + contents("page.js");
 const style = contents("style.css");
-const integrity = (text) => `sha384-${createHash("sha384").update(text).digest("base64")}`;
+const docsStyle = contents("docs.css");
+const document = JSON.parse(readFileSync(join(HERE, "openapi.json"), "utf8"));
+const docs = await documentation(document, docsStyle);
 const html = readFileSync(join(HERE, "index.html"), "utf8")
   .replace("{{sources}}", hashOfSources())
+  .replace("{{docs-integrity}}", integrity(docs))
   .replace("{{script-integrity}}", integrity(script))
   .replace("{{style-integrity}}", integrity(style));
 
 mkdirSync(TARGET, { recursive: true });
-for (const [name, text] of Object.entries({ "page.js": script, "page.css": style, "index.html": html })) {
+const files = { "page.js": script, "page.css": style, "index.html": html, "docs.html": docs, "docs.css": docsStyle };
+for (const [name, text] of Object.entries({ ...files, "openapi.json": JSON.stringify(document) })) {
   writeFileSync(join(TARGET, name), text);
   console.log(`${name}: ${Buffer.byteLength(text)} bytes`);
 }

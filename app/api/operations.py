@@ -1,14 +1,12 @@
 """The table of the public interface: each route, and what is said of it in the OpenAPI document."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-
-from starlette.requests import Request
-from starlette.responses import Response
 
 from app.api.codapi import Codapi, CodapiAnswer, CodapiRequest
 from app.api.openapi import Body, Frames, Operation
 from app.api.overview import Environments, Health, Overview
+from app.api.page_files import Endpoint
 from app.api.piston import Piston, PistonAnswer, PistonMessage, PistonPackages, PistonRequest, PistonRuntimes
 from app.api.stats import Stats
 from app.api.streaming import EVENT_STREAM, WebSocketStream
@@ -26,8 +24,6 @@ from app.wire.protocol import (
     Start,
     Started,
 )
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 _EXECUTOR = (Code.EXECUTOR_UNAVAILABLE, Code.INTERNAL_ERROR)
 _RUN = (
@@ -81,6 +77,8 @@ class Endpoints:
     overview: Overview
     piston: Piston
     codapi: Codapi
+    files: Mapping[str, Endpoint]
+    """By path."""
 
 
 def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
@@ -168,6 +166,22 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             tag="codapi",
             summary="Whether code can run now, as codapi-js asks before it runs any",
             answers=_HEALTH,
+        ),
+        Operation(
+            method="GET",
+            path="/openapi.json",
+            endpoint=endpoints.files["/openapi.json"],
+            tag="documentation",
+            summary="This document, for programs",
+            answers={200: (Body("An OpenAPI 3.1 document."),)},
+        ),
+        Operation(
+            method="GET",
+            path="/docs",
+            endpoint=endpoints.files["/docs"],
+            tag="documentation",
+            summary="This document, for people",
+            answers={200: (Body("A page.", media_type="text/html"),)},
         ),
     )
 

@@ -1,14 +1,16 @@
-"""The visitor's page at /: files that were built ahead and are held in memory."""
+"""The visitor's page and the API's documentation: files that frontend/ has built, held in memory."""
 
 import gzip
 import hashlib
 import mimetypes
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 PAGE = Path(__file__).parent / "page"
 
@@ -34,13 +36,13 @@ class StaticFile:
     """Of the content: the same in every replica, and after a restart. Weak, as one holds for both encodings."""
 
 
-def page_routes(folder: Path) -> list[Route]:
-    """A route for each file of the folder and for nothing else; index.html is at /."""
-    return [
-        _route("/" if path.name == _INDEX else f"/{path.name}", _read(path))
+def page_files(folder: Path) -> Mapping[str, Endpoint]:
+    """What answers GET for each file of the folder, by path: index.html at /, others without .html."""
+    return {
+        "/" if path.name == _INDEX else f"/{path.name.removesuffix('.html')}": _serve(_read(path))
         for path in sorted(folder.iterdir())
         if path.is_file()
-    ]
+    }
 
 
 def _read(path: Path) -> StaticFile:
@@ -54,7 +56,7 @@ def _read(path: Path) -> StaticFile:
     )
 
 
-def _route(path: str, file: StaticFile) -> Route:
+def _serve(file: StaticFile) -> Endpoint:
     # The names are stable, so a browser asks each time whether its copy is still good: mostly a 304.
     headers = {"Cache-Control": "no-cache", "ETag": file.etag, "Vary": "Accept-Encoding", **_SECURITY}
 
@@ -67,4 +69,4 @@ def _route(path: str, file: StaticFile) -> Route:
             )
         return Response(file.content, media_type=file.media_type, headers=headers)
 
-    return Route(path, serve)
+    return serve

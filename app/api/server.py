@@ -24,12 +24,12 @@ from app.api.compatibility import Backend
 from app.api.executions import Executions
 from app.api.executor_client import ExecutorClient
 from app.api.metrics import Metrics
-from app.api.operations import Endpoint, Endpoints, operations
+from app.api.openapi import Operation
+from app.api.operations import Endpoints, operations
 from app.api.overview import Overview
-from app.api.page_files import PAGE, page_routes
+from app.api.page_files import PAGE, Endpoint, page_files
 from app.api.piston import Piston
 from app.api.rate import RateLimit, rate_limit_store
-from app.api.reference import with_documentation
 from app.api.settings import ApiSettings
 from app.api.stats import Statistics
 from app.api.streaming import EVENT_STREAM, EventStream, WebSocketStream
@@ -49,10 +49,14 @@ _READABLE_BY_PAGES = ["Retry-After", "RateLimit", "RateLimit-Policy", REQUEST_ID
 
 @dataclass(frozen=True)
 class Api:
-    """Two applications in one process: `public` for visitors, `metrics` for a port that only Prometheus reaches."""
+    """Two applications in one process: `public` for visitors, `metrics` for a port that only Prometheus reaches.
+
+    `operations` describe the public one.
+    """
 
     public: ASGIApp
     metrics: ASGIApp
+    operations: tuple[Operation, ...]
 
 
 def build_api(settings: ApiSettings) -> Api:
@@ -76,6 +80,7 @@ def build_api(settings: ApiSettings) -> Api:
         metrics.refused(code)
 
     backend = Backend(executions, executor, settings.profile)
+    files = page_files(PAGE)
     table = operations(
         Endpoints(
             execute=_execute(executions, settings.profile, refused),
@@ -83,10 +88,14 @@ def build_api(settings: ApiSettings) -> Api:
             overview=Overview(executor, statistics, settings.profile),
             piston=Piston(backend, refused),
             codapi=Codapi(backend, refused),
+            files=files,
         )
     )
-    described = with_documentation(table)
-    routes = [*(route for operation in described for route in operation.routes), *page_routes(PAGE)]
+    described = {operation.path for operation in table}
+    routes = [
+        *(route for operation in table for route in operation.routes),
+        *(Route(path, serve) for path, serve in files.items() if path not in described),
+    ]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -110,7 +119,7 @@ def build_api(settings: ApiSettings) -> Api:
     )
     public.router.default = _nothing_here
     paths = frozenset(route.path for route in routes)
-    return Api(public=Correlate(Answering(public, metrics, paths)), metrics=_metrics_app(metrics, executor))
+    return Api(Correlate(Answering(public, metrics, paths)), _metrics_app(metrics, executor), table)
 
 
 def _relay(settings: ApiSettings, traces: Tracing, metrics: Metrics) -> AbstractAsyncContextManager[None]:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -32,11 +33,19 @@ def test_the_build_is_of_these_sources() -> None:
         ("{{sources}}", hash_of_sources()),
         ("{{script-integrity}}", integrity(BUILT / "page.js")),
         ("{{style-integrity}}", integrity(BUILT / "page.css")),
+        ("{{docs-integrity}}", integrity(BUILT / "docs.html")),
     ):
         assert mark in html
         html = html.replace(mark, value)
     assert (BUILT / "index.html").read_text(encoding="utf-8") == html, f"the page is not up to date: {AGAIN}"
-    assert {path.name for path in BUILT.iterdir()} == {"index.html", "page.js", "page.css"}
+    assert f'href="docs.css" integrity="{integrity(BUILT / "docs.css")}"' in (BUILT / "docs.html").read_text()
+    names = {"index.html", "page.js", "page.css", "docs.html", "docs.css", "openapi.json"}
+    assert {path.name for path in BUILT.iterdir()} == names
+
+
+def test_the_openapi_document_that_is_served_is_the_one_that_was_rendered() -> None:
+    served, rendered = (json.loads((folder / "openapi.json").read_text()) for folder in (BUILT, SOURCES))
+    assert served == rendered, AGAIN
 
 
 def test_the_page_names_no_other_host() -> None:

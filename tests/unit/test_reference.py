@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from docs.reference import DOCUMENTS, TABLES, anchors, with_tables
+from docs.reference import DOCUMENTS, OPENAPI, TABLES, anchors, openapi, with_tables
 from tools.paths import ROOT
 
 
@@ -10,6 +10,10 @@ from tools.paths import ROOT
 def test_the_generated_parts_are_those_of_the_code(document: object) -> None:
     text = (ROOT / str(document)).read_text()
     assert with_tables(text) == text, "run: make generate"
+
+
+def test_the_openapi_document_is_that_of_the_code() -> None:
+    assert (ROOT / OPENAPI).read_text() == openapi(), "run: make generate"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)

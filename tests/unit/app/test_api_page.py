@@ -1,10 +1,10 @@
-"""The page at /, and nothing beside it."""
+"""The page at / and the documentation, and nothing beside them."""
 
 from pathlib import Path
 
 import pytest
 
-from app.api.page_files import PAGE, page_routes
+from app.api.page_files import PAGE, page_files
 from tests.unit.app.fake_executor import FakeExecutor
 from tests.unit.app.fake_visitor import api
 
@@ -45,7 +45,7 @@ async def test_it_is_compressed_for_those_who_can(executor: FakeExecutor) -> Non
 
 
 @pytest.mark.parametrize(
-    "path", ["/index.html", "/page", "/../server.py", "/%2e%2e/server.py", "/server.py", "/metrics"]
+    "path", ["/index.html", "/docs.html", "/page", "/../server.py", "/%2e%2e/server.py", "/server.py", "/metrics"]
 )
 async def test_there_is_nothing_else(executor: FakeExecutor, path: str) -> None:
     async with api(executor) as client:
@@ -57,4 +57,6 @@ async def test_there_is_nothing_else(executor: FakeExecutor, path: str) -> None:
 def test_only_files_have_routes(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("x")
     (tmp_path / "folder").mkdir()
-    assert [route.path for route in page_routes(tmp_path)] == ["/"]
+    (tmp_path / "docs.html").write_text("x")
+    (tmp_path / "docs.css").write_text("x")
+    assert set(page_files(tmp_path)) == {"/", "/docs", "/docs.css"}

@@ -6,12 +6,15 @@ Each table stands between two comments, `<!-- generated: NAME -->` and `<!-- end
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from types import MappingProxyType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from app.api.metrics import Metrics as ApiMetrics
 from app.api.openapi import document as openapi_document
@@ -21,10 +24,11 @@ from app.executor.containers import Containers
 from app.executor.docker_api import Listed
 from app.executor.metrics import Metrics as ExecutorMetrics
 from app.profile import SandboxProfile
+from infra.settings import PlatformSettings
 from monitoring.prometheus.rules import alerts
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = (Path("docs/OPERATIONS.md"),)
+DOCUMENTS = (Path("docs/OPERATIONS.md"), Path("docs/SETTINGS.md"))
 OPENAPI = Path("frontend/openapi.json")
 """A source of the built pages: `npm run build` in frontend/ renders it and copies it to where the api serves it."""
 _OURS = ("api_", "sandbox_", "container_", "executor_")
@@ -77,7 +81,33 @@ def openapi() -> str:
     return f"{json.dumps(openapi_document(table), indent=1)}\n"
 
 
-TABLES: Mapping[str, Callable[[], str]] = MappingProxyType({"alerts": alerts_table, "metrics": metrics_table})
+def settings_table() -> str:
+    """Each key of `vps:platform` with its default and its meaning."""
+    rows = ["| key | default | meaning |", "|---|---|---|"]
+    for key, field in settings():
+        default = field.get_default(call_default_factory=True)
+        shown = "" if field.is_required() else f"`{json.dumps(to_jsonable_python(default))}`"
+        meaning = (field.description or "").removesuffix(".")
+        rows.append(f"| `{key}` | {shown} | {meaning[:1].upper()}{meaning[1:]} |")
+    return "\n".join(rows)
+
+
+def settings(model: type[BaseModel] = PlatformSettings, above: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """The keys of `vps:platform` that hold a value. A section is a key itself where it can be left out."""
+    for name, field in model.model_fields.items():
+        cases = (
+            get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else (field.annotation,)
+        )
+        sections = [case for case in cases if isinstance(case, type) and issubclass(case, BaseModel)]
+        if len(sections) < len(cases):
+            yield f"{above}{name}", field
+        for section in sections:
+            yield from settings(section, f"{above}{name}.")
+
+
+TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(
+    {"alerts": alerts_table, "metrics": metrics_table, "settings": settings_table}
+)
 
 
 def with_tables(text: str) -> str:

@@ -74,7 +74,7 @@ def parse_settings(platform: dict[str, Any], stack: str) -> PlatformSettings:
         problems = "\n".join(f"  {_describe(problem)}" for problem in error.errors())
         raise SettingsError(
             f"{NAMESPACE}:platform in Pulumi.{stack}.yaml can't be used:\n{problems}\n"
-            "Each key is described in infra/settings.py."
+            "Each key is described in docs/SETTINGS.md."
         ) from None
 
 

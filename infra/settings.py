@@ -1,7 +1,7 @@
-"""The shape of `vps:platform`, the object in a stack's config that holds every setting that is not a secret.
+"""The models of `vps:platform`, the object in a stack's config that holds every setting that is not a secret.
 
-What the sandbox's two processes read themselves is described by their own models, in `app`; `Sandbox` inherits the
-fields that the operator chooses.
+`docs/SETTINGS.md` lists all keys. Settings that the api and the executor read themselves are fields of their own models
+in `app`: `Sandbox` inherits those that the operator may set.
 """
 
 from ipaddress import IPv4Address, IPv6Address
@@ -37,110 +37,118 @@ UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")
 
 
 class Ssh(Settings):
-    """The VPS as the operator's machine, or CI, reaches it."""
+    """How the machine that runs Pulumi (the operator's, or CI) reaches the VPS."""
 
-    address: HostName = Field(description="Its address or name")
-    port: Port = 22
-    user: UserName = Field("root", description="Who prepares the host: root, or a user with sudo and no password")
+    address: HostName = Field(description="IPv4 address or name of the VPS")
+    port: Port = Field(22, description="Port of sshd on the VPS")
+    user: UserName = Field("root", description="User that prepares the host: root, or one with sudo without a password")
     host_key: Annotated[str, StringConstraints(pattern=r"^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/]+=*$")] = Field(
-        description="The host's public key, `type base64`, as `ssh-keyscan` prints it; compare it with the provider's"
+        description="Public key of the host, as in `ssh-ed25519 AAAA...`; compare it with the provider's console"
     )
-    identity_file: str = Field("~/.ssh/id_ed25519", description="The private key, on the machine that runs Pulumi")
+    identity_file: str = Field("~/.ssh/id_ed25519", description="Private key, a path on the machine that runs Pulumi")
 
 
 class Firewall(Settings):
     """The host's firewall."""
 
     ssh_sources: tuple[IPvAnyNetwork, ...] = Field(
-        min_length=1, description="From where sshd answers, as networks; [0.0.0.0/0, '::/0'] for everywhere"
+        min_length=1, description='Networks that may reach sshd; ["0.0.0.0/0", "::/0"] for all'
     )
     web_sources: Literal["cloudflare", "anyone"] = Field(
-        "cloudflare", description="Who reaches the edge's ports: only Cloudflare's proxy, or everyone"
+        "cloudflare", description="Who may reach the ports of the edge: `cloudflare`, its proxy alone, or `anyone`"
     )
     rollback_seconds: Annotated[int, Field(ge=5, le=600)] = Field(
-        60, description="After how long the host undoes a change that no new connection confirms"
+        60,
+        description="Seconds after which the host undoes a change that no new SSH connection has confirmed, 5 to 600",
     )
 
 
 class Host(Settings):
-    """A VPS that the program prepares. Packages are Debian's or Ubuntu's."""
+    """A VPS with Debian or Ubuntu, which the program prepares over SSH."""
 
     ssh: Ssh
     firewall: Firewall
     docker: Literal["distribution", "docker"] = Field(
-        "distribution", description="Where Docker comes from: the distribution, or Docker's own repository"
+        "distribution", description="Where Docker is installed from: `distribution`, or `docker`, its own repository"
     )
-    deploy_user: UserName = Field("deploy", description="Who may speak to the engine over SSH, and nothing else")
-    deploy_keys: tuple[str, ...] = Field(min_length=1, description="Public keys of those who deploy")
+    deploy_user: UserName = Field("deploy", description="User that may use Docker over SSH, and do nothing else")
+    deploy_keys: tuple[str, ...] = Field(min_length=1, description="SSH public keys of those who deploy")
     name_servers: tuple[IPvAnyAddress, ...] = Field(
-        (), description="For containers, where the host's own is the cloud's metadata address, which they can't reach"
+        (),
+        description="Name servers for containers. Needed where the host's are in 169.254.0.0/16, which containers "
+        "cannot reach",
     )
-    time_zone: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")] = "Etc/UTC"
-    swap_mb: Annotated[int, Field(ge=0, le=65536)] = Field(1024, description="Size of the swap file; 0 for none")
+    time_zone: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")] = Field(
+        "Etc/UTC", description="Time zone of the host, as in Europe/Berlin"
+    )
+    swap_mb: Annotated[int, Field(ge=0, le=65536)] = Field(1024, description="Size of the swap file in MB; 0 for none")
     reboot_at: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = Field(
-        None, description="When the host may restart for a security update, such as 04:30; null for never by itself"
+        None, description="Time of day, as in 04:30, at which the host may restart for a security update. Unset: never"
     )
 
 
 class Engine(Settings):
-    """The Docker engine that everything runs on. On a `host` of ours, only the socket counts."""
+    """The Docker that the platform runs on. With `host`, the program knows its address, and only `socket` is read."""
 
     host: Annotated[str, StringConstraints(pattern=r"^(unix|ssh|tcp|npipe)://")] = Field(
-        "unix:///var/run/docker.sock", description="How the Pulumi program reaches the engine: unix://, ssh://user@host"
+        "unix:///var/run/docker.sock", description="URL of Docker for Pulumi, as in unix:///path or ssh://user@host"
     )
-    ssh_options: tuple[str, ...] = Field((), description="Arguments for ssh, where `host` is an ssh:// one")
+    ssh_options: tuple[str, ...] = Field((), description="Arguments of `ssh`, where the URL is an ssh:// one")
     socket: Annotated[str, StringConstraints(pattern=r"^/.+\.sock$")] = Field(
-        "/var/run/docker.sock", description="The engine's socket on its own host, for the executor and Portainer"
+        "/var/run/docker.sock", description="Path of Docker's socket on Docker's host, for the executor and Portainer"
     )
 
 
 class Authority(Settings):
-    """A certificate authority of one's own that speaks ACME."""
+    """A private certificate authority with an ACME server."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https://")] = Field(description="Its ACME directory")
+    url: Annotated[str, StringConstraints(pattern=r"^https://")] = Field(description="URL of its ACME directory")
     certificate: Annotated[str, StringConstraints(pattern=r"^-----BEGIN CERTIFICATE-----\n")] = Field(
-        description="In PEM, what its own HTTPS is checked against"
+        description="Certificate, in PEM, that the HTTPS of the ACME server is checked against"
     )
 
 
 class Tls(Settings):
-    """HTTPS with certificates by ACME, proven by DNS-01 through Cloudflare."""
+    """HTTPS with certificates from an ACME authority. DNS-01 challenges are answered through Cloudflare."""
 
-    port: Port = 443
-    email: Address = Field(description="Where the authority writes when something is wrong with a certificate")
+    port: Port = Field(443, description="Port for HTTPS")
+    email: Address = Field(description="Address to which the authority reports problems with a certificate")
     authority: Literal["staging", "production"] | Authority = Field(
         "staging",
-        description="Let's Encrypt's staging or production, or one of one's own. Staging certificates are not trusted "
-        "by browsers and have generous quotas: begin there",
+        description="Let's Encrypt's `staging` or `production`, or a private authority (`url`, `certificate`). Begin "
+        "with staging: browsers do not trust its certificates, but its quotas are large",
     )
-    wildcard: bool = Field(False, description="One certificate for the domain and all below it, not one for each host")
+    wildcard: bool = Field(
+        False, description="One certificate for `<domain>` and `*.<domain>` instead of one for each host"
+    )
     name_servers: tuple[NameServer, ...] = Field(
-        (), description="Asked whether a proof is visible, as in 10.0.0.53:53. Empty: the zone's own, found by DNS"
+        (),
+        description="Name servers at which a challenge must be visible, as in 10.0.0.53:53. Empty: those of the zone",
     )
 
 
 class Edge(Settings):
     """The reverse proxy: the only service that publishes ports."""
 
-    domain: HostName = Field("localhost", description="Services other than the API answer at <service>.<domain>")
+    domain: HostName = Field("localhost", description="Services other than the API answer at `<service>.<domain>`")
     api_hosts: tuple[HostName, ...] = Field(
-        ("localhost",), min_length=1, description="Names under which the API answers. The first one is shown in URLs"
+        ("localhost",), min_length=1, description="Host names of the API. URLs that are shown use the first one"
     )
     ipv4: IPv4Address | None = Field(
-        IPv4Address("127.0.0.1"), description="The host's address on which the ports are published; 0.0.0.0 for each"
+        IPv4Address("127.0.0.1"), description="Address of the host on which ports are published; 0.0.0.0 for all"
     )
     ipv6: IPv6Address | None = Field(
-        None, description="The same over IPv6; '::' for each. The edge's container has an address of IPv6 then too"
+        None, description="IPv6 address on which ports are published; :: for all. Gives the edge's network IPv6, too"
     )
-    http_port: Port = Field(8000, description="Port for HTTP. With TLS on, it only redirects")
-    tls: Tls | None = Field(None, description="HTTPS. Off for a platform on one's own machine")
+    http_port: Port = Field(8000, description="Port for HTTP. With TLS, it only redirects")
+    tls: Tls | None = Field(None, description="HTTPS. Unset: HTTP only, for a platform on one's own machine")
 
     @model_validator(mode="after")
-    def _the_wildcard_covers_the_api(self) -> "Edge":
+    def _wildcard_covers_api(self) -> "Edge":
         if self.tls and self.tls.wildcard:
             for host in self.api_hosts:
                 if self.domain not in (host, host.partition(".")[2]):
-                    raise ValueError(f"tls.wildcard covers {self.domain} and one name before it, which {host} is not")
+                    raise ValueError(f"tls.wildcard covers {self.domain} and *.{self.domain}, and not {host}")
         return self
 
     @model_validator(mode="after")
@@ -157,30 +165,31 @@ class Edge(Settings):
 
     @property
     def addresses(self) -> list[IPv4Address | IPv6Address]:
-        """Where the ports are published: one of a version at most."""
+        """The addresses on which ports are published: one for IPv4, one for IPv6, or both."""
         return [address for address in (self.ipv4, self.ipv6) if address]
 
     def host(self, service: str) -> str:
-        """The name under which a service other than the API answers."""
+        """The host name of a service other than the API."""
         return f"{service}.{self.domain}"
 
 
 class Dns(Settings):
-    """Records at Cloudflare for each name of the edge. The token for its API is the secret vps:cloudflareToken."""
+    """Records at Cloudflare for each host name of the edge. The API token is the secret vps:cloudflareToken."""
 
     zone_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] = Field(
-        description="The zone, as its page at Cloudflare shows it: 32 hexadecimal digits"
+        description="Zone ID, 32 hexadecimal digits, from the zone's page at Cloudflare"
     )
-    ipv4: IPv4Address | None = Field(None, description="The host's public address, for A records")
-    ipv6: IPv6Address | None = Field(None, description="The host's public address, for AAAA records")
+    ipv4: IPv4Address | None = Field(None, description="Public address of the host, for A records")
+    ipv6: IPv6Address | None = Field(None, description="Public address of the host, for AAAA records")
     proxied: bool = Field(
-        True, description="Visitors come through Cloudflare's proxy, which hides the host's address and filters"
+        True, description="Whether visitors go through Cloudflare's proxy, which filters and hides the host's address"
     )
     authorities: tuple[HostName, ...] = Field(
-        ("letsencrypt.org",), description="Who may issue certificates for the names (CAA). Empty: anyone"
+        ("letsencrypt.org",),
+        description="Authorities that may issue certificates for the host names (CAA records). Empty: any",
     )
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://")] = Field(
-        "https://api.cloudflare.com/client/v4", description="Cloudflare's API, for records and for certificates' proofs"
+        "https://api.cloudflare.com/client/v4", description="URL of Cloudflare's API, for records and ACME challenges"
     )
 
     @model_validator(mode="after")
@@ -193,63 +202,67 @@ class Dns(Settings):
 class Sandbox(ApiOptions, ExecutorOptions):
     """The public code runner. The other keys are the fields of `ApiOptions` and `ExecutorOptions`."""
 
-    profile: StrongProfile = Field(FLOOR, description="Stricter than the floor, or equal")
+    profile: StrongProfile = Field(FLOOR, description="Limits of a sandbox, each at least as strict as its default")
     environments: tuple[EnvironmentName, ...] = Field(
-        tuple(ENVIRONMENTS), min_length=1, description="What visitors may run. A ready python-data takes about 100 MB"
+        tuple(ENVIRONMENTS),
+        min_length=1,
+        description="Environments that visitors may use. A ready python-data sandbox takes about 100 MB",
     )
 
     @property
     def images(self) -> dict[str, str]:
-        """The name of its image by environment, for those that visitors may run."""
+        """The name of the image of each environment that visitors may use, by environment."""
         return {environment: f"sandbox-{environment}" for environment in self.environments}
 
 
 class Switch(Settings):
-    """A service that is on or off and has nothing else to set."""
+    """A service that can be switched off."""
 
-    enabled: bool = True
+    enabled: bool = Field(True, description="Whether the service runs")
 
 
 class Prometheus(Switch):
-    """Metrics, the rules over them, and the alerts that they raise."""
+    """Metrics, recording rules and alerts."""
 
     # 100 years. Prometheus and Loki count durations in nanoseconds, in 64 bits: from 292 years on they don't start.
-    retention_days: Annotated[int, Field(ge=1, le=36_500)] = 15
-    scrape_seconds: Annotated[int, Field(ge=1, le=300)] = 15
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(15, description="Days for which metrics are kept")
+    scrape_seconds: Annotated[int, Field(ge=1, le=300)] = Field(
+        15, description="Seconds between two scrapes, and between two evaluations of the rules"
+    )
     runbooks: Annotated[str, StringConstraints(pattern=r"^(https?://\S+/)?$")] = Field(
-        "", description="URL, with its last slash, under which whoever gets an alert reads this repository's files"
+        "", description="URL of this repository's files, with a slash at its end: alerts link their runbooks below it"
     )
 
 
 class Email(Settings):
     """Alerts by e-mail, over STARTTLS. The password is the secret vps:alertSmtpPassword."""
 
-    to: Address
-    sender: Address
+    to: Address = Field(description="Address that receives alerts")
+    sender: Address = Field(description="Address in the From header")
     server: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+:\d+$")] = Field(
-        description="The mail server, as in smtp.example.com:587"
+        description="Mail server, as in smtp.example.com:587"
     )
-    user: Annotated[str, StringConstraints(min_length=1)]
+    user: Annotated[str, StringConstraints(min_length=1)] = Field(description="User name at the mail server")
 
 
 class Slack(Settings):
-    """Alerts in a channel of Slack. The URL of the incoming webhook is the secret vps:alertSlackUrl."""
+    """Alerts in a Slack channel. The URL of the incoming webhook is the secret vps:alertSlackUrl."""
 
-    channel: Annotated[str, StringConstraints(pattern=r"^#\S+$")] = Field(description="As in #alerts")
+    channel: Annotated[str, StringConstraints(pattern=r"^#\S+$")] = Field(description="Channel, as in #alerts")
 
 
 class Alertmanager(Switch):
-    """Who hears of alerts. Without a receiver they are only shown."""
+    """Receivers of alerts. Without one, alerts are only shown at Alertmanager's URL."""
 
     webhook: bool = Field(
-        False, description="Post alerts, as Alertmanager's JSON, to the URL in the secret vps:alertWebhookUrl"
+        False, description="Post alerts, as Alertmanager's JSON, to the URL in the secret `vps:alertWebhookUrl`"
     )
-    email: Email | None = None
-    slack: Slack | None = None
+    email: Email | None = Field(None, description="E-mail over STARTTLS; the password is `vps:alertSmtpPassword`")
+    slack: Slack | None = Field(None, description="Slack; the URL of the incoming webhook is `vps:alertSlackUrl`")
     heartbeat: bool = Field(
         False,
-        description="Post to the URL in the secret vps:alertHeartbeatUrl each minute, for as long as alerts work: "
-        "whoever listens there raises the alarm when it stops",
+        description="Post to the URL in the secret `vps:alertHeartbeatUrl` every minute while alerting works. A "
+        "dead man's switch there raises the alarm when the posts stop",
     )
 
 
@@ -257,20 +270,20 @@ class Loki(Switch):
     """Logs."""
 
     retention_hours: Annotated[int, Field(ge=24, le=876_000, multiple_of=24)] = Field(
-        360, description="Whole days: the index is cut by day"
+        360, description="Hours for which logs are kept, a multiple of 24: Loki's index has one table a day"
     )
 
 
 class Jaeger(Switch):
-    """Traces, in memory: a restart forgets them."""
+    """Traces, in memory: a restart loses them."""
 
-    traces: Annotated[int, Field(ge=1, le=100_000)] = Field(5_000, description="The latest ones, which are kept")
+    traces: Annotated[int, Field(ge=1, le=100_000)] = Field(5_000, description="Traces that are kept, the newest ones")
 
 
 class Services(Settings):
-    """The services around the API. Each is a switch, so that a small host can run a part.
+    """The services around the API. Each can be switched off, for instance on a small host.
 
-    A service's name is the field's with hyphens, as in node-exporter.
+    The name of a service is that of its field with hyphens, as in node-exporter.
     """
 
     prometheus: Prometheus = Prometheus()
@@ -289,25 +302,27 @@ SERVICES = {field.replace("_", "-"): field for field in Services.model_fields}
 
 
 class PlatformSettings(Settings):
-    """Everything that an operator may change and that is not a secret."""
+    """Every setting of a stack that is not a secret: the value of `vps:platform`."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = Field(
-        description="Prefix of each container, network and volume. Default: vps-<stack>"
+        description="Prefix of the names of containers, networks and volumes; by default `vps-<stack>`"
     )
     engine: Engine = Engine()
-    host: Host | None = Field(None, description="The VPS to prepare. Off for an engine that is somebody else's")
+    host: Host | None = Field(None, description="The VPS to prepare. Unset: Docker is already there")
     edge: Edge = Edge()
-    dns: Dns | None = Field(None, description="DNS records. Off where names are kept by hand, or there are none")
+    dns: Dns | None = Field(None, description="DNS records. Unset: none are made")
     sandbox: Sandbox = Sandbox()
     services: Services = Services()
     images: dict[str, ImageReference] = Field(
-        default_factory=dict, description="Image references by name, over the pinned upstream ones"
+        default_factory=dict,
+        description="Reference of each image by name: our own ones, and others in place of the pinned ones",
     )
     unavailable: dict[str, str] = Field(
-        default_factory=dict, description="Services whose image can't be had on this machine, each with the reason"
+        default_factory=dict, description="Services whose image is not available on this machine, each with the reason"
     )
     on_unavailable: Literal["notice", "error"] = Field(
-        "error", description="What an unavailable service does: switch it off with a notice, or refuse the stack"
+        "error",
+        description="An unavailable service is switched off with a `notice`, or refuses the stack as an `error`",
     )
 
     @model_validator(mode="after")
@@ -334,16 +349,16 @@ class PlatformSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _visitors_come_in(self) -> "PlatformSettings":
+    def _firewall_admits_visitors(self) -> "PlatformSettings":
         if self.host and self.dns and self.host.firewall.web_sources == "cloudflare" and not self.dns.proxied:
             raise ValueError(
-                "host.firewall.web_sources is cloudflare, and dns.proxied: false sends visitors past it, where nobody "
-                "comes in. Set dns.proxied: true, or web_sources: anyone"
+                "host.firewall.web_sources is cloudflare, and with dns.proxied: false visitors do not go through "
+                "Cloudflare: the firewall would block them. Set dns.proxied: true, or web_sources: anyone"
             )
         return self
 
     @model_validator(mode="after")
-    def _records_lead_to_the_edge(self) -> "PlatformSettings":
+    def _edge_answers_at_the_records(self) -> "PlatformSettings":
         if self.host and self.dns:
             for version in ("ipv4", "ipv6"):
                 if getattr(self.dns, version) and not getattr(self.edge, version):
@@ -357,17 +372,17 @@ class PlatformSettings(Settings):
         return [service for service, field in SERVICES.items() if getattr(self.services, field).enabled]
 
     def runs(self, service: str) -> bool:
-        """Whether the service is switched on and its image can be had."""
+        """Whether the service is switched on and its image is available."""
         return service in self._switched_on() and service not in self.unavailable
 
     @property
     def behind_cloudflare(self) -> bool:
-        """Whether visitors come through Cloudflare's proxy: by the records, or as the firewall lets in nobody else."""
+        """Whether visitors go through Cloudflare's proxy: the records say so, or the firewall admits nobody else."""
         by_firewall = self.host is not None and self.host.firewall.web_sources == "cloudflare"
         return by_firewall or (self.dns is not None and self.dns.proxied)
 
     def notices(self) -> list[str]:
-        """A sentence for each service that is wanted and left out."""
+        """A sentence for each service that is switched on and not available."""
         return [
             f"{service} is off: {self.unavailable[service]}"
             for service in self._switched_on()
@@ -375,5 +390,5 @@ class PlatformSettings(Settings):
         ]
 
     def image(self, name: str) -> str:
-        """The reference that an image is found by on the engine or in a registry."""
+        """The reference of an image, on Docker's host or in a registry."""
         return {**UPSTREAM_IMAGES, **self.images}[name]

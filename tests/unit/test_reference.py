@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from docs.reference import DOCUMENTS, OPENAPI, TABLES, anchors, openapi, with_tables
+from docs.reference import DOCUMENTS, OPENAPI, TABLES, anchors, openapi, settings, with_tables
 from tools.paths import ROOT
 
 
@@ -31,6 +31,14 @@ def test_a_changed_table_is_written_anew() -> None:
 def test_a_part_that_nothing_makes_or_ends_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="generate"):
         with_tables(text)
+
+
+def test_every_setting_has_a_meaning_and_the_keys_are_whole() -> None:
+    found = dict(settings())
+    assert [key for key, field in found.items() if not field.description] == []
+    assert {"name", "host", "host.ssh.port", "edge.tls.authority.url", "sandbox.queue", "sandbox.profile.pids"} <= set(
+        found
+    )
 
 
 def test_anchors_are_those_of_the_headings() -> None:

@@ -96,7 +96,7 @@ def test_without_dns_nothing_is_asked_of_cloudflare() -> None:
         ({"zone_id": "0" * 32}, "ipv4, ipv6 or both"),
         ({**ZONE, "zone_id": "example.com"}, "dns.zone_id"),
         ({**ZONE, "ipv4": "2001:db8::1"}, "dns.ipv4"),
-        ({**ZONE, "proxied": False}, "where nobody comes in"),
+        ({**ZONE, "proxied": False}, "the firewall would block them"),
     ],
 )
 def test_a_bad_zone_is_refused(dns: dict[str, Any], problem: str) -> None:

@@ -1,30 +1,30 @@
-"""A long-running container, hardened unless an argument says otherwise and why. Every one is made here."""
+"""A long-running service of the platform, described without what will run it.
 
-import hashlib
-from collections.abc import Mapping, Sequence
+`infra/docker` makes a hardened container of a description; nothing here knows Docker's types.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pulumi
-import pulumi_docker as docker
+
+from infra.cloudflare import RANGES
+from infra.config import Secrets
+from infra.settings import PlatformSettings
 
 STACK_LABEL = "vps.stack"
 SERVICE_LABEL = "vps.service"
 ROLE_LABEL = "vps.role"
 DATA_ROLE = "data"
 SECRETS = "/run/secrets"
-
 OPEN_FILES = 8192
-# RLIMIT_NPROC counts every process of a user id on the host: services that share an id share this number.
-_PROCESSES = 4096
-_SECONDS_TO_END = 10
-# With the labels in each line of the file, the collector of logs needs no engine to tell whose line it is.
-_LOG_OPTIONS = {"max-size": "10m", "max-file": "3", "labels": f"{SERVICE_LABEL},{STACK_LABEL}"}
+"""Open files that each service may have."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """How the engine finds out that a service works: a command of its image, and how often it runs (seconds)."""
+    """The health check: a command of the service's image, and how often it runs (seconds)."""
 
     command: Sequence[str]
     interval_seconds: int = 5
@@ -34,7 +34,7 @@ class Health:
 
 @dataclass(frozen=True)
 class NoHealth:
-    """That the engine can't find out whether a service works, and why not. The policy pack knows such services."""
+    """The service has no health check, for this reason. The policy pack knows such services by name."""
 
     reason: str
 
@@ -48,14 +48,22 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Mount:
-    """A named volume where a service sees it.
+class Volume:
+    """A directory that outlives a container. `data` also outlives the stack: the next `up` finds it again."""
 
-    A fresh volume takes the owner and mode of the folder that it covers. Where the image has none (`in_image` is
-    false), the volume would belong to root, and the service could not write it.
+    name: str
+    data: bool = True
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A volume where a service sees it.
+
+    A fresh volume takes the owner and mode of the image's directory that it covers. Where the image has none
+    (`in_image` is false) the volume would belong to root, so it is opened to the service first.
     """
 
-    volume: pulumi.Input[str]
+    volume: Volume
     path: str
     read_only: bool = False
     in_image: bool = True
@@ -71,8 +79,8 @@ class Port:
 
 
 @dataclass(frozen=True)
-class EngineSocket:
-    """The engine's socket, bound into the container. Whoever holds it owns the host: hence the reason.
+class DockerSocket:
+    """Docker's socket, mounted into the container. Whoever holds it owns the host: hence the reason.
 
     The policy pack knows by name the services that may have it, and refuses any other.
     """
@@ -83,10 +91,10 @@ class EngineSocket:
 
 @dataclass(frozen=True)
 class HostPath:
-    """A file or folder of the host that the service reads, and can't write. Why it must be the host's is the reason.
+    """A file or directory of the host that the service can read and not write, and why it must be the host's.
 
-    The policy pack knows by name which service may see which path, and refuses any other. The engine leaves what the
-    host mounts below the path later on out of the container (private propagation).
+    The policy pack knows by name which service may see which path, and refuses any other. What the host mounts below
+    the path later on does not appear in the container (private propagation).
     """
 
     path: str
@@ -96,22 +104,21 @@ class HostPath:
 
 @dataclass(frozen=True)
 class ServiceArgs:
-    """One long-running container of the platform.
+    """How one service runs.
 
-    Sizes are in MB (MiB, as the engine counts them), `cpus` in cores, `user` is `uid:gid`. A service whose uid is 0
-    says why in `root_reason`, and the policy pack must know it by name. `environment` can be read by whoever may
-    inspect the container, so secrets are files: `secrets`, by name, under /run/secrets. Without `networks` it has
-    only a loopback interface.
+    `image` is a name among the stack's images. Sizes are in MiB, `cpus` in cores, `user` is `uid:gid`. A service whose
+    uid is 0 says why in `root_reason`, and the policy pack must know it by name. Whoever may inspect the container can
+    read `environment`, so secrets are files: `secrets`, by name, under /run/secrets. `tmp_mb` is a /tmp in memory, 0
+    for none. Without `networks` the service has only a loopback interface.
     """
 
-    prefix: str
-    image: pulumi.Input[str]
+    image: str
     entrypoint: Sequence[str]
-    command: Sequence[pulumi.Input[str]]
     health: Health | NoHealth
     memory_mb: int
     cpus: float
-    networks: Sequence[pulumi.Input[str]] = ()
+    command: Sequence[pulumi.Input[str]] = ()
+    networks: Sequence[str] = ()
     user: str = "65532:65532"
     root_reason: str | None = None
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
@@ -120,197 +127,107 @@ class ServiceArgs:
     mounts: Sequence[Mount] = ()
     ports: Sequence[Port] = ()
     tmp_mb: int = 0
-    engine_socket: EngineSocket | None = None
+    docker_socket: DockerSocket | None = None
     host_paths: Sequence[HostPath] = ()
 
+    def weakenings(self) -> dict[str, str]:
+        """Each default that the service gives up, with its reason."""
+        found = {}
+        if self.root_reason:
+            found["root"] = self.root_reason
+        if self.docker_socket:
+            found["engine-socket"] = self.docker_socket.reason
+        if self.host_paths:
+            found["host-paths"] = "; ".join(f"{path.path}: {path.reason}" for path in self.host_paths)
+        if isinstance(self.health, NoHealth):
+            found["health"] = self.health.reason
+        return found
 
-class Service(pulumi.ComponentResource):
-    """A container, with its configuration in a volume.
 
-    Configuration travels through the engine, so that a stack on this machine and one over SSH are the same: a loader
-    container that is never started carries the files into a volume named after their content (the engine refuses
-    uploads into a container whose root is read-only). Other content is another volume, which replaces the service.
-    The files belong to root and the service mounts them read-only.
+@dataclass(frozen=True)
+class Route:
+    """What the edge publishes under a service's host name, and who may come through.
+
+    `target` is a URL inside, or the name of one of Traefik's own services (`api@internal`). With `authentication`
+    "password" the edge asks for the dashboard password. `login` is the field of `Secrets` that holds the password of
+    a service with a log-in of its own. `requests_per_minute` limits each client address, with a burst of as many. At
+    `health_path` a route without a password answers 200 when it works.
     """
 
-    def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("vps:infra:Service", name, None, opts)
-        self._name = name
-        self._args = args
-        mounts = [_volume(mount) for mount in args.mounts]
-        loaders: list[pulumi.Resource] = [self._open(mount) for mount in args.mounts if not mount.in_image]
-        # Apart from the secrets, so that a preview shows how the rest of the configuration changes.
-        configs = {"config": args.config, "secrets": Config(SECRETS, args.secrets) if args.secrets else None}
-        for kind, config in configs.items():
-            if config:
-                volume, loader = self._load(kind, config)
-                mounts.append(_volume(Mount(volume.name, config.directory, read_only=True)))
-                loaders.append(loader)
-        if args.tmp_mb:
-            mounts.append(_memory("/tmp", args.tmp_mb))  # noqa: S108 - the container's own
-        if args.engine_socket:
-            mounts.append(_bind(args.engine_socket.path, "/var/run/docker.sock"))
-        mounts += [_bind(path.path, path.target, read_only=True) for path in args.host_paths]
-        container = docker.Container(
-            f"{name}-container",
-            name=f"{args.prefix}-{name}",
-            hostname=name,
-            image=args.image,
-            entrypoints=args.entrypoint,
-            command=args.command,
-            envs=[pulumi.Output.concat(key, "=", value) for key, value in args.environment.items()],
-            user=args.user,
-            read_only=True,
-            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
-            security_opts=["no-new-privileges:true"],
-            memory=args.memory_mb,
-            memory_swap=args.memory_mb,
-            cpus=str(args.cpus),
-            ulimits=[
-                docker.ContainerUlimitArgs(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
-                docker.ContainerUlimitArgs(name="nproc", soft=_PROCESSES, hard=_PROCESSES),
-            ],
-            restart="unless-stopped",
-            # The executor removes its sandboxes when it is told to end, and Prometheus writes down what it holds.
-            destroy_grace_seconds=_SECONDS_TO_END,
-            stop_timeout=_SECONDS_TO_END,
-            log_driver="json-file",
-            log_opts=_LOG_OPTIONS,
-            healthcheck=_healthcheck(args.health),
-            mounts=mounts,
-            ports=[
-                docker.ContainerPortArgs(internal=port.internal, external=port.external, ip=port.address)
-                for port in args.ports
-            ],
-            labels=self._labels("service"),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=loaders,
-                delete_before_replace=True,
-                # The provider calls a change of these an update in place, and does nothing.
-                replace_on_changes=["mounts", "healthcheck"],
-            ),
-            **self._network(),
-        )
-        self.register_outputs({"container": container.name})
-
-    def _load(self, kind: str, config: Config) -> tuple[docker.Volume, docker.Container]:
-        args = self._args
-        contents = pulumi.Output.json_dumps(dict(config.files))
-        # The hash tells nothing of a generated secret, and a name that is a secret would be hidden everywhere.
-        digest = pulumi.Output.unsecret(contents.apply(lambda text: hashlib.sha256(text.encode()).hexdigest()[:12]))
-        name = pulumi.Output.concat(f"{args.prefix}-{self._name}-{kind}-", digest)
-        volume = docker.Volume(
-            f"{self._name}-{kind}",
-            name=name,
-            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=args.prefix)],
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        loader = self._loader(
-            kind,
-            name,
-            Mount(volume.name, config.directory),
-            uploads=[
-                docker.ContainerUploadArgs(file=f"{config.directory}/{file}", content=content, permissions="0444")
-                for file, content in config.files.items()
-            ],
-        )
-        return volume, loader
-
-    def _open(self, mount: Mount) -> docker.Container:
-        """Let the service write a fresh volume: covering /tmp, it takes the mode of that, which is writable by all.
-
-        Only the service mounts it, so "all" is the service. The engine does that when the container is made.
-        """
-        name = pulumi.Output.concat(mount.volume, "-opener")
-        return self._loader("data", name, Mount(mount.volume, "/tmp"), uploads=[])  # noqa: S108 - the container's own
-
-    def _loader(
-        self, kind: str, name: pulumi.Input[str], mount: Mount, uploads: list[docker.ContainerUploadArgs]
-    ) -> docker.Container:
-        """A container that is never started: making it is what fills a volume."""
-        args = self._args
-        return docker.Container(
-            f"{self._name}-{kind}-loader",
-            name=name,
-            image=args.image,
-            entrypoints=["never-started"],
-            must_run=False,
-            start=False,
-            user=args.user,
-            network_mode="none",
-            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
-            security_opts=["no-new-privileges:true"],
-            mounts=[_volume(mount)],
-            uploads=uploads,
-            labels=self._labels(f"{kind}-loader"),
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
-        )
-
-    def _labels(self, role: str) -> list[docker.ContainerLabelArgs]:
-        args = self._args
-        labels = {STACK_LABEL: args.prefix, SERVICE_LABEL: self._name, ROLE_LABEL: role}
-        if role == "service":
-            labels |= {f"vps.weakened.{what}": why for what, why in _weakenings(args).items()}
-        return [docker.ContainerLabelArgs(label=label, value=value) for label, value in labels.items()]
-
-    def _network(self) -> dict[str, Any]:
-        if not self._args.networks:
-            return {"network_mode": "none"}
-        return {
-            "networks_advanced": [
-                docker.ContainerNetworksAdvancedArgs(name=network, aliases=[self._name])
-                for network in self._args.networks
-            ]
-        }
+    target: str
+    authentication: Literal["none", "password"]
+    requests_per_minute: int
+    health_path: str = "/"
+    login: str | None = None
 
 
-def data_volume(name: str, prefix: str, parent: pulumi.Resource) -> docker.Volume:
-    """A volume whose data outlives the stack: `destroy` leaves it on the engine, the next `up` finds it again."""
-    return docker.Volume(
-        f"{name}-data",
-        name=f"{prefix}-{name}-data",
-        labels=[
-            docker.VolumeLabelArgs(label=STACK_LABEL, value=prefix),
-            docker.VolumeLabelArgs(label=ROLE_LABEL, value=DATA_ROLE),
-        ],
-        opts=pulumi.ResourceOptions(parent=parent, retain_on_delete=True),
-    )
+@dataclass(frozen=True)
+class Target:
+    """Metrics that Prometheus scrapes: `host:port` and path, and relabelling of the series before they are kept.
+
+    `parameters` go into the query. `labels` come on top of `job`; where they name the `instance`, it isn't the address.
+    """
+
+    address: str
+    path: str = "/metrics"
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    relabel: Sequence[Mapping[str, Any]] = ()
 
 
-def _weakenings(args: ServiceArgs) -> dict[str, str]:
-    """Each default that a service gives up, with its reason."""
-    found = {}
-    if args.root_reason:
-        found["root"] = args.root_reason
-    if args.engine_socket:
-        found["engine-socket"] = args.engine_socket.reason
-    if args.host_paths:
-        found["host-paths"] = "; ".join(f"{path.path}: {path.reason}" for path in args.host_paths)
-    if isinstance(args.health, NoHealth):
-        found["health"] = args.health.reason
-    return found
+@dataclass(frozen=True)
+class Context:
+    """What a service's description may depend on.
+
+    `services` are all that run. `digest` gives the content digest of an image by its name, `subnets` those of a
+    network, and `internal_networks` the names of those that lead nowhere outside and that a service is on.
+    """
+
+    settings: PlatformSettings
+    secrets: Secrets
+    services: Sequence["Service"]
+    digest: Callable[[str], pulumi.Output[str]]
+    subnets: Callable[[str], pulumi.Output[Sequence[str]]]
+    internal_networks: Callable[[], Sequence[str]]
+
+    def secret(self, field: str) -> pulumi.Output[str]:
+        """A secret that a service can't run without; one that is missing was refused with the settings."""
+        found: pulumi.Output[str] = getattr(self.secrets, field)
+        return found
+
+    @property
+    def routes(self) -> dict[str, Route]:
+        """What the edge publishes, by service."""
+        return {service.name: service.route for service in self.services if service.route}
+
+    @property
+    def otlp_endpoint(self) -> str | None:
+        """Where spans go, as a URL of OTLP over HTTP; None where nothing takes them."""
+        return next((service.otlp_endpoint for service in self.services if service.otlp_endpoint), None)
+
+    @property
+    def proxies_in_front(self) -> list[str]:
+        """The networks of the proxy between the visitors and the edge."""
+        return RANGES.networks if self.settings.behind_cloudflare else []
 
 
-def _healthcheck(health: Health | NoHealth) -> docker.ContainerHealthcheckArgs | None:
-    if isinstance(health, NoHealth):
-        return None
-    return docker.ContainerHealthcheckArgs(
-        tests=["CMD", *health.command],
-        interval=f"{health.interval_seconds}s",
-        timeout=f"{health.timeout_seconds}s",
-        retries=health.retries,
-    )
+@dataclass(frozen=True)
+class Service:
+    """One service as the rest of the platform knows it. `describe` says how it runs, the other fields who uses it.
+
+    Prometheus scrapes `target`, under `name` as its job; the edge publishes `route`; Grafana queries `source`, a URL.
+    Spans are sent to `otlp_endpoint`, a URL of OTLP over HTTP, and alerts to `alerts_address`, a `host:port`.
+    """
+
+    name: str
+    describe: Callable[[Context], ServiceArgs]
+    target: Target | None = None
+    route: Route | None = None
+    source: str | None = None
+    otlp_endpoint: str | None = None
+    alerts_address: str | None = None
 
 
-def _volume(mount: Mount) -> docker.ContainerMountArgs:
-    return docker.ContainerMountArgs(type="volume", source=mount.volume, target=mount.path, read_only=mount.read_only)
-
-
-def _memory(path: str, size_mb: int) -> docker.ContainerMountArgs:
-    options = docker.ContainerMountTmpfsOptionsArgs(size_bytes=size_mb * 1024**2)
-    return docker.ContainerMountArgs(type="tmpfs", target=path, tmpfs_options=options)
-
-
-def _bind(source: str, target: str, read_only: bool = False) -> docker.ContainerMountArgs:
-    return docker.ContainerMountArgs(type="bind", source=source, target=target, read_only=read_only)
+def go_memory(memory_mb: int) -> dict[str, str]:
+    """The environment in which a Go program collects its garbage before it meets the container's limit, in MiB."""
+    return {"GOMEMLIMIT": f"{memory_mb * 85 // 100}MiB"}

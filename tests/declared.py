@@ -8,9 +8,8 @@ from typing import Any
 
 from docker.models.containers import Container
 from docker.types import LogConfig, Mount, Ulimit
-from pulumi.runtime import rpc
 
-from tests.program import Resource, containers, image_id, platform_config, run_program
+from tests.program import Resource, containers, image_id, platform_config, readable, run_program
 from tools.machine.preparation import Prepared
 from tools.stack import docker_objects
 from tools.stack.config import machine_values
@@ -82,7 +81,7 @@ class DeclaredServices:
         Each is taken from a copy; one that is left over is new in the program and must be given to Docker here.
         """
         left = {key: value for key, value in inputs.items() if key not in _PROVIDERS_OWN}
-        uploads = _plain(left.pop("uploads", ()))
+        uploads = readable(left.pop("uploads", []))
         networks = left.pop("networksAdvanced", ())
         assert not left.get("ports"), "a test publishes no ports"
         left.pop("ports", None)
@@ -172,15 +171,6 @@ def _healthcheck(inputs: Mapping[str, Any] | None) -> dict[str, Any] | None:
 def _whole(value: Any) -> Any:
     """Numbers reach the mocks as floating-point ones."""
     return int(value) if isinstance(value, float) else value
-
-
-def _plain(value: Any) -> Any:
-    """A value of the mocks with each secret of it readable."""
-    if isinstance(value, Mapping):
-        if rpc._special_sig_key in value:
-            return _plain(value["value"])
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _archive(uploads: list[dict[str, str]]) -> bytes:

@@ -14,6 +14,7 @@ from unittest import mock
 
 import pulumi
 import yaml
+from pulumi.runtime import rpc
 
 from infra.settings import IMAGES_OF_OURS
 
@@ -105,6 +106,20 @@ def _event_loop() -> Iterator[None]:
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def config_files(resources: list[Resource], service: str, kind: str = "config") -> dict[str, str]:
+    """The text of each file that a service is configured with, by its path, also where it is a secret."""
+    uploads = readable(containers(resources, kind)[service]["uploads"])
+    return {upload["file"]: upload["content"] for upload in uploads}
+
+
+def readable(value: Any) -> Any:
+    """A value of the mocks with each secret in it in clear text."""
+    if isinstance(value, Mapping):
+        secret = rpc._special_sig_key in value
+        return readable(value["value"]) if secret else {key: readable(item) for key, item in value.items()}
+    return [readable(item) for item in value] if isinstance(value, list) else value
 
 
 def containers(resources: list[Resource], role: str = "service") -> dict[str, dict[str, Any]]:

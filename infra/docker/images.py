@@ -1,6 +1,4 @@
-"""The images that the stack runs, each held by its content digest."""
-
-from collections.abc import Iterable
+"""The images that the stack runs, each pinned by its content digest."""
 
 import pulumi
 import pulumi_docker as docker
@@ -9,23 +7,25 @@ from infra.settings import PlatformSettings
 
 
 class Images(pulumi.ComponentResource):
-    """One `RemoteImage` a name: found on the engine, or pulled by it; kept there when the stack goes."""
+    """The images of a stack by name: a `RemoteImage` for each that is asked for.
 
-    def __init__(
-        self, settings: PlatformSettings, names: Iterable[str], opts: pulumi.ResourceOptions | None = None
-    ) -> None:
+    Docker has the image or pulls it, and keeps it when the stack is destroyed.
+    """
+
+    def __init__(self, settings: PlatformSettings, opts: pulumi.ResourceOptions) -> None:
         super().__init__("vps:infra:Images", "images", None, opts)
-        self._digests = {
-            name: docker.RemoteImage(
-                f"{name}-image",
-                name=settings.image(name),
-                keep_locally=True,
-                opts=pulumi.ResourceOptions(parent=self),
-            ).image_id
-            for name in names
-        }
+        self._settings = settings
+        self._digests: dict[str, pulumi.Output[str]] = {}
         self.register_outputs({})
 
     def digest(self, name: str) -> pulumi.Output[str]:
-        """`sha256:...`, the id of the image's content on the engine."""
+        """`sha256:...`, the id of the image's content."""
+        if name not in self._digests:
+            image = docker.RemoteImage(
+                f"{name}-image",
+                name=self._settings.image(name),
+                keep_locally=True,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            self._digests[name] = image.image_id
         return self._digests[name]

@@ -1,1 +1,1 @@
-"""One module for each service of the stack."""
+"""One module for each service of the stack: what it is, and who uses it."""

@@ -3,21 +3,20 @@
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Literal
+from typing import Any
 
 import bcrypt
-import pulumi
 import yaml
 
-from infra.service import SECRETS, Config, Health, Mount, Port, Service, ServiceArgs, data_volume
+from infra.service import SECRETS, Config, Context, Health, Mount, Port, Route, Service, ServiceArgs, Target, Volume
 from infra.settings import Authority, Tls
 from infra.settings import Edge as EdgeSettings
 
 USER = "admin"
-METRICS_PORT = 8082
+_METRICS_PORT = 8082
 _WEB_PORT = 8080
 INSIDE_URL = f"http://traefik:{_WEB_PORT}"
 """Where the networks of the stack reach the edge."""
@@ -43,23 +42,6 @@ _HSTS = {"stsSeconds": 31536000, "stsIncludeSubdomains": False}
 
 
 @dataclass(frozen=True)
-class Route:
-    """A host name at the edge, and who may come through.
-
-    `target` is the URL of a service inside, or the name of one of Traefik's own (`api@internal`).
-    `requests_per_minute` bounds each client address, with a burst of as many. At `health_path` a route without a
-    password answers 200 when it works.
-    """
-
-    service: str
-    hosts: Sequence[str]
-    target: str
-    authentication: Literal["none", "password"]
-    requests_per_minute: int
-    health_path: str = "/"
-
-
-@dataclass(frozen=True)
 class EntryPoint:
     """A port where visitors come in: its number inside, on the host, and the host's address, if it is published."""
 
@@ -70,73 +52,55 @@ class EntryPoint:
     secure: bool
 
 
-@dataclass(frozen=True)
-class EdgeArgs:
-    """What the edge needs. `networks` reach the routes' targets; `public_network` has a way out and the ports.
+def describe(context: Context) -> ServiceArgs:
+    """The only service on the public network, and on each internal one: it reaches whatever it publishes."""
+    settings, proxies = context.settings.edge, context.proxies_in_front
+    config = {
+        "traefik.yml": yaml.safe_dump(static_config(settings, proxies, context.otlp_endpoint)),
+        "routes.yml": yaml.safe_dump(dynamic_config(settings, context.routes, proxies)),
+    }
+    secrets = {"users": context.secret("dashboard_password").apply(password_line)}
+    environment: dict[str, str] = {}
+    mounts: list[Mount] = []
+    if settings.tls:
+        secrets["cloudflare-token"] = context.secret("cloudflare_token")
+        environment["CF_DNS_API_TOKEN_FILE"] = f"{SECRETS}/cloudflare-token"
+        if context.settings.dns:
+            environment["CLOUDFLARE_BASE_URL"] = context.settings.dns.base_url
+        if isinstance(settings.tls.authority, Authority):
+            config[_AUTHORITY] = settings.tls.authority.certificate
+        mounts.append(Mount(Volume("certificates-data"), _CERTIFICATES, in_image=False))
+    return ServiceArgs(
+        image="traefik",
+        entrypoint=["traefik"],
+        command=[f"--configFile={_CONFIG}/traefik.yml"],
+        health=Health(["traefik", "healthcheck", f"--configFile={_CONFIG}/traefik.yml"]),
+        memory_mb=256,
+        cpus=1.0,
+        networks=["public", *context.internal_networks()],
+        environment=environment,
+        config=Config(_CONFIG, config),
+        secrets=secrets,
+        mounts=mounts,
+        ports=[
+            Port(entry.internal, entry.external, str(entry.address))
+            for entry in entry_points(settings)
+            if entry.address
+        ],
+    )
 
-    Traces go to `otlp_endpoint`, a URL of OTLP over HTTP, or nowhere. `trusted_proxies` are the networks of a proxy in
-    front of the edge, whose word on the visitor's address counts. `cloudflare_url` is another address of its API.
-    """
 
-    prefix: str
-    image: pulumi.Input[str]
-    settings: EdgeSettings
-    routes: Sequence[Route]
-    password: pulumi.Output[str]
-    cloudflare_token: pulumi.Output[str] | None
-    public_network: pulumi.Input[str]
-    networks: Sequence[pulumi.Input[str]]
-    otlp_endpoint: str | None
-    trusted_proxies: Sequence[str]
-    cloudflare_url: str | None
+TRAEFIK = Service(
+    "traefik",
+    describe,
+    target=Target(f"traefik:{_METRICS_PORT}"),
+    route=Route("api@internal", "password", requests_per_minute=600),
+)
 
 
-class Edge(pulumi.ComponentResource):
-    """Traefik with the routes that it was given."""
-
-    def __init__(self, args: EdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("vps:infra:Edge", "edge", None, opts)
-        settings = args.settings
-        config = {
-            "traefik.yml": yaml.safe_dump(static_config(settings, args.trusted_proxies, args.otlp_endpoint)),
-            "routes.yml": yaml.safe_dump(dynamic_config(settings, args.routes, args.trusted_proxies)),
-        }
-        secrets = {"users": args.password.apply(password_line)}
-        environment: dict[str, str] = {}
-        mounts: list[Mount] = []
-        if settings.tls and args.cloudflare_token:
-            secrets["cloudflare-token"] = args.cloudflare_token
-            environment["CF_DNS_API_TOKEN_FILE"] = f"{SECRETS}/cloudflare-token"
-            if args.cloudflare_url:
-                environment["CLOUDFLARE_BASE_URL"] = args.cloudflare_url
-            if isinstance(settings.tls.authority, Authority):
-                config[_AUTHORITY] = settings.tls.authority.certificate
-            certificates = data_volume("certificates", args.prefix, self)
-            mounts.append(Mount(certificates.name, _CERTIFICATES, in_image=False))
-        Service(
-            "traefik",
-            ServiceArgs(
-                prefix=args.prefix,
-                image=args.image,
-                entrypoint=["traefik"],
-                command=[f"--configFile={_CONFIG}/traefik.yml"],
-                health=Health(["traefik", "healthcheck", f"--configFile={_CONFIG}/traefik.yml"]),
-                memory_mb=256,
-                cpus=1.0,
-                networks=[args.public_network, *args.networks],
-                environment=environment,
-                config=Config(_CONFIG, config),
-                secrets=secrets,
-                mounts=mounts,
-                ports=[
-                    Port(entry.internal, entry.external, str(entry.address))
-                    for entry in entry_points(settings)
-                    if entry.address
-                ],
-            ),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        self.register_outputs({})
+def hosts(settings: EdgeSettings, service: str) -> Sequence[str]:
+    """The host names of a service's route. The first one is shown in URLs."""
+    return settings.api_hosts if service == "api" else [settings.host(service)]
 
 
 def url(settings: EdgeSettings, host: str) -> str:
@@ -186,7 +150,7 @@ def static_config(
     forwarded = {"forwardedHeaders": {"trustedIPs": list(trusted_proxies)}} if trusted_proxies else {}
     config: dict[str, Any] = {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
-        "entryPoints": {_INTERNAL: {"address": f":{METRICS_PORT}"}},
+        "entryPoints": {_INTERNAL: {"address": f":{_METRICS_PORT}"}},
         "providers": {"file": {"filename": f"{_CONFIG}/routes.yml", "watch": False}},
         "api": {"dashboard": True},
         "ping": {"entryPoint": _INTERNAL},
@@ -239,7 +203,7 @@ def _storage(tls: Tls) -> str:
 
 
 def dynamic_config(
-    settings: EdgeSettings, routes: Sequence[Route], trusted_proxies: Sequence[str] = ()
+    settings: EdgeSettings, routes: Mapping[str, Route], trusted_proxies: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Routers, services and middlewares for the routes. Rates count visitors, not the proxies in front."""
     visitor = {"sourceCriterion": {"ipStrategy": {"excludedIPs": list(trusted_proxies)}}} if trusted_proxies else {}
@@ -250,18 +214,18 @@ def dynamic_config(
     }
     routers: dict[str, Any] = {}
     services: dict[str, Any] = {}
-    for route in routes:
-        rate = f"rate-{route.service}"
+    for service, route in routes.items():
+        rate = f"rate-{service}"
         limit = {"average": route.requests_per_minute, "period": "1m", "burst": route.requests_per_minute}
         middlewares[rate] = {"rateLimit": limit | visitor}
         chain = ["security-headers", rate] + (["password"] if route.authentication == "password" else [])
         internal = route.target.endswith("@internal")
-        routers[route.service] = {
-            "rule": " || ".join(f"Host(`{host}`)" for host in route.hosts),
+        routers[service] = {
+            "rule": " || ".join(f"Host(`{host}`)" for host in hosts(settings, service)),
             "entryPoints": [entry.name for entry in entry_points(settings) if entry.secure == bool(settings.tls)],
             "middlewares": chain,
-            "service": route.target if internal else route.service,
+            "service": route.target if internal else service,
         }
         if not internal:
-            services[route.service] = {"loadBalancer": {"servers": [{"url": route.target}]}}
+            services[service] = {"loadBalancer": {"servers": [{"url": route.target}]}}
     return {"http": {"routers": routers, "services": services, "middlewares": middlewares}}

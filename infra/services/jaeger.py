@@ -1,47 +1,36 @@
-"""Traces: Jaeger."""
+"""Traces: Jaeger, with the latest ones in memory."""
 
-import pulumi
-import yaml
+from infra.service import Config, Context, Health, Route, Service, ServiceArgs, Target, go_memory
+from monitoring.files import render
 
-from infra.service import Config, Health, Service, ServiceArgs
-from infra.services.edge import Route
-from infra.services.placement import Place, go_memory
-from infra.settings import Jaeger as JaegerSettings
-from monitoring.jaeger.config import HEALTH_PORT, METRICS_PORT, OTLP_PORT, QUERY_PORT, jaeger_config
-from monitoring.prometheus.config import Target
-
-TARGET = Target(f"jaeger:{METRICS_PORT}")
-OTLP_ENDPOINT = f"http://jaeger:{OTLP_PORT}"
-URL = f"http://jaeger:{QUERY_PORT}"
-_MEMORY_MB = 160
+_URL = "http://jaeger:16686"
 _CONFIG = "/etc/jaeger"
+_MEMORY_MB = 160
 
 
-class Jaeger(pulumi.ComponentResource):
-    """Jaeger with the latest traces in memory."""
-
-    def __init__(self, place: Place, settings: JaegerSettings, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("vps:infra:Jaeger", "jaeger", None, opts)
-        Service(
-            "jaeger",
-            ServiceArgs(
-                prefix=place.prefix,
-                image=place.image,
-                entrypoint=["/cmd/jaeger/jaeger-linux"],
-                command=[f"--config={_CONFIG}/jaeger.yml"],
-                health=Health(["wget", "-q", "-O", "/dev/null", f"http://localhost:{HEALTH_PORT}/status"]),
-                memory_mb=_MEMORY_MB,
-                cpus=0.5,
-                user="10001:10001",
-                networks=[place.network],
-                environment=go_memory(_MEMORY_MB),
-                config=Config(_CONFIG, {"jaeger.yml": yaml.safe_dump(jaeger_config(settings.traces))}),
-            ),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        self.register_outputs({})
+def describe(context: Context) -> ServiceArgs:
+    return ServiceArgs(
+        image="jaeger",
+        entrypoint=["/cmd/jaeger/jaeger-linux"],
+        command=[f"--config={_CONFIG}/jaeger.yml"],
+        health=Health(["wget", "-q", "-O", "/dev/null", "http://localhost:13133/status"]),
+        memory_mb=_MEMORY_MB,
+        cpus=0.5,
+        user="10001:10001",
+        networks=["monitoring"],
+        environment=go_memory(_MEMORY_MB),
+        config=Config(
+            _CONFIG, {"jaeger.yml": render("jaeger/jaeger.yml", traces=context.settings.services.jaeger.traces)}
+        ),
+    )
 
 
-def route(host: str) -> Route:
-    """Jaeger has no users of its own: the edge asks for the password."""
-    return Route("jaeger", [host], URL, "password", requests_per_minute=600)
+JAEGER = Service(
+    "jaeger",
+    describe,
+    target=Target("jaeger:8888"),
+    # It has no users of its own: the edge asks for the password.
+    route=Route(_URL, "password", requests_per_minute=600),
+    source=_URL,
+    otlp_endpoint="http://jaeger:4318",
+)

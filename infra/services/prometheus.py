@@ -1,65 +1,86 @@
-"""Metrics: Prometheus."""
+"""Metrics: Prometheus with its rules, and its data on a volume of its own."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import pulumi
 import yaml
 
-from infra.service import Config, Health, Mount, Service, ServiceArgs, data_volume
-from infra.services.edge import Route
-from infra.services.placement import Place, go_memory
-from infra.settings import Prometheus as PrometheusSettings
-from monitoring.prometheus.config import RULES, Target, prometheus_config
+from infra.service import Config, Context, Health, Mount, Route, Service, ServiceArgs, Target, Volume, go_memory
+from infra.services.blackbox import probes
+from monitoring.files import load
 from monitoring.prometheus.rules import rule_files
 
 PORT = 9090
-TARGET = Target(f"localhost:{PORT}")
-URL = f"http://prometheus:{PORT}"
-_MEMORY_MB = 384
+_URL = f"http://prometheus:{PORT}"
 _CONFIG = "/etc/prometheus"
 _DATA = "/prometheus"
+_MEMORY_MB = 384
 
 
-class Prometheus(pulumi.ComponentResource):
-    """Prometheus with its rules, and its data on a volume of its own."""
-
-    def __init__(
-        self,
-        place: Place,
-        settings: PrometheusSettings,
-        targets: Mapping[str, Sequence[Target]],
-        alertmanager: str | None,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("vps:infra:Prometheus", "prometheus", None, opts)
-        config = prometheus_config(targets, settings.scrape_seconds, alertmanager)
-        rules = {f"{RULES}/{name}": content for name, content in rule_files(settings.runbooks).items()}
-        Service(
-            "prometheus",
-            ServiceArgs(
-                prefix=place.prefix,
-                image=place.image,
-                entrypoint=["prometheus"],
-                command=[
-                    f"--config.file={_CONFIG}/prometheus.yml",
-                    f"--storage.tsdb.path={_DATA}",
-                    f"--storage.tsdb.retention.time={settings.retention_days}d",
-                    "--log.format=json",
-                ],
-                health=Health(["promtool", "check", "healthy", f"--url=http://localhost:{PORT}"]),
-                memory_mb=_MEMORY_MB,
-                cpus=1.0,
-                user="65534:65534",
-                networks=[place.network],
-                environment=go_memory(_MEMORY_MB),
-                config=Config(_CONFIG, {"prometheus.yml": yaml.safe_dump(config), **rules}),
-                mounts=[Mount(data_volume("prometheus", place.prefix, self).name, _DATA)],
-            ),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        self.register_outputs({})
+def describe(context: Context) -> ServiceArgs:
+    settings = context.settings.services.prometheus
+    rules = {f"rules/{name}": content for name, content in rule_files(settings.runbooks).items()}
+    return ServiceArgs(
+        image="prometheus",
+        entrypoint=["prometheus"],
+        command=[
+            f"--config.file={_CONFIG}/prometheus.yml",
+            f"--storage.tsdb.path={_DATA}",
+            f"--storage.tsdb.retention.time={settings.retention_days}d",
+            "--log.format=json",
+        ],
+        health=Health(["promtool", "check", "healthy", f"--url=http://localhost:{PORT}"]),
+        memory_mb=_MEMORY_MB,
+        cpus=1.0,
+        user="65534:65534",
+        networks=["monitoring"],
+        environment=go_memory(_MEMORY_MB),
+        config=Config(_CONFIG, {"prometheus.yml": yaml.safe_dump(_config(context)), **rules}),
+        mounts=[Mount(Volume("prometheus-data"), _DATA)],
+    )
 
 
-def route(host: str) -> Route:
-    """Prometheus has no users of its own: the edge asks for the password."""
-    return Route("prometheus", [host], URL, "password", requests_per_minute=600)
+PROMETHEUS = Service(
+    "prometheus",
+    describe,
+    target=Target(f"localhost:{PORT}"),
+    # It has no users of its own: the edge asks for the password.
+    route=Route(_URL, "password", requests_per_minute=600),
+    source=_URL,
+)
+
+
+def _config(context: Context) -> dict[str, Any]:
+    """The content of prometheus.yml: a job for each service with metrics, and the probes as one job.
+
+    Targets of one job have their path and relabelling in common.
+    """
+    config: dict[str, Any] = load(
+        "prometheus/prometheus.yml", scrape_seconds=context.settings.services.prometheus.scrape_seconds
+    )
+    # The edge is the last of the services, and its job the first: in another order, every `up` after an upgrade would
+    # replace Prometheus for nothing.
+    *others, edge = context.services
+    jobs = {service.name: [service.target] for service in (edge, *others) if service.target}
+    config["scrape_configs"] = [
+        _job(name, of_job) for name, of_job in {**jobs, "probe": probes(context)}.items() if of_job
+    ]
+    if alerts := [service.alerts_address for service in context.services if service.alerts_address]:
+        config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": alerts}]}]}
+    return config
+
+
+def _job(name: str, targets: Sequence[Target]) -> dict[str, Any]:
+    job: dict[str, Any] = {
+        "job_name": name,
+        "metrics_path": targets[0].path,
+        "static_configs": [_static(target) for target in targets],
+    }
+    if targets[0].relabel:
+        job["metric_relabel_configs"] = [dict(rule) for rule in targets[0].relabel]
+    return job
+
+
+def _static(target: Target) -> Mapping[str, Any]:
+    labels = {**{f"__param_{key}": value for key, value in target.parameters.items()}, **target.labels}
+    return {"targets": [target.address], "labels": labels} if labels else {"targets": [target.address]}

@@ -1,108 +1,77 @@
 """The public code runner: `api`, which visitors reach, and `executor`, which owns the engine's socket."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pulumi
-import pulumi_docker as docker
 
 from app.api import settings as api
 from app.executor import settings as executor
 from app.process.settings import Settings, variable, write_settings
-from infra.service import STACK_LABEL, EngineSocket, Health, Mount, Service, ServiceArgs
+from infra.service import Context, DockerSocket, Health, Mount, Route, Service, ServiceArgs, Target, Volume
 from infra.settings import Sandbox as SandboxSettings
-from monitoring.prometheus.config import Target
 
 API_PORT = 8000
 _METRICS_PORT = 9000
-METRICS_TARGETS = {
-    "api": Target(f"api:{_METRICS_PORT}"),
-    # The executor has no network: the api passes its figures on.
-    "executor": Target(f"api:{_METRICS_PORT}", "/metrics/executor"),
-}
-
-_RUN = "/run/executor"
-_SOCKET = Path(_RUN, "executor.sock")
+_RUN = Volume("executor-run", data=False)
+_RUN_PATH = "/run/executor"
+_SOCKET = Path(_RUN_PATH, "executor.sock")
 _HEALTHCHECK = ("python", "-I", "-S", "/srv/app/process/healthcheck.py")
 
 
-@dataclass(frozen=True)
-class SandboxArgs:
-    """What the runner needs. `environments` holds an image digest by environment; `proxies` the edge's networks.
+def describe_executor(context: Context) -> ServiceArgs:
+    """It has no network, and shares nothing with the api but a Unix socket."""
+    settings = context.settings
+    images = {name: context.digest(image) for name, image in settings.sandbox.images.items()}
+    return ServiceArgs(
+        image="app",
+        entrypoint=["python", "-m", "app.executor"],
+        health=Health([*_HEALTHCHECK, f"unix:{_SOCKET}"]),
+        memory_mb=256,
+        cpus=1.0,
+        user="0:0",
+        root_reason="the engine's socket belongs to root; all capabilities are dropped",
+        docker_socket=DockerSocket(settings.engine.socket, "creates and removes the sandboxes"),
+        mounts=[Mount(_RUN, _RUN_PATH)],
+        tmp_mb=16,
+        environment=_variables(
+            executor_settings(settings.sandbox, settings.name, context.otlp_endpoint),
+            executor.PREFIX,
+            environments=pulumi.Output.all(**images),
+        ),
+    )
 
-    Traces go to `otlp_endpoint`, a URL of OTLP over HTTP, or nowhere.
-    """
 
-    prefix: str
-    image: pulumi.Input[str]
-    environments: Mapping[str, pulumi.Output[str]]
-    settings: SandboxSettings
-    engine_socket: str
-    networks: Sequence[pulumi.Input[str]]
-    proxies: pulumi.Output[list[str]]
-    otlp_endpoint: str | None
+def describe_api(context: Context) -> ServiceArgs:
+    """It has no access to Docker, and its networks lead nowhere outside."""
+    # Prometheus scrapes it, and it sends spans.
+    monitored = context.settings.runs("prometheus") or context.otlp_endpoint
+    # Only the edge and the api are on the network "api": whoever speaks to the api there is the edge. It adds the
+    # address of its own visitor, which may be a proxy too.
+    proxies = context.subnets("api").apply(lambda subnets: [*subnets, *context.proxies_in_front])
+    return ServiceArgs(
+        image="app",
+        entrypoint=["python", "-m", "app.api"],
+        health=Health([*_HEALTHCHECK, f"http://127.0.0.1:{API_PORT}/health"]),
+        memory_mb=192,
+        cpus=1.0,
+        networks=["api", "monitoring"] if monitored else ["api"],
+        mounts=[Mount(_RUN, _RUN_PATH, read_only=True)],
+        tmp_mb=16,
+        environment=_variables(
+            api_settings(context.settings.sandbox, context.otlp_endpoint), api.PREFIX, trusted_proxies=proxies
+        ),
+    )
 
 
-class Sandbox(pulumi.ComponentResource):
-    """Two processes that share a Unix socket and nothing else.
-
-    The executor has no network at all; the api has no engine socket, and its networks lead nowhere outside.
-    """
-
-    def __init__(self, args: SandboxArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("vps:infra:Sandbox", "sandbox", None, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        run = docker.Volume(
-            "executor-run",
-            name=f"{args.prefix}-executor-run",
-            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=args.prefix)],
-            opts=child,
-        )
-        runner = Service(
-            "executor",
-            ServiceArgs(
-                prefix=args.prefix,
-                image=args.image,
-                entrypoint=["python", "-m", "app.executor"],
-                command=[],
-                health=Health([*_HEALTHCHECK, f"unix:{_SOCKET}"]),
-                memory_mb=256,
-                cpus=1.0,
-                user="0:0",
-                root_reason="the engine's socket belongs to root; all capabilities are dropped",
-                engine_socket=EngineSocket(args.engine_socket, "creates and removes the sandboxes"),
-                mounts=[Mount(run.name, _RUN)],
-                tmp_mb=16,
-                environment=_variables(
-                    executor_settings(args.settings, args.prefix, args.otlp_endpoint),
-                    executor.PREFIX,
-                    environments=pulumi.Output.all(**args.environments),
-                ),
-            ),
-            opts=child,
-        )
-        Service(
-            "api",
-            ServiceArgs(
-                prefix=args.prefix,
-                image=args.image,
-                entrypoint=["python", "-m", "app.api"],
-                command=[],
-                health=Health([*_HEALTHCHECK, f"http://127.0.0.1:{API_PORT}/health"]),
-                memory_mb=192,
-                cpus=1.0,
-                networks=args.networks,
-                mounts=[Mount(run.name, _RUN, read_only=True)],
-                tmp_mb=16,
-                environment=_variables(
-                    api_settings(args.settings, args.otlp_endpoint), api.PREFIX, trusted_proxies=args.proxies
-                ),
-            ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[runner]),
-        )
-        self.register_outputs({})
+API = Service(
+    "api",
+    describe_api,
+    target=Target(f"api:{_METRICS_PORT}"),
+    route=Route(f"http://api:{API_PORT}", "none", 600, health_path="/health"),
+)
+# It has no network: the api passes its metrics on.
+EXECUTOR = Service("executor", describe_executor, target=Target(f"api:{_METRICS_PORT}", "/metrics/executor"))
 
 
 def executor_settings(settings: SandboxSettings, stack: str, otlp_endpoint: str | None) -> executor.ExecutorSettings:

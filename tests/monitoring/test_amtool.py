@@ -1,27 +1,36 @@
 """Alertmanager's own tool on its configuration: that it is accepted, and who hears of what."""
 
-import pytest
-import yaml
+from typing import Any
 
-from monitoring.alertmanager.config import Email, Receivers, Slack, alertmanager_config
+import pytest
+
+from infra.services.alertmanager import config
+from infra.settings import Alertmanager, Email, Slack
 from tests.monitoring.promtool import Promtool
 
 FILE = "alertmanager.yml"
-NOBODY = Receivers()
-EVERYBODY = Receivers(
-    webhook_url="https://hooks.example.com/alerts",
-    heartbeat_url="https://hooks.example.com/heartbeat",
-    email=Email("operator@example.com", "alerts@example.com", "smtp.example.com:587", "alerts", "a password"),
-    slack=Slack("#alerts", "https://slack.example.com/hook"),
+SECRETS: dict[str, Any] = {
+    "webhook": "https://hooks.example.com/alerts",
+    "heartbeat": "https://hooks.example.com/heartbeat",
+    "smtp_password": "a password",
+    "slack": "https://slack.example.com/hook",
+}
+NOBODY = Alertmanager()
+WEBHOOK = Alertmanager(webhook=True)
+EVERYBODY = Alertmanager(
+    webhook=True,
+    heartbeat=True,
+    email=Email(to="operator@example.com", sender="alerts@example.com", server="smtp.example.com:587", user="alerts"),
+    slack=Slack(channel="#alerts"),
 )
 
 
-def files(receivers: Receivers) -> dict[str, str]:
-    return {FILE: yaml.safe_dump(alertmanager_config(receivers))}
+def files(receivers: Alertmanager) -> dict[str, str]:
+    return {FILE: config(receivers, SECRETS)}
 
 
 @pytest.mark.parametrize("receivers", [NOBODY, EVERYBODY], ids=["nobody", "everybody"])
-def test_the_configuration_is_accepted(amtool: Promtool, receivers: Receivers) -> None:
+def test_the_configuration_is_accepted(amtool: Promtool, receivers: Alertmanager) -> None:
     code, said = amtool.run(files(receivers), f"check-config {FILE}")
     assert code == 0, said
 
@@ -32,11 +41,11 @@ def test_the_configuration_is_accepted(amtool: Promtool, receivers: Receivers) -
         (EVERYBODY, "alertname=DiskFull severity=critical", "operator"),
         (EVERYBODY, "alertname=DiskFilling severity=warning", "operator"),
         (EVERYBODY, "alertname=Watchdog severity=none", "heartbeat"),
-        (Receivers(webhook_url="https://hooks.example.com/alerts"), "alertname=Watchdog severity=none", "nobody"),
+        (WEBHOOK, "alertname=Watchdog severity=none", "nobody"),
         (NOBODY, "alertname=DiskFull severity=critical", "nobody"),
     ],
 )
-def test_alerts_go_where_they_belong(amtool: Promtool, receivers: Receivers, labels: str, heard_by: str) -> None:
+def test_alerts_go_where_they_belong(amtool: Promtool, receivers: Alertmanager, labels: str, heard_by: str) -> None:
     routed = f"config routes test --config.file={FILE} --verify.receivers={heard_by} {labels}"
     code, said = amtool.run(files(receivers), routed)
     assert code == 0, said

@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.services.prometheus import TARGET
 from monitoring.grafana.files import panel_queries
-from monitoring.prometheus.config import RULES, Target, prometheus_config
 from monitoring.prometheus.rules import TESTS, rule_files
 from tests.checkout import Copy, commands
 from tests.monitoring.promtool import Promtool
+from tests.program import config_files, platform_config, run_program
 
 FILES = {f"rules/{name}": content for name, content in rule_files().items()}
 CASES = {f"tests/{file.name}": file.read_text() for file in sorted(TESTS.iterdir())}
@@ -46,12 +45,13 @@ def test_the_alert_that_the_document_adds_fires_when_its_cases_say(promtool: Pro
         assert code == 0, said
 
 
-def test_the_configuration_loads_with_its_rules(promtool: Promtool) -> None:
-    targets = {"prometheus": [TARGET], "probe": [Target("blackbox-exporter:9115", "/probe", {"target": "http://api"})]}
-    config = yaml.safe_dump(prometheus_config(targets, scrape_seconds=15, alertmanager="alertmanager:9093"))
-    code, said = promtool.run(FILES | {"prometheus.yml": config}, "check config prometheus.yml")
+@pytest.mark.parametrize("stack", ["local", "prod"])
+def test_the_configuration_loads_with_its_rules(promtool: Promtool, stack: str) -> None:
+    files = config_files(run_program(stack, platform_config(stack)), "prometheus")
+    files = {file.removeprefix("/etc/prometheus/"): content for file, content in files.items()}
+    code, said = promtool.run(files, "check config prometheus.yml")
     assert code == 0, said
-    assert said.count(f"{RULES}/") >= len(FILES)
+    assert said.count("rules/") >= len(FILES)
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["ours", "broken"])

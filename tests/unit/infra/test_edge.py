@@ -8,7 +8,8 @@ import bcrypt
 import pytest
 from pydantic import ValidationError
 
-from infra.services.edge import INSIDE_URL, Route, dynamic_config, password_line, static_config, url
+from infra.service import Route
+from infra.services.edge import INSIDE_URL, dynamic_config, password_line, static_config, url
 from infra.settings import Authority, Edge, Tls
 
 
@@ -68,8 +69,8 @@ def test_the_edge_is_reached_from_inside_also_where_it_is_published_over_ipv6_al
     settings = Edge(ipv4=None, ipv6=IPv6Address("::1"))
     ports = [entry["address"] for entry in static_config(settings)["entryPoints"].values()]
     assert f":{urlsplit(INSIDE_URL).port}" in ports
-    route = Route("api", ["localhost"], "http://api:8000", "none", requests_per_minute=1)
-    assert dynamic_config(settings, [route])["http"]["routers"]["api"]["entryPoints"] == ["web", "web6"]
+    route = Route("http://api:8000", "none", requests_per_minute=1)
+    assert dynamic_config(settings, {"api": route})["http"]["routers"]["api"]["entryPoints"] == ["web", "web6"]
 
 
 def test_a_wildcard_that_does_not_cover_the_api_is_refused() -> None:

@@ -9,7 +9,7 @@ from pulumi.runtime import rpc
 from infra.settings import UPSTREAM_IMAGES
 from monitoring.grafana.files import panel_queries
 from monitoring.prometheus.rules import rule_files
-from tests.program import SECRETS, Resource, containers, platform_config, run_program
+from tests.program import SECRETS, Resource, config_files, containers, platform_config, run_program
 
 SET = ("prometheus", "alertmanager", "loki", "collector", "jaeger", "node-exporter", "blackbox-exporter")
 MOST_MB = 1200 * 1000**2 // 1024**2
@@ -26,12 +26,7 @@ def prod() -> list[Resource]:
 
 
 def config(resources: list[Resource], service: str, file: str) -> Any:
-    return _file(containers(resources, "config")[service]["uploads"], file)
-
-
-def _file(uploads: list[dict[str, str]], file: str) -> Any:
-    (content,) = [upload["content"] for upload in uploads if upload["file"] == file]
-    return yaml.safe_load(content)
+    return yaml.safe_load(config_files(resources, service)[file])
 
 
 def scrapes(resources: list[Resource]) -> dict[str, list[dict[str, Any]]]:
@@ -121,15 +116,16 @@ def test_grafana_asks_what_runs_and_has_every_dashboard(local: list[Resource]) -
     (provider,) = config(local, "grafana", "/etc/grafana/provisioning/dashboards/platform.yml")["providers"]
     folder = provider["options"]["path"]
     assert {query.dashboard for query in panel_queries()} == {
-        config(local, "grafana", upload["file"])["uid"]
-        for upload in containers(local, "config")["grafana"]["uploads"]
-        if upload["file"].startswith(f"{folder}/")
+        yaml.safe_load(content)["uid"]
+        for file, content in config_files(local, "grafana").items()
+        if file.startswith(f"{folder}/")
     }
 
 
 def test_every_rule_is_loaded(local: list[Resource]) -> None:
-    loaded = {upload["file"] for upload in containers(local, "config")["prometheus"]["uploads"]}
-    assert loaded == {f"/etc/prometheus/{file}" for file in ("prometheus.yml", *(f"rules/{it}" for it in rule_files()))}
+    assert set(config_files(local, "prometheus")) == {
+        f"/etc/prometheus/{file}" for file in ("prometheus.yml", *(f"rules/{it}" for it in rule_files()))
+    }
 
 
 def test_log_lines_carry_the_service_and_the_stack(local: list[Resource]) -> None:
@@ -168,7 +164,7 @@ def test_each_receiver_is_told_with_its_secret() -> None:
     resources = run_program("local", platform_config("local", services={"alertmanager": alertmanager}))
     uploads = containers(resources, "config")["alertmanager"]["uploads"]
     assert set(uploads) - {"value"} == {rpc._special_sig_key}, "whoever reads the state must not read it"
-    settings = _file(uploads["value"], "/etc/alertmanager/alertmanager.yml")
+    settings = config(resources, "alertmanager", "/etc/alertmanager/alertmanager.yml")
     found = {receiver["name"]: receiver for receiver in settings["receivers"]}
     assert settings["route"]["receiver"] == "operator"
     told = found["operator"]

@@ -10,9 +10,9 @@ import yaml
 from app.environments import ENVIRONMENTS
 from app.executor.settings import Bounds, executor_settings
 from app.profile import SandboxProfile
-from infra.platform import unique_local
+from infra.docker.networks import unique_local
 from infra.settings import SERVICES, Services
-from tests.program import IMAGES, SECRETS, Resource, containers, platform_config, run_program
+from tests.program import IMAGES, SECRETS, Resource, config_files, containers, platform_config, run_program
 
 NETWORK = "docker:index/network:Network"
 
@@ -25,10 +25,6 @@ def local() -> list[Resource]:
 def envs(container: dict[str, object]) -> dict[str, str]:
     assert isinstance(container["envs"], list)
     return dict(entry.split("=", 1) for entry in container["envs"])
-
-
-def uploads(resources: list[Resource], service: str) -> dict[str, str]:
-    return {upload["file"]: upload["content"] for upload in containers(resources, "config")[service]["uploads"]}
 
 
 def test_every_service_runs(local: list[Resource]) -> None:
@@ -112,7 +108,7 @@ def test_another_config_file_is_another_volume() -> None:
 
 
 def test_routes_lead_where_the_urls_say(local: list[Resource]) -> None:
-    routers = yaml.safe_load(uploads(local, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
+    routers = yaml.safe_load(config_files(local, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
     assert routers["api"]["rule"] == "Host(`localhost`) || Host(`127.0.0.1`)"
     assert "password" not in routers["api"]["middlewares"]
     for service in ("traefik", "prometheus", "alertmanager", "jaeger", "portainer"):
@@ -123,7 +119,7 @@ def test_routes_lead_where_the_urls_say(local: list[Resource]) -> None:
 
 def test_production_redirects_to_https_with_certificates_by_dns() -> None:
     resources = run_program("prod", platform_config("prod"))
-    static = yaml.safe_load(uploads(resources, "traefik")["/etc/traefik/traefik.yml"])
+    static = yaml.safe_load(config_files(resources, "traefik")["/etc/traefik/traefik.yml"])
     acme = static["certificatesResolvers"]["acme"]["acme"]
     assert acme["dnsChallenge"]["provider"] == "cloudflare"
     for entry in ("web", "web6"):
@@ -132,7 +128,7 @@ def test_production_redirects_to_https_with_certificates_by_dns() -> None:
         "CF_DNS_API_TOKEN_FILE": "/run/secrets/cloudflare-token",
         "CLOUDFLARE_BASE_URL": "https://api.cloudflare.com/client/v4",
     }
-    routers = yaml.safe_load(uploads(resources, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
+    routers = yaml.safe_load(config_files(resources, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
     assert all(router["entryPoints"] == ["websecure", "websecure6"] for router in routers.values())
 
 
@@ -153,7 +149,7 @@ def test_a_service_that_is_off_leaves_nothing() -> None:
     assert networks == {"api-network", "public-network"}
     assert "API_OTLP_ENDPOINT" not in envs(containers(resources)["api"])
     assert envs(containers(resources)["executor"])["EXECUTOR_TRACES"] == "false"
-    assert "tracing" not in yaml.safe_load(uploads(resources, "traefik")["/etc/traefik/traefik.yml"])
+    assert "tracing" not in yaml.safe_load(config_files(resources, "traefik")["/etc/traefik/traefik.yml"])
 
 
 @pytest.mark.parametrize("off", Services.model_fields)
@@ -163,7 +159,7 @@ def test_each_service_can_be_off_by_itself(off: str) -> None:
     assert SERVICES[service] == off
     # Nothing that still runs counts on it: neither a target nor a route.
     for other in ("prometheus", "traefik"):
-        assert off == other or not re.search(rf"(//|- ){service}:\d", json.dumps(uploads(resources, other)))
+        assert off == other or not re.search(rf"(//|- ){service}:\d", json.dumps(config_files(resources, other)))
 
 
 def test_an_environment_that_is_not_wanted_needs_no_image() -> None:

@@ -1,18 +1,26 @@
 """What the configurations of Loki and the collector promise each other, and the host."""
 
+from typing import Any
+
+import pytest
 import yaml
 
-from monitoring.collector.config import CONTAINERS, HOST_LOGS, STORAGE, collector_config
-from monitoring.loki.config import DATA, LABELS, LINE_LABELS, loki_config
+from monitoring.files import render
+from tests.program import config_files, containers, platform_config, run_program
 
-COLLECTOR = collector_config("vps-prod", "http://loki:3100", queue_bytes=5_000_000)
-LOKI = loki_config(360)
+PROGRAM = run_program("prod", platform_config("prod"))
+COLLECTOR = yaml.safe_load(config_files(PROGRAM, "collector")["/etc/collector/collector.yml"])
+LOKI = yaml.safe_load(config_files(PROGRAM, "loki")["/etc/loki/loki.yml"])
+OTLP = LOKI["limits_config"]["otlp_config"]
+LABELS = OTLP["resource_attributes"]["attributes_config"][0]["attributes"]
+LINE_LABELS = OTLP["log_attributes"][0]["attributes"]
 IDENTIFIERS = {"trace_id", "request_id", "execution_id", "address"}
 
 
-def test_both_survive_being_written_as_yaml() -> None:
-    assert yaml.safe_load(yaml.safe_dump(COLLECTOR)) == COLLECTOR
-    assert yaml.safe_load(yaml.safe_dump(LOKI)) == LOKI
+def mounted(service: str, read_only: bool) -> tuple[str, ...]:
+    """Where a service has volumes and paths of the host."""
+    mounts: list[dict[str, Any]] = containers(PROGRAM)[service]["mounts"]
+    return tuple(f"{mount['target']}/" for mount in mounts if mount.get("readOnly", False) is read_only)
 
 
 def test_every_label_that_loki_expects_is_set_by_the_collector_and_none_is_an_identifier() -> None:
@@ -21,7 +29,7 @@ def test_every_label_that_loki_expects_is_set_by_the_collector_and_none_is_an_id
     assert {f"resource.{label}" for label in LABELS} | {f"attributes.{label}" for label in LINE_LABELS} <= written
     assert not IDENTIFIERS & {*LABELS, *LINE_LABELS}
     limits = LOKI["limits_config"]
-    assert limits["otlp_config"]["resource_attributes"]["ignore_defaults"] is True
+    assert OTLP["resource_attributes"]["ignore_defaults"] is True
     assert limits["max_label_names_per_series"] == len(LABELS) + len(LINE_LABELS)
 
 
@@ -36,15 +44,15 @@ def test_only_lines_of_the_given_stack_pass() -> None:
 
 def test_the_collector_reads_under_its_mounts_and_writes_in_its_volume() -> None:
     includes = [path for receiver in COLLECTOR["receivers"].values() for path in receiver["include"]]
-    assert all(path.startswith((f"{CONTAINERS}/", f"{HOST_LOGS}/")) for path in includes)
-    assert COLLECTOR["extensions"]["file_storage"]["directory"] == STORAGE
+    assert all(path.startswith(mounted("collector", read_only=True)) for path in includes)
+    assert f"{COLLECTOR['extensions']['file_storage']['directory']}/".startswith(mounted("collector", read_only=False))
     stores = [part["storage"] for part in COLLECTOR["receivers"].values()]
     assert {*stores, COLLECTOR["exporters"]["otlp_http"]["sending_queue"]["storage"]} == {"file_storage"}
 
 
 def test_what_waits_for_loki_is_bounded_and_waits_for_as_long_as_it_takes() -> None:
     exporter = COLLECTOR["exporters"]["otlp_http"]
-    assert exporter["sending_queue"]["queue_size"] == 5_000_000
+    assert exporter["sending_queue"]["queue_size"] == 64 * 1024**2
     assert exporter["sending_queue"]["sizer"] == "bytes"
     assert exporter["retry_on_failure"]["max_elapsed_time"] == 0
     assert exporter["endpoint"] == "http://loki:3100/otlp"
@@ -62,4 +70,15 @@ def test_loki_keeps_lines_for_the_given_time_and_a_compactor_deletes_them() -> N
 def test_loki_writes_nowhere_but_in_its_volume() -> None:
     paths = [LOKI["common"]["path_prefix"], LOKI["compactor"]["working_directory"]]
     paths += LOKI["common"]["storage"]["filesystem"].values()
-    assert all(path == DATA or path.startswith(f"{DATA}/") for path in paths)
+    assert all(f"{path}/".startswith(mounted("loki", read_only=False)) for path in paths)
+
+
+def test_loki_has_a_tmp_for_the_list_of_what_it_deletes() -> None:
+    assert "/tmp/" in mounted("loki", read_only=False)
+
+
+def test_a_file_is_rendered_without_comments_and_with_every_value() -> None:
+    assert render("jaeger/jaeger.yml", traces=7).count("max_traces: 7\n") == 1
+    assert "#" not in render("blackbox/blackbox.yml")
+    with pytest.raises(KeyError, match="traces"):
+        render("jaeger/jaeger.yml")

@@ -1,0 +1,24 @@
+"""Every service of the platform."""
+
+from infra.service import Service
+from infra.services.alertmanager import ALERTMANAGER
+from infra.services.blackbox import BLACKBOX
+from infra.services.collector import COLLECTOR
+from infra.services.edge import TRAEFIK
+from infra.services.grafana import GRAFANA
+from infra.services.jaeger import JAEGER
+from infra.services.loki import LOKI
+from infra.services.node_exporter import NODE_EXPORTER
+from infra.services.portainer import PORTAINER
+from infra.services.prometheus import PROMETHEUS
+from infra.services.sandbox import API, EXECUTOR
+from infra.settings import PlatformSettings
+
+OBSERVABILITY = (PROMETHEUS, ALERTMANAGER, LOKI, COLLECTOR, JAEGER, NODE_EXPORTER, BLACKBOX, GRAFANA)
+MANAGEMENT = (PORTAINER,)
+
+
+def running(settings: PlatformSettings) -> list[Service]:
+    """The services of a stack. The edge is the last, after all that it publishes."""
+    optional = [service for service in (*OBSERVABILITY, *MANAGEMENT) if settings.runs(service.name)]
+    return [API, EXECUTOR, *optional, TRAEFIK]

@@ -30,11 +30,15 @@ class Backend:
         """The environments that the executor serves."""
         return await self._executor.environments()
 
-    async def run(self, request: Request, fields: Mapping[str, object]) -> ExecutionResult:
-        """Run an `Execution` of these fields; `Refused` when POST /execute would refuse it too."""
+    def execution(self, fields: Mapping[str, object]) -> Execution:
+        """The execution with these fields; `Refused` when POST /execute would refuse it too."""
         execution = parse(Execution, to_json(fields))
         admit(execution, self.profile)
-        return await while_connected(request, self._executions.run(execution))
+        return execution
+
+    async def run(self, request: Request, fields: Mapping[str, object]) -> ExecutionResult:
+        """The result of the execution with these fields."""
+        return await while_connected(request, self._executions.run(self.execution(fields)))
 
 
 def named(environments: Iterable[EnvironmentInfo], name: str) -> EnvironmentInfo | None:

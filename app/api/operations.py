@@ -8,6 +8,15 @@ from app.api.openapi import Body, Frames, Operation
 from app.api.overview import Environments, Health, Overview
 from app.api.page_files import Endpoint
 from app.api.piston import Piston, PistonAnswer, PistonMessage, PistonPackages, PistonRequest, PistonRuntimes
+from app.api.piston_connect import (
+    PistonData,
+    PistonError,
+    PistonExit,
+    PistonInit,
+    PistonSignal,
+    PistonStage,
+    PistonStarted,
+)
 from app.api.stats import Stats
 from app.api.streaming import EVENT_STREAM, WebSocketStream
 from app.wire.problems import Code
@@ -60,6 +69,13 @@ _PISTON = (
     "The API of Piston, version 2. A language is an environment's name or alias. Nothing is compiled; a limit above "
     "the sandbox's own is refused, one below it has no effect, but for `run_timeout`."
 )
+_PISTON_CONNECT = """\
+The client's first frame is `PistonInit`; `PistonData` and `PistonSignal` may follow. SIGINT and SIGTERM reach the \
+code and SIGKILL ends it; other signals have no effect.
+
+The close code is 4999 after the code has ended, 4001 when no `PistonInit` came in time, 4000, 4003, 4004 or 4005 when \
+a frame was out of place, and 4002 after a `PistonError`. Pages must be of an allowed origin. All frames of a client \
+together are bounded as a body is."""
 _PISTON_PREFIXES = ("/api/v2", "/api/v2/piston")
 """A Piston's own, and its public service's."""
 _PISTON_FAULT = (Body("The platform is at fault.", PistonMessage),)
@@ -76,6 +92,7 @@ class Endpoints:
     stream: WebSocketStream
     overview: Overview
     piston: Piston
+    piston_connect: WebSocketStream
     codapi: Codapi
     files: Mapping[str, Endpoint]
     """By path."""
@@ -140,7 +157,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             summary="What happened since this process started",
             answers={200: (Body("Counts and durations.", Stats),)},
         ),
-        *_piston(endpoints.piston),
+        *_piston(endpoints.piston, endpoints.piston_connect),
         Operation(
             method="POST",
             path="/v1/exec",
@@ -186,7 +203,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
     )
 
 
-def _piston(piston: Piston) -> Iterator[Operation]:
+def _piston(piston: Piston, connect: WebSocketStream) -> Iterator[Operation]:
     for prefix in _PISTON_PREFIXES:
         yield Operation(
             method="POST",
@@ -220,4 +237,19 @@ def _piston(piston: Piston) -> Iterator[Operation]:
         tag="Piston",
         summary="What is installed, as Piston lists it",
         answers={200: (Body("The packages.", PistonPackages),), 503: _PISTON_FAULT},
+    )
+    yield Operation(
+        method="GET",
+        path="/api/v2/connect",
+        endpoint=connect.serve,
+        tag="Piston",
+        summary="Run code and talk to it, as Piston does (WebSocket)",
+        description=_PISTON_CONNECT,
+        answers={101: (Body("The WebSocket is open.", media_type=""),)},
+        refusals=(Code.ORIGIN_NOT_ALLOWED, Code.UPGRADE_REQUIRED),
+        rated=True,
+        frames=Frames(
+            client=(PistonInit, PistonData, PistonSignal),
+            server=(PistonStarted, PistonStage, PistonData, PistonExit, PistonError),
+        ),
     )

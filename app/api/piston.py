@@ -241,7 +241,7 @@ class Piston:
         fields = asked.execution(runtime.environment, self._backend.profile)
         stdin = asked.stdin or ""
         result = await self._backend.run(request, {**fields, "stdin": stdin if stdin.endswith("\n") else f"{stdin}\n"})
-        return PistonAnswer(language=runtime.package.language, version=runtime.environment.version, run=_run(result))
+        return PistonAnswer(language=runtime.package.language, version=runtime.environment.version, run=outcome(result))
 
     def _refusal(self, refused: Refused) -> Response:
         problem = refused.problem
@@ -270,7 +270,8 @@ def _package(found: Runtime) -> PistonPackage:
     return PistonPackage(language=found.package.name, language_version=found.environment.version)
 
 
-def _run(result: ExecutionResult) -> PistonRun:
+def outcome(result: ExecutionResult) -> PistonRun:
+    """How an execution ended, in Piston's form."""
     stopped = result.exit_code is None
     return PistonRun(
         stdout=result.stdout,

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -21,6 +22,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app.api.answering import Answering
 from app.api.codapi import Codapi
 from app.api.compatibility import Backend
+from app.api.dialect import OwnDialect
 from app.api.executions import Executions
 from app.api.executor_client import ExecutorClient
 from app.api.metrics import Metrics
@@ -29,6 +31,7 @@ from app.api.operations import Endpoints, operations
 from app.api.overview import Overview
 from app.api.page_files import PAGE, Endpoint, page_files
 from app.api.piston import Piston
+from app.api.piston_connect import PistonDialect
 from app.api.rate import RateLimit, rate_limit_store
 from app.api.settings import ApiSettings
 from app.api.stats import Statistics
@@ -81,12 +84,14 @@ def build_api(settings: ApiSettings) -> Api:
 
     backend = Backend(executions, executor, settings.profile)
     files = page_files(PAGE)
+    stream = partial(WebSocketStream, executions, settings.profile, origins=settings.allowed_origins, refused=refused)
     table = operations(
         Endpoints(
             execute=_execute(executions, settings.profile, refused),
-            stream=WebSocketStream(executions, settings.profile, settings.allowed_origins, refused),
+            stream=stream(lambda: OwnDialect(settings.profile)),
             overview=Overview(executor, statistics, settings.profile),
             piston=Piston(backend, refused),
+            piston_connect=stream(lambda: PistonDialect(backend)),
             codapi=Codapi(backend, refused),
             files=files,
         )

@@ -2,22 +2,23 @@
 
 import contextlib
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from urllib.parse import urlsplit
 
 import anyio
-from pydantic import TypeAdapter
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app.api.dialect import Close, Dialect
 from app.api.executions import Executions, Happening, Stream
 from app.process.connection import ClientGone, while_connected
 from app.profile import SandboxProfile
-from app.wire.admission import admit, admit_input, longest_body, parse, read_json
-from app.wire.problems import FAULT_OF_OURS, Code, Problem, Refused, problem_response
-from app.wire.protocol import Command, EndOfInput, Execution, Fault, Input, Start
+from app.wire.admission import admit_input, longest_body
+from app.wire.problems import FAULT_OF_OURS, Code, Refused, problem_response
+from app.wire.protocol import Command, EndOfInput, Execution, Fault, Input
 
 EVENT_STREAM = "text/event-stream"
 
@@ -26,14 +27,8 @@ _SLOW_READER_SECONDS = 10
 _START_SECONDS = 10
 """How long a client may take from the opening of a WebSocket to its first frame."""
 
-_NORMAL = 1000
-_POLICY = 1008
-_PLATFORM_FAULT = 1011
-_TRY_AGAIN_LATER = 1013
-
-_COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
-
 Put = Callable[[str], None]
+Written = Callable[[Happening], Iterable[str]]
 
 
 @contextlib.asynccontextmanager
@@ -82,7 +77,7 @@ class EventStream(Response):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async with outbox(write) as put:
                 put(_sent_event(first))
-                refused = await _follow(events, put, _sent_event)
+                refused = await _follow(events, put, lambda event: (_sent_event(event),))
                 if refused is not None:
                     self._refused(refused.problem.code)
                     put(_sent_event(Fault.of(refused.problem)))
@@ -90,16 +85,21 @@ class EventStream(Response):
 
 
 class WebSocketStream:
-    """The endpoint /execute/stream. `origins` may open it beside the page's own."""
+    """A WebSocket that runs one execution; `dialect` decides what its frames mean.
+
+    Pages of these `origins`, and of its own, may open it. `refused` is called with the code of each refusal.
+    """
 
     def __init__(
         self,
         executions: Executions,
         profile: SandboxProfile,
+        dialect: Callable[[], Dialect],
         origins: Collection[str],
         refused: Callable[[Code], None],
     ) -> None:
         self._executions = executions
+        self._dialect = dialect
         self._profile = profile
         self._origins = origins
         self._refused = refused
@@ -112,18 +112,18 @@ class WebSocketStream:
             self._refused(refused.problem.code)
             await websocket.send_denial_response(problem_response(refused.problem))
             return
+        dialect = self._dialect()
         try:
-            code = await self._serve(websocket)
+            await self._serve(websocket, dialect)
         except WebSocketDisconnect:
             return
         except Refused as refused:
-            code = await self._end(websocket, refused)
+            await self._end(websocket, dialect, refused)
         except Exception:
-            await self._end(websocket, Refused(Code.INTERNAL_ERROR, FAULT_OF_OURS))
-            await websocket.close(_PLATFORM_FAULT)
+            await self._end(websocket, dialect, Refused(Code.INTERNAL_ERROR, FAULT_OF_OURS))
             raise
-        with contextlib.suppress(WebSocketDisconnect):
-            await websocket.close(code)
+        else:
+            await _close(websocket, dialect.ended())
 
     def _check_origin(self, websocket: WebSocket) -> None:
         """Browsers let any page open a WebSocket, and tell whose it is; programs tell nothing, and may."""
@@ -132,58 +132,63 @@ class WebSocketStream:
             return
         raise Refused(Code.ORIGIN_NOT_ALLOWED, f"Pages of {origin} may not use this API.")
 
-    async def _serve(self, websocket: WebSocket) -> int:
+    async def _serve(self, websocket: WebSocket, dialect: Dialect) -> None:
         try:
             await self._executions.admit(websocket)
         finally:  # Only an open WebSocket can tell a script why it was refused.
             await websocket.accept()
-        inbox = _Inbox(websocket, self._profile)
+        inbox = _Inbox(websocket, dialect, self._profile)
         execution = None
         with anyio.move_on_after(_START_SECONDS):
             execution = await inbox.start()
         if execution is None:
             raise Refused(Code.START_TOO_LATE, f"No start frame has come within {_START_SECONDS} s.")
-        await self._relay(websocket, inbox, execution)
-        return _NORMAL
+        await self._relay(websocket, dialect, inbox, execution)
 
-    async def _relay(self, websocket: WebSocket, inbox: "_Inbox", execution: Execution) -> None:
+    async def _relay(self, websocket: WebSocket, dialect: Dialect, inbox: "_Inbox", execution: Execution) -> None:
         async def write(text: str) -> None:
             with contextlib.suppress(WebSocketDisconnect):
                 await websocket.send_text(text)
 
+        def written(event: Happening) -> Iterator[str]:
+            return map(_frame, dialect.events(event))
+
         async with self._executions.stream(execution) as stream:
             async with outbox(write) as put:
-                refused = await _converse(stream, inbox, put)
+                refused = await _converse(stream, inbox, put, written)
             if refused is not None:
                 raise refused
 
-    async def _end(self, websocket: WebSocket, refused: Refused) -> int:
+    async def _end(self, websocket: WebSocket, dialect: Dialect, refused: Refused) -> None:
         self._refused(refused.problem.code)
+        frame, close = dialect.refused(refused)
         with contextlib.suppress(WebSocketDisconnect):
-            await websocket.send_text(_frame(Fault.of(refused.problem)))
-        return _close_code(refused.problem)
+            if frame is not None:
+                await websocket.send_text(_frame(frame))
+        await _close(websocket, close)
 
 
 class _Inbox:
     """A client's frames, held to the limits that a request's body is held to."""
 
-    def __init__(self, websocket: WebSocket, profile: SandboxProfile) -> None:
+    def __init__(self, websocket: WebSocket, dialect: Dialect, profile: SandboxProfile) -> None:
         self._websocket = websocket
+        self._dialect = dialect
         self._profile = profile
         self._bytes_left = longest_body(profile)
         self._stdin = 0
 
     async def start(self) -> Execution:
-        """The first frame."""
-        start = parse(Start, await self._text())
-        execution = Execution(**{name: getattr(start, name) for name in Execution.model_fields})
-        admit(execution, self._profile)
+        """The execution that the client asks for."""
+        while (execution := await self._dialect.start(await self._text())) is None:
+            pass
         self._stdin = len(execution.stdin.encode())
         return execution
 
     async def next(self) -> Command:
-        """Any later frame."""
-        command = read_json(_COMMAND.validate_json, await self._text())
+        """What the client asks for next."""
+        while (command := self._dialect.command(await self._text())) is None:
+            pass
         if isinstance(command, Input):
             self._stdin += len(command.data.encode())
             admit_input(self._stdin, self._profile)
@@ -202,7 +207,7 @@ class _Inbox:
         return text
 
 
-async def _converse(stream: Stream, inbox: _Inbox, put: Put) -> Refused | None:
+async def _converse(stream: Stream, inbox: _Inbox, put: Put, written: Written) -> Refused | None:
     """Both ways until the execution ends, the client goes, or one of them breaks the rules."""
     broken: Refused | None = None
 
@@ -219,30 +224,30 @@ async def _converse(stream: Stream, inbox: _Inbox, put: Put) -> Refused | None:
 
     async with anyio.create_task_group() as group:
         group.start_soon(listen, group.cancel_scope)
-        refused = await _follow(stream.events(), put, _frame)
+        refused = await _follow(stream.events(), put, written)
         group.cancel_scope.cancel()
         return refused
     return broken
 
 
-async def _follow(events: AsyncIterator[Happening], put: Put, written: Callable[[Happening], str]) -> Refused | None:
+async def _follow(events: AsyncIterator[Happening], put: Put, written: Written) -> Refused | None:
     try:
         async for event in events:
-            put(written(event))
+            for text in written(event):
+                put(text)
     except Refused as refused:
         return refused
     return None
 
 
-def _frame(event: Happening | Fault) -> str:
-    return event.model_dump_json()
+async def _close(websocket: WebSocket, close: Close) -> None:
+    with contextlib.suppress(WebSocketDisconnect):
+        await websocket.close(close.code, close.reason)
+
+
+def _frame(frame: BaseModel) -> str:
+    return frame.model_dump_json()
 
 
 def _sent_event(event: Happening | Fault) -> str:
     return f"event: {event.type}\ndata: {event.model_dump_json()}\n\n"
-
-
-def _close_code(problem: Problem) -> int:
-    if problem.retry_after is not None:
-        return _TRY_AGAIN_LATER
-    return _POLICY if problem.status < 500 else _PLATFORM_FAULT

@@ -1,0 +1,172 @@
+"""Piston's WebSocket, /api/v2/connect: its frames, told as those of our own stream.
+
+Compared with Piston's source of 26 March 2026 (commit 0a844d0). What differs from it:
+
+- The limits of our own stream hold: on output, on frames in all, on the time until `init`.
+- `data` may follow `init` at once, where Piston wants its client to wait.
+- SIGINT and SIGTERM reach the code and SIGKILL ends it. Other signals have no effect, as none has in Piston.
+- Binary frames are refused.
+"""
+
+import signal
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from app.api.compatibility import Backend
+from app.api.dialect import Close
+from app.api.executions import Happening
+from app.api.piston import PistonRequest, outcome
+from app.api.piston_packages import find_runtime
+from app.wire.admission import parse
+from app.wire.problems import Code, Refused
+from app.wire.protocol import Cancel, Command, Execution, Input, Interrupt, Output, Started
+
+_COMPLETED = Close(4999, "Job Completed")
+_ALREADY_INITIALIZED = Close(4000, "Already Initialized")
+_INITIALIZATION_TIMEOUT = Close(4001, "Initialization Timeout")
+_NOTIFIED = Close(4002, "Notified Error")
+_NOT_YET_INITIALIZED = Close(4003, "Not yet initialized")
+_NOT_STDIN = Close(4004, "Can only write to stdin")
+_INVALID_SIGNAL = Close(4005, "Invalid signal")
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PistonInit(PistonRequest):
+    """The first frame, from the client. Its `stdin` has no effect: what the code reads is sent as `data`."""
+
+    type: Literal["init"]
+
+
+class PistonData(_Message):
+    """Text for the code's standard input, from the client; or what the code has written, to the client."""
+
+    type: Literal["data"] = "data"
+    stream: Literal["stdin", "stdout", "stderr"]
+    data: str
+
+
+class PistonSignal(_Message):
+    """A signal for the code, by its name."""
+
+    type: Literal["signal"] = "signal"
+    signal: str
+
+
+class PistonStarted(_Message):
+    """The runtime that answers."""
+
+    type: Literal["runtime"] = "runtime"
+    language: str
+    version: str
+
+
+class PistonStage(_Message):
+    """The code is about to run."""
+
+    type: Literal["stage"] = "stage"
+    stage: Literal["run"] = "run"
+
+
+class PistonExit(_Message):
+    """The code has ended: with an exit code, or by a signal."""
+
+    type: Literal["exit"] = "exit"
+    stage: Literal["run"] = "run"
+    code: int | None
+    signal: str | None
+
+
+class PistonError(_Message):
+    """The last frame when the request was refused."""
+
+    type: Literal["error"] = "error"
+    message: str
+
+
+class _Frame(BaseModel):
+    """What decides how a client's frame is read."""
+
+    type: Any = None
+    stream: Any = None
+    signal: Any = None
+
+
+class _Closed(Refused):
+    """A breach of Piston's protocol, which is told by the close code alone."""
+
+    def __init__(self, close: Close) -> None:
+        super().__init__(Code.INVALID_REQUEST, close.reason)
+        self.close = close
+
+
+class PistonDialect:
+    """One connection. See `Dialect`."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._started: tuple[BaseModel, ...] = ()
+
+    async def start(self, frame: str) -> Execution | None:
+        """The execution that `init` asks for. Frames of types that Piston does not know have no effect."""
+        match parse(_Frame, frame).type:
+            case "init":
+                asked = parse(PistonInit, frame)
+            case "data" | "signal":
+                raise _Closed(_NOT_YET_INITIALIZED)
+            case _:
+                return None
+        runtime = find_runtime(await self._backend.environments(), asked.language, asked.version)
+        language, version = runtime.package.language, runtime.environment.version
+        self._started = (PistonStarted(language=language, version=version), PistonStage())
+        return self._backend.execution(asked.execution(runtime.environment, self._backend.profile))
+
+    def command(self, frame: str) -> Command | None:
+        """What a later frame asks for."""
+        read = parse(_Frame, frame)
+        match read.type:
+            case "init":
+                raise _Closed(_ALREADY_INITIALIZED)
+            case "data" if read.stream != "stdin":
+                raise _Closed(_NOT_STDIN)
+            case "data":
+                return Input(data=parse(PistonData, frame).data)
+            case "signal":
+                return _command(read.signal)
+        return None
+
+    def events(self, event: Happening) -> Iterable[BaseModel]:
+        """The frames that tell of this event."""
+        if isinstance(event, Started):
+            return self._started
+        if isinstance(event, Output):
+            return (PistonData(stream=event.stream, data=event.data),)
+        run = outcome(event)
+        return (PistonExit(code=run.code, signal=run.signal),)
+
+    def ended(self) -> Close:
+        """How the connection is closed after a result."""
+        return _COMPLETED
+
+    def refused(self, refused: Refused) -> tuple[BaseModel | None, Close]:
+        """The last frame, if there is one, and how the connection is closed."""
+        if isinstance(refused, _Closed):
+            return None, refused.close
+        if refused.problem.code is Code.START_TOO_LATE:
+            return None, _INITIALIZATION_TIMEOUT
+        return PistonError(message=refused.problem.detail), _NOTIFIED
+
+
+def _command(name: Any) -> Command | None:
+    match name:
+        case "SIGINT" | "SIGTERM":
+            return Interrupt(signal=name)
+        case "SIGKILL":
+            return Cancel()
+    if name not in tuple(signal.Signals.__members__):
+        raise _Closed(_INVALID_SIGNAL)
+    return None

@@ -3,7 +3,8 @@ PYTHON ?= python3
 TOOLS := $(PYTHON) tools/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up core preview down status logs client backup restore publish test bench cost soak diagrams ranges rotate
+.PHONY: help up core preview down status logs client backup restore publish check unit test format generate bench cost \
+	soak diagrams ranges rotate
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -37,6 +38,18 @@ restore: ## Put the data of a stack that is down back. FROM=folder: what `make b
 
 publish: ## Push the images that are ours. REGISTRY=ghcr.io/me/vps; STACK=prod: name their digests in its config
 	@$(TOOLS) publish --registry "$(REGISTRY)" $(if $(STACK),--stack $(STACK))
+
+check: ## Lint, format, types and spelling, in less than 30 s
+	@$(TOOLS) check
+
+unit: ## The tests that need neither Docker nor Pulumi, in less than a minute
+	@$(TOOLS) unit
+
+format: ## Lay out the code and sort its imports
+	@$(TOOLS) format
+
+generate: ## Write every generated file again: dashboards, tables of the documents, lock files, ...
+	@$(TOOLS) generate
 
 test: ## Lint, types and every test, on real parts. GVISOR=1: the attacks under gVisor alone, from each environment
 	@$(TOOLS) test $(if $(GVISOR),--gvisor)

@@ -9,6 +9,11 @@ from tools.paths import HOME
 from tools.stack import backup, target
 
 
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stack", default="local")
+    parser.add_argument("--to")
+
+
 def run(options: argparse.Namespace, runner: Runner) -> int:
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = Path(options.to) if options.to else HOME / "backups" / f"{options.stack}-{moment}"

@@ -20,6 +20,10 @@ _QUIET = 0.2
 """Processors at work, at rest, on a machine that has nothing else to do."""
 
 
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true")
+
+
 def run(options: argparse.Namespace, runner: Runner) -> int:
     preparation = Preparation()
     if (prepared := runner.run(preparation.steps()))[-1].failure:

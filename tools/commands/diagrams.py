@@ -6,8 +6,8 @@ made from, by which a test notices one that was forgotten.
 
 import argparse
 import hashlib
-import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from tools.console.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
@@ -29,17 +29,8 @@ def source_hash() -> str:
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
-    results = runner.run([Step("Programs", _find_programs), Step("Diagrams", _draw)])
+    results = runner.run([Step("Programs", partial(debian.ensure, PROGRAMS)), Step("Diagrams", _draw)])
     return EXIT_FAILED if results[-1].failure else 0
-
-
-def _find_programs(report: Report) -> str:
-    missing = {program: package for program, package in PROGRAMS.items() if not shutil.which(program)}
-    if missing:
-        if not debian.may_install():
-            raise StepFailed(f"Not on PATH: {', '.join(missing)}.", "Install them, then run this again.")
-        debian.install(list(missing.values()), report)
-    return ", ".join(PROGRAMS)
 
 
 def _draw(report: Report) -> str:

@@ -64,6 +64,12 @@ class _Down:
         return f"nothing of {self._prefix} is left{kept}"
 
 
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--volumes", action="store_true")
+    parser.add_argument("--engine", action="store_true")
+    parser.add_argument("--forget", action="store_true")
+
+
 def run(options: argparse.Namespace, runner: Runner) -> int:
     with lock.exclusive(HOME, "make down") as held:
         results = runner.run(_Down(options, held).steps())

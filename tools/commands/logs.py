@@ -16,6 +16,10 @@ from tools.stack.health import ServiceState
 _LINES = 50
 
 
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--service")
+
+
 def run(options: argparse.Namespace, runner: Runner) -> int:
     engine = docker_engine.find(docker_engine.configured_url())
     prefix = config.settings(STACK, TEMPLATE, {}).name

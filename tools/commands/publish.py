@@ -45,6 +45,11 @@ class _Publication(Preparation):
         return f"Pulumi.{self._stack}.yaml names their digests"
 
 
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--registry", required=True)
+    parser.add_argument("--stack")
+
+
 def run(options: argparse.Namespace, runner: Runner) -> int:
     publication = _Publication(options.registry, options.stack)
     results = runner.run(publication.steps())

@@ -8,6 +8,11 @@ from tools.paths import HOME
 from tools.stack import backup, lock, target
 
 
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stack", default="local")
+    parser.add_argument("--from", dest="source", required=True)
+
+
 def run(options: argparse.Namespace, runner: Runner) -> int:
     folder = Path(options.source)
 

@@ -148,6 +148,11 @@ class _ServerRotation(_Rotation):
             return health.wait(found.engine, found.prefix, None, report)
 
 
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stack", default="local")
+    parser.add_argument("secret")
+
+
 def run(options: argparse.Namespace, runner: Runner) -> int:
     known = [key.removeprefix(f"{NAMESPACE}:") for key in config.GENERATED]
     if options.secret not in known:

@@ -17,6 +17,10 @@ from tools.measure.soak.soak import Soak
 _MB = 1024 * 1024
 
 
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--executions", type=int, default=10_000)
+
+
 def run(options: argparse.Namespace, runner: Runner) -> int:
     preparation = Preparation()
     needed = [Step("Docker engine", preparation.find_engine), Step("Images", preparation.find_images)]

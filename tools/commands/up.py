@@ -79,6 +79,10 @@ class LocalStack(Preparation):
         return health.wait(self.engine, self.stack.prefix, self.outputs["urls"]["api"], report)
 
 
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--core", action="store_true")
+
+
 def run(options: argparse.Namespace, runner: Runner) -> int:
     with lock.exclusive(HOME, "make up") as held:
         local = LocalStack(held, only_core=options.core)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tools.console.steps import Report, StepFailed
@@ -32,3 +32,20 @@ def install(packages: Sequence[str], report: Report) -> None:
             "See to what apt says, then run the same command again.",
             report.log,
         ) from error
+
+
+def ensure(programs: Mapping[str, str], report: Report) -> str:
+    """Install those programs that are not on PATH. Returns the names of all.
+
+    Args:
+        programs: the name of the Debian package by the name of the program.
+        report: where apt's output goes.
+
+    Raises:
+        StepFailed: some are missing and this machine is not ours to change, or apt refused.
+    """
+    if missing := [program for program in programs if not shutil.which(program)]:
+        if not may_install():
+            raise StepFailed(f"Not on PATH: {', '.join(missing)}.", "Install them, then run this again.")
+        install([programs[program] for program in missing], report)
+    return ", ".join(programs)

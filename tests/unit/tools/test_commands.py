@@ -1,10 +1,15 @@
+import re
 from pathlib import Path
 
 import pytest
 
-from tools.commands import test as test_command
+from tools.__main__ import COMMANDS
 from tools.commands import up
-from tools.commands.test import Count, Failure, Suite
+from tools.commands.generate import lock_files
+from tools.commands.test import Suite
+from tools.console import junit
+from tools.console.junit import Count, Failure
+from tools.paths import ROOT
 
 JUNIT = '<testsuites><testsuite tests="5" failures="1" errors="1" skipped="1"/></testsuites>'
 
@@ -12,17 +17,17 @@ JUNIT = '<testsuites><testsuite tests="5" failures="1" errors="1" skipped="1"/><
 def test_results_are_counted_from_the_junit_file(tmp_path: Path) -> None:
     file = tmp_path / "unit.xml"
     file.write_text(JUNIT)
-    assert test_command.count(file) == Count(passed=2, failed=2, skipped=1)
+    assert junit.count(file) == Count(passed=2, failed=2, skipped=1)
 
 
 def test_a_suite_without_results_counts_as_a_failure(tmp_path: Path) -> None:
-    assert test_command.count(tmp_path / "unit.xml") == Count(0, 1)
+    assert junit.count(tmp_path / "unit.xml") == Count(0, 1)
 
 
 def test_a_suite_that_ran_nothing_counts_as_a_failure(tmp_path: Path) -> None:
     file = tmp_path / "unit.xml"
     file.write_text('<testsuites><testsuite tests="0" failures="0" errors="0" skipped="0"/></testsuites>')
-    assert test_command.count(file) == Count(0, 1)
+    assert junit.count(file) == Count(0, 1)
 
 
 FAILURES = """<testsuites><testsuite>
@@ -42,14 +47,14 @@ E   ModuleNotFoundError: No module named 'gone'</error></testcase>
 def test_the_tests_that_failed_are_named_with_place_and_reason(tmp_path: Path) -> None:
     file = tmp_path / "unit.xml"
     file.write_text(FAILURES)
-    assert test_command.failures(file) == [
+    assert junit.failures(file) == [
         Failure("tests.unit.test_a.TestB::test_sum[1]", "tests/unit/test_a.py:23: assert 6 == 7"),
         Failure("tests.unit.test_c", "ModuleNotFoundError: No module named 'gone'"),
     ]
 
 
 def test_without_results_no_test_is_named(tmp_path: Path) -> None:
-    assert test_command.failures(tmp_path / "unit.xml") == []
+    assert junit.failures(tmp_path / "unit.xml") == []
 
 
 @pytest.mark.parametrize(
@@ -66,7 +71,7 @@ def test_the_engines_last_count_is_the_summary(said: str, summary: str) -> None:
 
 def test_the_reason_of_skipped_tests_is_told_once() -> None:
     said = "SKIPPED [2] tests/vps/a.py:3: no: root\nSKIPPED [1] tests/vps/b.py:1: no: root\n3 skipped in 1 s"
-    assert test_command.reasons(said) == ["no: root"]
+    assert junit.reasons(said) == ["no: root"]
 
 
 def test_a_suite_of_one_environment_leaves_the_others_out() -> None:
@@ -79,3 +84,32 @@ def test_a_suite_of_one_environment_leaves_the_others_out() -> None:
 def test_a_suite_of_all_environments_leaves_none_out() -> None:
     suite = Suite(("sandbox",))
     assert (suite.images({"bash": "b"}), suite.selection(["bash"])) == ({"bash": "b"}, ())
+
+
+def test_each_command_is_a_target_of_make_and_has_a_line_of_help() -> None:
+    targets = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(targets) == {*COMMANDS, "help", "core"}
+
+
+def pins(file: Path, operator: str) -> dict[str, tuple[int, ...]]:
+    """The version of each package that stands behind an operator in a requirements file."""
+    found = re.findall(rf"^([a-z][\w-]*){operator}(\d+(?:\.\d+)*)", file.read_text(), re.MULTILINE)
+    return {name: tuple(map(int, version.split("."))) for name, version in found}
+
+
+@pytest.mark.parametrize("lock", lock_files(), ids=lambda lock: lock.parent.name)
+def test_a_lock_file_is_that_of_its_requirements(lock: Path) -> None:
+    wanted, locked = lock.with_suffix(".in"), pins(lock, "==")
+    names = re.findall(r"^[a-z][\w-]*", wanted.read_text(), re.MULTILINE)
+    assert set(names) <= set(locked), "run: make generate"
+    assert pins(wanted, "==").items() <= locked.items()
+    assert all(locked[name] >= least for name, least in pins(wanted, ">=").items())
+
+
+def test_the_images_packages_are_those_that_the_tests_run_with() -> None:
+    tested = pins(ROOT / "requirements.txt", "==")
+    assert pins(ROOT / "images" / "app" / "requirements.txt", "==").items() <= tested.items()
+
+
+def test_make_generate_runs_the_commands_that_the_lock_files_name() -> None:
+    assert {command[:4] for command in lock_files().values()} == {("uv", "pip", "compile", "requirements.in")}

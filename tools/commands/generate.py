@@ -1,0 +1,64 @@
+"""`make generate`: every committed file that a program writes, written again. Tests compare each with its source.
+
+`make diagrams` writes the diagrams: it needs Java, Maven and Graphviz.
+"""
+
+import argparse
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+from tools.machine import process
+from tools.paths import ROOT
+
+MODULES = {
+    "Seccomp profile": "app.executor.seccomp.generate",
+    "Dashboards": "monitoring.grafana.render",
+    "Tables of the documents": "docs.reference",
+}
+"""The modules that write files when they are run."""
+FRONTEND = ROOT / "frontend"
+
+
+def run(options: argparse.Namespace, runner: Runner) -> int:
+    steps = [Step(name, partial(_module, module)) for name, module in MODULES.items()]
+    results = runner.run([*steps, Step("Page", _page), Step("Lock files", _locks)])
+    return EXIT_FAILED if results[-1].failure else 0
+
+
+def lock_files() -> dict[Path, tuple[str, ...]]:
+    """Each requirements.txt of the checkout, with the command that its second line says it was written by."""
+    files = [ROOT / "requirements.txt", *sorted((ROOT / "images").glob("*/requirements.txt"))]
+    return {file: tuple(shlex.split(file.read_text().splitlines()[1].lstrip("# "))) for file in files}
+
+
+def _module(module: str, report: Report) -> str:
+    _run([sys.executable, "-m", module], ROOT, report)
+    return module
+
+
+def _page(report: Report) -> str:
+    if not shutil.which("npm"):
+        return "left as it is: there is no npm on PATH"
+    _run(["npm", "ci"], FRONTEND, report)
+    _run(["npm", "run", "build"], FRONTEND, report)
+    return "built from frontend/"
+
+
+def _locks(report: Report) -> str:
+    """Versions that still satisfy a requirements.in stay as they are."""
+    locks = lock_files()
+    for file, (program, *arguments) in locks.items():
+        _run([str(Path(sys.executable).with_name(program)), *arguments, "--quiet"], file.parent, report)
+    return ", ".join(str(file.relative_to(ROOT)) for file in locks)
+
+
+def _run(argv: Sequence[str], folder: Path, report: Report) -> None:
+    try:
+        process.run(argv, report, cwd=folder)
+    except process.CommandFailed as error:
+        raise StepFailed(f"{error}.", "Fix the cause, then run this again.", report.log) from error

@@ -11,7 +11,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from app.api.http_protocol import HttpProtocol
+from app.api.connections import HttpConnection, WebSocketConnection
 from app.api.server import build_api
 from app.api.settings import ApiSettings, api_settings
 from app.process.logs import configure_logs
@@ -37,8 +37,8 @@ def _config(app: ASGIApp, settings: ApiSettings, port: int) -> uvicorn.Config:
         app,
         host=settings.host,
         port=port,
-        http=HttpProtocol,
-        ws="websockets-sansio",
+        http=HttpConnection,
+        ws=WebSocketConnection,
         ws_max_size=longest_body(settings.profile),
         # The application reads X-Forwarded-For itself, from API_TRUSTED_PROXIES alone.
         proxy_headers=False,

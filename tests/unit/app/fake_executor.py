@@ -152,9 +152,8 @@ class FakeExecutor:
 @contextlib.contextmanager
 def serving(app: ASGIApp, **options: Any) -> Iterator[uvicorn.Server]:
     """The application behind a real server, in a thread."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, ws="websockets-sansio", timeout_graceful_shutdown=1, **options)
-    )
+    options = {"ws": "websockets-sansio", **options}
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1, **options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

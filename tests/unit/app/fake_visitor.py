@@ -8,7 +8,7 @@ import httpx
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
-from app.api.http_protocol import HttpProtocol
+from app.api.connections import HttpConnection, WebSocketConnection
 from app.api.server import Api, build_api
 from app.api.settings import api_settings
 from tests.unit.app.fake_executor import FakeExecutor, serving
@@ -32,7 +32,8 @@ async def api(executor: FakeExecutor, peer: str = "203.0.113.7", **variables: st
 @contextmanager
 def listening(executor: FakeExecutor, **variables: str) -> Iterator[str]:
     """The public interface behind a real server: its host and port."""
-    with serving(built(executor, **variables).public, host="127.0.0.1", port=0, http=HttpProtocol) as server:
+    protocols = {"http": HttpConnection, "ws": WebSocketConnection}
+    with serving(built(executor, **variables).public, host="127.0.0.1", port=0, **protocols) as server:
         (socket,) = (socket for found in server.servers for socket in found.sockets)
         host, port = socket.getsockname()
         yield f"{host}:{port}"

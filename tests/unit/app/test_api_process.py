@@ -1,43 +1,17 @@
 """`python -m app.api` as it is run: two ports, one process."""
 
 import contextlib
-import os
 import signal
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 
 import httpx
 import pytest
 from websockets.sync.client import connect
 
 from tests.unit.app import valkey_server
+from tests.unit.app.api_process import START_SECONDS, process, wait_for
 from tests.unit.app.fake_executor import STARTED, FakeExecutor
 from tools.machine.ports import free_port
-
-_START_SECONDS = 30
-
-
-@contextlib.contextmanager
-def process(**variables: str) -> Iterator["subprocess.Popen[str]"]:
-    environ = {"PATH": os.environ["PATH"], "API_PROFILE": "{}", "API_HOST": "127.0.0.1", **variables}
-    with subprocess.Popen([sys.executable, "-m", "app.api"], env=environ, stderr=subprocess.PIPE, text=True) as found:
-        try:
-            yield found
-        finally:
-            found.kill()
-
-
-def wait_for(url: str) -> httpx.Response:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            return httpx.get(url)
-        except httpx.ConnectError:
-            assert time.monotonic() < deadline, f"nothing answers at {url}"
-            time.sleep(0.05)
 
 
 def test_it_serves_visitors_and_prometheus_and_stops(executor: FakeExecutor) -> None:
@@ -83,7 +57,7 @@ def test_two_of_them_hold_a_client_to_one_limit(executor: FakeExecutor) -> None:
 )
 def test_it_refuses_settings_that_cannot_be_used(variables: dict[str, str], words: str) -> None:
     with process(**variables) as api:
-        _, errors = api.communicate(timeout=_START_SECONDS)
+        _, errors = api.communicate(timeout=START_SECONDS)
     assert api.returncode == 1
     assert words in errors
 
@@ -94,6 +68,6 @@ def test_a_port_that_is_taken_ends_it() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with process(API_PORT=str(free_port()), API_METRICS_PORT=str(port)) as api:
-            _, errors = api.communicate(timeout=_START_SECONDS)
+            _, errors = api.communicate(timeout=START_SECONDS)
     assert api.returncode not in {0, None}
     assert "Address already in use" in errors

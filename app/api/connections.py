@@ -1,0 +1,155 @@
+"""uvicorn's protocols with a bound on what one connection may keep in this process's memory.
+
+A connection that reaches a bound is closed. Requests that are refused before the application sees them are answered
+with problem documents.
+"""
+
+import asyncio
+import uuid
+from typing import Any
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.frames import CloseCode, Frame
+
+from app.process.correlation import REQUEST_ID
+from app.wire.problems import Code, Refused, problem_response
+
+LONGEST_HEAD = 32 * 1024
+"""Bytes of a request's first line and headers together. The bound holds to one _SLICE."""
+_SLICE = 4096
+"""Bytes that are parsed at once. The event loop reads up to 256 KB, which as empty frames, compressed messages or
+header lines would become up to a thousand times as much."""
+_MOST_PONGS = 100
+"""Pongs that may wait behind output that the client doesn't read. Clients usually ping every 20 to 60 seconds."""
+_HEADERS = {"Connection": "close", "X-Content-Type-Options": "nosniff"}
+
+
+class HttpConnection(H11Protocol):
+    """HTTP/1.1. Pipelined requests wait as bytes that are not parsed, at most one read of the event loop."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn = h11.Connection(h11.SERVER, LONGEST_HEAD)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse slice by slice, until the connection is closed or becomes a WebSocket."""
+        for start in range(0, len(data), _SLICE):
+            if self.transport.is_closing() or self.transport.get_protocol() is not self:
+                return
+            super().data_received(data[start : start + _SLICE])
+
+    def send_400_response(self, msg: str) -> None:
+        """Called by uvicorn while it handles the parser's exception. `msg` is uvicorn's own text for the log."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            refused = self._refusal()
+            response = problem_response(refused.problem, {**_HEADERS, REQUEST_ID: uuid.uuid4().hex})
+            lines = [f"HTTP/1.1 {refused.problem.status} {refused.problem.title}".encode()]
+            lines += [name + b": " + value for name, value in response.raw_headers]
+            self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
+        self.transport.close()
+
+    def _refusal(self) -> Refused:
+        head, _ = self.conn.trailing_data
+        if self.conn.our_state is h11.IDLE and len(head) > LONGEST_HEAD and b"\n" not in head:
+            return Refused(Code.URI_TOO_LONG, f"The URL is longer than {LONGEST_HEAD} bytes.")
+        return Refused(Code.MALFORMED_REQUEST, "What was sent is not an HTTP/1.1 request.")
+
+
+class WebSocketConnection(WebSocketsSansIOProtocol):
+    """A WebSocket. Frames wait as bytes that are not parsed until the application has received the earlier ones."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._unparsed = bytearray()
+        self._message = bytearray()
+        self._pongs = 0
+        self._scheduled = False
+
+    def data_received(self, data: bytes) -> None:
+        """Parse it, or keep it until the application asks for more."""
+        self._unparsed += data
+        self._parse()
+
+    async def receive(self) -> Any:
+        """Pass the next message to the application, then parse more."""
+        message = await super().receive()
+        self._parse()
+        return message
+
+    async def send(self, message: Any) -> None:
+        """Send the application's message. After a close frame, the client's answer may be among what was kept."""
+        await super().send(message)
+        self._parse()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Join the fragments of a message as they arrive. A list of them would grow with empty ones too."""
+        self._message += b"".join(self.frames) + event.data
+        self.frames = []
+        if event.fin:
+            self.frames = [bytes(self._message)]
+            self._message.clear()
+            self.send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        """Send the pong, unless too many of them wait for a client that doesn't read."""
+        self._pongs = 0 if self.writable.is_set() else self._pongs + 1
+        if self._pongs > _MOST_PONGS:
+            self.transport.abort()
+        else:
+            super().handle_ping()
+
+    def send_receive_event_to_app(self) -> None:
+        """Pass a message on, or close: a text that is not UTF-8 is the client's fault, and uvicorn logs an error."""
+        if self.curr_msg_data_type == "text" and not _is_utf8(self.frames):
+            self.conn.send_close(CloseCode.INVALID_DATA)
+            self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
+
+    def _parse(self) -> None:
+        """Parse one slice, and the next one in the loop's next turn, as long as the application takes the messages."""
+        self._scheduled = False
+        if self.transport.is_closing():
+            return
+        if self._unparsed and self._taken:
+            data = bytes(self._unparsed[:_SLICE])
+            del self._unparsed[:_SLICE]
+            super().data_received(data)
+        if self._unparsed and not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+        elif self.read_paused and not self._unparsed and self._taken:
+            self.read_paused = False
+            self.transport.resume_reading()
+        if self._unparsed and self._taken and not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._parse)
+
+    @property
+    def _taken(self) -> bool:
+        """Whether the application waits for a message, or has closed and wants none."""
+        return self.queue.empty() or self.close_sent
+
+
+def _is_utf8(frames: list[bytes]) -> bool:
+    try:
+        b"".join(frames).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

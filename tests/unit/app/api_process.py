@@ -1,0 +1,101 @@
+"""`python -m app.api` as a process of its own, with its log, its figures and its memory."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.unit.app.fake_executor import FakeExecutor
+from tools.machine.ports import free_port
+
+START_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class ApiProcess:
+    """A running api. `process.stderr` is in the file `log`, since a pipe that nobody reads would stop it."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    metrics_port: int
+    log: Path
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The log until now."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    @property
+    def peak_mb(self) -> float:
+        """The most memory that it has held, in MB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+
+    def figures(self, prefix: str) -> dict[tuple[str, ...], float]:
+        """The counters whose names begin with `prefix` and that aren't zero, by name and labels' values."""
+        return {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(
+                httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text
+            )
+            for sample in family.samples
+            if sample.name.startswith(prefix) and sample.name.endswith("_total") and sample.value
+        }
+
+
+@contextlib.contextmanager
+def process(**variables: str) -> Iterator["subprocess.Popen[str]"]:
+    """The process with these variables, whatever becomes of it. Its stderr is a pipe."""
+    with subprocess.Popen(_COMMAND, env=_environ(variables), stderr=subprocess.PIPE, text=True) as found:
+        try:
+            yield found
+        finally:
+            found.kill()
+
+
+@contextlib.contextmanager
+def running(executor: FakeExecutor, **variables: str) -> Iterator[ApiProcess]:
+    """The process in front of this executor. It answers when the block begins, and has stopped when it ends."""
+    port, metrics_port = free_port(), free_port()
+    given = {
+        "API_EXECUTOR_SOCKET": str(executor.socket),
+        "API_REQUESTS_PER_MINUTE": "100000",
+        "API_PORT": str(port),
+        "API_METRICS_PORT": str(metrics_port),
+        **variables,
+    }
+    with tempfile.NamedTemporaryFile() as log, subprocess.Popen(_COMMAND, env=_environ(given), stderr=log) as found:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health")
+            yield ApiProcess(found, port, metrics_port, Path(log.name))
+        finally:
+            found.kill()
+
+
+def wait_for(url: str) -> httpx.Response:
+    """The answer of a server that may be still starting."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return httpx.get(url)
+        except httpx.ConnectError:
+            assert time.monotonic() < deadline, f"nothing answers at {url}"
+            time.sleep(0.05)
+
+
+_COMMAND = [sys.executable, "-m", "app.api"]
+
+
+def _environ(variables: dict[str, str]) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "API_PROFILE": "{}", "API_HOST": "127.0.0.1", **variables}

@@ -1,0 +1,114 @@
+"""What one connection may make the api keep in memory, whatever it sends and however little it reads."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from socket import socket
+
+import pytest
+
+from tests.unit.app.api_process import ApiProcess, running
+from tests.unit.app.fake_executor import FakeExecutor
+from tests.unit.app.raw_client import CONTINUATION, PING, TEXT, connected, flood, frame, opened, post
+
+_GROWTH_MB = 16
+"""The container has 192 MB, of which the process takes 50 when it has just started."""
+RUN = b'{"environment": "python", "code": "1"}'
+
+
+@pytest.fixture
+def api(executor: FakeExecutor) -> Iterator[ApiProcess]:
+    with running(executor) as found:
+        yield found
+
+
+def pings(port: int) -> socket:
+    connection = opened(port)
+    assert not flood(connection, frame(PING, b"x" * 125) * 1000, 400)
+    return connection
+
+
+def empty_messages(port: int) -> socket:
+    connection = opened(port)
+    flood(connection, frame(TEXT) * 50_000, 10)
+    return connection
+
+
+def fragments(port: int, data: bytes) -> socket:
+    connection = opened(port)
+    connection.sendall(frame(TEXT, last=False))
+    flood(connection, frame(CONTINUATION, data, last=False) * 50_000, 24)
+    return connection
+
+
+def compressed_messages(port: int) -> socket:
+    packer = zlib.compressobj(wbits=-12)
+    megabyte = packer.compress(b" " * 1024 * 1024) + packer.flush(zlib.Z_SYNC_FLUSH)
+    connection = opened(port)
+    flood(connection, frame(TEXT, megabyte.removesuffix(b"\0\0\xff\xff"), compressed=True) * 200, 5)
+    return connection
+
+
+def header_lines(port: int) -> socket:
+    connection = connected(port)
+    connection.sendall(b"GET / HTTP/1.1\r\n")
+    assert not flood(connection, b"a: b\r\n" * 10_000, 200)
+    return connection
+
+
+def a_header(port: int) -> socket:
+    connection = connected(port)
+    connection.sendall(b"GET / HTTP/1.1\r\na: ")
+    assert not flood(connection, b"a" * 65536, 500)
+    return connection
+
+
+def a_url(port: int) -> socket:
+    connection = connected(port)
+    connection.sendall(b"GET /")
+    assert not flood(connection, b"a" * 65536, 500)
+    return connection
+
+
+def pipelined_requests(port: int) -> socket:
+    connection = connected(port)
+    flood(connection, b"GET /page.js HTTP/1.1\r\nHost: api\r\n\r\n" * 5000, 20)
+    return connection
+
+
+def requests_behind_a_run(port: int) -> socket:
+    connection = connected(port)
+    connection.sendall(post("/execute", RUN))
+    flood(connection, b"GET / HTTP/1.1\r\nHost: api\r\n\r\n" * 5000, 20)
+    return connection
+
+
+def a_body_after_its_refusal(port: int) -> socket:
+    connection = connected(port)
+    connection.sendall(post("/execute", b"", length=10**9))
+    flood(connection, b" " * 65536, 500)
+    return connection
+
+
+FLOODS: dict[str, Callable[[int], socket]] = {
+    "pings": pings,
+    "empty messages": empty_messages,
+    "empty fragments": lambda port: fragments(port, b""),
+    "fragments of a byte": lambda port: fragments(port, b" "),
+    "compressed messages": compressed_messages,
+    "header lines": header_lines,
+    "a header": a_header,
+    "a URL": a_url,
+    "pipelined requests": pipelined_requests,
+    "requests behind a run": requests_behind_a_run,
+    "a body after its refusal": a_body_after_its_refusal,
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_a_flood_over_one_connection_is_bounded(api: ApiProcess, kind: str) -> None:
+    before = api.peak_mb
+    with FLOODS[kind](api.port):
+        assert api.peak_mb - before < _GROWTH_MB
+    with connected(api.port) as another:
+        another.sendall(b"GET /health HTTP/1.1\r\nHost: api\r\n\r\n")
+        assert another.recv(12) == b"HTTP/1.1 200"

@@ -114,12 +114,12 @@ class PistonRequest(BaseModel):
                 raise Refused(Code.INVALID_REQUEST, f"{name} cannot exceed the configured limit of {limit}")
         return {
             "environment": environment.name,
-            **self._program(environment.main),
+            "files": self._program(environment.main),
             "args": self.args or (),
             "timeout": self.run_timeout / _MS if self.run_timeout and self.run_timeout > 0 else None,
         }
 
-    def _program(self, default: str) -> dict[str, object]:
+    def _program(self, default: str) -> tuple[dict[str, str], ...]:
         main = next((number for number, file in enumerate(self.files) if file.encoding == "utf8"), None)
         if main is None:
             raise Refused(Code.INVALID_REQUEST, "files must include at least one utf8 encoded file")
@@ -129,8 +129,9 @@ class PistonRequest(BaseModel):
         ]
         if not self.files[main].name and default not in names:
             names[main] = default
-        files = {name: _file(name, file) for name, file in zip(names, self.files, strict=True)}
-        return {"files": tuple(files.values()), "main": names[main]}
+        # The main file comes first, as that of an execution which does not name it.
+        files = {names[main]: self.files[main], **dict(zip(names, self.files, strict=True))}
+        return tuple(_file(name, file) for name, file in files.items())
 
 
 def _file(name: str, file: PistonFile) -> dict[str, str]:

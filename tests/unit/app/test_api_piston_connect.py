@@ -95,7 +95,7 @@ async def test_a_conversation(executor: FakeExecutor, host: str, then: list[Fram
     ]
     assert closed == COMPLETED
     (ran,) = executor.ran
-    assert (ran["environment"], ran["main"], ran["stdin"]) == ("python", "a.py", "")
+    assert (ran["environment"], ran["files"][0]["name"], ran["stdin"]) == ("python", "a.py", "")
 
 
 async def test_the_end_by_a_signal(executor: FakeExecutor, host: str) -> None:

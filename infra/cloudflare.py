@@ -1,8 +1,8 @@
-"""From where Cloudflare's proxy connects: a list with a date, which `make ranges` refreshes from Cloudflare's API.
+"""The networks of Cloudflare's proxy, with the date of the list. `make ranges` fetches them from Cloudflare's API.
 
-The firewall lets these in, and the edge believes these about who the visitor is. A list in the repository, and not a
-look-up, so that a preview needs no network and a change of it is seen in review. Cloudflare publishes a new range some
-time before it uses it, and its last change was the one of 2023-09-28.
+The firewall admits them, and the edge trusts their X-Forwarded-For. The list is kept in the repository: a preview then
+needs no network, and a review shows each change. Cloudflare publishes new ranges before it uses them; the last change
+was on 2023-09-28.
 """
 
 from datetime import date
@@ -16,7 +16,7 @@ FILE = Path(__file__).with_name("cloudflare_ranges.json")
 
 
 class Ranges(BaseModel):
-    """Networks by address family, as they were on a day."""
+    """Cloudflare's networks by address family, as published on the day `as_of`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,7 +26,7 @@ class Ranges(BaseModel):
 
     @property
     def networks(self) -> list[str]:
-        """All of them, as text."""
+        """All networks, as text."""
         return [str(network) for network in (*self.ipv4, *self.ipv6)]
 
 

@@ -1,7 +1,7 @@
-"""Loading a stack's config: `vps:platform` into `PlatformSettings`, and each secret from a key of its own.
+"""Loads a stack's config: `vps:platform` into `PlatformSettings`, and each secret from a key of its own.
 
-An unknown key, a malformed value or a missing secret raises `SettingsError`, which names the key, what is wrong with
-it and how to mend it.
+An unknown key, a malformed value or a missing secret raises `SettingsError`, which names the key, the fault and
+the fix.
 """
 
 from dataclasses import dataclass, fields
@@ -25,7 +25,7 @@ class SettingsError(pulumi.RunError):
 
 @dataclass(frozen=True)
 class Secrets:
-    """Secret values, each still encrypted for whoever prints it. One is there exactly where it is needed."""
+    """The secrets of a stack, as secret outputs. A secret that the stack does not need is None."""
 
     dashboard_password: pulumi.Output[str]
     grafana_password: pulumi.Output[str] | None
@@ -38,16 +38,16 @@ class Secrets:
 
 
 SECRET_KEYS = {field.name: to_camel(field.name) for field in fields(Secrets)}
-"""The key in the namespace `vps` by the field of `Secrets`."""
+"""The config key of each field of `Secrets`, without its namespace."""
 GENERATED_SECRETS = ("dashboard_password", "grafana_password", "portainer_password")
-"""Those that are made for a stack, and shown to its operator. The others are given by someone else."""
+"""Passwords that the tools generate for a stack and show to its operator. The others come from other services."""
 
 
 def load_settings() -> tuple[PlatformSettings, Secrets]:
-    """Read the current stack's config.
+    """The settings and secrets in the current stack's config.
 
     Raises:
-        SettingsError: a key is unknown, malformed or missing. The message names all of them at once.
+        SettingsError: a key is unknown, malformed or missing.
     """
     config = pulumi.Config(NAMESPACE)
     known = {f"{NAMESPACE}:{key}" for key in ("platform", *SECRET_KEYS.values())}
@@ -61,10 +61,10 @@ def load_settings() -> tuple[PlatformSettings, Secrets]:
 
 
 def parse_settings(platform: dict[str, Any], stack: str) -> PlatformSettings:
-    """`vps:platform` as a model. `stack` is the default for the name prefix.
+    """`vps:platform` as a model. The stack's name, after `vps-`, is the default of `name`.
 
     Raises:
-        SettingsError: naming each bad key and what it should be.
+        SettingsError: a value can't be used. The message has a line for each fault, which names the key.
     """
     if not isinstance(platform, dict):
         raise SettingsError(f"{NAMESPACE}:platform must be an object, and is {platform!r}")

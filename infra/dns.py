@@ -1,4 +1,4 @@
-"""The names under which the edge answers, as records at Cloudflare."""
+"""DNS records at Cloudflare for the host names of the edge."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ import pulumi
 from infra.settings import Dns as DnsSettings
 
 _COMMENT = "made by Pulumi"
-_AUTOMATIC = 1
-"""The only time to live (seconds) that a proxied record may have: Cloudflare's own."""
-_SECONDS_TO_LIVE = 300
+_AUTOMATIC_TTL = 1
+"""Cloudflare's code for a TTL of its own choice, the only one that it accepts for a proxied record."""
+_TTL_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class DnsArgs:
-    """`hosts` are all names to point at the host; those below `domain` share its CAA records."""
+    """The records of a stack. `hosts` are all host names; those below `domain` share its CAA records."""
 
     settings: DnsSettings
     domain: str
@@ -24,13 +24,13 @@ class DnsArgs:
 
 
 class Dns(pulumi.ComponentResource):
-    """An A and an AAAA record for each name, and who may issue certificates for it.
+    """A and AAAA records for each host name, and CAA records: which authorities may issue certificates.
 
-    The zone is known by its id, so that nothing is looked up at preview.
+    Settings name the zone by its ID, so a preview looks nothing up.
     """
 
     def __init__(self, args: DnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - 3 seconds, which only DNS waits for
+        import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - the import takes 3 s; only stacks with DNS pay
 
         super().__init__("vps:infra:Dns", "dns", None, opts)
         settings = args.settings
@@ -51,12 +51,12 @@ class Dns(pulumi.ComponentResource):
                         name=host,
                         type=kind,
                         content=str(address),
-                        ttl=_AUTOMATIC if settings.proxied else _SECONDS_TO_LIVE,
+                        ttl=_AUTOMATIC_TTL if settings.proxied else _TTL_SECONDS,
                         proxied=settings.proxied,
                         comment=_COMMENT,
                         opts=child,
                     )
-        for name in restricted(args.domain, args.hosts):
+        for name in caa_names(args.domain, args.hosts):
             for authority in settings.authorities:
                 cloudflare.DnsRecord(
                     f"{name}-caa-{authority}",
@@ -64,13 +64,13 @@ class Dns(pulumi.ComponentResource):
                     name=name,
                     type="CAA",
                     data=cloudflare.DnsRecordDataArgs(flags=0, tag="issue", value=authority),
-                    ttl=_SECONDS_TO_LIVE,
+                    ttl=_TTL_SECONDS,
                     comment=_COMMENT,
                     opts=child,
                 )
         self.register_outputs({})
 
 
-def restricted(domain: str, hosts: Sequence[str]) -> list[str]:
-    """Where CAA records must stand to hold for all names: an authority looks at a name, then at each one above it."""
+def caa_names(domain: str, hosts: Sequence[str]) -> list[str]:
+    """The names that need CAA records: an authority looks at the name itself, then at each parent (RFC 8659)."""
     return [domain, *(host for host in hosts if host != domain and not host.endswith(f".{domain}"))]

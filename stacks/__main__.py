@@ -1,4 +1,4 @@
-"""The program: the stack's config in, the platform's URLs out."""
+"""The Pulumi program: makes the platform that the stack's config describes, and exports its URLs and logins."""
 
 import sys
 from pathlib import Path

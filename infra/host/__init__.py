@@ -1,1 +1,1 @@
-"""The VPS: its preparation over SSH and its firewall."""
+"""The VPS: preparation over SSH, and its firewall."""

@@ -1,4 +1,4 @@
-"""The firewall of the VPS: an nftables table of its own ahead of Docker's rules; no change of it locks anybody out."""
+"""The firewall of the VPS: an nftables table that runs before Docker's rules. No change can lock the operator out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,15 +16,18 @@ from infra.settings import Ssh
 Network = IPv4Network | IPv6Network
 
 _PROGRAM = "/usr/local/lib/vps/firewall"
-# Where clouds answer whoever asks with the host's own credentials: AWS, Azure, Google and most others at
-# 169.254.169.254 (and, for containers, 169.254.170.2), AWS and Google over IPv6, Alibaba, Oracle.
+# Metadata services, which give the host's credentials to any client on it. IPv4: 169.254.169.254 (AWS, Azure, Google
+# and most others), 169.254.170.2 (AWS, for containers), Alibaba, Oracle. IPv6: AWS, Google, and the link-local one.
 _METADATA4 = ("169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32")
 _METADATA6 = ("fd00:ec2::/32", "fd20:ce::254/128", "fe80::a9fe:a9fe/128")
 
 
 @dataclass(frozen=True)
 class FirewallArgs:
-    """Who may come in: to sshd from `ssh_sources`, to `web_ports` (TCP) from `web_sources`; an empty one is nobody."""
+    """`ssh_sources` may reach sshd, `web_sources` the TCP ports `web_ports`. An empty list admits nobody.
+
+    The host restores the previous rules `rollback_seconds` after a change, unless a new SSH connection confirms it.
+    """
 
     ssh: Ssh
     ssh_sources: Sequence[Network]
@@ -34,11 +37,11 @@ class FirewallArgs:
 
 
 class Firewall(pulumi.ComponentResource):
-    """The program on the host that changes rules, and the rules.
+    """The program on the host that changes the rules, and the rules.
 
-    The rules are tried over one connection and kept over another, in one resource: whatever comes between (rules that
-    lock us out, a cut, a kill), the host goes back by itself to what held before, and the next `up` tries again. It
-    never replaces anything: a change is one transaction of nftables, without an open moment.
+    One resource loads the rules over a first connection and confirms them over a second. If the second fails (the rules
+    lock us out, the network breaks, Pulumi is killed), the host restores the previous rules by itself, and the next
+    `up` tries again. A change is one nftables transaction, so there is no moment without rules.
     """
 
     def __init__(self, args: FirewallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -58,17 +61,17 @@ class Firewall(pulumi.ComponentResource):
 
 
 def web_sources(choice: Literal["cloudflare", "anyone"]) -> list[Network]:
-    """The networks that a setting names. Cloudflare's are data with a date."""
+    """The networks behind the setting `host.firewall.web_sources`."""
     if choice == "anyone":
         return [ip_network("0.0.0.0/0"), ip_network("::/0")]
     return [*RANGES.ipv4, *RANGES.ipv6]
 
 
 def ruleset(args: FirewallArgs) -> str:
-    """The whole table as one transaction for nftables: the old one goes as the new one comes.
+    """The table as one nftables transaction, which replaces the old table.
 
-    It looks at packets before their destination is translated, where Docker's published ports are still the ports
-    that the sender named, and drops what isn't allowed before Docker's rules see it.
+    It filters before destination NAT, where the port of a packet is still the published one, and drops what is not
+    allowed before Docker's rules see it.
     """
     ports = ", ".join(map(str, sorted(args.web_ports)))
     return f"""\
@@ -96,13 +99,13 @@ table inet vps {{
     chain from_outside {{
         ct state invalid drop
         ct state established,related accept
-        # Neighbours may not use us as their way to the containers.
+        # Machines on the host's network must not route packets to containers through the host.
         fib daddr type unicast counter drop
         icmp type echo-request limit rate 10/second accept
         icmpv6 type echo-request limit rate 10/second accept
         icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert }} ip6 hoplimit 255 accept
         icmpv6 type mld-listener-query accept
-        # Answers of DHCP come from a server that we had no address to ask from.
+        # DHCP replies don't match conntrack.
         udp sport 67 udp dport 68 accept
         ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
         tcp dport {args.ssh.port} ip saddr @ssh4 accept
@@ -112,7 +115,7 @@ table inet vps {{
         counter drop
     }}
     chain input {{
-        # From inside, a container that was taken over would try the host's own services.
+        # A compromised container must not reach services on the host.
         type filter hook input priority filter; policy accept;
         ct state established,related accept
         icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit }} accept

@@ -1,4 +1,4 @@
-"""The VPS itself: a fresh Debian or Ubuntu becomes a hardened host with Docker. One command for each concern."""
+"""Preparation of the VPS: turns a fresh Debian or Ubuntu into a hardened host with Docker, one command a concern."""
 
 import json
 from typing import Any
@@ -12,10 +12,10 @@ from infra.settings import Host as HostSettings
 
 
 class Host(pulumi.ComponentResource):
-    """Runs the scripts beside it in order, over one connection at a time; a changed setting runs its own script again.
+    """Runs the scripts in `scripts/` one after the other. A changed setting runs only the script that reads it again.
 
-    The engine knows `runtime`, which starts the sandboxes. With `ipv6`, containers may be reached over that. At destroy
-    each script takes back what it did; packages stay.
+    `runtime` is the OCI runtime of the sandboxes, which Docker is told about. With `ipv6`, Docker publishes ports over
+    IPv6 too. On destroy, each script undoes its changes, but packages stay installed.
     """
 
     def __init__(
@@ -37,22 +37,22 @@ class Host(pulumi.ComponentResource):
         for concern, arguments in concerns.items():
             following = pulumi.ResourceOptions(parent=self, depends_on=done[-1:])
             done.append(ssh.script(concern, settings.ssh, *arguments, opts=following))
-        # Unknown before the first `up` of a host, whose preview must not look for an engine that isn't there yet.
+        # An output, so that the first preview does not connect to a Docker that is not installed yet.
         self.engine = done[-1].id.apply(lambda _: engine_url(settings))
         self.register_outputs({"engine": self.engine})
 
 
 def engine_url(settings: HostSettings) -> str:
-    """The engine as the deploy user reaches it."""
+    """The URL of Docker for the deploy user."""
     return f"ssh://{settings.deploy_user}@{settings.ssh.address}:{settings.ssh.port}"
 
 
 def daemon_settings(settings: HostSettings, runtime: str, ipv6: bool) -> dict[str, Any]:
-    """Docker's daemon.json, for an engine that knows `runtime`.
+    """The content of Docker's daemon.json, with `runtime` among its OCI runtimes.
 
-    User namespaces are not remapped: the executor is root with no capability, which is what lets it open the engine's
-    socket; as a remapped root it couldn't, and an exemption for it (`--userns=host`) is one for whoever holds the
-    socket. Sandboxes are no root in any namespace.
+    User namespaces are not remapped. The executor needs to be the host's root (without capabilities) to open Docker's
+    socket, which belongs to root, and whoever holds the socket could start containers with `--userns=host` anyway.
+    Sandboxes never run as root.
     """
     known = {runtime: {"path": f"/usr/bin/{runtime}", "runtimeArgs": RUNTIMES[runtime].arguments}}
     return {
@@ -63,8 +63,8 @@ def daemon_settings(settings: HostSettings, runtime: str, ipv6: bool) -> dict[st
         "log-opts": {"max-size": "10m", "max-file": "3"},
         "default-ulimits": {"nofile": {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES}},
         **({"runtimes": known} if runtime != ENGINES_OWN else {}),
-        # Ports over IPv6 by the kernel's rules, as those over IPv4: a visitor's address stays what it is. Docker calls
-        # that an experiment before version 27, and does so anyway from then on.
+        # Publish IPv6 ports with ip6tables, so that client addresses are preserved. Experimental before Docker 27,
+        # where it became the default.
         **({"ip6tables": True, "experimental": True} if ipv6 else {}),
         **({"dns": [str(address) for address in settings.name_servers]} if settings.name_servers else {}),
     }

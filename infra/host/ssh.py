@@ -1,4 +1,4 @@
-"""The VPS over SSH, always with its host key pinned: for pulumi-command, and for the local `ssh` that Docker uses."""
+"""SSH connections to the VPS, for pulumi-command and for the `ssh` of Docker's client. The host key is pinned."""
 
 import shlex
 from collections.abc import Sequence
@@ -15,7 +15,11 @@ _SECONDS_TO_CONNECT = 10
 
 
 def connection(ssh: Ssh) -> command.remote.ConnectionArgs:
-    """How pulumi-command reaches the VPS. The private key is a secret in the state."""
+    """The connection for pulumi-command. The private key is a secret in the state.
+
+    Raises:
+        SettingsError: the private key can't be read.
+    """
     return command.remote.ConnectionArgs(
         host=ssh.address,
         port=ssh.port,
@@ -27,7 +31,7 @@ def connection(ssh: Ssh) -> command.remote.ConnectionArgs:
 
 
 def options(ssh: Ssh) -> list[str]:
-    """Arguments of the program `ssh`: this key, no other host key, no question, no other file."""
+    """Arguments of `ssh`: only this private key and this host key, no prompts, no known_hosts file."""
     return [
         *("-i", str(_identity(ssh))),
         *("-o", "IdentitiesOnly=yes"),
@@ -42,7 +46,7 @@ def options(ssh: Ssh) -> list[str]:
 
 
 def login(ssh: Ssh, *argv: str) -> str:
-    """A local shell command that runs `argv` on the VPS as root, over a connection of its own."""
+    """A local shell command that runs `argv` on the VPS as root, over a new connection."""
     destination = ["-p", str(ssh.port), f"{ssh.user}@{ssh.address}"]
     return shlex.join(["ssh", *options(ssh), *destination, shlex.join([*_root(ssh), *argv])])
 
@@ -50,10 +54,10 @@ def login(ssh: Ssh, *argv: str) -> str:
 def script(
     name: str, ssh: Ssh, *arguments: str, undo: bool = True, opts: pulumi.ResourceOptions
 ) -> command.remote.Command:
-    """Run `scripts/<name>.sh` on the VPS: at first, and again when it or an argument changes.
+    """Run `scripts/<name>.sh` on the VPS, and again when the script or an argument changes.
 
-    It goes through standard input, and its arguments are no secrets. Where `undo` is true, it takes back at destroy
-    what it did.
+    The script is sent through standard input. Its arguments are visible in the state, so they must not be secrets. With
+    `undo`, its `undo` function runs on destroy.
     """
     return command.remote.Command(
         f"host-{name}",
@@ -61,14 +65,14 @@ def script(
         create=shlex.join([*_root(ssh), "sh", "-s", "--", "apply", *arguments]),
         delete=shlex.join([*_root(ssh), "sh", "-s", "--", "undo"]) if undo else None,
         stdin=script_text(name),
-        # sshd accepts no variables from us.
+        # sshd refuses environment variables (AcceptEnv).
         add_previous_output_in_env=False,
         opts=opts,
     )
 
 
 def script_text(name: str) -> str:
-    """A script as it is sent. The shell reads it from its input, and no program in it may."""
+    """The text of a script with `lib.sh` before it. The shell reads it from its input; its programs get /dev/null."""
     parts = [(_SCRIPTS / f"{part}.sh").read_text() for part in ("lib", name)]
     return "\n".join([*parts, '"$@" </dev/null\n'])
 
@@ -82,7 +86,7 @@ def _private_key(ssh: Ssh) -> str:
         return _identity(ssh).read_text()
     except OSError as error:
         raise SettingsError(
-            f"host.ssh.identity_file can't be read: {error}. Name there the private key that {ssh.address} lets in."
+            f"host.ssh.identity_file can't be read: {error}. Set it to a private key that {ssh.address} accepts."
         ) from None
 
 

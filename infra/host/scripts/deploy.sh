@@ -1,5 +1,5 @@
-# The user that deploys. It may speak to Docker and, for sshd, do nothing else (see sshd.sh).
-# shellcheck shell=sh disable=SC2154 # `before` is lib.sh's
+# The deploy user: it may use Docker over SSH, and sshd allows it nothing else (see sshd.sh).
+# shellcheck shell=sh disable=SC2154 # lib.sh sets `before`
 keys=/etc/ssh/vps-deploy-keys
 
 apply() {
@@ -11,7 +11,7 @@ apply() {
         echo "$user" >"$before/user"
     fi
     usermod --append --groups docker "$user"
-    # The user itself can't add to this file.
+    # Outside the user's home, so that the user cannot add keys.
     printf '%s\n' "$authorized" | put "$keys"
 }
 

@@ -1,5 +1,5 @@
-# The Docker engine. Its settings are there before it is, so that it never runs without them.
-# shellcheck shell=sh disable=SC3013,SC2154 # dash, which is sh on Debian and Ubuntu, has -nt; lib.sh sets the rest
+# Docker. Its settings are written before it is installed, so that it never runs without them.
+# shellcheck shell=sh disable=SC3013,SC2154 # dash, the sh of Debian and Ubuntu, has -nt; lib.sh sets the variables
 file=/etc/docker/daemon.json
 list=/etc/apt/sources.list.d/docker.sources
 key=/etc/apt/keyrings/docker.asc
@@ -7,20 +7,20 @@ key=/etc/apt/keyrings/docker.asc
 apply() {
     origin=$1 # distribution or docker
     settings=$2
-    runtime=$3 # the OCI runtime that the settings name
-    # runc comes with the engine, and is no package of its own in Docker's repository.
+    runtime=$3 # the OCI runtime of the sandboxes
+    # runc is installed with Docker. Docker's own repository has no package of that name.
     [ "$runtime" = runc ] || need "$runtime"
     printf '%s\n' "$settings" | put "$file"
     "from_$origin"
     if dockerd --help | grep -q -- --validate && ! dockerd --validate --config-file "$file"; then
         give_back "$file"
-        fail "This version of Docker refuses the settings. The file is as it was before us."
+        fail "This version of Docker refuses the settings. The former daemon.json was restored."
     fi
     if ! docker info >/dev/null 2>&1; then
         service docker start
     elif [ "$file" -nt /var/run/docker.pid ]; then
-        # With live-restore, which a reload brings into force, containers live on while Docker restarts. Its script for
-        # init knows no reload.
+        # Reload first: it enables live-restore, which keeps containers running during the restart. Docker's init script
+        # has no reload, so send the signal.
         kill -HUP "$(cat /var/run/docker.pid)"
         wait_for_settings
         service docker restart
@@ -28,11 +28,11 @@ apply() {
     wait_for_settings
 }
 
-# wait_for_settings: until Docker answers, and has read that containers live on.
+# wait_for_settings: wait until Docker answers with live-restore enabled, for 60 s.
 wait_for_settings() {
     waited=0
     until [ "$(docker info --format '{{.LiveRestoreEnabled}}' 2>/dev/null)" = true ]; do
-        [ "$waited" -lt 60 ] || fail "Docker does not answer by its settings after 60 s. Its log: journalctl --unit docker"
+        [ "$waited" -lt 60 ] || fail "Docker does not answer with its new settings after 60 s. Its log: journalctl --unit docker"
         sleep 1
         waited=$((waited + 1))
     done
@@ -40,7 +40,7 @@ wait_for_settings() {
 
 from_distribution() {
     need docker.io
-    # Before Debian 13, the client is in the same package.
+    # Before Debian 13, docker.io contains the client.
     command -v docker >/dev/null || need docker-cli
 }
 
@@ -50,7 +50,7 @@ from_docker() {
     . /etc/os-release
     mkdir -p "$(dirname "$key")"
     if [ ! -s "$key" ]; then
-        # Not through a pipe, which would hide that it failed.
+        # Not in a pipe, which would hide a failure of curl.
         armored=$(curl --fail --silent --show-error --location "https://download.docker.com/linux/$ID/gpg")
         printf '%s\n' "$armored" | put "$key"
     fi
@@ -61,7 +61,7 @@ Suites: $VERSION_CODENAME
 Components: stable
 Signed-By: $key
 END
-    # The lists may be young, and older than this source.
+    # `need` skips the refresh when apt's lists are recent, but they may be older than this source.
     [ -n "$(apt-cache madison docker-ce)" ] || refresh
     need docker-ce docker-ce-cli containerd.io
 }

@@ -1,9 +1,9 @@
-# Bans for those who try keys at sshd. Never for HTTP: its packets come from the proxy's addresses.
-# shellcheck shell=sh disable=SC2154 # `given_back` is lib.sh's
+# fail2ban for sshd. Not for HTTP, whose packets come from the addresses of Cloudflare's proxy.
+# shellcheck shell=sh disable=SC2154 # lib.sh sets `given_back`
 file=/etc/fail2ban/jail.d/vps.local
 
 apply() {
-    # Debian logs to the journal only, which fail2ban reads with this.
+    # fail2ban needs python3-systemd to read the journal, the only place to which Debian's sshd logs.
     need fail2ban python3-systemd
     put "$file" <<'END'
 [DEFAULT]
@@ -24,7 +24,7 @@ END
 undo() {
     give_back "$file"
     if [ "$given_back" = yes ] && fail2ban-client ping >/dev/null 2>&1; then
-        # The package's own jail wants a file that a Debian with the journal alone doesn't have.
+        # The package's default jail reads /var/log/auth.log, which Debian with a journal alone does not have.
         fail2ban-client reload >/dev/null || service fail2ban stop
     fi
 }

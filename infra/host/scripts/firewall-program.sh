@@ -1,4 +1,4 @@
-# The program that keeps the firewall, and the unit that loads the rules at boot before there is a network.
+# Installs the program that changes the firewall, and a unit that loads the rules at boot, before the network is up.
 # shellcheck shell=sh
 program=/usr/local/lib/vps/firewall
 unit=/etc/systemd/system/vps-firewall.service
@@ -25,7 +25,7 @@ ExecStart=$program load
 [Install]
 WantedBy=sysinit.target
 END
-    # What `systemctl enable` does.
+    # As `systemctl enable` does, but also where systemd does not run.
     mkdir -p "$(dirname "$wanted")"
     ln -sf "$unit" "$wanted"
     reread

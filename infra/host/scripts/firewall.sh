@@ -1,11 +1,10 @@
 #!/bin/sh
-# The firewall of the VPS: one nftables table of our own, changed so that nobody is locked out. Nothing else's rules
-# (Docker's, fail2ban's) are touched.
+# Changes the firewall of the VPS: the nftables table `inet vps`. Other tables (Docker's, fail2ban's) are not touched.
 #
-#   firewall try SECONDS <rules   check them, remember those in force, arm a timer that puts these back, then change
-#   firewall keep                 to be said over a new connection: the rules on trial hold from now on, and at boot
-#   firewall load                 the kept rules, at boot
-#   firewall remove               no rules any more
+#   firewall try SECONDS <rules   check the rules, save the current ones, start a timer that restores them, then load
+#   firewall keep                 stop the timer and keep the rules, at boot too; to be run over a new connection
+#   firewall load                 load the kept rules; run at boot
+#   firewall remove               remove the table and the kept rules
 set -eu
 umask 077
 export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -19,14 +18,14 @@ try() {
     cat >"$run/rules.new"
     nft --check --file "$run/rules.new"
     if [ -e "$run/before" ]; then
-        # Another trial was cut off. What held before it is still what to go back to.
+        # An earlier trial was interrupted: the rules to restore are still those from before it.
         disarm
     else
         in_force >"$run/before.new"
         mv "$run/before.new" "$run/before"
     fi
     mv "$run/rules.new" "$run/rules"
-    # The lock stays with us: the timer must not hold it while it waits.
+    # Close the lock's descriptor in the timer, which must not hold the lock while it waits.
     setsid "$0" back-after "$seconds" </dev/null >/dev/null 2>&1 9>&- &
     echo "$!" >"$run/timer"
     # One transaction: there is no moment without rules.
@@ -34,7 +33,7 @@ try() {
 }
 
 keep() {
-    [ -e "$run/before" ] || refuse "No rules are on trial: no new connection came in time, and the old ones are back."
+    [ -e "$run/before" ] || refuse "No rules are on trial: no connection confirmed them in time, and the previous rules were restored."
     disarm
     mkdir -p "$(dirname "$kept")"
     cp "$run/rules" "$kept.new"
@@ -61,7 +60,7 @@ END
     rm -rf "$(dirname "$kept")" "$run/before" "$run/rules"
 }
 
-# The table as it is, as a transaction that makes it so again.
+# The current table, as a transaction that restores it.
 in_force() {
     printf 'table %s\ndelete table %s\n' "$table" "$table"
     # shellcheck disable=SC2086 # two words

@@ -1,17 +1,17 @@
-# What every script of the host begins with. It is sent with the script over the connection's standard input, and the
-# last line of the whole calls `apply` or `undo` (see infra/host/host.py). Each of the two may run any number of times.
+# Functions of all scripts in this folder. infra/host/ssh.py sends this file, a script and a last line, which calls
+# `apply` or `undo` of the script, to a shell's standard input. Both can be run any number of times.
 # shellcheck shell=sh
 set -eu
 umask 022
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 
-# What the host was before us: a file's first content, or a mark that there was none.
+# The original of each file that the scripts changed, or FILE.none where there was no file.
 before=/var/lib/vps/before
 
-# None of these functions may stand in a condition (`if`, `||`, `&&`, `!`): there `set -e` is off inside of it, and a
-# full disk would go unnoticed. tests/unit/infra/test_scripts.py sees to that.
+# Don't call these functions in a condition (`if`, `||`, `&&`, `!`): it turns `set -e` off inside them, and a full disk
+# would go unnoticed. tests/unit/infra/test_scripts.py checks that.
 
-# put FILE: makes FILE what standard input says, at once or not at all. One that says so already stays as it is.
+# put FILE: replaces FILE with standard input, atomically. A FILE with that content is left alone.
 put() {
     mkdir -p "$(dirname "$1")"
     cat >"$1.new"
@@ -24,7 +24,7 @@ put() {
     mv "$1.new" "$1"
 }
 
-# keep FILE: remembers it as it is, unless an earlier run has done so.
+# keep FILE: saves the original of FILE, unless an earlier run has done so.
 keep() {
     if [ -e "$before$1" ] || [ -L "$before$1" ] || [ -e "$before$1.none" ]; then
         return
@@ -38,7 +38,7 @@ keep() {
     fi
 }
 
-# give_back FILE: makes it what it was before us. `given_back` says whether there was anything to do: yes or no.
+# give_back FILE: restores the original of FILE. Sets `given_back` to yes, or to no where no original was saved.
 give_back() {
     given_back=yes
     if [ -e "$before$1.none" ]; then
@@ -47,15 +47,15 @@ give_back() {
         rm -f "$1"
         mv "$before$1" "$1"
     else
-        # shellcheck disable=SC2034 # for the scripts
+        # shellcheck disable=SC2034 # the scripts read it
         given_back=no
         return
     fi
     find "${before%/*}" -depth -type d -empty -delete
 }
 
-# need PACKAGE...: installs those that are missing, by lists that are at most an hour old. A host that has just started
-# may hold apt's lock for minutes.
+# need PACKAGE...: installs missing packages, with package lists that are at most an hour old. Waits up to 300 s for
+# apt's lock, which a host holds for minutes after its first boot.
 need() {
     missing=
     for package; do
@@ -63,17 +63,17 @@ need() {
         [ "$state" = installed ] || missing="$missing $package"
     done
     [ -n "$missing" ] || return 0
-    # An earlier run may have been cut off. Where this can't help, apt says why.
+    # Repair an interrupted installation. Where this fails, apt says why.
     dpkg --configure --pending || true
     if [ -z "$(find /var/lib/apt/lists -maxdepth 0 -mmin -60)" ]; then
         refresh
     fi
-    # shellcheck disable=SC2086 # a list of names
+    # shellcheck disable=SC2086 # word splitting is wanted: a list of names
     apt-get --quiet=2 --yes --no-install-recommends --option DPkg::Lock::Timeout=300 \
         --option Dpkg::Use-Pty=0 --option Dpkg::Options::=--force-confold install $missing
 }
 
-# refresh: reads anew which packages there are.
+# refresh: updates apt's package lists.
 refresh() {
     apt-get --quiet=2 --option DPkg::Lock::Timeout=300 update
 }

@@ -1,14 +1,14 @@
-# The host's own log as files, which the collector reads. Since Debian 12 a host keeps a journal only, and the
-# collector's image holds nothing that could read one.
+# Writes the host's log to files, which the collector reads. Since Debian 12 a host has only a journal, and the
+# collector's image has no program that reads one.
 # shellcheck shell=sh
 
 apply() {
-    # The package brings its configuration, is started with systemd, and gets what the journal gets. logrotate keeps
-    # four weeks of it.
+    # The defaults of the package do: systemd starts it, and it receives everything that goes to the journal. logrotate
+    # keeps four weeks.
     need rsyslog logrotate
 }
 
-# Packages stay.
+# Packages stay installed.
 undo() {
     :
 }

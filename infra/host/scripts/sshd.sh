@@ -1,10 +1,10 @@
-# sshd: keys only. The name sorts before what a cloud's image brings along, and sshd takes the first value it reads.
-# shellcheck shell=sh disable=SC2154 # `given_back` is lib.sh's
+# sshd: keys only. The file's name sorts before those of cloud images, because sshd uses the first value that it reads.
+# shellcheck shell=sh disable=SC2154 # lib.sh sets `given_back`
 file=/etc/ssh/sshd_config.d/01-vps.conf
 
 apply() {
     user=$1
-    grep -q '^Include /etc/ssh/sshd_config.d/' /etc/ssh/sshd_config || fail "sshd_config reads no sshd_config.d"
+    grep -q '^Include /etc/ssh/sshd_config.d/' /etc/ssh/sshd_config || fail "/etc/ssh/sshd_config does not include sshd_config.d"
     put "$file" <<END
 PasswordAuthentication no
 KbdInteractiveAuthentication no
@@ -15,7 +15,7 @@ AllowAgentForwarding no
 AllowTcpForwarding no
 MaxAuthTries 4
 LoginGraceTime 20
-# Each container that Pulumi handles is a connection of its own, and many begin at once.
+# Pulumi opens a connection for each container, many at the same time.
 MaxStartups 64:30:128
 PerSourceMaxStartups 64
 ClientAliveInterval 30
@@ -29,7 +29,7 @@ END
     mkdir -p /run/sshd
     if ! sshd -t; then
         give_back "$file"
-        fail "sshd refuses this configuration. The file is as it was before us, and sshd was not touched."
+        fail "sshd refuses this configuration. The former file was restored, and sshd was not reloaded."
     fi
     service ssh reload
 }

@@ -1,4 +1,4 @@
-# A swap file, so that a short need of memory is slow instead of deadly. 0 MB: none of ours.
+# A swap file, so that a short peak of memory slows the host instead of killing processes. 0 MB: no swap file.
 # shellcheck shell=sh
 file=/var/swap-vps
 

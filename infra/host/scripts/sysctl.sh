@@ -1,8 +1,8 @@
-# The kernel's settings. `net.ipv4.ip_forward` is Docker's to set.
-# shellcheck shell=sh disable=SC2154 # `before` is lib.sh's
-# At boot the last by name holds, whatever folder it is in: Debian 12 brings a 99-protect-links.conf, which is weaker.
+# Kernel parameters. `net.ipv4.ip_forward` is not among them: Docker sets it.
+# shellcheck shell=sh disable=SC2154 # lib.sh sets `before`
+# At boot the last file by name wins, in whatever folder. Debian 12 has a 99-protect-links.conf with weaker values.
 file=/etc/sysctl.d/99-vps.conf
-# Its name until that was seen. One that is not ours has no mark.
+# The name of the file in earlier versions. Without a mark in `before`, the file is somebody else's.
 former=/etc/sysctl.d/90-vps.conf
 
 apply() {
@@ -11,7 +11,7 @@ apply() {
         mv "$former" "$file"
         rm -f "$before$former.none"
     fi
-    # Not through a pipe alone, which would hide that one of them failed.
+    # Not in a pipe, which would hide a failure.
     wanted=$(
         hardening
         advertised
@@ -23,7 +23,7 @@ apply() {
 
 hardening() {
     cat <<'END'
-# No packet may choose its route, change ours, or claim a source that it can't have.
+# No source routing, no ICMP redirects, no spoofed source addresses.
 net.ipv4.conf.all.accept_redirects = 0
 net.ipv4.conf.all.accept_source_route = 0
 net.ipv4.conf.all.rp_filter = 1
@@ -37,9 +37,9 @@ net.ipv6.conf.all.accept_redirects = 0
 net.ipv6.conf.all.accept_source_route = 0
 net.ipv6.conf.default.accept_redirects = 0
 net.ipv6.conf.default.accept_source_route = 0
-# Visitors come in bursts.
+# For bursts of connections.
 net.core.somaxconn = 4096
-# What an escaped sandbox would look at first.
+# Less for an escaped sandbox to read and to attack.
 kernel.dmesg_restrict = 1
 kernel.kptr_restrict = 2
 kernel.unprivileged_bpf_disabled = 1
@@ -48,14 +48,14 @@ fs.protected_fifos = 2
 fs.protected_hardlinks = 1
 fs.protected_regular = 2
 fs.protected_symlinks = 1
-# A server that nobody sits at starts again by itself, and swaps only when it must.
+# Reboot 10 s after a kernel panic, and avoid swapping.
 kernel.panic = 10
 vm.swappiness = 10
 END
 }
 
-# A host that forwards IPv6, as Docker has it do, loses the way out that it learned from a router's advertisements. Those
-# that listen to them now shall go on.
+# Prints `accept_ra = 2` for each interface that accepts router advertisements. When Docker turns IPv6 forwarding on, the
+# kernel ignores advertisements at 1, and the host would lose its default route.
 advertised() {
     for folder in /proc/sys/net/ipv6/conf/*; do
         interface=$(basename "$folder" | tr . /)
@@ -68,8 +68,8 @@ advertised() {
     done
 }
 
-# remember: what each key was before us, and before Docker forwards. Not every kernel has every key; what it lacks needs
-# no hardening.
+# remember: saves the original value of each key, and of the forwarding that Docker turns on. Keys that the kernel does
+# not have are left out.
 remember() {
     mkdir -p "$before"
     sysctl --pattern "$(keys)" --all 2>/dev/null | while read -r line; do
@@ -80,13 +80,13 @@ remember() {
 undo() {
     give_back "$file"
     if [ -e "$before/sysctl" ]; then
-        # Some can only be tightened while the kernel runs.
-        sysctl --quiet --ignore --load "$before/sysctl" || echo "the rest of the old values holds after a reboot"
+        # Some keys cannot be relaxed while the kernel runs.
+        sysctl --quiet --ignore --load "$before/sysctl" || echo "the other original values apply after a reboot"
         rm "$before/sysctl"
     fi
 }
 
-# A pattern that matches the keys of the file, and the one that Docker sets.
+# keys: prints a pattern that matches the keys of the file, and the one that Docker sets.
 keys() {
     { sed -n 's/^\([a-z][^ ]*\) = .*/\1/p' "$file" && echo net.ipv6.conf.all.forwarding; } |
         sed 's/\./\\./g' | paste -s -d '|' | sed 's/.*/^(&)$/'

@@ -1,4 +1,4 @@
-# The time zone, and a clock that is right: certificates and logs are worth nothing without.
+# The time zone, and a correct clock, which certificates and logs depend on.
 # shellcheck shell=sh
 
 apply() {

@@ -1,4 +1,4 @@
-# Security updates that install themselves. Docker is left out: its restart is the operator's to choose.
+# Automatic security updates. Not of Docker: the operator chooses when it restarts.
 # shellcheck shell=sh
 periodic=/etc/apt/apt.conf.d/20auto-upgrades
 choices=/etc/apt/apt.conf.d/52vps-upgrades

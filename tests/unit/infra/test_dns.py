@@ -8,7 +8,7 @@ import yaml
 from app.api.settings import api_settings
 from infra.cloudflare import RANGES
 from infra.config import SettingsError, parse_settings
-from infra.dns import restricted
+from infra.dns import caa_names
 from tests.program import Resource, containers, platform_config, run_program
 
 ZONE = {"zone_id": "0" * 32, "ipv4": "203.0.113.10", "ipv6": "2001:db8::10"}
@@ -37,7 +37,7 @@ def test_every_name_of_the_edge_points_at_the_host(proxied: list[Resource]) -> N
 def test_only_the_named_authorities_may_issue(proxied: list[Resource]) -> None:
     (caa,) = (record for record in records(proxied) if record["type"] == "CAA")
     assert (caa["name"], caa["data"]) == ("example.com", {"flags": 0, "tag": "issue", "value": "letsencrypt.org"})
-    assert restricted("example.com", ["a.example.com", "b.a.example.com", "notexample.com"]) == [
+    assert caa_names("example.com", ["a.example.com", "b.a.example.com", "notexample.com"]) == [
         "example.com",
         "notexample.com",
     ]

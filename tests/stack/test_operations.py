@@ -1,4 +1,4 @@
-"""What an operator does with a stack that runs, by the very commands of docs/OPERATIONS.md, each after the other.
+"""What an operator does with a stack that runs: the commands of docs/OPERATIONS.md, one after the other.
 
 The stack is `prod` of a copy of this repository, on the engine of this machine.
 """
@@ -160,8 +160,8 @@ def test_an_upgrade_of_one_service_replaces_that_one(server: Server, variations:
     assert server.replaced_by(upgrade) == {"traefik"}
 
 
-def test_a_further_service_is_what_the_document_says(server: Server, variations: Variations) -> None:
-    (change,) = commands("docs/OPERATIONS.md", "A further service", "diff")
+def test_a_service_that_is_added_as_documented_answers_at_the_edge(server: Server, variations: Variations) -> None:
+    (change,) = commands("CONTRIBUTING.md", "Add a service", "diff")
     server.checkout.apply(change)
     image = variations.make("hello", "app", "COPY hello /hello", hello=HELLO)
     server.checkout.shell(f"pulumi config set --stack prod --path vps:platform.images.hello {image}")

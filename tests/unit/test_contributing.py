@@ -8,11 +8,29 @@ from tests.checkout import Copy, commands
 
 DOCUMENT = "CONTRIBUTING.md"
 TESTS_FAILED = 1
+LOOK = """
+from tests.policies.support import violations
+from tests.program import containers, platform_config, run_program
+
+resources = run_program("local", platform_config("local"))
+hello = containers(resources)["hello"]
+assert (hello["readOnly"], hello["memory"], hello["command"]) == (True, 64, ["--port=8080"]), hello
+edge = containers(resources, "config")["traefik"]
+assert "Host(`hello.localhost`)" in str(edge["uploads"]), edge
+assert violations((resource.type, resource.name, resource.inputs) for resource in resources) == []
+"""
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Copy:
     return Copy(tmp_path / "copy")
+
+
+def test_a_service_that_is_added_so_has_its_container_and_its_route_and_passes_the_pack(copy: Copy) -> None:
+    (change,) = commands(DOCUMENT, "Add a service", "diff")
+    copy.apply(change)
+    (copy.folder / "look.py").write_text(LOOK)
+    copy.run(".venv/bin/python look.py && .venv/bin/ruff check infra && .venv/bin/ruff format --check infra")
 
 
 def test_a_policy_that_is_added_so_fires(copy: Copy) -> None:

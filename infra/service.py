@@ -109,7 +109,7 @@ class ServiceArgs:
     `image` is a name among the stack's images. Sizes are in MiB, `cpus` in cores, `user` is `uid:gid`. A service whose
     uid is 0 says why in `root_reason`, and the policy pack must know it by name. Whoever may inspect the container can
     read `environment`, so secrets are files: `secrets`, by name, under /run/secrets. `tmp_mb` is a /tmp in memory, 0
-    for none. Without `networks` the service has only a loopback interface.
+    for none. Without `networks` the service has only a loopback interface. `working_dir` is the image's own when None.
     """
 
     image: str
@@ -124,6 +124,7 @@ class ServiceArgs:
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     config: Config | None = None
     secrets: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
+    working_dir: str | None = None
     mounts: Sequence[Mount] = ()
     ports: Sequence[Port] = ()
     tmp_mb: int = 0
@@ -151,13 +152,15 @@ class Route:
     `target` is a URL inside, or the name of one of Traefik's own services (`api@internal`). With `authentication`
     "password" the edge asks for the dashboard password. `login` is the field of `Secrets` that holds the password of
     a service with a log-in of its own. `requests_per_minute` limits each client address, with a burst of as many. At
-    `health_path` a route without a password answers 200 when it works.
+    `health_path` a route without a password answers 200 when it works. With `problems`, what the edge itself refuses
+    is a problem document.
     """
 
     target: str
     authentication: Literal["none", "password"]
     requests_per_minute: int
     health_path: str = "/"
+    problems: bool = False
     login: str | None = None
 
 

@@ -111,6 +111,7 @@ class _Service(pulumi.ComponentResource):
             image=self._image,
             entrypoints=args.entrypoint,
             command=args.command,
+            working_dir=args.working_dir,
             envs=[pulumi.Output.concat(key, "=", value) for key, value in args.environment.items()],
             user=args.user,
             read_only=True,

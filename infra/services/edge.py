@@ -1,16 +1,19 @@
 """The edge: Traefik, the only service that publishes ports. Its routes come from a file, not from the engine."""
 
 import hashlib
+import math
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Any
 
 import bcrypt
 import yaml
 
+from app.wire.problems import Code, Refused
 from infra.service import SECRETS, Config, Context, Health, Mount, Port, Route, Service, ServiceArgs, Target, Volume
 from infra.settings import Authority, Tls
 from infra.settings import Edge as EdgeSettings
@@ -25,6 +28,9 @@ _INTERNAL = "internal"
 _RESOLVER = "acme"
 _CONFIG = "/etc/traefik"
 _CERTIFICATES = "/certificates"
+_PLUGIN = "problems"
+_PLUGIN_FILES = Path(__file__).parent / "traefik_problems"
+_RETRY_SECONDS = 5
 _AUTHORITY = "authority.pem"
 _AUTHORITIES = {
     "staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
@@ -58,6 +64,7 @@ def describe(context: Context) -> ServiceArgs:
     config = {
         "traefik.yml": yaml.safe_dump(static_config(settings, proxies, context.otlp_endpoint)),
         "routes.yml": yaml.safe_dump(dynamic_config(settings, context.routes, proxies)),
+        **{f"plugins-local/src/{_PLUGIN}/{file.name}": file.read_text() for file in _PLUGIN_FILES.iterdir()},
     }
     secrets = {"users": context.secret("dashboard_password").apply(password_line)}
     environment: dict[str, str] = {}
@@ -74,6 +81,8 @@ def describe(context: Context) -> ServiceArgs:
         image="traefik",
         entrypoint=["traefik"],
         command=[f"--configFile={_CONFIG}/traefik.yml"],
+        # Traefik looks for local plugins below the folder in which it is started.
+        working_dir=_CONFIG,
         health=Health(["traefik", "healthcheck", f"--configFile={_CONFIG}/traefik.yml"]),
         memory_mb=256,
         cpus=1.0,
@@ -156,6 +165,7 @@ def static_config(
         "ping": {"entryPoint": _INTERNAL},
         "metrics": {"prometheus": {"entryPoint": _INTERNAL, "addRoutersLabels": True}},
         "log": {"format": "json", "level": "INFO"},
+        "experimental": {"localPlugins": {_PLUGIN: {"moduleName": _PLUGIN}}, "abortOnPluginFailure": True},
         "accessLog": {"format": "json", "fields": {"headers": {"defaultMode": "drop"}}},
     }
     if otlp_endpoint:
@@ -211,21 +221,43 @@ def dynamic_config(
     middlewares: dict[str, Any] = {
         "security-headers": {"headers": headers},
         "password": {"basicAuth": {"usersFile": f"{SECRETS}/users", "removeHeader": True}},
+        "admitted": _plugin("admitted"),
+        "unreachable": {"errors": {"status": ["502", "504"], "service": "unreachable", "query": "/{status}"}},
+        "answer-unreachable": _plugin(
+            "answer",
+            Refused(Code.BAD_GATEWAY, "The API is down. Try again later.", _RETRY_SECONDS),
+            Refused(Code.GATEWAY_TIMEOUT, "The API did not answer in time. Try again later.", _RETRY_SECONDS),
+        ),
     }
     routers: dict[str, Any] = {}
-    services: dict[str, Any] = {}
+    # Its middleware answers in place of the server, which is never asked.
+    answering = {"middlewares": ["answer-unreachable"], "loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}
+    services: dict[str, Any] = {"unreachable": answering}
     for service, route in routes.items():
         rate = f"rate-{service}"
         limit = {"average": route.requests_per_minute, "period": "1m", "burst": route.requests_per_minute}
         middlewares[rate] = {"rateLimit": limit | visitor}
-        chain = ["security-headers", rate] + (["password"] if route.authentication == "password" else [])
+        chain = [rate, *(["password"] if route.authentication == "password" else [])]
+        if route.problems:
+            refused = f"refused-{rate}"
+            retry = math.ceil(60 / route.requests_per_minute)
+            too_many = Refused(Code.RATE_LIMITED, "Too many requests come from this address.", retry)
+            middlewares[refused] = _plugin("limit", too_many)
+            chain = [refused, rate, "admitted", "unreachable"]
         internal = route.target.endswith("@internal")
         routers[service] = {
             "rule": " || ".join(f"Host(`{host}`)" for host in hosts(settings, service)),
             "entryPoints": [entry.name for entry in entry_points(settings) if entry.secure == bool(settings.tls)],
-            "middlewares": chain,
+            "middlewares": ["security-headers", *chain],
             "service": route.target if internal else service,
         }
         if not internal:
             services[service] = {"loadBalancer": {"servers": [{"url": route.target}]}}
     return {"http": {"routers": routers, "services": services, "middlewares": middlewares}}
+
+
+def _plugin(role: str, *refusals: Refused) -> dict[str, Any]:
+    """A middleware of our plugin, which answers with the problem documents of these refusals."""
+    problems = {str(it.problem.status): it.problem.model_dump_json(exclude_none=True) for it in refusals}
+    # Traefik does not take an empty map.
+    return {"plugin": {_PLUGIN: {"role": role, **({"problems": problems} if problems else {})}}}

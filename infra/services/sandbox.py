@@ -68,7 +68,7 @@ API = Service(
     "api",
     describe_api,
     target=Target(f"api:{_METRICS_PORT}"),
-    route=Route(f"http://api:{API_PORT}", "none", 600, health_path="/health"),
+    route=Route(f"http://api:{API_PORT}", "none", 600, health_path="/health", problems=True),
 )
 # It has no network: the api passes its metrics on.
 EXECUTOR = Service("executor", describe_executor, target=Target(f"api:{_METRICS_PORT}", "/metrics/executor"))

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.wire.problems import Problem
 from tests.stacks import StackFactory
 from tools.console.steps import Report
 from tools.machine.ports import free_port
@@ -130,6 +131,14 @@ def test_the_eleventh_request_of_a_minute_is_refused(edge: httpx.Client) -> None
     assert refused[0].json()["code"] == "rate_limited"
 
 
+def test_a_flood_is_refused_by_the_edge_with_a_problem(edge: httpx.Client) -> None:
+    answers = (edge.get("/") for _ in range(3000))
+    refused = next(answer for answer in answers if answer.status_code != httpx.codes.OK)
+    assert _problem(refused) == (httpx.codes.TOO_MANY_REQUESTS, "rate_limited")
+    assert int(refused.headers["retry-after"]) == refused.json()["retry_after"] == 1
+    assert refused.headers["x-frame-options"] == "DENY"
+
+
 def test_outputs_name_the_secrets_and_never_their_values(stack: Stack, password: str, report: Report) -> None:
     outputs = stack.outputs(report)
     assert outputs["logins"]["prometheus"] == {"user": "admin", "secret": "dashboardPassword"}
@@ -169,6 +178,9 @@ def test_a_container_removed_by_hand_is_noticed_and_comes_back(
     stack: Stack, prepared: Prepared, report: Report, edge: httpx.Client
 ) -> None:
     prepared.engine.client().containers.get(f"{stack.prefix}-api").remove(force=True)
+    away = edge.get("/health")
+    assert _problem(away) == (httpx.codes.BAD_GATEWAY, "bad_gateway")
+    assert int(away.headers["retry-after"]) == away.json()["retry_after"]
     assert stack.has_drifted(report)
     stack.mend(report)
     stack.up(report)
@@ -189,6 +201,14 @@ def test_data_is_found_again_by_the_next_up(stack: Stack, prepared: Prepared, re
     stack.up(report)
     assert client.volumes.get(f"{stack.prefix}-prometheus-data").attrs["CreatedAt"] == created
     stack.destroy(report)
+
+
+def _problem(answer: httpx.Response) -> tuple[int, str]:
+    """Status and code of a problem document that the edge has written."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    found = Problem.model_validate_json(answer.content)
+    assert found.status == answer.status_code
+    return found.status, found.code
 
 
 def _with_scrape_interval(stack: Stack, seconds: int) -> Stack:

@@ -18,6 +18,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "app.process.settings",
         "app.profile",
         "app.runtimes",
+        "app.wire.problems",
         "monitoring",
     ),
     "monitoring": (),

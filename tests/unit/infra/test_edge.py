@@ -8,6 +8,7 @@ import bcrypt
 import pytest
 from pydantic import ValidationError
 
+from app.wire.problems import Problem
 from infra.service import Route
 from infra.services.edge import INSIDE_URL, dynamic_config, password_line, static_config, url
 from infra.settings import Authority, Edge, Tls
@@ -76,3 +77,24 @@ def test_the_edge_is_reached_from_inside_also_where_it_is_published_over_ipv6_al
 def test_a_wildcard_that_does_not_cover_the_api_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"and not a\.b\.example\.com"):
         Edge(domain="example.com", api_hosts=("a.b.example.com",), tls=Tls(email="a@example.com", wildcard=True))
+
+
+def test_only_a_route_with_problems_has_them_and_keeps_its_rate() -> None:
+    routes = {
+        "api": Route("http://api:8000", "none", requests_per_minute=30, problems=True),
+        "prometheus": Route("http://prometheus:9090", "password", requests_per_minute=600),
+    }
+    http = dynamic_config(Edge(), routes)["http"]
+    chains = {name: router["middlewares"] for name, router in http["routers"].items()}
+    assert chains == {
+        "api": ["security-headers", "refused-rate-api", "rate-api", "admitted", "unreachable"],
+        "prometheus": ["security-headers", "rate-prometheus", "password"],
+    }
+    answers = [http["middlewares"][name]["plugin"]["problems"] for name in ("refused-rate-api", "answer-unreachable")]
+    found = {status: Problem.model_validate_json(text) for each in answers for status, text in each["problems"].items()}
+    assert {status: (it.status, it.code, it.retry_after) for status, it in found.items()} == {
+        "429": (429, "rate_limited", 2),
+        "502": (502, "bad_gateway", 5),
+        "504": (504, "gateway_timeout", 5),
+    }
+    assert http["middlewares"]["unreachable"]["errors"]["status"] == ["502", "504"]

@@ -1,5 +1,6 @@
 """The files that GitHub, pre-commit and editors read: what they name exists here."""
 
+import json
 import re
 from typing import Any
 
@@ -36,3 +37,9 @@ def test_an_issue_form_has_a_name_and_fields_that_can_be_told_apart(form: Any) -
     assert (
         len({field["id"] for field in fields}) == len({field["attributes"]["label"] for field in fields}) == len(fields)
     )
+
+
+def test_the_devcontainer_makes_the_environment_with_a_target_of_the_makefile() -> None:
+    text = (ROOT / ".devcontainer" / "devcontainer.json").read_text()
+    command = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))["postCreateCommand"]
+    assert re.search(rf"^{command.removeprefix('make ')}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

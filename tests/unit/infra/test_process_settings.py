@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,6 +181,8 @@ def test_every_key_of_the_sandbox_is_drawn() -> None:
     assert set(SANDBOX) == set(Sandbox.model_fields)
 
 
+# A busy machine takes longer for an example than the default deadline of 200 ms.
+@hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 @given(PLATFORMS, st.sampled_from([None, "http://jaeger:4318"]))
 def test_both_processes_read_what_the_preview_accepts(settings: PlatformSettings, otlp_endpoint: str | None) -> None:
     for_api = api_settings(settings.sandbox, otlp_endpoint)

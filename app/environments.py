@@ -1,32 +1,48 @@
-"""The environments that visitors' code can run in, and how each one's interpreter is started."""
+"""The environments that visitors' code can run in. Each is one entry here and one folder, `images/sandbox-<name>`.
+
+CONTRIBUTING.md describes how to add one.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 _BOOT = "import sys; sys.path[0] = '/opt'; from guest.supervisor import main; main()"
-"""PID 1. The assignment keeps the visitors' folder from ever being one where it looks for modules."""
+"""Starts PID 1. The assignment keeps the visitor's folder out of the search path for modules."""
 
 _DATA_PACKAGES = ("numpy", "pandas", "matplotlib")
 
 
 @dataclass(frozen=True)
 class Environment:
-    """One interpreter in its image.
-
-    `main` is the name of code that comes without one. `guest` is the command of PID 1, `app.guest`, which starts the
-    interpreter; `{memory_mb}` in it stands for the profile's memory. `survey` is code in the environment's own language
-    that prints JSON of its `version` and its `packages`, version by name.
-    """
+    """One interpreter in its image."""
 
     name: str
+    """What requests, settings and metrics call it; its image is `sandbox-<name>`."""
+    language: str
+    """The programming language, in lower case. Several environments may share one."""
     aliases: tuple[str, ...]
+    """Other names that requests may use. No two environments share one."""
     main: str
+    """File name of code that comes without one."""
     guest: tuple[str, ...]
+    """Command of PID 1, `app.guest`, which starts the interpreter. `{memory_mb}` stands for the profile's memory."""
     survey: str
+    """Code in the environment's language that prints a JSON object: `version`, and `packages`, versions by name."""
+    hello: str
+    """Code that prints `Hello, World!`: the page's first example, and what tests and measurements run."""
+    ready: tuple[int, int]
+    """Sandboxes kept ready while the operator sets no others: at rest, and at most under demand."""
+    default: bool = True
+    """Whether visitors may use it while the operator names no environments."""
+
+    @property
+    def image(self) -> str:
+        """Name of its image, and of the folder in `images/`."""
+        return f"sandbox-{self.name}"
 
     def command(self, memory_mb: int) -> list[str]:
-        """The command line of PID 1."""
+        """The command line of PID 1, for a sandbox with this much memory in MB."""
         return [part.format(memory_mb=memory_mb) for part in self.guest]
 
 
@@ -46,45 +62,111 @@ print(json.dumps({{"version": platform.python_version(), "packages": packages}})
 
 
 def _program(*command: str) -> tuple[str, ...]:
+    """PID 1 of an environment whose interpreter is another program: `command`, then the main file and the arguments."""
     return ("python3", "-I", "-S", "-c", _BOOT, *command)
 
+
+_BASH_SURVEY = r"""
+declare -A tools versions
+while read -r tool package; do
+  command -v "$tool" >/dev/null || { echo "$tool is missing"; exit 1; }
+  tools[$tool]=$package
+done </opt/tools.txt
+while read -r package version; do
+  versions[$package]=${version%%+*}
+done < <(dpkg-query --show --showformat '${Package} ${source:Upstream-Version}\n' "${tools[@]}")
+packages=
+for tool in $(printf '%s\n' "${!tools[@]}" | sort); do
+  packages+=${packages:+, }"\"$tool\": \"${versions[${tools[$tool]}]}\""
+done
+printf '{"version": "%s", "packages": {%s}}' "${BASH_VERSION%%(*}" "$packages"
+"""
+
+_RUBY_SURVEY = """
+require "json"
+gems = Gem::Specification.reject(&:default_gem?).to_h { |gem| [gem.name, gem.version.to_s] }
+puts JSON.generate(version: RUBY_VERSION, packages: gems.sort.to_h)
+"""
+
+_SQLITE_SURVEY = """
+.mode list
+.headers off
+SELECT json_object('version', sqlite_version(), 'packages', json_object());
+"""
 
 ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
     {
         environment.name: environment
         for environment in (
+            # Memory of one that is ready, as Docker counts it: python 8 MB, python-data 68, node 18, bash 7.
             Environment(
                 name="python",
+                language="python",
                 aliases=("py", "python3"),
                 main="main.py",
                 guest=_python(),
                 survey=_python_survey(),
+                hello='print("Hello, World!")',
+                ready=(2, 6),
             ),
             Environment(
                 name="python-data",
+                language="python",
                 aliases=(),
                 main="main.py",
                 guest=_python(*_DATA_PACKAGES, "matplotlib.pyplot"),
                 survey=_python_survey(*_DATA_PACKAGES),
+                hello='import numpy\nprint("Hello, World!")',
+                ready=(1, 2),
             ),
             Environment(
                 name="node",
+                language="javascript",
                 aliases=("javascript", "js"),
                 main="main.js",
                 # Without it V8 gives up at half of the sandbox's memory, and calls that a crash.
                 guest=_program("node", "--max-old-space-size={memory_mb}"),
                 survey="console.log(JSON.stringify({ version: process.versions.node, packages: {} }))",
+                hello='console.log("Hello, World!")',
+                ready=(1, 3),
             ),
             Environment(
                 name="bash",
+                language="bash",
                 aliases=("sh", "shell"),
                 main="main.sh",
                 guest=_program("bash"),
-                survey="""printf '{"version": "%s", "packages": {}}' "${BASH_VERSION%%(*}" """,
+                survey=_BASH_SURVEY,
+                hello='echo "Hello, World!"',
+                ready=(1, 3),
+            ),
+            Environment(
+                name="ruby",
+                language="ruby",
+                aliases=("rb",),
+                main="main.rb",
+                guest=_program("ruby", "-r/opt/unbuffered.rb"),
+                survey=_RUBY_SURVEY,
+                hello='puts "Hello, World!"',
+                ready=(1, 3),
+                default=False,
+            ),
+            Environment(
+                name="sqlite",
+                language="sql",
+                aliases=("sql", "sqlite3"),
+                main="main.sql",
+                guest=_program("/opt/run-sql"),
+                survey=_SQLITE_SURVEY,
+                hello="SELECT 'Hello, World!' AS greeting;",
+                ready=(1, 3),
+                default=False,
             ),
         )
     }
 )
+DEFAULT_ENVIRONMENTS = tuple(name for name, environment in ENVIRONMENTS.items() if environment.default)
+
 
 _NAMES: Mapping[str, str] = MappingProxyType(
     {alias: environment.name for environment in ENVIRONMENTS.values() for alias in environment.aliases}

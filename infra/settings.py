@@ -10,24 +10,11 @@ from typing import Annotated, Literal
 from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, StringConstraints, model_validator
 
 from app.api.settings import ApiOptions
-from app.environments import ENVIRONMENTS
+from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from app.executor.settings import EnvironmentName, ExecutorOptions, ImageReference, StrongProfile
 from app.process.settings import Settings
 from app.profile import FLOOR
-
-IMAGES_OF_OURS = ("app", *(f"sandbox-{environment}" for environment in ENVIRONMENTS))
-UPSTREAM_IMAGES = {
-    "traefik": "traefik:v3.7.15",
-    "prometheus": "prom/prometheus:v3.16.0",
-    "alertmanager": "prom/alertmanager:v0.34.0",
-    "loki": "grafana/loki:3.7.8",
-    "collector": "otel/opentelemetry-collector-contrib:0.149.0",
-    "jaeger": "jaegertracing/jaeger:2.19.0",
-    "node-exporter": "prom/node-exporter:v1.12.0",
-    "blackbox-exporter": "prom/blackbox-exporter:v0.28.0",
-    "grafana": "grafana/grafana:13.2.3",
-    "portainer": "portainer/portainer-ce:2.33.5-alpine",
-}
+from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 
 Address = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
@@ -204,7 +191,7 @@ class Sandbox(ApiOptions, ExecutorOptions):
 
     profile: StrongProfile = Field(FLOOR, description="Limits of a sandbox, each at least as strict as its default")
     environments: tuple[EnvironmentName, ...] = Field(
-        tuple(ENVIRONMENTS),
+        DEFAULT_ENVIRONMENTS,
         min_length=1,
         description="Environments that visitors may use. A ready python-data sandbox takes about 100 MB",
     )
@@ -212,7 +199,7 @@ class Sandbox(ApiOptions, ExecutorOptions):
     @property
     def images(self) -> dict[str, str]:
         """The name of the image of each environment that visitors may use, by environment."""
-        return {environment: f"sandbox-{environment}" for environment in self.environments}
+        return {name: ENVIRONMENTS[name].image for name in self.environments}
 
 
 class Switch(Settings):

@@ -237,6 +237,15 @@ class _Go:
         return done.stdout
 
 
+def required(module: Path, dependency: str) -> str:
+    """The version of a dependency, without its `v`, that the `go.mod` of the Go module in folder `module` requires."""
+    file = module / "go.mod"
+    found = re.search(rf"^(?:require)?\s+{re.escape(dependency)} v(\S+)", file.read_text(), re.MULTILINE)
+    if not found:
+        raise ValueError(f"{file} does not require {dependency}")
+    return found[1]
+
+
 def _required_go(module: Path) -> str:
     """The oldest Go that the module compiles with, by its own word."""
     for line in (module / "go.mod").read_text().splitlines():

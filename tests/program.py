@@ -19,7 +19,7 @@ import yaml
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import source_pb2
 
-from infra.settings import IMAGES_OF_OURS
+from infra.images import IMAGES_OF_OURS
 
 ROOT = Path(__file__).resolve().parent.parent
 # Any file that can be read: under mocks nobody uses the key.

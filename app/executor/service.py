@@ -47,7 +47,8 @@ class BrokenEnvironment(Exception):
     def __str__(self) -> str:
         return (
             f"environment {self.environment!r} does not work in image {self.image}: {self.cause}. "
-            f"Build images/sandbox-{self.environment} again, or correct EXECUTOR_ENVIRONMENTS or EXECUTOR_RUNTIME."
+            f"Build images/{ENVIRONMENTS[self.environment].image} again, "
+            "or correct EXECUTOR_ENVIRONMENTS or EXECUTOR_RUNTIME."
         )
 
 
@@ -81,9 +82,11 @@ async def survey(engine: Engine, images: Mapping[str, str]) -> Mapping[str, Envi
             packages = tuple(Package(name=package, version=version) for package, version in found["packages"].items())
             return EnvironmentInfo(
                 name=name,
+                language=environment.language,
                 version=found["version"],
                 packages=packages,
                 main=environment.main,
+                example=environment.hello,
                 aliases=environment.aliases,
             )
         except (ValueError, KeyError, TypeError):

@@ -53,12 +53,7 @@ class Bounds(Settings):
 
 
 _POOLS: Mapping[str, Bounds] = MappingProxyType(
-    {
-        "python": Bounds(min=2, max=6),
-        "python-data": Bounds(min=1, max=2),
-        "node": Bounds(min=1, max=3),
-        "bash": Bounds(min=1, max=3),
-    }
+    {name: Bounds(min=it.ready[0], max=it.ready[1]) for name, it in ENVIRONMENTS.items()}
 )
 """By the engine's count an idle one takes: python 8 MB, python-data 68, node 18, bash 7. So a tenth of a GB at rest."""
 

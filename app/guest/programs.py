@@ -1,4 +1,4 @@
-"""Visitors' code in an interpreter that is another program: Node, which is started ahead, and Bash, which is not."""
+"""Visitors' code in an interpreter that is another program: Node is started ahead, others are not."""
 
 import _signal  # type: ignore[import-not-found]  # `signal` without its enumerations
 import os
@@ -14,12 +14,15 @@ def run_node(options: list[str]) -> None:
     os.execvp("node", ["node", *options, _WARM_NODE, str(JOB), str(READY)])  # noqa: S606
 
 
-def run_bash() -> None:
-    """Wait for the job, then become the Bash that runs it: that takes no longer than waking one that waits."""
+def run_program(command: list[str]) -> None:
+    """Wait for the job, then become the program that runs it: `command`, the main file and the job's arguments.
+
+    For Bash that takes no longer than waking one that waits.
+    """
     say_ready()
     job = read_job()
     _restore_signals()
-    os.execvp("bash", ["bash", *job])  # noqa: S606
+    os.execvp(command[0], [*command, *job])  # noqa: S606
 
 
 def _restore_signals() -> None:

@@ -63,9 +63,9 @@ def _run(runner: str, options: list[str]) -> None:
 
         run(options)
     else:
-        from .programs import run_bash, run_node
+        from .programs import run_node, run_program
 
-        run_node(options) if runner == "node" else run_bash()
+        run_node(options) if runner == "node" else run_program([runner, *options])
 
 
 def _be_killed_first() -> None:

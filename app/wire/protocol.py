@@ -174,7 +174,7 @@ class ExecutionResult(Message):
 
 
 class Package(Message):
-    """A library that is in an environment beside its language's own."""
+    """A library or a program that is in an environment beside its language's own."""
 
     name: str
     version: str
@@ -184,9 +184,11 @@ class EnvironmentInfo(Message):
     """An environment that the executor serves, with the versions that were measured inside its sandbox."""
 
     name: str
+    language: str = Field(description="Its programming language, in lower case.")
     version: str
     packages: tuple[Package, ...]
     main: str = Field(description="Name that code without one gets.")
+    example: str = Field(description="A first program, which prints Hello, World!")
     aliases: tuple[str, ...] = Field(description="Other names that people know it by.")
 
 

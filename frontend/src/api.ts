@@ -7,8 +7,11 @@ export interface Package {
 
 export interface Environment {
   readonly name: string;
+  readonly language: string;
   readonly version: string;
   readonly packages: readonly Package[];
+  /** A first program. */
+  readonly example: string;
 }
 
 export interface Limits {

@@ -12,7 +12,9 @@ import {
   indentUnit,
   syntaxHighlighting,
 } from "@codemirror/language";
+import { ruby } from "@codemirror/legacy-modes/mode/ruby";
 import { shell } from "@codemirror/legacy-modes/mode/shell";
+import { sqlite } from "@codemirror/legacy-modes/mode/sql";
 import { EditorState, type Extension } from "@codemirror/state";
 import {
   EditorView,
@@ -23,16 +25,20 @@ import {
   lineNumbers,
 } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
+import type { Environment } from "./api";
 
 interface Language {
   readonly support: Extension;
   readonly indent: string;
 }
 
+/** By the language that the API names. Another one is shown as plain text. */
 const LANGUAGES: Readonly<Record<string, Language>> = {
   python: { support: pythonLanguage, indent: "    " },
-  node: { support: javascriptLanguage, indent: "  " },
+  javascript: { support: javascriptLanguage, indent: "  " },
   bash: { support: StreamLanguage.define(shell), indent: "  " },
+  ruby: { support: StreamLanguage.define(ruby), indent: "  " },
+  sql: { support: StreamLanguage.define(sqlite), indent: "  " },
 };
 
 // Colours are the page's own properties (page.css), which hold for light and for dark.
@@ -78,8 +84,8 @@ export class Editor {
   }
 
   /** Show this code in an environment's language; undo doesn't go back beyond it. */
-  open(code: string, environment: string): void {
-    const language = LANGUAGES[environment.split("-")[0] ?? ""];
+  open(code: string, environment: Environment): void {
+    const language = LANGUAGES[environment.language];
     this.view.setState(
       EditorState.create({
         doc: code,
@@ -106,7 +112,7 @@ export class Editor {
             ...historyKeymap,
             indentWithTab,
           ]),
-          EditorView.contentAttributes.of({ "aria-label": `Code, ${environment}`, autocapitalize: "off" }),
+          EditorView.contentAttributes.of({ "aria-label": `Code, ${environment.name}`, autocapitalize: "off" }),
         ],
       }),
     );

@@ -1,5 +1,7 @@
 /** Programs to begin with, by environment. The first one is shown when the page opens. */
 
+import type { Environment } from "./api";
+
 export interface Example {
   readonly title: string;
   readonly code: string;
@@ -170,7 +172,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   bash: BASH,
 };
 
-/** The examples of an environment; one empty program where this page knows none. */
-export function examplesOf(environment: string): readonly Example[] {
-  return EXAMPLES[environment] ?? [{ title: "Empty", code: "" }];
+/** The examples of an environment: the page's own, else the one that the API gives. */
+export function examplesOf(environment: Environment): readonly Example[] {
+  return EXAMPLES[environment.name] ?? [{ title: "Hello", code: environment.example }];
 }

@@ -25,7 +25,7 @@ const shareButton = byId("share", HTMLButtonElement);
 const served = await load();
 /** What was last written in each environment, so that looking at another one loses nothing. */
 const drafts = new Map<string, Example>();
-let current = served.environments[0]?.name ?? "";
+let current = named(served.environments[0]?.name ?? "");
 
 async function load(): Promise<Environments> {
   for (;;) {
@@ -39,6 +39,13 @@ async function load(): Promise<Environments> {
   }
 }
 
+/** The environment of this name, which must be one that is served. */
+function named(name: string): Environment {
+  const found = served.environments.find((each) => each.name === name);
+  if (!found) throw new Error(`The environment ${name} isn't served here.`);
+  return found;
+}
+
 function packagesOf(environment: Environment): string {
   const packages = environment.packages.map(({ name, version }) => `${name} ${version}`);
   return packages.length ? `With ${packages.join(", ")}.` : "With its standard library.";
@@ -50,22 +57,21 @@ function setStdin(text: string): void {
   if (box) box.open = text !== "";
 }
 
-function open(name: string, program: Example): void {
-  current = name;
-  environmentSelect.value = name;
-  const examples = examplesOf(name);
+function open(environment: Environment, program: Example): void {
+  current = environment;
+  environmentSelect.value = environment.name;
+  const examples = examplesOf(environment);
   const yours = new Option("Your code", "");
   yours.hidden = yours.disabled = true;
   exampleSelect.replaceChildren(yours, ...examples.map(({ title }) => new Option(title, title)));
   exampleSelect.selectedIndex = examples.findIndex(({ code }) => code === program.code) + 1;
-  const environment = served.environments.find((each) => each.name === name);
-  byId("packages", HTMLElement).textContent = environment ? packagesOf(environment) : "";
-  editor.open(program.code, name);
+  byId("packages", HTMLElement).textContent = packagesOf(environment);
+  editor.open(program.code, environment);
   setStdin(program.stdin ?? "");
 }
 
-function first(name: string): Example {
-  return examplesOf(name)[0] ?? { title: "Empty", code: "" };
+function first(environment: Environment): Example {
+  return examplesOf(environment)[0] ?? { title: "Empty", code: "" };
 }
 
 /** Open the program in the address, if there is one. */
@@ -74,7 +80,7 @@ async function openShared(): Promise<boolean> {
     const program = await fromFragment(location.hash);
     if (!program) return false;
     const known = served.environments.some(({ name }) => name === program.environment);
-    open(known ? program.environment : current, { title: "Shared", ...program });
+    open(known ? named(program.environment) : current, { title: "Shared", ...program });
     if (known) panel.say("idle", "Opened from a link. Read it, then run it.");
     else panel.say("bad", `This link is for the environment ${program.environment}, which isn't served here.`);
     return true;
@@ -85,7 +91,7 @@ async function openShared(): Promise<boolean> {
 }
 
 async function share(): Promise<void> {
-  const fragment = await toFragment({ environment: current, code: editor.code, stdin: stdin.value });
+  const fragment = await toFragment({ environment: current.name, code: editor.code, stdin: stdin.value });
   history.replaceState(null, "", fragment);
   try {
     await navigator.clipboard.writeText(location.href);
@@ -96,14 +102,15 @@ async function share(): Promise<void> {
 }
 
 function run(): void {
-  void panel.run({ environment: current, code: editor.code, stdin: stdin.value, results: ["*"] });
+  void panel.run({ environment: current.name, code: editor.code, stdin: stdin.value, results: ["*"] });
 }
 
 runButton.addEventListener("click", run);
 shareButton.addEventListener("click", () => void share());
 environmentSelect.addEventListener("change", () => {
-  drafts.set(current, { title: "Draft", code: editor.code, stdin: stdin.value });
-  open(environmentSelect.value, drafts.get(environmentSelect.value) ?? first(environmentSelect.value));
+  drafts.set(current.name, { title: "Draft", code: editor.code, stdin: stdin.value });
+  const chosen = named(environmentSelect.value);
+  open(chosen, drafts.get(chosen.name) ?? first(chosen));
 });
 exampleSelect.addEventListener("change", () => {
   const chosen = exampleSelect.selectedIndex;

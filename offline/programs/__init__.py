@@ -7,16 +7,14 @@ Each folder is a Go module that locks one program and its dependencies. After a 
 
 from pathlib import Path
 
+from offline import gomodules
 from offline.gomodules import GoBuild
 
 _FOLDER = Path(__file__).resolve().parent
 _TAGS = ("osusergo", "grpcnotrace")
-LOKI = "3.7.8"
-JAEGER = "2.2.0"
-COLLECTOR = "0.149.0"
 ACTIONLINT = GoBuild(
     source=_FOLDER / "actionlint",
-    title="actionlint 1.7.12",
+    title=f"actionlint {gomodules.required(_FOLDER / 'actionlint', 'github.com/rhysd/actionlint')}",
     duration="seconds",
     packages=("github.com/rhysd/actionlint/cmd/actionlint",),
     tags=("osusergo",),
@@ -29,29 +27,38 @@ def program(image: str, architecture: str) -> GoBuild | None:
     return next((build for build in _programs(architecture) if build.source.name == image), None)
 
 
+def _jaeger() -> str:
+    """The version of Jaeger 2 that is locked. Its module counts on from Jaeger 1: 1.63.0 is 2.0.0."""
+    major, minor, patch = map(int, gomodules.required(_FOLDER / "jaeger", "github.com/jaegertracing/jaeger").split("."))
+    return f"{major + 1}.{minor - 63}.{patch}"
+
+
 def _programs(architecture: str) -> tuple[GoBuild, ...]:
+    loki = gomodules.required(_FOLDER / "loki", "github.com/grafana/loki/v3")
+    jaeger = _jaeger()
+    collector = gomodules.required(_FOLDER / "collector", "go.opentelemetry.io/collector/otelcol")
     return (
         GoBuild(
             source=_FOLDER / "loki",
-            title=f"Loki {LOKI}",
+            title=f"Loki {loki}",
             duration="8-12 minutes",
             packages=("github.com/grafana/loki/v3/cmd/loki",),
             tags=_TAGS,
-            variables=(f"github.com/grafana/loki/v3/pkg/util/build.Version={LOKI}",),
+            variables=(f"github.com/grafana/loki/v3/pkg/util/build.Version={loki}",),
             container=architecture,
         ),
         GoBuild(
             source=_FOLDER / "jaeger",
-            title=f"Jaeger {JAEGER}",
+            title=f"Jaeger {jaeger}",
             duration="3-5 minutes",
             packages=("github.com/jaegertracing/jaeger/cmd/jaeger",),
             tags=_TAGS,
-            variables=(f"github.com/jaegertracing/jaeger/pkg/version.latestVersion=v{JAEGER}",),
+            variables=(f"github.com/jaegertracing/jaeger/internal/version.latestVersion=v{jaeger}",),
             container=architecture,
         ),
         GoBuild(
             source=_FOLDER / "collector",
-            title=f"the OpenTelemetry Collector {COLLECTOR}",
+            title=f"the OpenTelemetry Collector {collector}",
             duration="2-4 minutes",
             packages=("./cmd/otelcol-contrib",),
             tags=_TAGS,

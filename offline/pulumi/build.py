@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from offline.gomodules import BuildCache, GoBuild, ModuleFile, Reporter, finished_as
+from offline.gomodules import BuildCache, GoBuild, ModuleFile, Reporter, finished_as, required
 
 RECIPE = Path(__file__).resolve().parent
 
-PULUMI = "3.228.0"
+PULUMI = required(RECIPE / "cli", "github.com/pulumi/pulumi/pkg/v3")
 DOCKER_PLUGIN = "5.2.0"
 COMMAND_PLUGIN = "1.2.1"
 CLOUDFLARE_PLUGIN = "6.23.1"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from selenium.webdriver import Chrome
 
+from app.environments import ENVIRONMENTS
 from tests.page.browser import Page, start
 from tests.stacks import StackFactory
 from tools.console.steps import Report
@@ -30,12 +31,12 @@ def embedder() -> str:
 
 @pytest.fixture(scope="session")
 def page_url(new_stack: StackFactory, prepared: Prepared, report: Report, embedder: str) -> str:
-    """Address of a stack's API, with room for the many executions of one client that these tests are."""
+    """Address of a stack's API with every environment, and room for the many executions of this one client."""
     port = free_port()
     stack = new_stack(
         edge={"http_port": port},
         services=ONLY_CORE,
-        sandbox={"requests_per_minute": 150, "allowed_origins": [embedder]},
+        sandbox={"environments": list(ENVIRONMENTS), "requests_per_minute": 150, "allowed_origins": [embedder]},
     )
     stack.up(report)
     health.wait(prepared.engine, stack.prefix, f"http://localhost:{port}", report)

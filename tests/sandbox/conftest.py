@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app.environments import DEFAULT_ENVIRONMENTS
 from tests import own_engine
 from tests.sandbox.processes import RUNTIME, Platform
 from tests.vps import images as image_folders
@@ -25,11 +26,17 @@ MakePlatform = Callable[..., Platform]
 
 
 @pytest.fixture(scope="session")
-def images() -> str:
-    """Environment to image, as JSON."""
+def all_images() -> str:
+    """Environment to image, as JSON, of every environment of this run."""
     if not os.environ.get(IMAGES):
         pytest.fail(f'{IMAGES} is not set: JSON such as {{"python": "<image>", ...}}. `make test` builds them.')
     return os.environ[IMAGES]
+
+
+@pytest.fixture(scope="session")
+def images(all_images: str) -> str:
+    """The same of those that are on by default. A platform starts each environment that it has, which takes time."""
+    return json.dumps({name: image for name, image in json.loads(all_images).items() if name in DEFAULT_ENVIRONMENTS})
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +47,7 @@ def stacks() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def engine(images: str, report: Report) -> Iterator[str]:
+def engine(all_images: str, report: Report) -> Iterator[str]:
     """Where the sandboxes are: the machine's engine, but for gVisor one of our own, which knows it."""
     machine = docker_engine.configured_url()
     if RUNTIME != "runsc":
@@ -48,7 +55,7 @@ def engine(images: str, report: Report) -> Iterator[str]:
         return
     if reason := own_engine.unavailable(RUNTIME):
         pytest.skip(f"gVisor can't be had here: {reason}")
-    names = list(json.loads(images).values())
+    names = list(json.loads(all_images).values())
     # Beside the images, whose files it shares.
     folder = Path(tempfile.mkdtemp(prefix="gvisor-", dir=cache()))
     try:
@@ -61,10 +68,10 @@ def engine(images: str, report: Report) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def shared(
-    engine: str, images: str, stacks: Iterator[str], tmp_path_factory: pytest.TempPathFactory
+    engine: str, all_images: str, stacks: Iterator[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:
-    """The platform with the floor's profile that most tests share."""
-    platform = Platform(next(stacks), engine, images, tmp_path_factory.mktemp("shared") / "platform")
+    """The platform with the floor's profile, and every environment, that most tests share."""
+    platform = Platform(next(stacks), engine, all_images, tmp_path_factory.mktemp("shared") / "platform")
     try:
         yield platform.start()
     finally:

@@ -1,11 +1,11 @@
-"""Code runs as by `python3 main.py`, `node main.js` and `bash main.sh`, though the interpreter waited for it."""
+"""Code runs as by `python3 main.py`, `node main.js`, `bash main.sh` and so on, though the interpreter waited for it."""
 
 import base64
 import json
 
 import pytest
 
-from tests.sandbox.processes import Platform, output_json
+from tests.sandbox.processes import ROOT, Platform, output_json
 
 
 def files(**contents: str) -> list[dict[str, str]]:
@@ -218,6 +218,117 @@ def test_bash_as_a_script(platform: Platform) -> None:
 def test_an_error_of_bash_is_the_codes_own(platform: Platform) -> None:
     answer = platform.run("bash", "nonesuch")
     assert (answer["exit_code"], answer["stderr"]) == (127, "/tmp/main.sh: line 1: nonesuch: command not found\n")
+
+
+BASH_TOOLS = {
+    "bc": ("echo '2^64' | bc", "18446744073709551616\n"),
+    "bzip2": ("echo packed | bzip2 | bzip2 -d", "packed\n"),
+    "column": ("printf 'a 1\\nbbb 2\\n' | column -t", "a    1\nbbb  2\n"),
+    "file": ("echo text >a; file -b a", "ASCII text\n"),
+    "jq": ("""echo '{"a": [1, 2]}' | jq -c '.a | map(. + 1)'""", "[2,3]\n"),
+    "less": ("echo paged | less", "paged\n"),
+    "ps": ("ps -o comm= -p $$", "bash\n"),
+    "unzip": ("echo packed >a && zip -q a.zip a && unzip -p a.zip a", "packed\n"),
+    "xxd": ("printf 'AB' | xxd -p", "4142\n"),
+    "xz": ("echo packed | xz | xz -d", "packed\n"),
+    "zip": ("echo packed | zip -q - - | head -c 2", "PK"),
+}
+"""By tool of images/sandbox-bash/tools.txt: code that uses it, and what that prints."""
+
+
+@pytest.mark.parametrize("tool", BASH_TOOLS)
+def test_a_tool_of_bash_runs(platform: Platform, tool: str) -> None:
+    code, output = BASH_TOOLS[tool]
+    answer = platform.run("bash", code)
+    assert (answer["stdout"], answer["stderr"], answer["exit_code"]) == (output, "", 0)
+
+
+def test_bash_lists_its_tools_with_their_versions(platform: Platform) -> None:
+    listed = {package["name"]: package["version"] for package in platform.environment("bash")["packages"]}
+    lines = (ROOT / "images" / "sandbox-bash" / "tools.txt").read_text().splitlines()
+    assert sorted(listed) == sorted(BASH_TOOLS) == sorted(line.split()[0] for line in lines)
+    assert listed["bc"] == platform.run("bash", "bc --version | awk 'NR == 1 {print $2}'")["stdout"].strip()
+    assert listed["xz"] == platform.run("bash", "xz --version | awk 'NR == 1 {print $NF}'")["stdout"].strip()
+
+
+def test_ruby_as_a_script(platform: Platform) -> None:
+    main = """
+require_relative "lib"
+p __FILE__, $PROGRAM_NAME, ARGV, $stdin.gets, WORD
+puts JSON.generate(key: [1, nil])
+"""
+    sources = files(main_rb=main, lib_rb="require 'json'\nWORD = 'whole'")
+    answer = platform.run("ruby", files=sources, args=["a b", "c"], stdin="typed\n")
+    assert answer["stderr"] == ""
+    assert answer["stdout"].splitlines() == [
+        '"/tmp/main.rb"',
+        '"/tmp/main.rb"',
+        '["a b", "c"]',
+        '"typed\\n"',
+        '"whole"',
+        '{"key":[1,null]}',
+    ]
+
+
+def test_an_error_of_ruby_is_the_codes_own(platform: Platform) -> None:
+    answer = platform.run("ruby", "def divide = 1 / 0\ndivide")
+    assert (answer["status"], answer["exit_code"]) == ("error", 1)
+    assert answer["stderr"].startswith("/tmp/main.rb:1:in `/': divided by 0 (ZeroDivisionError)\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "code"),
+    [
+        ("ruby", "6.times { |n| (n.even? ? $stdout : $stderr).puts n; sleep 0.05 }"),
+        ("sqlite", "".join(f".print {n}\n" if n % 2 == 0 else f".shell echo {n} >&2\n" for n in range(6))),
+    ],
+)
+def test_output_of_a_program_keeps_its_order(platform: Platform, environment: str, code: str) -> None:
+    assert platform.run(environment, code)["output"].split() == list("012345")
+
+
+def test_sql_prints_tables(platform: Platform) -> None:
+    code = """
+CREATE TABLE city (name TEXT, rain INTEGER);
+INSERT INTO city VALUES ('Bergen', 2586), ('Oslo', NULL);
+SELECT * FROM city;
+"""
+    answer = platform.run("sqlite", code)
+    assert (answer["exit_code"], answer["stderr"]) == (0, "")
+    assert answer["stdout"] == (
+        "┌────────┬──────┐\n"
+        "│  name  │ rain │\n"
+        "├────────┼──────┤\n"
+        "│ Bergen │ 2586 │\n"
+        "│ Oslo   │ NULL │\n"
+        "└────────┴──────┘\n"
+    )
+
+
+def test_sql_ends_at_its_first_error(platform: Platform) -> None:
+    answer = platform.run("sqlite", "SELECT 1;\nSELECT * FROM nosuch;\nSELECT 2;")
+    assert (answer["status"], answer["exit_code"]) == ("error", 1)
+    assert answer["stderr"] == "Parse error near line 2: no such table: nosuch\n"
+    assert "2" not in answer["stdout"]
+
+
+def test_arguments_are_parameters_of_sql_and_input_can_be_imported(platform: Platform) -> None:
+    code = """
+.import --csv /dev/stdin people
+.mode list
+.headers off
+SELECT name FROM people WHERE age = ?1;
+SELECT ?2;
+"""
+    odd = 'it\'s "x" \\n, a\nb'
+    main = 'it\'s a "name".sql'
+    answer = platform.run(
+        "sqlite",
+        files=[{"name": main, "content": code}],
+        args=["36", odd],
+        stdin="name,age\nAda,36\nGrace,85\n",
+    )
+    assert (answer["stdout"], answer["stderr"]) == (f"Ada\n{odd}\n", "")
 
 
 RESULTS = """

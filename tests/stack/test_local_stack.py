@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from app.wire.problems import Problem
 from tests.stacks import StackFactory
 from tools.console.steps import Report
@@ -15,13 +16,6 @@ from tools.machine.preparation import Prepared
 from tools.stack import docker_objects, health
 from tools.stack.config import ONLY_CORE
 from tools.stack.local_stack import Stack
-
-HELLO = {
-    "python": 'print("hello from", "python")',
-    "python-data": 'import numpy; print("hello from", "python-data" if numpy.arange(3).sum() == 3 else "?")',
-    "node": 'console.log("hello from", "node")',
-    "bash": 'echo "hello from bash"',
-}
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +50,14 @@ def container_ids(stack: Stack, prepared: Prepared) -> dict[str, str]:
     return {container.attrs["Names"][0].removeprefix(f"/{stack.prefix}-"): str(container.id) for container in running}
 
 
-@pytest.mark.parametrize("environment", HELLO)
+@pytest.mark.parametrize("environment", DEFAULT_ENVIRONMENTS)
 def test_a_visitors_code_runs_in_each_environment(edge: httpx.Client, environment: str) -> None:
-    answer = edge.post("/execute", json={"environment": environment, "code": HELLO[environment]})
+    answer = edge.post("/execute", json={"environment": environment, "code": ENVIRONMENTS[environment].hello})
     assert answer.status_code == httpx.codes.OK
     body = answer.json()
     assert (body["status"], body["output"], body["environment"]) == (
         "success",
-        f"hello from {environment}\n",
+        "Hello, World!\n",
         environment,
     )
     assert body["execution_id"]
@@ -74,7 +68,7 @@ def test_a_visitors_code_runs_in_each_environment(edge: httpx.Client, environmen
 def test_the_api_describes_itself(edge: httpx.Client) -> None:
     assert edge.get("/health").json()["engine"] == "reachable"
     versions = {entry["name"]: entry["version"] for entry in edge.get("/environments").json()["environments"]}
-    assert set(versions) == set(HELLO)
+    assert set(versions) == set(DEFAULT_ENVIRONMENTS)
     assert all(versions.values())
     assert edge.get("/stats").json()["executions"]["python"] == {"success": 1}
 

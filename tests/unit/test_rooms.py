@@ -25,7 +25,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "offline": (),
     "policies": ("app.profile",),
     "stacks": ("infra",),
-    "tools": ("infra", "offline"),
+    "tools": ("app.environments", "infra", "offline"),
 }
 """What a folder may import besides itself: modules, and packages with all that is in them. tests/ may import all."""
 ROOMS = (*MAY_IMPORT, "tests")

@@ -9,7 +9,7 @@ import hashlib
 import tarfile
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import IO, Any
 
 import docker
 
-from infra.settings import IMAGES_OF_OURS, UPSTREAM_IMAGES
+from app.environments import ENVIRONMENTS
+from infra.images import UPSTREAM_IMAGES
 from offline import programs
 from offline.gomodules import BuildCache, BuildError, GoBuild
 from tools.build import base_image, wheels
@@ -27,11 +28,10 @@ from tools.machine.registry import Registry
 from tools.paths import ROOT, cache
 
 FOLDER = ROOT / "images"
-_SANDBOX = "sandbox-"
 # What a Dockerfile copies from the checkout, beside the files of its own folder and `wheels/`.
 TREES: Mapping[str, tuple[str, ...]] = {
     "app": ("app",),
-    **{name: ("app/guest",) for name in IMAGES_OF_OURS if name.startswith(_SANDBOX)},
+    **{environment.image: ("app/guest",) for environment in ENVIRONMENTS.values()},
 }
 # Builds wait for downloads more than for the processor, so two at once help on two cores.
 _AT_ONCE = 2
@@ -92,11 +92,11 @@ class ImageSet:
         return ImageSet(self.references, unavailable, waiting)
 
     def sandboxes(self) -> dict[str, str]:
-        """Image reference by environment: `python`, `node`, `bash`."""
+        """Image reference by environment."""
         return {
-            name.removeprefix(_SANDBOX): reference
-            for name, reference in self.references.items()
-            if name.startswith(_SANDBOX)
+            name: self.references[environment.image]
+            for name, environment in ENVIRONMENTS.items()
+            if environment.image in self.references
         }
 
 
@@ -113,8 +113,8 @@ def recipe(name: str, base: str, program: GoBuild | None = None, root: Path = RO
     return Recipe(name, base, files, program)
 
 
-def ensure(engine: DockerEngine, report: Report) -> ImageSet:
-    """Every image of the platform on the engine, or the reason why not.
+def ensure(engine: DockerEngine, environments: Iterable[str], report: Report) -> ImageSet:
+    """Every image of the platform with these environments on the engine, or the reason why not.
 
     Raises:
         StepFailed: an image that can be built could not be.
@@ -127,7 +127,7 @@ def ensure(engine: DockerEngine, report: Report) -> ImageSet:
     unavailable: dict[str, str] = {}
     builds: list[Recipe] = []
     uncompiled: list[tuple[Recipe, GoBuild]] = []
-    for name in (*IMAGES_OF_OURS, *UPSTREAM_IMAGES):
+    for name in ("app", *(ENVIRONMENTS[it].image for it in environments), *UPSTREAM_IMAGES):
         upstream = UPSTREAM_IMAGES.get(name)
         program = programs.program(name, architecture)
         own = recipe(name, base, program) if (FOLDER / name).is_dir() else None

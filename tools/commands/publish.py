@@ -5,17 +5,20 @@ import argparse
 import yaml
 from rich.text import Text
 
-from infra.settings import IMAGES_OF_OURS
+from app.environments import ENVIRONMENTS
+from infra.images import IMAGES_OF_OURS
 from tools.build import publish
 from tools.console.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
 from tools.machine import process
 from tools.machine.preparation import Preparation
+from tools.stack import target
 from tools.stack.config import PLATFORM
 from tools.stack.server_stack import operators_environment
 
 
 class _Publication(Preparation):
     def __init__(self, registry: str, stack: str | None) -> None:
+        super().__init__(ENVIRONMENTS)
         self._registry = registry
         self._stack = stack
         self.published: dict[str, str] = {}
@@ -24,8 +27,14 @@ class _Publication(Preparation):
         steps = [*super().steps(), Step("Push", self._push)]
         return [*steps, Step("Config", self._name)] if self._stack else steps
 
+    def find_images(self, report: Report) -> str:
+        """Those of the stack's environments, or of all when no stack is named."""
+        if self._stack:
+            self.environments = target.settings(self._stack).sandbox.environments
+        return super().find_images(report)
+
     def _push(self, report: Report) -> str:
-        ours = {name: self.images.references[name] for name in IMAGES_OF_OURS}
+        ours = {name: image for name, image in self.images.references.items() if name in IMAGES_OF_OURS}
         self.published = publish.push(self.engine.client(), ours, self._registry, report)
         return f"{len(ours)} images are in {self._registry}"
 

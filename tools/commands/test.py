@@ -12,6 +12,7 @@ from functools import partial
 
 from rich.text import Text
 
+from app.environments import ENVIRONMENTS
 from tools.console import columns, junit
 from tools.console.junit import Count, Failure
 from tools.console.steps import EXIT_FAILED, Report, Result, Runner, Step, StepFailed
@@ -161,7 +162,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
-    preparation = Preparation()
+    preparation = Preparation(ENVIRONMENTS)
     programs = Step("Programs", preparation.compile_programs)
     ready = runner.run([*preparation.steps(), programs, Step("Programs of the tests", _find_programs)])
     if ready[-1].failure:

@@ -23,6 +23,7 @@ class LocalStack(Preparation):
     """The steps of the stack on this machine, after those that make the machine ready."""
 
     def __init__(self, held: int, *, only_core: bool = False) -> None:
+        super().__init__()
         self._held = held
         self._only_core = only_core
 
@@ -51,7 +52,7 @@ class LocalStack(Preparation):
         """A platform that answers already loses no service while a new version of it is compiled; another begins with
         its core."""
         settings = config.settings(STACK, TEMPLATE, {})
-        self.images = images.ensure(self.engine, report).only(settings.runs)
+        self.images = images.ensure(self.engine, settings.sandbox.environments, report).only(settings.runs)
         services = health.services(self.engine.client(), settings.name)
         answers = any(state.service == "api" and state.is_well for state in services)
         return self.compile_programs(report) if answers and not self._only_core else self.images.summary()

@@ -1,7 +1,9 @@
 """What every run on real parts needs first: an engine, a toolchain and the images."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from tools.build import images
 from tools.build.images import ImageSet
 from tools.console.steps import Report, Step
@@ -21,11 +23,17 @@ class Prepared:
 
 
 class Preparation:
-    """The steps that make a machine ready; each leaves its result here for the ones after it."""
+    """The steps that make a machine ready; each leaves its result here for the ones after it.
+
+    `environments` are those whose images are made.
+    """
 
     engine: DockerEngine
     toolchain: Toolchain
     images: ImageSet
+
+    def __init__(self, environments: Iterable[str] = DEFAULT_ENVIRONMENTS) -> None:
+        self.environments = tuple(environments)
 
     def steps(self) -> list[Step]:
         return [
@@ -45,7 +53,7 @@ class Preparation:
         return f"{self.toolchain.version}, {self.toolchain.origin}"
 
     def find_images(self, report: Report) -> str:
-        self.images = images.ensure(self.engine, report)
+        self.images = images.ensure(self.engine, self.environments, report)
         return self.images.summary()
 
     def compile_programs(self, report: Report) -> str:
@@ -60,7 +68,7 @@ def prepare() -> Prepared:
     Raises:
         StepFailed: one of them can't be had; the message says why, and what to do.
     """
-    preparation = Preparation()
+    preparation = Preparation(ENVIRONMENTS)
     for step in [*preparation.steps(), Step("Programs", preparation.compile_programs)]:
         step.run(Report(HOME / "logs" / f"prepare-{step.slug}.log"))
     return Prepared(preparation.engine, preparation.toolchain, preparation.images)

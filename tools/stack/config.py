@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from infra.config import GENERATED_SECRETS, NAMESPACE, SECRET_KEYS, SettingsError, parse_settings
-from infra.settings import IMAGES_OF_OURS, PlatformSettings, Services
+from infra.images import IMAGES_OF_OURS
+from infra.settings import PlatformSettings, Services
 from tools.build.images import ImageSet
 from tools.console.steps import StepFailed
 from tools.machine.docker_engine import DockerEngine

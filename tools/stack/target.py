@@ -45,7 +45,8 @@ def reached(stack: str, report: Report) -> Iterator[Target]:
     if stack == STACK:
         url = docker_engine.configured_url()
         engine = _answering(url, url, report)
-        yield Target(engine, found.name, images.ensure(engine, report).references["app"])
+        made = images.ensure(engine, found.sandbox.environments, report)
+        yield Target(engine, found.name, made.references["app"])
     elif found.host:
         with docker_tunnel.engine(found.host, report) as url:
             yield Target(_answering(url, engine_url(found.host), report), found.name, found.image("app"))

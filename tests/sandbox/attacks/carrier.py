@@ -2,21 +2,34 @@
 
 import json
 
-ENVIRONMENTS = ("python", "node", "bash")
+from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
+
+_FIRST = {ENVIRONMENTS[name].language: name for name in reversed(DEFAULT_ENVIRONMENTS)}
+ATTACKED = tuple(name for name in DEFAULT_ENVIRONMENTS if name in _FIRST.values())
+"""The first environment of each language, of those that are on by default."""
 
 
 def carried(environment: str, attack: str) -> str:
     """Code for `environment` that runs `attack`, and ends as it ends. The attack must not contain a line `ATTACK`."""
-    match environment:
+    match ENVIRONMENTS[environment].language:
         case "python":
             return attack
-        case "node":
+        case "javascript":
             options = '{input: attack, stdio: ["pipe", "inherit", "inherit"]}'
             return (
                 f"const attack = {json.dumps(attack)};\n"
                 f'const ended = require("child_process").spawnSync("python3", ["-u", "-"], {options});\n'
                 "process.exit(ended.status ?? 1);\n"
             )
+        case "ruby":
+            return (
+                f"attack = {json.dumps(attack)}\n"
+                "IO.popen(['python3', '-u', '-'], 'w') { |python| python.write(attack) }\n"
+                "exit $?.exitstatus\n"
+            )
+        case "sql":
+            # A command of the sqlite3 shell is one line, and its exit code is not the program's.
+            return f""".shell python3 -u -c "'exec(bytes.fromhex(\\"{attack.encode().hex()}\\"))'"\n"""
         case _:
             return f"exec python3 -u - <<'ATTACK'\n{attack}\nATTACK\n"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.attacks.carrier import CALLS, ENVIRONMENTS, carried
+from tests.sandbox.attacks.carrier import ATTACKED, CALLS, carried
 from tests.sandbox.processes import Platform, output_json
 
 CHANNELS = """
@@ -127,7 +127,7 @@ def test_the_probe_finds_what_is_in_its_own_sandbox(platform: Platform) -> None:
     assert REACHABLE_INSIDE.issubset(output_json(platform.run("python", BOTH)))
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_two_at_once_have_no_channel(platform: Platform, environment: str) -> None:
     """Two of the same environment share the most: an image, a user id and a kernel."""
 
@@ -183,7 +183,7 @@ print(json.dumps(sorted(set(found))))
 """
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_nothing_of_an_earlier_run_can_be_found(platform: Platform, environment: str) -> None:
     secret = uuid.uuid4().hex
     left = platform.run(environment, carried(environment, LEAVE.replace("SECRET", secret)))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.executor.seccomp.removed import OTHER_MODES, REMOVED, WITHHELD
-from tests.sandbox.attacks.carrier import CALLS, ENVIRONMENTS, carried
+from tests.sandbox.attacks.carrier import ATTACKED, CALLS, carried
 from tests.sandbox.processes import Platform, output_json
 
 _NUMBERS = """
@@ -34,7 +34,7 @@ def test_every_call_of_the_table_is_attacked() -> None:
     assert set(NUMBERS) == listed
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_removed_calls_do_not_reach_the_kernel(platform: Platform, environment: str) -> None:
     """Arguments that are all wrong would be told so by the kernel: EPERM or ENOSYS whatever they are is the filter."""
     attack = f"{CALLS}\nprint(json.dumps({{name: call(int(number), *[-1] * 6) for name, number in {NUMBERS}.items()}}))"
@@ -98,7 +98,7 @@ GVISOR_GRANTS = {"device"}
 """A name that leads to nothing: gVisor has none of the host's devices to open by it."""
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_no_call_changes_the_world(platform: Platform, environment: str, runtime: str) -> None:
     answers = output_json(platform.run(environment, carried(environment, CALLS + REAL)))
     granted = {name for name, found in answers.items() if found == "done" or not isinstance(found, str)}
@@ -120,7 +120,7 @@ print(json.dumps({name: call(41, *arguments) for name, arguments in attempts.ite
 """
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_sockets_of_every_other_family(platform: Platform, environment: str) -> None:
     answers = output_json(platform.run(environment, carried(environment, CALLS + SOCKETS)))
     assert {name: found for name, found in answers.items() if found != "EPERM"} == {}
@@ -148,7 +148,7 @@ print(json.dumps({
 """
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_no_way_out(platform: Platform, environment: str) -> None:
     answers = output_json(platform.run(environment, carried(environment, CALLS + WAY_OUT)))
     assert {name: found for name, found in answers.items() if found == "done"} == {}
@@ -168,7 +168,7 @@ print(json.dumps({
 """
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_no_call_of_another_mode(platform: Platform, environment: str, runtime: str) -> None:
     """gVisor has one mode: it takes an int 0x80 for the 64-bit call of that number, which the filter then judges."""
     answers = output_json(platform.run(environment, carried(environment, CALLS + OTHER_MODES_CALLS)))
@@ -205,7 +205,7 @@ print(json.dumps(written))
 """
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_nothing_of_proc_sys_and_dev_can_be_written(platform: Platform, environment: str) -> None:
     assert output_json(platform.run(environment, carried(environment, CALLS + WRITES))) == []
 
@@ -233,7 +233,7 @@ GVISOR_SHOWS = {
 """gVisor of 2022 closes a process's memory, and not the rest. There is no /proc/1/map_files."""
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_the_supervisor_is_closed(platform: Platform, environment: str, runtime: str) -> None:
     answers = output_json(platform.run(environment, carried(environment, CALLS + SUPERVISOR)))
     opened = {name for name, found in answers.items() if found not in {"EACCES", "EPERM"}}

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.profile import FLOOR
-from tests.sandbox.attacks.carrier import ENVIRONMENTS, carried
+from tests.sandbox.attacks.carrier import ATTACKED, carried
 from tests.sandbox.conftest import MakePlatform
 from tests.sandbox.processes import Platform
 from tests.waiting import until
@@ -36,7 +36,7 @@ def test_signals_to_the_supervisor(platform: Platform, environment: str, runtime
     assert (answer["status"], answer["stdout"]) == ends
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_a_killed_supervisor_ends_only_its_own_sandbox(platform: Platform, environment: str) -> None:
     """Whatever comes of it, the answer comes in time and the platform goes on."""
     answer = platform.run(environment, carried(environment, KILL_THE_SUPERVISOR), timeout=5)
@@ -65,7 +65,7 @@ sys.exit(3)
 """
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_frames_of_the_supervisor_cannot_be_forged(platform: Platform, environment: str, runtime: str) -> None:
     """gVisor of 2022 lets code write to the supervisor's output, and so spoil the result of its own run."""
     answer = platform.run(environment, carried(environment, FORGE))
@@ -99,7 +99,7 @@ for name in ("new\\nline", "\\x1b[2J", "..."):
 """
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_only_regular_files_come_back_as_results(platform: Platform, environment: str) -> None:
     answer = platform.run(environment, carried(environment, HOSTILE_RESULTS), results=["*"], timeout=10)
     assert answer["status"] == "success"
@@ -120,7 +120,7 @@ os.symlink("/etc", "/tmp/results")
 """
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_a_result_folder_that_is_a_link_gives_nothing(platform: Platform, environment: str) -> None:
     answer = platform.run(environment, carried(environment, RESULTS_ELSEWHERE), results=["*", "passwd"])
     assert (answer["status"], answer["files"]) == ("success", [])
@@ -157,7 +157,7 @@ def test_names_with_traversal_in_files(platform: Platform) -> None:
 ESCAPES = "\x1b[2J\x1b]0;title\x07\x1b[31m\x1b[?1049h\x9b31m\u202e\ufeff\0\x7f\b\r"
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_terminal_escapes_arrive_as_data(platform: Platform, environment: str) -> None:
     """Control characters are escaped in the JSON: nothing that shows or logs the raw answer obeys them."""
     attack = f"import sys\nsys.stdout.buffer.write({ESCAPES!r}.encode())"
@@ -169,7 +169,7 @@ def test_terminal_escapes_arrive_as_data(platform: Platform, environment: str) -
 INVALID = b"\xff\xfe\xc0\x80\xed\xa0\x80\xf5\x80\x80\x80\xe2\x82A\xf0\x9f\x98"
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_output_that_is_not_text(platform: Platform, environment: str) -> None:
     answer = platform.run(environment, carried(environment, f"import os\nos.write(1, {INVALID!r})\nos.write(2, b'ok')"))
     assert answer["stdout"] == INVALID.decode(errors="replace")

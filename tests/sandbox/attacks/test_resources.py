@@ -5,7 +5,7 @@ import time
 import pytest
 
 from app.profile import FLOOR
-from tests.sandbox.attacks.carrier import ENVIRONMENTS, carried
+from tests.sandbox.attacks.carrier import ATTACKED, carried
 from tests.sandbox.processes import Platform, output_json
 
 OUTPUT = FLOOR.output_kb * 1024
@@ -89,7 +89,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_what_is_in_tmp_counts_as_memory(platform: Platform, environment: str) -> None:
     answer = platform.run(environment, carried(environment, HUGE_TMP_AND_MEMORY))
     in_tmp, *held = map(int, answer["stdout"].split())
@@ -175,7 +175,7 @@ print(json.dumps({folder: filled(folder) for folder in FOLDERS}))
 """
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_filling_every_file_system(platform: Platform, environment: str) -> None:
     filled = output_json(platform.run(environment, carried(environment, FILL)))
     assert (FLOOR.tmp_mb - 1) * 2**20 < filled.pop("/tmp") <= FLOOR.tmp_mb * 2**20
@@ -197,7 +197,7 @@ INODE_BYTES = 500
 """Less than what the kernel needs for an empty file of a tmpfs."""
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_filling_the_inodes(platform: Platform, environment: str) -> None:
     """They are bounded by the file system or by the memory that they take, and by the time."""
     answer = platform.run(environment, carried(environment, INODES), timeout=10)
@@ -227,7 +227,7 @@ print(json.dumps(sorted(set(written))))
 """
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_nothing_outside_of_tmp_can_be_written(platform: Platform, environment: str) -> None:
     assert output_json(platform.run(environment, carried(environment, WRITE_EVERYWHERE))) == []
 
@@ -247,7 +247,7 @@ print("parent ends", flush=True)
 """
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_detached_children_end_with_the_code(platform: Platform, environment: str) -> None:
     started = time.monotonic()
     answer = platform.run(environment, carried(environment, DETACHED), timeout=20)
@@ -255,7 +255,7 @@ def test_detached_children_end_with_the_code(platform: Platform, environment: st
     assert (answer["status"], answer["stdout"]) == ("success", "parent ends\n")
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", ATTACKED)
 def test_sleeping_past_the_deadline_with_detached_children(platform: Platform, environment: str) -> None:
     started = time.monotonic()
     answer = platform.run(environment, carried(environment, DETACHED + "time.sleep(600)"), timeout=1.5)

@@ -16,6 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app import environments
 from app.wire.problems import STATUSES, Code, Problem
 
 RESULT: dict[str, Any] = {
@@ -37,8 +38,17 @@ RESULT: dict[str, Any] = {
 }
 STARTED = {"type": "started", "execution_id": "0" * 32, "environment": "python"}
 ENVIRONMENTS = [
-    {"name": "python", "version": "3.13.5", "packages": [], "main": "main.py", "aliases": ["python3", "py"]},
-    {"name": "node", "version": "20.19.2", "packages": [], "main": "main.js", "aliases": ["javascript", "js"]},
+    {
+        "name": name,
+        "language": it.language,
+        "version": version,
+        "packages": [],
+        "main": it.main,
+        "example": it.hello,
+        "aliases": list(it.aliases),
+    }
+    for name, version in (("python", "3.13.5"), ("node", "20.19.2"))
+    for it in (environments.ENVIRONMENTS[name],)
 ]
 
 Answer = Callable[[Request], Awaitable[Response]]

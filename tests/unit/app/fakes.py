@@ -11,7 +11,9 @@ from app.process.tracing import Tracing
 from app.wire.protocol import EnvironmentInfo, Execution, Status
 
 OUTCOME = Outcome(Status.SUCCESS, Transcript("1.2\n", "1.2\n", "", truncated=False), 0.25, exit_code=0)
-PYTHON = EnvironmentInfo(name="python", version="3", packages=(), main="main.py", aliases=("py",))
+PYTHON = EnvironmentInfo(
+    name="python", language="python", version="3", packages=(), main="main.py", example="", aliases=("py",)
+)
 
 Behave = Callable[[Execution, Visitor], Awaitable[Outcome]]
 

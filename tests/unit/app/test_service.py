@@ -161,9 +161,11 @@ async def test_versions_are_what_the_interpreter_said() -> None:
     assert await survey(engine, {"python": "img"}) == {
         "python": EnvironmentInfo(
             name="python",
+            language="python",
             version="3.13.5",
             packages=(Package(name="numpy", version="2.2"),),
             main="main.py",
+            example='print("Hello, World!")',
             aliases=("py", "python3"),
         )
     }

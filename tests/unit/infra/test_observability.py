@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pulumi.runtime import rpc
 
-from infra.settings import UPSTREAM_IMAGES
+from infra.images import UPSTREAM_IMAGES
 from monitoring.grafana.files import panel_queries
 from monitoring.prometheus.rules import rule_files
 from tests.program import SECRETS, Resource, config_files, containers, platform_config, run_program

@@ -7,7 +7,7 @@ from ipaddress import IPv6Network
 import pytest
 import yaml
 
-from app.environments import ENVIRONMENTS
+from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from app.executor.settings import Bounds, executor_settings
 from app.profile import SandboxProfile
 from infra.docker.networks import unique_local
@@ -82,7 +82,7 @@ def test_the_executor_has_no_network_and_the_declared_profile(local: list[Resour
     assert executor["networkMode"] == "none"
     assert SandboxProfile.model_validate_json(envs(executor)["EXECUTOR_PROFILE"]) == SandboxProfile()
     environments = json.loads(envs(executor)["EXECUTOR_ENVIRONMENTS"])
-    assert set(environments) == set(ENVIRONMENTS)
+    assert tuple(environments) == DEFAULT_ENVIRONMENTS
     assert all(image.startswith("sha256:") for image in environments.values())
 
 
@@ -160,6 +160,12 @@ def test_each_service_can_be_off_by_itself(off: str) -> None:
     # Nothing that still runs counts on it: neither a target nor a route.
     for other in ("prometheus", "traefik"):
         assert off == other or not re.search(rf"(//|- ){service}:\d", json.dumps(config_files(resources, other)))
+
+
+def test_every_environment_can_be_switched_on() -> None:
+    resources = run_program("local", platform_config("local", sandbox={"environments": list(ENVIRONMENTS)}))
+    settings = executor_settings(envs(containers(resources)["executor"]))
+    assert (list(settings.environments), list(settings.pools)) == ([*ENVIRONMENTS], [*ENVIRONMENTS])
 
 
 def test_an_environment_that_is_not_wanted_needs_no_image() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import docker
 import pytest
 
-from infra.settings import IMAGES_OF_OURS
+from app.environments import ENVIRONMENTS
+from infra.images import IMAGES_OF_OURS
 from offline import gomodules, programs
 from offline.gomodules import BuildCache, BuildError, GoBuild
 from tools.build import base_image, images, wheels
@@ -117,7 +118,7 @@ def _no_wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def ensure(engine: Any, report: Report) -> ImageSet:
-    return images.ensure(engine, report)
+    return images.ensure(engine, ENVIRONMENTS, report)
 
 
 @pytest.mark.usefixtures("_no_wheels", "compiled")
@@ -152,7 +153,7 @@ def test_what_is_there_is_neither_built_nor_pulled(report: Report) -> None:
 @pytest.mark.usefixtures("_no_wheels")
 def test_nothing_waits_for_a_program_until_it_is_asked_for(compiled: list[str], report: Report) -> None:
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
-    first = images.ensure(engine, report)
+    first = images.ensure(engine, ENVIRONMENTS, report)
     waiting = {own.name for own, _ in first.uncompiled}
     assert {"loki", "jaeger"} <= waiting <= set(first.unavailable)
     assert "compiled first, which `make up` does (8-12 minutes, once for a machine)" in first.unavailable["loki"]
@@ -170,9 +171,9 @@ def test_nothing_waits_for_a_program_until_it_is_asked_for(compiled: list[str], 
 @pytest.mark.usefixtures("_no_wheels")
 def test_a_program_that_was_compiled_before_is_waited_for(compiled: list[str], report: Report) -> None:
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
-    images.complete(engine, images.ensure(engine, report), report)
+    images.complete(engine, images.ensure(engine, ENVIRONMENTS, report), report)
     compiled.clear()
-    again = images.ensure(engine, report)
+    again = images.ensure(engine, ENVIRONMENTS, report)
     assert {"loki", "jaeger"} < set(again.references)
     assert (compiled, again.uncompiled) == ([], ())
 
@@ -185,8 +186,7 @@ def test_without_go_a_program_has_a_reason_and_nothing_is_to_come(
         raise BuildError("Go is needed.", log)
 
     monkeypatch.setattr(BuildCache, "check", check)
-    engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
-    found = images.ensure(engine, report)
+    found = ensure(FakeEngine(base_image.tag("amd64"), registry=False), report)
     assert found.uncompiled == ()
     assert found.unavailable["loki"] == (
         "no container registry answers, and its program can't be compiled here: Go is needed."
@@ -198,7 +198,7 @@ def test_a_program_that_does_not_compile_leaves_the_others(
     compiled: list[str], monkeypatch: pytest.MonkeyPatch, report: Report
 ) -> None:
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
-    first = images.ensure(engine, report)
+    first = images.ensure(engine, ENVIRONMENTS, report)
     compile_program = gomodules._compile
 
     def refuse_loki(build: GoBuild, folder: Path, go: Any, report: Any) -> None:
@@ -214,8 +214,7 @@ def test_a_program_that_does_not_compile_leaves_the_others(
 
 @pytest.mark.usefixtures("_no_wheels", "compiled")
 def test_nothing_is_compiled_for_a_service_that_is_off(report: Report) -> None:
-    engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
-    first = images.ensure(engine, report)
+    first = ensure(FakeEngine(base_image.tag("amd64"), registry=False), report)
     left = first.only(lambda name: name != "loki")
     assert {own.name for own, _ in first.uncompiled} - {own.name for own, _ in left.uncompiled} == {"loki"}
     assert "loki" not in left.unavailable

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.settings import IMAGES_OF_OURS
+from infra.images import IMAGES_OF_OURS
 from tests.unit.tools.conftest import Program
 from tools.build.images import ImageSet
 from tools.console.steps import Report, StepFailed

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.environments import ENVIRONMENTS
 from tools.measure.bench.client import Answer
 
 KILLED = "killed"
@@ -15,17 +16,12 @@ _USUAL_SHARE = 4
 """How often an environment is asked for, beside others. To make a sandbox of python-data takes as much processor time
 as seven of the others (at equal shares, 10,000 executions take 45 minutes on two cores)."""
 
-_HELLO = {
-    "python": 'print("{token}")',
-    "python-data": 'import numpy; print("{token}")',
-    "node": 'console.log("{token}")',
-    "bash": "echo {token}",
-}
+_GREETING = "Hello, World!"
 
 
 @dataclass(frozen=True)
 class Attack:
-    """Hostile code, and the ends that are right. `says` is all that it may have got out, where that is known."""
+    """Hostile code, and the ends that are right. `says` is in what it must have got out, where that is known."""
 
     name: str
     environment: str
@@ -105,7 +101,7 @@ class Visit:
         result = answer.content
         if result["status"] not in self.ends:
             return f"{self.name} ended with {result['status']}: {result['error']} {result['output'][-200:]!r}"
-        if self.says is not None and result["stdout"] != self.says:
+        if self.says is not None and self.says not in result["stdout"]:
             return f"{self.name} said {result['stdout'][:200]!r}, not {self.says!r}"
         return None
 
@@ -119,5 +115,5 @@ def visit(environments: tuple[str, ...], chance: random.Random) -> Visit:
     shares = [_SHARES.get(it, _USUAL_SHARE) for it in environments]
     (environment,) = chance.choices(environments, shares)
     token = secrets.token_hex(8)
-    code = _HELLO[environment].replace("{token}", token)
-    return Visit(f"{environment} hello", {"environment": environment, "code": code}, _SURVIVED, f"{token}\n")
+    code = ENVIRONMENTS[environment].hello.replace(_GREETING, token)
+    return Visit(f"{environment} hello", {"environment": environment, "code": code}, _SURVIVED, token)

@@ -1,4 +1,4 @@
-"""A copy of this repository in which an operator works as the documents say: by hand, with `pulumi`, git and make."""
+"""A copy of this repository, in which tests follow the documents: diffs, `pulumi`, git and make."""
 
 import os
 import shlex
@@ -18,7 +18,7 @@ from tools.stack.config import PLATFORM
 _NOT_COPIED = (".git", ".venv", ".vps", "*_cache", "__pycache__", "node_modules", "state", "passphrase", ".env")
 _PERSON = {f"GIT_{who}_{what}": "operator" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 _DOT_ENV = "set -a; . ./.env; set +a"
-# Whoever types these commands answers an editor and a question.
+# An operator would close the editor and confirm the question.
 _ANSWERS = {"GIT_EDITOR": "true", "PULUMI_SKIP_CONFIRMATIONS": "true", "PULUMI_SKIP_UPDATE_CHECK": "true"}
 
 
@@ -79,11 +79,11 @@ class Checkout(Copy):
         self.commit("As it was set up")
 
     def shell(self, script: str) -> str:
-        """Like `run`, with what docs/DEPLOYMENT.md makes of `.env` before any `pulumi`."""
+        """Like `run`, with the variables of `.env` and with `pulumi` on PATH, as docs/DEPLOYMENT.md sets them up."""
         return self.run(f"{_DOT_ENV}\n{script}", self._pulumi)
 
     def make(self, target: str, *arguments: str) -> str:
-        """A target of the Makefile, in the virtual environment that is there already."""
+        """Run a target of the Makefile, without making a virtual environment first."""
         return self.run(f"{_DOT_ENV}\n{shlex.join([sys.executable, '-m', 'tools', target, *arguments])}")
 
     def commit(self, message: str) -> None:
@@ -91,7 +91,7 @@ class Checkout(Copy):
 
 
 def commands(document: str, section: str, language: str = "") -> list[str]:
-    """The blocks of code in a section of a document, by its path in the repository, that name this language."""
+    """Return the code blocks with this language in a section of a document, which is a path in the repository."""
     text = (ROOT / document).read_text()
     _, _, after = text.partition(f"\n## {section}\n")
     assert after, f"{document} has no section {section}"

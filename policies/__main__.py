@@ -1,4 +1,4 @@
-"""Where the engine starts the pack. It runs this folder as a script, so the checkout is not on the path by itself."""
+"""Entry point of the policy pack. Pulumi runs this folder as a script, so the checkout has to be put on the path."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where secrets may not be: whoever may inspect a container, or read its crash report, reads its environment."""
+"""No secrets in environment variables: `docker inspect` and crash reports show them."""
 
 import re
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ _URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@", re.I
     fix="Put the secret in a file of the service's configuration, and name its path in a variable that ends in _FILE.",
 )
 def credentials(inputs: Inputs) -> Iterator[str]:
-    # Variables that only the update knows are read there. A finding names the variable and never its value.
+    # Variables with values that are unknown at preview are checked by the update. Findings never contain a value.
     for name, value in inputs.environment:
         is_path = name.upper().endswith("_FILE") and value.startswith("/")
         if value and _SECRET_NAME.search(name) and not is_path:
             yield f"the variable {name} has the name of a secret and an inline value"
         elif _URL_WITH_PASSWORD.search(value):
-            yield f"the variable {name} holds a URL with a password"
+            yield f"the variable {name} contains a URL with a password"

@@ -1,11 +1,11 @@
-"""Every exception to a rule: which service, from which rule or for which path, and why. There are no others."""
+"""All exemptions from the rules: the service, the rule or the path, and the reason."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Exemption:
-    """One service is excused from one rule."""
+    """An exemption of one service from one rule."""
 
     service: str
     rule: str
@@ -14,7 +14,7 @@ class Exemption:
 
 @dataclass(frozen=True)
 class ReadablePath:
-    """One service may read one path of the host, and nothing above it. No service may write any."""
+    """A path of the host that one service may read. No service may write to a path of the host."""
 
     service: str
     path: str
@@ -25,55 +25,55 @@ EXEMPTIONS = (
     Exemption(
         "executor",
         "container-engine-socket",
-        "It creates the sandboxes through the engine. It has no network, and its only caller can name no image, "
-        "mount or flag.",
+        "It creates the sandboxes through Docker. It has no network, and its only client, the api, cannot choose an "
+        "image, a mount or a flag.",
     ),
     Exemption(
         "executor",
         "container-user",
-        "The engine's socket belongs to root. It holds no capability, so this root owns files and nothing else.",
+        "Docker's socket belongs to root. The container has no capabilities, so its root can only access root's files.",
     ),
     Exemption(
         "portainer",
         "container-engine-socket",
-        "It is the engine's management interface, read-write by nature, behind the edge's authentication.",
+        "It manages Docker, which needs write access. The edge asks for a password in front of it.",
     ),
     Exemption(
         "portainer",
         "container-user",
-        "The engine's socket belongs to root. It holds no capability, so this root owns files and nothing else.",
+        "Docker's socket belongs to root. The container has no capabilities, so its root can only access root's files.",
     ),
     Exemption(
         "collector",
         "container-user",
-        "The files of the containers' logs belong to root. It holds no capability and can write none of them.",
+        "The log files of containers belong to root. The container has no capabilities and mounts them read-only.",
     ),
     Exemption(
         "collector",
         "container-healthcheck",
-        "Its image holds one program, which can't be asked. Prometheus scrapes it, and alerts when no logs arrive.",
+        "Its image has no program that could check it. Prometheus scrapes it, and alerts when no logs arrive.",
     ),
 )
 _EXEMPTED = frozenset((exemption.service, exemption.rule) for exemption in EXEMPTIONS)
 
 
 def exempted(service: str | None, rule: str) -> bool:
-    """Whether a service is excused from a rule."""
+    """Whether a service is exempt from a rule."""
     return (service, rule) in _EXEMPTED
 
 
 READABLE_PATHS = (
-    ReadablePath("collector", "/var/lib/docker/containers", "The logs of the containers are files of the engine."),
-    ReadablePath("collector", "/var/log", "The host's own logs are there."),
+    ReadablePath("collector", "/var/lib/docker/containers", "Docker writes the containers' logs there."),
+    ReadablePath("collector", "/var/log", "The host writes its logs there."),
     ReadablePath(
         "node-exporter",
         "/etc/os-release",
-        "The fill of the host's root disk is read off any file of it. This one everybody may read.",
+        "The usage of the host's root file system can be read from any file on it, and this one is public.",
     ),
 )
 _READABLE = frozenset((readable.service, readable.path) for readable in READABLE_PATHS)
 
 
 def may_read(service: str | None, path: str) -> bool:
-    """Whether a service may see a path of the host, spelt exactly so, without writing it."""
+    """Whether a service may mount exactly this path of the host, read-only."""
     return (service, path) in _READABLE

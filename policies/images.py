@@ -1,4 +1,4 @@
-"""Which bytes run."""
+"""Images are pinned."""
 
 import re
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ _DIGEST = re.compile(r"(.+@)?sha256:[0-9a-f]{64}")
 @rule(
     "container-image-digest",
     cis="5.28",
-    description="A container's image is named by its content.",
+    description="A container's image is named by its digest.",
     fix="Use RemoteImage.image_id, or name@sha256:<digest>.",
 )
 def image_digest(inputs: Inputs) -> Iterator[str]:
     image = inputs.get("image")
-    # The id of an image that is yet to be pulled is the one thing a preview can't know; the update reads it here.
+    # The ID of an image that is not pulled yet is unknown at preview: the update checks it.
     if image is not UNKNOWN and not (isinstance(image, str) and _DIGEST.fullmatch(image)):
         yield f"image is {image!r}"
 
@@ -26,7 +26,7 @@ def image_digest(inputs: Inputs) -> Iterator[str]:
     "image-version",
     cis="5.28",
     resource_type="docker:index/remoteImage:RemoteImage",
-    description="An image is asked for by a version.",
+    description="An image is requested with a version.",
     fix="Name a tag other than `latest`, or a digest.",
 )
 def image_version(inputs: Inputs) -> Iterator[str]:

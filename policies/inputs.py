@@ -1,9 +1,9 @@
-"""What a resource declares, as plain data.
+"""The inputs of a resource, as plain data.
 
-The policy SDK hands out proxies that raise at an unknown value (one that only the update knows, such as the id of an
-image that is yet to be pulled). The engine turns that into an advisory, so one unknown neighbour would switch a
-mandatory rule off. Here it is the value `UNKNOWN` instead: the rules are allow-lists, which it never matches, and the
-few values that may come from another resource are left to the update, where the same rules read them.
+The policy SDK passes proxies that raise an error at a value that is unknown at preview, such as the ID of an image that
+is not pulled yet. Pulumi turns that error into an advisory, so a single unknown value would switch off a mandatory rule
+for its resource. Here such a value is `UNKNOWN` instead. The rules are allow-lists, which it never matches, but
+for the few values that may come from another resource: the update checks those by the same rules.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ UNKNOWN: Final = Unknown.UNKNOWN
 
 
 def plain(value: Any) -> Any:
-    """Dicts, lists and scalars from the SDK's proxies; a whole number is an int (the wire only has floats)."""
+    """Dicts, lists and scalars from the SDK's proxies. Whole numbers become ints, since gRPC transports floats only."""
     if isinstance(value, Mapping):
         return {key: _element(value, key) for key in value}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -50,7 +50,7 @@ def _element(collection: Any, key: Any) -> Any:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of one resource, after the provider's defaults, with the names of Pulumi's schema (camelCase)."""
+    """The inputs of one resource, with the provider's defaults, by their names in Pulumi's schema (camelCase)."""
 
     values: Mapping[str, Any]
 
@@ -59,44 +59,44 @@ class Inputs:
         return cls(plain(props))
 
     def get(self, name: str) -> Any:
-        """A value, `UNKNOWN`, or None where it is absent."""
+        """The value of an input, `UNKNOWN`, or None where it is absent."""
         return self.values.get(name)
 
     def sequence(self, name: str) -> list[Any]:
-        """The elements of a list; one `UNKNOWN` stands for a list that can't be read, and an absent one is empty."""
+        """The elements of a list: `[UNKNOWN]` for an unknown list, empty for an absent one."""
         value = self.get(name)
         if value is UNKNOWN:
             return [UNKNOWN]
         return list(value or [])
 
     def mapping(self, name: str) -> Mapping[str, Any]:
-        """An object; empty where it is absent or can't be read."""
+        """An object; empty where it is absent or unknown."""
         value = self.get(name)
         return value if isinstance(value, dict) else {}
 
     @cached_property
     def labels(self) -> Mapping[str, Any]:
-        """Docker labels, name to value."""
+        """The values of Docker labels by name."""
         return {item["label"]: item["value"] for item in self.sequence("labels") if isinstance(item, dict)}
 
     @property
     def service(self) -> str | None:
-        """The service that a container of ours belongs to."""
+        """The service that the container belongs to, by its label; None without one."""
         value = self.labels.get(SERVICE_LABEL)
         return value if isinstance(value, str) else None
 
     @property
     def has_process(self) -> bool:
-        """Whether anything ever runs in this container.
+        """Whether a process ever runs in this container.
 
-        False only where neither the provider nor the engine would start it (config loaders): no start, no obligation
-        to run, no restart policy. All three must be literal.
+        False only for containers that neither the provider nor Docker starts (config loaders): `start` and `mustRun`
+        are false and there is no restart policy, all three as literals.
         """
         started = self.get("start") is not False or self.get("mustRun") is not False
         return started or self.get("restart") not in (None, "", "no")
 
     @property
     def environment(self) -> list[tuple[str, str]]:
-        """The environment variables that can be read, in order; duplicates stay."""
+        """Names and values of the environment variables that are known, in order, with duplicates."""
         known = [entry for entry in self.sequence("envs") if isinstance(entry, str)]
         return [(name, value) for name, _, value in (entry.partition("=") for entry in known)]

@@ -1,4 +1,4 @@
-"""How a container is known, watched and brought back."""
+"""Labels, health checks and restarts of containers."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ _MOST_RETRIES = 5
 
 @rule(
     "container-labels",
-    description="A container says which stack and which service it belongs to: clean-up and exemptions go by that.",
+    description="A container's labels name its stack and its service: clean-up and exemptions depend on them.",
     fix=f"Set the labels {STACK_LABEL} and {SERVICE_LABEL}, as literals.",
 )
 def labels(inputs: Inputs) -> Iterator[str]:
@@ -24,7 +24,7 @@ def labels(inputs: Inputs) -> Iterator[str]:
     "container-healthcheck",
     cis="4.6, 5.27",
     scope=Scope.WITH_PROCESS,
-    description="The engine can tell whether a container works.",
+    description="A container has a health check.",
     fix="Set healthcheck.tests to ['CMD', program, arguments...].",
 )
 def healthcheck(inputs: Inputs) -> Iterator[str]:
@@ -37,7 +37,7 @@ def healthcheck(inputs: Inputs) -> Iterator[str]:
     "container-restart",
     cis="5.15",
     scope=Scope.WITH_PROCESS,
-    description="A container that fails or was stopped isn't started for ever.",
+    description="A container that keeps failing, or was stopped, is not restarted forever.",
     fix=f"Set restart to 'unless-stopped', or to 'on-failure' with maxRetryCount 1 to {_MOST_RETRIES}.",
 )
 def restart(inputs: Inputs) -> Iterator[str]:

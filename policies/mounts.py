@@ -1,7 +1,7 @@
-"""What a container sees of the host's files, and whether it can write its own.
+"""Which files of the host a container can access, and whether it can write to its own root file system.
 
-Each path of the host is judged by one rule: a socket by `container-engine-socket`, all else by
-`container-host-paths`. A socket is told by its name, `*.sock`, so a folder that holds one is refused too.
+One rule checks each path of the host: `container-engine-socket` for sockets, `container-host-paths` for all others. A
+path that ends in .sock is a socket; a folder that contains one is refused as any other path.
 """
 
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from policies.exemptions import may_read
 from policies.inputs import Inputs
 from policies.rules import Scope, rule
 
-_OF_THE_ENGINE = ("volume", "tmpfs")
+_MANAGED_BY_DOCKER = ("volume", "tmpfs")
 _PRIVATE = (None, "", "private", "rprivate")
 
 
 @dataclass(frozen=True)
 class _HostMount:
-    """Something of the host that appears in a container."""
+    """A path of the host that is mounted into a container."""
 
     source: Any
     target: Any
     read_only: Any = None
 
     def is_readable_by(self, service: str | None) -> bool:
-        """Whether it is one of the paths that this service may read, and it can do no more than that."""
+        """Whether the mount is read-only and its path is one that this service may read."""
         return self.read_only is True and isinstance(self.source, str) and may_read(service, self.source)
 
     @property
@@ -37,11 +37,11 @@ class _HostMount:
 
 
 def _host_mounts(inputs: Inputs) -> Iterator[_HostMount]:
-    """Whatever isn't known to be kept by the engine, in either of the provider's spellings."""
+    """All mounts that are not known to be managed by Docker, from both inputs: `mounts` and `volumes`."""
     for mount in inputs.sequence("mounts"):
         if not isinstance(mount, dict):
             yield _HostMount(mount, mount)
-        elif mount.get("type") not in _OF_THE_ENGINE:
+        elif mount.get("type") not in _MANAGED_BY_DOCKER:
             yield _HostMount(mount.get("source"), mount.get("target"), mount.get("readOnly"))
     for volume in inputs.sequence("volumes"):
         if not isinstance(volume, dict):
@@ -51,15 +51,15 @@ def _host_mounts(inputs: Inputs) -> Iterator[_HostMount]:
 
 
 def _path(volume_name: Any) -> str | None:
-    """The engine takes a volume's name that begins with a slash for a path of the host."""
+    """The path of the host that Docker mounts for a volume's name which begins with a slash."""
     return volume_name if isinstance(volume_name, str) and volume_name.startswith("/") else None
 
 
 @rule(
     "container-host-paths",
     cis="5.6",
-    description="No container sees a file or folder of the host, but for the named paths that a named service reads.",
-    fix="Keep data in a named volume; configuration travels in one as well. A named path is mounted read-only.",
+    description="No container mounts a path of the host, but for the paths that policies/exemptions.py names.",
+    fix="Keep data and configuration in named volumes. Mount a path that is named there read-only.",
 )
 def host_paths(inputs: Inputs) -> Iterator[str]:
     for mount in _host_mounts(inputs):
@@ -70,8 +70,8 @@ def host_paths(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-engine-socket",
     cis="5.32",
-    description="No container holds the engine's socket, or another of the host's: whoever does owns the host.",
-    fix="Remove the mount (mounting it read-only protects nothing); a service that must have it is a named exemption.",
+    description="No container mounts Docker's socket or another one of the host: its holder can become root there.",
+    fix="Remove the mount (read-only is no protection). A service that must have it needs an exemption.",
 )
 def engine_socket(inputs: Inputs) -> Iterator[str]:
     for mount in _host_mounts(inputs):
@@ -82,7 +82,7 @@ def engine_socket(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-volume-driver",
     cis="5.6",
-    description="A mounted volume is kept by the engine and is no folder of the host under another name.",
+    description="A mounted volume is managed by Docker and is not a bind mount of a folder of the host.",
     fix="Leave volumeOptions.driverName and volumeOptions.driverOptions out.",
 )
 def volume_driver(inputs: Inputs) -> Iterator[str]:
@@ -95,7 +95,7 @@ def volume_driver(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-volumes-from",
     cis="5.6",
-    description="No container takes over the mounts of another.",
+    description="No container uses the mounts of another one.",
     fix="Leave volumes.fromContainer out and mount the volume by its name.",
 )
 def volumes_from(inputs: Inputs) -> Iterator[str]:
@@ -108,7 +108,7 @@ def volumes_from(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-mount-propagation",
     cis="5.20",
-    description="What a container mounts stays in it.",
+    description="Mounts in a container do not propagate to the host.",
     fix="Leave bindOptions.propagation out, or set it to 'rprivate'.",
 )
 def propagation(inputs: Inputs) -> Iterator[str]:
@@ -123,8 +123,8 @@ def propagation(inputs: Inputs) -> Iterator[str]:
     "container-read-only-root",
     cis="5.13",
     scope=Scope.WITH_PROCESS,
-    description="A container can't write its root file system.",
-    fix="Set readOnly to true and give it a volume or a tmpfs where it must write.",
+    description="A container's root file system is read-only.",
+    fix="Set readOnly to true, and mount a volume or a tmpfs where the service has to write.",
 )
 def read_only_root(inputs: Inputs) -> Iterator[str]:
     if inputs.get("readOnly") is not True:

@@ -1,4 +1,4 @@
-"""Networks, volumes, and the doors around the rules for containers."""
+"""Networks, volumes, and resources that could start containers past the rules for containers."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -16,7 +16,7 @@ VOLUME = "docker:index/volume:Volume"
     "network-driver",
     cis="5.10",
     resource_type=NETWORK,
-    description="A network of the stack is a bridge of its own.",
+    description="A network is a bridge.",
     fix="Leave `driver` out, or set it to 'bridge'.",
 )
 def network_driver(inputs: Inputs) -> Iterator[str]:
@@ -27,8 +27,8 @@ def network_driver(inputs: Inputs) -> Iterator[str]:
 @rule(
     "network-ipv6",
     resource_type=NETWORK,
-    description="The internet has no route to a container's own address of IPv6, and an internal network has none.",
-    fix="Leave `ipv6` out; for a network with a way out, name a subnet of fd00::/8 in ipamConfigs.",
+    description="IPv6 addresses of containers are unique local ones (fd00::/8); an internal network has no IPv6.",
+    fix="Leave `ipv6` out. On a network that is not internal, name a subnet of fd00::/8 in ipamConfigs.",
 )
 def network_ipv6(inputs: Inputs) -> Iterator[str]:
     if inputs.get("ipv6") in (None, False):
@@ -42,7 +42,7 @@ def network_ipv6(inputs: Inputs) -> Iterator[str]:
 
 
 def _subnet(config: Any) -> IPv4Network | IPv6Network | None:
-    """The subnet in an element of ipamConfigs; None where it can't be read."""
+    """The subnet in an element of ipamConfigs; None where there is no valid one."""
     try:
         return ip_network(config["subnet"])
     except (KeyError, TypeError, ValueError):
@@ -53,8 +53,8 @@ def _subnet(config: Any) -> IPv4Network | IPv6Network | None:
     "volume-driver",
     cis="5.6",
     resource_type=VOLUME,
-    description="A volume is kept by the engine and is no folder of the host under another name.",
-    fix="Leave driverOpts out, and `driver` too or 'local'.",
+    description="A volume is managed by Docker and is not a bind mount of a folder of the host.",
+    fix="Leave driverOpts out. Leave `driver` out, or set it to 'local'.",
 )
 def volume_driver(inputs: Inputs) -> Iterator[str]:
     if inputs.get("driver") not in (None, "", "local"):
@@ -71,14 +71,14 @@ def _stack_label(inputs: Inputs) -> Iterator[str]:
 
 network_labels = Rule(
     name="network-labels",
-    description="A network says which stack it belongs to: clean-up goes by that.",
+    description="A network's label names its stack: clean-up depends on it.",
     fix=f"Set the label {STACK_LABEL}, as a literal.",
     check=_stack_label,
     resource_type=NETWORK,
 )
 volume_labels = Rule(
     name="volume-labels",
-    description="A volume says which stack it belongs to: clean-up goes by that.",
+    description="A volume's label names its stack: clean-up depends on it.",
     fix=f"Set the label {STACK_LABEL}, as a literal.",
     check=_stack_label,
     resource_type=VOLUME,
@@ -86,19 +86,19 @@ volume_labels = Rule(
 
 
 def _refused(_: Inputs) -> Iterator[str]:
-    yield "a resource that starts containers which no rule of this pack judges"
+    yield "a resource that starts containers which the rules of this pack do not check"
 
 
 swarm_services = Rule(
     name="swarm-service",
-    description="No container is started by way of a swarm.",
-    fix="Make it a docker.Container.",
+    description="No container is started through a swarm.",
+    fix="Use a docker.Container.",
     check=_refused,
     resource_type="docker:index/service:Service",
 )
 engine_plugins = Rule(
     name="engine-plugin",
-    description="The engine isn't extended by plugins, which run as root beside it.",
+    description="Docker has no plugins, which run as root on the host.",
     fix="Remove the docker.Plugin.",
     check=_refused,
     resource_type="docker:index/plugin:Plugin",

@@ -1,4 +1,4 @@
-"""Everything the pack holds. A rule belongs to it by being defined in one of these modules: none can be forgotten."""
+"""All policies of the pack. Every rule that one of these modules defines is in it."""
 
 from types import ModuleType
 

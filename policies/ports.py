@@ -1,4 +1,4 @@
-"""What is reachable from outside the stack."""
+"""Published ports."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,8 +20,8 @@ def _ports(inputs: Inputs) -> Iterator[dict[str, Any]]:
 @rule(
     "container-ports",
     cis="5.9",
-    description="Only the edge publishes ports, each of them by its number.",
-    fix=f"Reach the service through the edge (label vps.service={EDGE}), and there name `external`.",
+    description="Only the edge publishes ports, each with a fixed number.",
+    fix=f"Reach the service through the edge (label vps.service={EDGE}). For the edge, set `external`.",
 )
 def ports(inputs: Inputs) -> Iterator[str]:
     if inputs.get("publishAllPorts") not in (None, False):
@@ -31,7 +31,7 @@ def ports(inputs: Inputs) -> Iterator[str]:
         if inputs.service != EDGE:
             yield f"{inputs.service!r} publishes port {external!r}"
         elif not isinstance(external, int):
-            yield f"the port of the host for {port.get('internal')!r} is {external!r}"
+            yield f"`external` of port {port.get('internal')!r} is {external!r}"
 
 
 @rule(
@@ -45,7 +45,7 @@ def privileged_ports(inputs: Inputs) -> Iterator[str]:
     for port in _ports(inputs):
         external = port.get("external")
         if external is None:
-            continue  # the engine chooses a high one; container-ports refuses it
+            continue  # Docker would choose a high one; container-ports refuses it
         unprivileged = isinstance(external, int) and _FIRST_UNPRIVILEGED_PORT <= external <= _LAST_PORT
         if not unprivileged and external not in allowed:
             yield f"{inputs.service!r} publishes port {external!r}"

@@ -1,4 +1,4 @@
-"""What a container may do to its host's kernel."""
+"""Privileges of containers: capabilities, users, devices and security options."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _DEVICE_INPUTS = ("devices", "deviceCgroupRules", "deviceRequests", "gpus")
     "container-privileged",
     cis="5.5",
     description="No container is privileged.",
-    fix="Leave `privileged` out; grant nothing in its place.",
+    fix="Leave `privileged` out.",
 )
 def privileged(inputs: Inputs) -> Iterator[str]:
     if inputs.get("privileged") not in (None, False):
@@ -38,8 +38,8 @@ def capabilities_dropped(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-capabilities-added",
     cis="5.4",
-    description="No container is given a Linux capability.",
-    fix="Leave capabilities.adds out; a port below 1024 is published by the engine, not bound in the container.",
+    description="No Linux capability is added to a container.",
+    fix="Leave capabilities.adds out. A published port below 1024 needs none: Docker binds it, not the container.",
 )
 def capabilities_added(inputs: Inputs) -> Iterator[str]:
     capabilities = inputs.get("capabilities")
@@ -53,7 +53,7 @@ def capabilities_added(inputs: Inputs) -> Iterator[str]:
     "container-no-new-privileges",
     cis="5.26",
     scope=Scope.WITH_PROCESS,
-    description="setuid programs gain nothing in a container.",
+    description="setuid programs gain no privileges in a container.",
     fix="Set securityOpts to ['no-new-privileges:true'].",
 )
 def no_new_privileges(inputs: Inputs) -> Iterator[str]:
@@ -65,8 +65,8 @@ def no_new_privileges(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-security-options",
     cis="5.2, 5.3, 5.22",
-    description="The engine's seccomp, AppArmor and SELinux confinement stays on.",
-    fix="Leave every security option but no-new-privileges out.",
+    description="Docker's seccomp, AppArmor and SELinux profiles stay on.",
+    fix="Remove all security options but no-new-privileges.",
 )
 def security_options(inputs: Inputs) -> Iterator[str]:
     for option in inputs.sequence("securityOpts"):
@@ -78,8 +78,8 @@ def security_options(inputs: Inputs) -> Iterator[str]:
     "container-user",
     cis="4.1",
     scope=Scope.WITH_PROCESS,
-    description="A container's process is not root.",
-    fix="Set `user` to a numeric uid:gid, neither of them 0 (the image alone knows what a name means).",
+    description="A container's process does not run as root.",
+    fix="Set `user` to a numeric uid:gid, neither of them 0. A name could mean root in the image.",
 )
 def user(inputs: Inputs) -> Iterator[str]:
     value = inputs.get("user")
@@ -90,7 +90,7 @@ def user(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-devices",
     cis="5.18",
-    description="No container is given a device of the host.",
+    description="No container has a device of the host.",
     fix=f"Leave {', '.join(_DEVICE_INPUTS)} out.",
 )
 def devices(inputs: Inputs) -> Iterator[str]:

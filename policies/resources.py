@@ -1,4 +1,4 @@
-"""What a container may use up: memory, processor, processes and open files, disk by its log."""
+"""Limits of containers: memory, CPU time, processes, open files and log size."""
 
 import math
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def _positive(value: Any) -> bool:
     "container-memory",
     cis="5.11",
     scope=Scope.WITH_PROCESS,
-    description="A container's memory is bounded.",
+    description="A container's memory is limited.",
     fix="Set `memory`, in MiB.",
 )
 def memory(inputs: Inputs) -> Iterator[str]:
@@ -44,7 +44,7 @@ def swap(inputs: Inputs) -> Iterator[str]:
     "container-cpus",
     cis="5.12",
     scope=Scope.WITH_PROCESS,
-    description="A container's processor time is bounded.",
+    description="A container's CPU time is limited.",
     fix="Set `cpus`, in cores, as a string.",
 )
 def cpus(inputs: Inputs) -> Iterator[str]:
@@ -61,8 +61,8 @@ def cpus(inputs: Inputs) -> Iterator[str]:
     "container-ulimits",
     cis="5.19, 5.29",
     scope=Scope.WITH_PROCESS,
-    description="A container's open files and processes are bounded (the provider has no pids limit).",
-    fix=f"Set ulimits {' and '.join(_ULIMITS)}, with positive numbers.",
+    description="A container's open files and processes are limited (the provider has no input for a pids limit).",
+    fix=f"Set the ulimits {' and '.join(_ULIMITS)} to positive numbers.",
 )
 def ulimits(inputs: Inputs) -> Iterator[str]:
     declared = {limit["name"]: limit for limit in inputs.sequence("ulimits") if isinstance(limit, dict)}
@@ -75,8 +75,8 @@ def ulimits(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-log-size",
     scope=Scope.WITH_PROCESS,
-    description="A container's log can't fill the disk.",
-    fix="Set logDriver to 'json-file' or 'local' and logOpts max-size.",
+    description="The size of a container's log is limited.",
+    fix="Set logDriver to 'json-file' or 'local', and max-size in logOpts.",
 )
 def log_size(inputs: Inputs) -> Iterator[str]:
     driver, size = inputs.get("logDriver"), inputs.mapping("logOpts").get("max-size")

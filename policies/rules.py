@@ -1,4 +1,4 @@
-"""How a rule is declared: data, and a function from a resource's inputs to what is wrong with them."""
+"""A rule: a description, a fix, and a function that finds faults in the inputs of a resource."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ Check = Callable[[Inputs], Iterable[str]]
 
 
 class Scope(Enum):
-    """Which containers a rule judges. The line is whether the rule forbids a grant or demands a bound.
+    """Which containers a rule checks: all where it forbids something, and running ones where it requires a limit.
 
-    A container that never starts needs no bound, as there is nothing to hold in; a grant is refused to it all the same.
+    A container that is never started (a config loader) needs no limits.
     """
 
     EVERY = "every resource of the type"
@@ -30,9 +30,10 @@ class Scope(Enum):
 
 @dataclass(frozen=True)
 class Rule:
-    """One policy. `cis` is the recommendation's number in the CIS Docker Benchmark 1.6, where there is one.
+    """One policy.
 
-    `check` yields a phrase for each thing it found; `fix` is a sentence that says what to do about it.
+    `check` yields a phrase for each fault; `fix` is a sentence for the operator. `cis` is the number of the
+    recommendation in the CIS Docker Benchmark 1.6, where there is one.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Rule:
     resource_type: str = CONTAINER
 
     def findings(self, inputs: Inputs) -> list[str]:
-        """What is wrong, exemptions aside."""
+        """The faults in the inputs. Exemptions are not considered."""
         if self.scope is Scope.WITH_PROCESS and not inputs.has_process:
             return []
         return list(self.check(inputs))
@@ -77,5 +78,5 @@ def rule(
     scope: Scope = Scope.EVERY,
     resource_type: str = CONTAINER,
 ) -> Callable[[Check], Rule]:
-    """Make a rule of the function below it."""
+    """Decorator that makes a rule of a check."""
     return lambda check: Rule(name, description, fix, check, cis, scope, resource_type)

@@ -1,7 +1,7 @@
-"""The sandbox's limits, property by property: what the executor declares is at least as strict as the floor.
+"""The sandbox's limits: each field of the executor's profile must be at least as strict as the floor.
 
-The profile is the value of EXECUTOR_PROFILE, the very JSON that the executor reads. One policy for each field of
-`SandboxProfile`, made from the model, so that a refusal names the property.
+The profile is the value of EXECUTOR_PROFILE, the JSON that the executor reads. Each field of `SandboxProfile` has a
+policy, so a refusal names the field.
 """
 
 from collections.abc import Iterator
@@ -19,11 +19,15 @@ VARIABLE = "EXECUTOR_PROFILE"
 
 
 class ProfileError(Exception):
-    """An executor's profile can't be read; the message says what was found."""
+    """The profile can't be read. The message says what was found instead."""
 
 
 def _profile(inputs: Inputs) -> SandboxProfile | None:
-    """The profile an executor declares, None for any other container."""
+    """The profile that an executor declares; None for any other container.
+
+    Raises:
+        ProfileError: there is not exactly one declaration, or it is no profile.
+    """
     if inputs.service != EXECUTOR:
         return None
     declared = [value for name, value in inputs.environment if name == VARIABLE]
@@ -34,14 +38,14 @@ def _profile(inputs: Inputs) -> SandboxProfile | None:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ProfileError(f"{VARIABLE} is no profile: {where and f'{where}: '}{first['msg']}") from error
+        raise ProfileError(f"{VARIABLE} is not a profile: {where and f'{where}: '}{first['msg']}") from error
 
 
 @rule(
     "sandbox-profile",
     scope=Scope.WITH_PROCESS,
-    description="An executor declares the sandbox's profile.",
-    fix=f"Give the executor one variable {VARIABLE}, a literal: the JSON of a SandboxProfile.",
+    description="The executor declares the sandbox's profile.",
+    fix=f"Set {VARIABLE} of the executor once, to a literal: the JSON of a SandboxProfile.",
 )
 def profile_declared(inputs: Inputs) -> Iterator[str]:
     try:
@@ -62,7 +66,7 @@ def _field_rule(field: str) -> Rule:
     return Rule(
         name=f"sandbox-{field.replace('_', '-')}",
         description=f"{SandboxProfile.model_fields[field].description} The floor is {getattr(FLOOR, field)!r}.",
-        fix=f"Set {field} in the sandbox's profile to the floor, or stricter.",
+        fix=f"Set {field} in the sandbox's profile to the floor or a stricter value.",
         check=check,
         scope=Scope.WITH_PROCESS,
     )
@@ -71,19 +75,19 @@ def _field_rule(field: str) -> Rule:
 FIELD_RULES = tuple(_field_rule(field) for field in SandboxProfile.model_fields)
 
 
-def _executor_is_judged(args: StackValidationArgs, report: ReportViolation) -> None:
+def _executor_is_checked(args: StackValidationArgs, report: ReportViolation) -> None:
     containers = [Inputs.read(item.props) for item in args.resources if item.resource_type == CONTAINER]
     running = {container.service for container in containers if container.has_process}
     if API in running and EXECUTOR not in running:
         report(
-            f"Found: a service {API!r} and no service {EXECUTOR!r}, so that no profile was judged. "
-            f"Fix: label the container that runs the sandboxes vps.service={EXECUTOR}.",
+            f"Found: a service {API!r} and no service {EXECUTOR!r}, so no profile was checked. "
+            f"Fix: give the container of the executor the label vps.service={EXECUTOR}.",
             None,
         )
 
 
 EXECUTOR_POLICY = StackValidationPolicy(
     name="sandbox-executor",
-    description="A stack that takes visitors' code has an executor whose profile this pack has judged.",
-    validate=_executor_is_judged,
+    description="A stack with an api has an executor, whose profile this pack checks.",
+    validate=_executor_is_checked,
 )

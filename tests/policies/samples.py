@@ -1,4 +1,4 @@
-"""Resources that the pack has nothing against. A test takes one and changes a property of it."""
+"""Resources that pass every policy. A test changes one property of them."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def _container(service: str, inputs: dict[str, Any], changes: dict[str, Any]) ->
 
 
 def container(service: str = "api", **changes: Any) -> Resource:
-    """A service's container, as the provider completes it; `name=None` leaves a property out."""
+    """The container of a service, with the provider's defaults. A property that is set to None is left out."""
     inputs = {
         "image": ID,
         "name": f"vps-test-{service}",
@@ -90,7 +90,7 @@ def host_reads(service: str) -> list[dict[str, Any]]:
 
 
 def loader(**changes: Any) -> Resource:
-    """A container that never starts: it has no bounds, as nothing runs in it."""
+    """A container that is never started, without limits."""
     inputs = {
         "image": ID,
         "start": False,
@@ -116,7 +116,7 @@ def image(name: str) -> Resource:
 
 
 def stack() -> list[Resource]:
-    """A whole stack that passes."""
+    """A whole stack that passes every policy."""
     return [
         edge(),
         container("api"),

@@ -1,4 +1,4 @@
-"""Run the pack over resources without an engine, through the same calls that the engine's server makes."""
+"""Runs the pack over resources without Pulumi, through the calls that Pulumi's policy server makes."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ class Resource(NamedTuple):
 
 
 class Violation(NamedTuple):
-    """What a policy reported. `resource` is None where the stack as a whole is at fault."""
+    """A report of a policy. `resource` is None where it is about the whole stack."""
 
     policy: str
     resource: str | None
@@ -37,7 +37,7 @@ class Violation(NamedTuple):
 
 
 def violations(resources: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[Violation]:
-    """Everything that the whole pack holds against the resources of one stack."""
+    """The reports of all policies about the resources of one stack."""
     stack = [Resource(*resource) for resource in resources]
     found: list[Violation] = []
     for policy in POLICIES:
@@ -58,7 +58,7 @@ def _recorder(found: list[Violation], policy: str, resource: str | None) -> Repo
 
 
 def exemptions_used(resources: Iterable[tuple[str, str, Mapping[str, Any]]]) -> set[Exemption]:
-    """The exemptions without which the resources would not pass."""
+    """The exemptions that the resources need."""
     rules = {rule.name: rule for rule in RULES}
     stack = [Resource(*resource) for resource in resources]
     return {

@@ -1,4 +1,4 @@
-"""The pack as the engine starts it: a process of its own that answers over gRPC."""
+"""The pack as Pulumi starts it: a process that answers over gRPC."""
 
 import subprocess
 import sys
@@ -47,16 +47,18 @@ def test_every_policy_is_mandatory(analyzer: analyzer_pb2_grpc.AnalyzerStub) -> 
     assert levels == {policy.name: analyzer_pb2.MANDATORY for policy in POLICIES}
 
 
-def test_what_is_right_passes(analyzer: analyzer_pb2_grpc.AnalyzerStub) -> None:
+def test_a_sound_executor_passes(analyzer: analyzer_pb2_grpc.AnalyzerStub) -> None:
     assert _analyze(analyzer, executor()) == {}
 
 
-def test_an_unknown_neighbour_turns_no_refusal_into_advice(analyzer: analyzer_pb2_grpc.AnalyzerStub) -> None:
+def test_an_unknown_value_beside_it_does_not_turn_a_refusal_into_an_advisory(
+    analyzer: analyzer_pb2_grpc.AnalyzerStub,
+) -> None:
     weak = FLOOR.model_copy(update={"network": "bridge"}).model_dump_json()
     envs = [UNKNOWN_STRING_VALUE, f"EXECUTOR_PROFILE={weak}", UNKNOWN_STRING_VALUE]
     assert _analyze(analyzer, executor(envs=envs)) == {"sandbox-network": analyzer_pb2.MANDATORY}
 
 
-def test_an_unknown_where_a_literal_belongs_is_refused(analyzer: analyzer_pb2_grpc.AnalyzerStub) -> None:
+def test_an_unknown_value_in_place_of_a_literal_is_refused(analyzer: analyzer_pb2_grpc.AnalyzerStub) -> None:
     found = _analyze(analyzer, container("x", privileged=UNKNOWN_STRING_VALUE))
     assert found == {"container-privileged": analyzer_pb2.MANDATORY}

@@ -1,4 +1,4 @@
-"""The real program passes every policy, and needs every exemption."""
+"""The Pulumi program passes every policy, and needs every exemption."""
 
 import json
 
@@ -23,7 +23,7 @@ def test_every_exemption_is_needed() -> None:
     assert exemptions_used(inputs(run_program("local", platform_config("local")))) == set(EXEMPTIONS)
 
 
-def test_every_path_that_may_be_read_is_needed() -> None:
+def test_every_readable_path_is_mounted() -> None:
     bound = {
         (service, mount["source"])
         for service, container in containers(run_program("local", platform_config("local"))).items()

@@ -1,4 +1,4 @@
-"""Each rule fires on a resource with one thing wrong with it, alone, and stays silent on what is right."""
+"""Each rule reports a resource with one fault, no other rule does, and none reports a sound resource."""
 
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ IPV6 = {"internal": False, "ipv6": True, "ipamConfigs": [{"subnet": UNIQUE_LOCAL
 
 
 class Fires(NamedTuple):
-    """A stack, and all the policies that refuse it."""
+    """Resources, and all policies that refuse them."""
 
     policies: set[str]
     resources: list[Resource]
@@ -100,7 +100,7 @@ BAD = [
     _bad("container-host-paths", container("x", volumes=[{"volumeName": "/etc", "containerPath": "/x"}])),
     _bad("container-host-paths", loader(mounts=_bind("/srv"))),
     _bad("container-host-paths", executor(mounts=_bind("/run"))),
-    # What one service may read is closed to the others, to its own writes, and above and below the path.
+    # A readable path is readable for its service only, read-only, and without its parents and children.
     _bad("container-host-paths", container("x", mounts=_bind("/var/log", readOnly=True))),
     _bad("container-host-paths", container("node-exporter", mounts=_bind("/var/log", readOnly=True))),
     _bad("container-host-paths", collector(mounts=_bind("/etc/os-release", readOnly=True))),
@@ -229,7 +229,7 @@ GOOD = [
     image(f"traefik@{ID}"),
     image(ID),
     Resource("random:index/randomPassword:RandomPassword", "x", {"privileged": True}),
-    # What only the update knows, and may come from another resource.
+    # Values that are unknown at preview and may come from another resource.
     container("x", image=UNKNOWN_STRING_VALUE),
     container("x", networksAdvanced=[{"name": UNKNOWN_STRING_VALUE}]),
     container("x", mounts=[{"type": "volume", "source": UNKNOWN_STRING_VALUE, "target": "/x"}]),
@@ -264,57 +264,57 @@ UNREADABLE = {
 }
 
 
-def test_a_whole_stack_passes() -> None:
+def test_a_sound_stack_passes() -> None:
     assert violations(samples.stack()) == []
 
 
 @pytest.mark.parametrize("case", BAD, ids=lambda case: "+".join(sorted(case.policies)))
-def test_fires_on_what_is_wrong(case: Fires) -> None:
+def test_a_fault_is_reported_by_its_rules_alone(case: Fires) -> None:
     assert {violation.policy for violation in violations(case.resources)} == case.policies
 
 
 @pytest.mark.parametrize("resource", GOOD)
-def test_is_silent_on_what_is_right(resource: Resource) -> None:
+def test_a_sound_resource_is_not_reported(resource: Resource) -> None:
     assert violations([resource]) == []
 
 
-def test_no_policy_is_without_a_case_that_fires() -> None:
+def test_each_policy_has_a_fault_among_the_cases() -> None:
     assert {policy.name for policy in POLICIES} == {name for case in BAD for name in case.policies}
 
 
-def test_names_are_unique() -> None:
+def test_policy_names_are_unique() -> None:
     names = [policy.name for policy in POLICIES]
     assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("unknown", [UNKNOWN_STRING_VALUE, UNKNOWN_BOOLEAN_VALUE, UNKNOWN_ARRAY_VALUE])
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_a_property_that_must_be_literal_is_refused_where_it_cannot_be_read(name: str, unknown: str) -> None:
+def test_an_unknown_value_is_refused_where_a_literal_is_required(name: str, unknown: str) -> None:
     found = violations([container("x", **{name: unknown})])
     assert {violation.policy for violation in found} == UNREADABLE[name]
 
 
 @pytest.mark.parametrize("name", ["start", "mustRun", "restart"])
-def test_a_container_that_may_start_is_judged_like_one_that_runs(name: str) -> None:
+def test_a_container_that_may_start_needs_the_limits_of_a_running_one(name: str) -> None:
     found = violations([loader(**{name: UNKNOWN_BOOLEAN_VALUE})])
     assert {"container-memory", "container-user", "container-healthcheck"} <= {found.policy for found in found}
 
 
-def test_a_refusal_names_what_was_found_and_the_fix() -> None:
+def test_a_report_names_the_fault_and_the_fix() -> None:
     (found,) = violations([executor(FLOOR.model_copy(update={"pids": 51}).model_dump_json())])
     assert found.resource == "executor"
     assert "pids is 51, and must be at most 50" in found.message
     assert "Fix: Set pids" in found.message
 
 
-def test_a_refused_secret_is_not_shown() -> None:
+def test_a_report_does_not_show_the_secret() -> None:
     found = violations([container("x", envs=["PASSWORD=hunter2", "URL=http://user:hunter2@host/"])])
     assert len(found) == 2
     assert not any("hunter2" in violation.message for violation in found)
 
 
 @pytest.mark.parametrize("exemption", EXEMPTIONS, ids=lambda exemption: f"{exemption.service}-{exemption.rule}")
-def test_an_exemption_is_needed_and_holds_for_its_service_alone(exemption: Exemption) -> None:
+def test_an_exemption_is_needed_and_applies_to_its_service_alone(exemption: Exemption) -> None:
     exempted = {"executor": executor(), "portainer": portainer(), "collector": collector()}[exemption.service]
     assert violations([exempted]) == []
     assert exemption in exemptions_used([exempted])
@@ -323,7 +323,7 @@ def test_an_exemption_is_needed_and_holds_for_its_service_alone(exemption: Exemp
 
 
 @pytest.mark.parametrize("readable", READABLE_PATHS, ids=lambda readable: f"{readable.service}-{readable.path}")
-def test_a_path_is_read_by_its_service_alone(readable: ReadablePath) -> None:
+def test_a_readable_path_is_readable_for_its_service_alone(readable: ReadablePath) -> None:
     mounts = _bind(readable.path, readOnly=True)
     user = "0:0" if readable.service == "collector" else "65534:65534"
     assert violations([container(readable.service, user=user, mounts=mounts)]) == []
@@ -332,7 +332,7 @@ def test_a_path_is_read_by_its_service_alone(readable: ReadablePath) -> None:
 
 
 def _schema(args: type) -> set[str]:
-    """The property names of the installed SDK, in the spelling of the engine."""
+    """The names of a class's properties in the installed SDK, in camelCase."""
     properties = (value for value in vars(args).values() if isinstance(value, property))
     return {getattr(value.fget, "_pulumi_name", None) or value.fget.__name__ for value in properties if value.fget}
 
@@ -351,8 +351,8 @@ ELEMENTS = {
 }
 
 
-def test_the_properties_that_the_cases_change_exist() -> None:
-    """A misspelt property would make a rule, and its case, pass for ever."""
+def test_the_properties_in_the_cases_exist() -> None:
+    """Otherwise a misspelt property in a rule and in its case would go unnoticed."""
     containers = [item for case in BAD for item in case.resources if item.type == CONTAINER]
     for item in containers:
         assert set(item.inputs) <= _schema(docker.ContainerArgs)

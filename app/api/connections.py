@@ -6,6 +6,7 @@ with problem documents.
 
 import asyncio
 import uuid
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -13,7 +14,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.datastructures import Headers
 from websockets.frames import CloseCode, Frame
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from app.process.correlation import REQUEST_ID
 from app.wire.problems import Code, Refused, problem_response
@@ -57,6 +61,10 @@ class HttpConnection(H11Protocol):
             lines += [name + b": " + value for name, value in response.raw_headers]
             self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
         self.transport.close()
+
+    def _should_upgrade(self) -> bool:
+        """Leave a malformed handshake to the application: it refuses a GET of a WebSocket with a problem document."""
+        return super()._should_upgrade() and _is_handshake(self.scope["method"], self.headers)
 
     def _refusal(self) -> Refused:
         head, _ = self.conn.trailing_data
@@ -145,6 +153,12 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def _taken(self) -> bool:
         """Whether the application waits for a message, or has closed and wants none."""
         return self.queue.empty() or self.close_sent
+
+
+def _is_handshake(method: str, headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a request asks for a WebSocket as RFC 6455 says."""
+    given = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+    return ServerProtocol().accept(Request("/", given, method)).status_code == HTTPStatus.SWITCHING_PROTOCOLS
 
 
 def _is_utf8(frames: list[bytes]) -> bool:

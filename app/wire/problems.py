@@ -16,6 +16,8 @@ from starlette.responses import Response
 _LONGEST_DETAIL = 1000
 """Characters. As JSON they take at most 6 bytes each, so that a refusal stays below 8 KB whatever it quotes."""
 
+_WEBSOCKET = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+
 FAULT_OF_OURS = "This is a fault of the platform, not of your request."
 
 
@@ -95,7 +97,7 @@ class Problem(BaseModel):
     @property
     def headers(self) -> dict[str, str]:
         """The headers that its answer has."""
-        upgrade = {"Upgrade": "websocket"} if self.code is Code.UPGRADE_REQUIRED else {}
+        upgrade = _WEBSOCKET if self.code is Code.UPGRADE_REQUIRED else {}
         return upgrade if self.retry_after is None else {**upgrade, "Retry-After": str(self.retry_after)}
 
 

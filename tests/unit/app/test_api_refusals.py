@@ -167,6 +167,31 @@ async def test_what_is_hardly_a_request_is_refused_with_a_problem(
     assert len(body) < 8 * KB
 
 
+@pytest.mark.parametrize(
+    ("request_line", "headers", "status"),
+    [
+        ("GET /execute/stream", "", 426),
+        ("GET /execute/stream", "Sec-WebSocket-Version: 8\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", 426),
+        ("GET /execute/stream", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: short\r\n", 426),
+        ("POST /execute/stream", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", 405),
+        ("GET /health", "", 200),
+    ],
+)
+async def test_a_malformed_handshake_is_refused_with_a_problem(
+    executor: FakeExecutor, request_line: str, headers: str, status: int
+) -> None:
+    with listening(executor) as host:
+        reader, writer = await asyncio.open_connection(*host.split(":"))
+        upgrade = f"Host: {host}\r\nConnection: upgrade, close\r\nUpgrade: websocket\r\n"
+        writer.write(f"{request_line} HTTP/1.1\r\n{upgrade}{headers}\r\n".encode())
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    if status != 200:
+        assert Problem.model_validate_json(body).status == status
+        assert (b"sec-websocket-version: 13" in head.lower()) is (status == 426)
+
+
 async def test_a_websocket_where_there_is_none_is_refused_with_a_problem(executor: FakeExecutor) -> None:
     with listening(executor) as host, pytest.raises(InvalidStatus) as caught:
         async with connect(f"ws://{host}/nothing"):

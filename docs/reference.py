@@ -17,13 +17,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from app.api.metrics import Metrics as ApiMetrics
-from app.api.openapi import document as openapi_document
 from app.api.server import build_api
 from app.api.settings import api_settings
 from app.executor.containers import Containers
 from app.executor.docker_api import Listed
 from app.executor.metrics import Metrics as ExecutorMetrics
 from app.profile import SandboxProfile
+from docs.openapi import document as openapi_document
 from infra.settings import PlatformSettings
 from monitoring.prometheus.rules import alerts
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from app.api.codapi import Codapi, CodapiAnswer, CodapiRequest
-from app.api.openapi import Body, Frames, Operation
+from app.api.operation import Body, Frames, Operation
 from app.api.overview import Environments, Health, Overview
 from app.api.page_files import Endpoint
 from app.api.piston import Piston, PistonAnswer, PistonMessage, PistonPackages, PistonRequest, PistonRuntimes

@@ -26,7 +26,7 @@ from app.api.dialect import OwnDialect
 from app.api.executions import Executions
 from app.api.executor_client import ExecutorClient
 from app.api.metrics import Metrics
-from app.api.openapi import Operation
+from app.api.operation import Operation
 from app.api.operations import Endpoints, operations
 from app.api.overview import Overview
 from app.api.page_files import PAGE, Endpoint, page_files

@@ -5,7 +5,7 @@ import html.parser
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from app.api.openapi import document
+from docs.openapi import document
 from tests.unit.app.fake_executor import FakeExecutor
 from tests.unit.app.fake_visitor import api, public_routes
 

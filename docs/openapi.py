@@ -1,21 +1,15 @@
 """The OpenAPI 3.1 document, put together from the table of operations and the pydantic models that they name."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket
 
-from app.wire.problems import STATUSES, Code, Problem, Refused
+from app.api.operation import Body, Frames, Model, Operation
+from app.wire.problems import STATUSES, Code, Problem
 
-Model = type[BaseModel]
 Schema = dict[str, Any]
 
 _VERSION = "1.0.0"
@@ -28,55 +22,6 @@ _ABOUT = (
     "Refusals of any path: `not_found`, `method_not_allowed`, `uri_too_long` and `malformed_request`; from the proxy "
     "in front: `rate_limited`, `bad_gateway` and `gateway_timeout`."
 )
-
-
-@dataclass(frozen=True)
-class Body:
-    """What an answer holds: text of `media_type`, and a model where it is JSON of a known shape."""
-
-    description: str
-    model: Model | None = None
-    media_type: str = "application/json"
-
-
-@dataclass(frozen=True)
-class Frames:
-    """The JSON text frames of a WebSocket: what the client may send, and what it is sent."""
-
-    client: tuple[Model, ...]
-    server: tuple[Model, ...]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One route of the interface, and what is said of it. `rated` operations count against the rate limit.
-
-    An operation with `frames` is a WebSocket: its endpoint takes one, and the document tells it as the GET that is
-    upgraded.
-    """
-
-    method: Literal["GET", "POST"]
-    path: str
-    endpoint: Callable[[Request], Awaitable[Response]] | Callable[[WebSocket], Awaitable[None]]
-    tag: str
-    summary: str
-    description: str = ""
-    request: Model | None = None
-    answers: Mapping[int, tuple[Body, ...]] = field(default_factory=dict)
-    refusals: tuple[Code, ...] = ()
-    rated: bool = False
-    frames: Frames | None = None
-
-    @property
-    def routes(self) -> tuple[Route | WebSocketRoute, ...]:
-        """Its routes in Starlette. A WebSocket has a second one, which refuses a GET that asks for no upgrade."""
-        if self.frames is not None:
-            return WebSocketRoute(self.path, self.endpoint), Route(self.path, _no_upgrade)
-        return (Route(self.path, self.endpoint, methods=[self.method]),)
-
-
-async def _no_upgrade(request: Request) -> Response:
-    raise Refused(Code.UPGRADE_REQUIRED, f"{request.url.path} is a WebSocket: ask for an upgrade to it.")
 
 
 def document(operations: Sequence[Operation]) -> Schema:

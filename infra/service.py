@@ -137,7 +137,7 @@ class ServiceArgs:
         if self.root_reason:
             found["root"] = self.root_reason
         if self.docker_socket:
-            found["engine-socket"] = self.docker_socket.reason
+            found["docker-socket"] = self.docker_socket.reason
         if self.host_paths:
             found["host-paths"] = "; ".join(f"{path.path}: {path.reason}" for path in self.host_paths)
         if isinstance(self.health, NoHealth):

@@ -24,7 +24,7 @@ class ReadablePath:
 EXEMPTIONS = (
     Exemption(
         "executor",
-        "container-engine-socket",
+        "container-docker-socket",
         "It creates the sandboxes through Docker. It has no network, and its only client, the api, cannot choose an "
         "image, a mount or a flag.",
     ),
@@ -35,7 +35,7 @@ EXEMPTIONS = (
     ),
     Exemption(
         "portainer",
-        "container-engine-socket",
+        "container-docker-socket",
         "It manages Docker, which needs write access. The edge asks for a password in front of it.",
     ),
     Exemption(

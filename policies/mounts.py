@@ -1,6 +1,6 @@
 """Which files of the host a container can access, and whether it can write to its own root file system.
 
-One rule checks each path of the host: `container-engine-socket` for sockets, `container-host-paths` for all others. A
+One rule checks each path of the host: `container-docker-socket` for sockets, `container-host-paths` for all others. A
 path that ends in .sock is a socket; a folder that contains one is refused as any other path.
 """
 
@@ -68,12 +68,12 @@ def host_paths(inputs: Inputs) -> Iterator[str]:
 
 
 @rule(
-    "container-engine-socket",
+    "container-docker-socket",
     cis="5.32",
     description="No container mounts Docker's socket or another one of the host: its holder can become root there.",
     fix="Remove the mount (read-only is no protection). A service that must have it needs an exemption.",
 )
-def engine_socket(inputs: Inputs) -> Iterator[str]:
+def docker_socket(inputs: Inputs) -> Iterator[str]:
     for mount in _host_mounts(inputs):
         if mount.is_socket:
             yield str(mount)

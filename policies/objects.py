@@ -96,8 +96,8 @@ swarm_services = Rule(
     check=_refused,
     resource_type="docker:index/service:Service",
 )
-engine_plugins = Rule(
-    name="engine-plugin",
+docker_plugins = Rule(
+    name="docker-plugin",
     description="Docker has no plugins, which run as root on the host.",
     fix="Remove the docker.Plugin.",
     check=_refused,

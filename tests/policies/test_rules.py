@@ -121,10 +121,10 @@ BAD = [
         "container-host-paths",
         collector(mounts=None, volumes=[{"hostPath": "/var/log", "containerPath": "/x"}]),
     ),
-    _bad("container-engine-socket", container("x", mounts=_bind("/var/run/docker.sock", readOnly=True))),
-    _bad("container-engine-socket", container("x", mounts=_bind("/run/containerd/containerd.sock"))),
-    _bad("container-engine-socket", container("x", volumes=[{"hostPath": "/run/docker.sock", "containerPath": "/x"}])),
-    _bad("container-engine-socket", loader(mounts=_bind("/var/run/docker.sock"))),
+    _bad("container-docker-socket", container("x", mounts=_bind("/var/run/docker.sock", readOnly=True))),
+    _bad("container-docker-socket", container("x", mounts=_bind("/run/containerd/containerd.sock"))),
+    _bad("container-docker-socket", container("x", volumes=[{"hostPath": "/run/docker.sock", "containerPath": "/x"}])),
+    _bad("container-docker-socket", loader(mounts=_bind("/var/run/docker.sock"))),
     _bad(
         "container-volume-driver",
         container(
@@ -201,7 +201,7 @@ BAD = [
     _bad("volume-driver", volume(driverOpts={"type": "none", "o": "bind", "device": "/etc"})),
     _bad("volume-labels", volume(labels=[])),
     _bad("swarm-service", Resource("docker:index/service:Service", "x", {"taskSpec": {}})),
-    _bad("engine-plugin", Resource("docker:index/plugin:Plugin", "x", {"name": "x"})),
+    _bad("docker-plugin", Resource("docker:index/plugin:Plugin", "x", {"name": "x"})),
 ]
 
 

@@ -138,7 +138,7 @@ def test_what_is_weakened_says_why(local: list[Resource]) -> None:
         service: {label["label"] for label in container["labels"] if label["label"].startswith("vps.weakened.")}
         for service, container in containers(local).items()
     }
-    root, socket = "vps.weakened.root", "vps.weakened.engine-socket"
+    root, socket = "vps.weakened.root", "vps.weakened.docker-socket"
     assert {service: labels for service, labels in weakened.items() if labels} == {
         "executor": {root, socket},
         "portainer": {root, socket},

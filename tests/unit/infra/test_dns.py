@@ -1,4 +1,4 @@
-"""The records that the program asks Cloudflare for, and what the platform makes of its proxy, under mocks."""
+"""DNS records at Cloudflare, and the addresses of its proxy in the edge and the api, under mocks."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def proxied() -> list[Resource]:
     return run_program("prod", platform_config("prod", dns=ZONE))
 
 
-def test_every_name_of_the_edge_points_at_the_host(proxied: list[Resource]) -> None:
+def test_every_host_name_has_records_with_the_hosts_addresses(proxied: list[Resource]) -> None:
     routers = yaml.safe_load(_routes(proxied))["http"]["routers"]
     hosts = {part.split("`")[1] for router in routers.values() for part in router["rule"].split(" || ")}
     assert "sandbox.example.com" in hosts
@@ -34,7 +34,7 @@ def test_every_name_of_the_edge_points_at_the_host(proxied: list[Resource]) -> N
         assert {(record["content"], record["proxied"], record["ttl"]) for record in found} == {(address, True, 1)}
 
 
-def test_only_the_named_authorities_may_issue(proxied: list[Resource]) -> None:
+def test_caa_records_name_the_authorities(proxied: list[Resource]) -> None:
     (caa,) = (record for record in records(proxied) if record["type"] == "CAA")
     assert (caa["name"], caa["data"]) == ("example.com", {"flags": 0, "tag": "issue", "value": "letsencrypt.org"})
     assert caa_names("example.com", ["a.example.com", "b.a.example.com", "notexample.com"]) == [
@@ -43,7 +43,7 @@ def test_only_the_named_authorities_may_issue(proxied: list[Resource]) -> None:
     ]
 
 
-def test_without_the_proxy_addresses_are_given_as_they_are() -> None:
+def test_without_the_proxy_nobodys_forwarded_headers_are_trusted() -> None:
     direct = {**ZONE, "ipv6": None, "proxied": False}
     resources = run_program("prod", platform_config("prod", dns=direct, host=None))
     found = [record for record in records(resources) if record["type"] != "CAA"]
@@ -53,7 +53,7 @@ def test_without_the_proxy_addresses_are_given_as_they_are() -> None:
     assert "ipStrategy" not in _routes(resources)
 
 
-def test_behind_the_proxy_its_word_on_the_visitors_address_counts(proxied: list[Resource]) -> None:
+def test_behind_the_proxy_its_forwarded_headers_are_trusted(proxied: list[Resource]) -> None:
     static = yaml.safe_load(_traefik(proxied)["/etc/traefik/traefik.yml"])
     for entry in ("web", "web6", "websecure", "websecure6"):
         assert static["entryPoints"][entry]["forwardedHeaders"] == {"trustedIPs": RANGES.networks}
@@ -65,7 +65,7 @@ def test_behind_the_proxy_its_word_on_the_visitors_address_counts(proxied: list[
     assert _proxies_of_the_api(proxied) == ["172.30.0.0/24", *RANGES.networks]
 
 
-def test_where_anyone_comes_in_beside_the_proxy_only_the_proxys_word_counts() -> None:
+def test_with_an_open_firewall_only_the_proxys_forwarded_headers_are_trusted() -> None:
     host = platform_config("prod")["host"]
     open_to_all = {**host, "firewall": {**host["firewall"], "web_sources": "anyone"}}
     resources = run_program("prod", platform_config("prod", dns=ZONE, host=open_to_all))
@@ -75,18 +75,18 @@ def test_where_anyone_comes_in_beside_the_proxy_only_the_proxys_word_counts() ->
 
 
 @pytest.mark.parametrize("version", ["ipv4", "ipv6"])
-def test_a_record_that_leads_past_the_published_addresses_is_refused(version: str) -> None:
+def test_a_record_without_a_published_address_is_refused(version: str) -> None:
     edge = {**platform_config("prod")["edge"], version: None}
     with pytest.raises(SettingsError, match=f"dns.{version} is set and edge.{version} is not.*Set edge.{version}, or"):
         parse_settings(platform_config("prod", dns=ZONE, edge=edge), "prod")
-    # Where the host is not ours, something else may stand before the edge.
+    # Without `host`, a load balancer may be in front of the edge.
     parse_settings(platform_config("prod", dns=ZONE, edge=edge, host=None), "prod")
 
 
-def test_without_dns_nothing_is_asked_of_cloudflare() -> None:
+def test_without_dns_there_are_no_resources_at_cloudflare() -> None:
     resources = run_program("prod", platform_config("prod", dns=None))
     assert not [resource for resource in resources if "cloudflare" in resource.type]
-    # The firewall lets in nobody but Cloudflare's proxy, so its word counts all the same.
+    # The firewall admits Cloudflare's proxy alone, so its headers are trusted all the same.
     assert _proxies_of_the_api(resources) == ["172.30.0.0/24", *RANGES.networks]
 
 

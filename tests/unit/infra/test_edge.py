@@ -1,4 +1,4 @@
-"""What the edge checks passwords against, whom it asks for certificates, and its URLs."""
+"""The edge's password file, certificates, URLs and routes."""
 
 from ipaddress import IPv6Address
 from typing import Any
@@ -14,7 +14,7 @@ from infra.services.edge import INSIDE_URL, dynamic_config, password_line, stati
 from infra.settings import Authority, Edge, Tls
 
 
-def test_the_line_is_a_bcrypt_hash_of_the_password_and_stable() -> None:
+def test_the_password_line_is_a_bcrypt_hash_that_only_changes_with_the_password() -> None:
     line = password_line("correct horse battery staple")
     user, hashed = line.strip().split(":")
     assert user == "admin"
@@ -23,7 +23,7 @@ def test_the_line_is_a_bcrypt_hash_of_the_password_and_stable() -> None:
     assert line != password_line("another")
 
 
-def test_a_schemes_own_port_is_left_out_of_urls() -> None:
+def test_the_default_port_of_a_scheme_is_left_out_of_urls() -> None:
     assert url(Edge(http_port=8000), "localhost") == "http://localhost:8000"
     assert url(Edge(http_port=80), "example.com") == "http://example.com"
     assert url(Edge(http_port=80, tls=Tls(email="a@example.com")), "example.com") == "https://example.com"
@@ -38,7 +38,7 @@ def _acme(edge: Edge) -> Any:
     return static_config(edge)["certificatesResolvers"]["acme"]["acme"]
 
 
-def test_certificates_begin_with_the_staging_authority_and_elliptic_keys() -> None:
+def test_the_default_is_the_staging_authority_with_elliptic_curve_keys() -> None:
     acme = _acme(_edge())
     assert acme["caServer"] == "https://acme-staging-v02.api.letsencrypt.org/directory"
     assert acme["keyType"] == "EC256"
@@ -46,14 +46,14 @@ def test_certificates_begin_with_the_staging_authority_and_elliptic_keys() -> No
     assert _acme(_edge(authority="production"))["caServer"] == "https://acme-v02.api.letsencrypt.org/directory"
 
 
-def test_an_authority_of_ones_own_is_checked_against_its_certificate() -> None:
+def test_a_private_authority_is_checked_against_its_certificate() -> None:
     authority = Authority(url="https://ca.example.com/dir", certificate="-----BEGIN CERTIFICATE-----\n")
     acme = _acme(_edge(authority=authority, name_servers=["10.0.0.53:53"]))
     assert (acme["caServer"], acme["caCertificates"]) == (authority.url, ["/etc/traefik/authority.pem"])
     assert acme["dnsChallenge"]["resolvers"] == ["10.0.0.53:53"]
 
 
-def test_each_authority_has_a_file_of_its_own_for_what_it_issued() -> None:
+def test_each_authority_has_its_own_storage() -> None:
     own = [
         Authority(url=f"https://{place}", certificate="-----BEGIN CERTIFICATE-----\n") for place in ("a:1/d", "a:2/d")
     ]
@@ -66,7 +66,7 @@ def test_a_wildcard_is_one_certificate_for_all_names() -> None:
     assert tls["domains"] == [{"main": "example.com", "sans": ["*.example.com"]}]
 
 
-def test_the_edge_is_reached_from_inside_also_where_it_is_published_over_ipv6_alone() -> None:
+def test_an_edge_that_is_published_over_ipv6_alone_still_listens_inside_over_ipv4() -> None:
     settings = Edge(ipv4=None, ipv6=IPv6Address("::1"))
     ports = [entry["address"] for entry in static_config(settings)["entryPoints"].values()]
     assert f":{urlsplit(INSIDE_URL).port}" in ports

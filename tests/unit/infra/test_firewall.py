@@ -1,4 +1,4 @@
-"""The rules as text. What they let through is shown on a host, in tests/vps."""
+"""The text of the firewall's rules. tests/vps tests what they let through."""
 
 import re
 from ipaddress import ip_network
@@ -29,12 +29,12 @@ def elements(text: str, name: str) -> str:
     return found[1] if found else ""
 
 
-def test_sources_are_sorted_by_the_version_of_their_address() -> None:
+def test_networks_are_split_by_address_family() -> None:
     text = rules(["192.0.2.0/24", "2001:db8::/32"], ["198.51.100.0/24"])
     assert elements(text, "ssh4") == "192.0.2.0/24"
     assert elements(text, "ssh6") == "2001:db8::/32"
     assert elements(text, "web4") == "198.51.100.0/24"
-    # An empty set is nobody.
+    # Without elements, the set admits nobody.
     assert elements(text, "web6") == ""
 
 
@@ -44,7 +44,7 @@ def test_ports_are_those_of_the_settings() -> None:
     assert "tcp dport { 80, 443 } ip6 saddr @web6 accept" in text
 
 
-def test_a_change_is_one_transaction_that_touches_one_table() -> None:
+def test_the_rules_replace_one_table_in_one_transaction() -> None:
     text = rules(["192.0.2.0/24"], [])
     assert text.startswith("table inet vps\ndelete table inet vps\ntable inet vps {\n")
     assert set(re.findall(r"^(?:delete )?table (.*?)(?: \{)?$", text, re.MULTILINE)) == {"inet vps"}
@@ -52,7 +52,7 @@ def test_a_change_is_one_transaction_that_touches_one_table() -> None:
 
 
 @pytest.mark.parametrize("choice", ["cloudflare", "anyone"])
-def test_the_web_is_for_the_proxy_or_for_everyone(choice: str) -> None:
+def test_web_sources_are_cloudflares_networks_or_all(choice: str) -> None:
     platform = platform_config("prod")
     platform["host"]["firewall"]["web_sources"] = choice
     (rules,) = [r.inputs["stdin"] for r in run_program("prod", platform) if r.type == "command:local:Command"]

@@ -1,4 +1,4 @@
-"""The host as the program asks for it, under mocks."""
+"""The commands that prepare the host, under mocks."""
 
 import json
 import shlex
@@ -20,7 +20,7 @@ def commands(resources: list[Resource]) -> dict[str, dict[str, object]]:
     return {resource.name: resource.inputs for resource in resources if resource.type == COMMAND}
 
 
-def test_a_platform_on_ones_own_machine_touches_no_host() -> None:
+def test_without_a_host_there_are_no_commands() -> None:
     assert not [r for r in run_program("local", platform_config("local")) if r.type.startswith("command:")]
 
 
@@ -29,7 +29,7 @@ def test_each_concern_is_a_command_of_its_own(production: list[Resource]) -> Non
     assert set(commands(production)) == {f"host-{name}" for name in names}
 
 
-def test_a_changed_setting_is_in_one_command_only(production: list[Resource]) -> None:
+def test_a_changed_setting_changes_one_command(production: list[Resource]) -> None:
     platform = platform_config("prod")
     platform["host"]["time_zone"] = "Europe/Berlin"
     changed = commands(run_program("prod", platform))
@@ -44,7 +44,7 @@ def test_a_changed_setting_is_in_one_command_only(production: list[Resource]) ->
         ("runsc", {"runsc": {"path": "/usr/bin/runsc", "runtimeArgs": ["--oci-seccomp", "--network=none"]}}),
     ],
 )
-def test_the_engine_knows_the_runtime_of_the_sandboxes(runtime: str, known: object) -> None:
+def test_docker_is_told_about_the_runtime_of_the_sandboxes(runtime: str, known: object) -> None:
     platform = platform_config("prod")
     platform["sandbox"]["runtime"] = runtime
     create = shlex.split(str(commands(run_program("prod", platform))["host-docker"]["create"]))
@@ -52,7 +52,7 @@ def test_the_engine_knows_the_runtime_of_the_sandboxes(runtime: str, known: obje
     assert json.loads(create[-2]).get("runtimes") == known
 
 
-def test_docker_gets_rules_of_ipv6_where_the_edge_has_it(production: list[Resource]) -> None:
+def test_docker_uses_ip6tables_where_the_edge_has_ipv6(production: list[Resource]) -> None:
     platform = platform_config("prod")
     del platform["edge"]["ipv6"], platform["dns"]["ipv6"]
     without = commands(run_program("prod", platform))
@@ -60,7 +60,7 @@ def test_docker_gets_rules_of_ipv6_where_the_edge_has_it(production: list[Resour
     assert "ip6tables" not in str(without["host-docker"]["create"])
 
 
-def test_the_host_key_is_pinned_and_no_variable_is_sent(production: list[Resource]) -> None:
+def test_the_host_key_is_pinned_and_no_environment_is_sent(production: list[Resource]) -> None:
     for name, inputs in commands(production).items():
         connection = inputs["connection"]["value"]  # type: ignore[index] # a secret as a whole
         assert connection["hostKey"].startswith("ssh-ed25519 "), name
@@ -78,7 +78,7 @@ def test_a_user_that_is_not_root_uses_sudo_without_a_password() -> None:
     assert "sudo -n /usr/local/lib/vps/firewall keep" in words
 
 
-def test_the_key_that_can_not_be_read_is_named() -> None:
+def test_an_unreadable_private_key_is_named() -> None:
     platform = platform_config("prod")
     platform["host"]["ssh"]["identity_file"] = "/nowhere/key"
     with pytest.raises(Exception, match=r"host\.ssh\.identity_file can't be read"):

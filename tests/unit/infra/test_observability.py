@@ -1,4 +1,4 @@
-"""How the observability services are wired: who watches whom, and what reaches outside."""
+"""The observability services: scrapes, rules, probes, networks and alerts."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from monitoring.grafana.files import panel_queries
 from monitoring.prometheus.rules import rule_files
 from tests.program import SECRETS, Resource, config_files, containers, platform_config, run_program
 
-SET = ("prometheus", "alertmanager", "loki", "collector", "jaeger", "node-exporter", "blackbox-exporter")
-MOST_MB = 1200 * 1000**2 // 1024**2
+OBSERVABILITY = ("prometheus", "alertmanager", "loki", "collector", "jaeger", "node-exporter", "blackbox-exporter")
+MAX_MB = 1200 * 1000**2 // 1024**2
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +40,9 @@ def networks(resources: list[Resource], service: str) -> set[str]:
     }
 
 
-def test_every_service_is_scraped_under_its_name(local: list[Resource]) -> None:
-    assert set(scrapes(local)) == {"traefik", "api", "executor", *SET, "probe"}
-    for service in set(SET) - {"prometheus"}:
+def test_every_service_is_scraped_by_its_name(local: list[Resource]) -> None:
+    assert set(scrapes(local)) == {"traefik", "api", "executor", *OBSERVABILITY, "probe"}
+    for service in set(OBSERVABILITY) - {"prometheus"}:
         (static,) = scrapes(local)[service]
         assert static["targets"][0].partition(":")[0] == service
 
@@ -53,12 +53,12 @@ def test_rules_are_loaded_and_alerts_go_to_alertmanager(local: list[Resource]) -
     assert prometheus["alerting"] == {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]}
 
 
-def test_the_set_is_held_to_its_memory(local: list[Resource]) -> None:
-    assert sum(containers(local)[service]["memory"] for service in SET) <= MOST_MB
+def test_the_memory_of_all_of_them_is_limited(local: list[Resource]) -> None:
+    assert sum(containers(local)[service]["memory"] for service in OBSERVABILITY) <= MAX_MB
 
 
-def test_only_what_must_call_out_can(local: list[Resource]) -> None:
-    outside = {service for service in SET if "outbound" in networks(local, service)}
+def test_only_alertmanager_and_the_prober_reach_the_internet(local: list[Resource]) -> None:
+    outside = {service for service in OBSERVABILITY if "outbound" in networks(local, service)}
     assert outside == {"alertmanager", "blackbox-exporter"}
     internal = {
         resource.inputs["name"]
@@ -67,11 +67,11 @@ def test_only_what_must_call_out_can(local: list[Resource]) -> None:
     }
     assert internal == {"vps-local-api", "vps-local-monitoring", "vps-local-management"}
     assert "outbound" not in networks(local, "traefik")
-    for service in (*SET, "grafana"):
+    for service in (*OBSERVABILITY, "grafana"):
         assert networks(local, service) - {"outbound"} == {"monitoring"}
 
 
-def test_without_tls_the_edge_is_probed_inside_for_each_name(local: list[Resource]) -> None:
+def test_without_tls_probes_use_the_internal_address_of_the_edge(local: list[Resource]) -> None:
     probes = {probe["labels"]["route"]: probe["labels"] for probe in scrapes(local)["probe"]}
     assert set(probes) == {"api", "grafana", "prometheus", "alertmanager", "jaeger", "portainer", "traefik"}
     assert probes["api"] == {
@@ -93,20 +93,20 @@ def test_with_tls_the_public_urls_are_probed(prod: list[Resource]) -> None:
     assert probes["traefik"]["__param_module"] == "asks_for_password_over_tls"
 
 
-def test_the_modules_of_the_probes_exist(local: list[Resource], prod: list[Resource]) -> None:
+def test_the_modules_of_all_probes_exist(local: list[Resource], prod: list[Resource]) -> None:
     modules = config(local, "blackbox-exporter", "/etc/blackbox/blackbox.yml")["modules"]
     for resources in (local, prod):
         assert {probe["labels"]["__param_module"] for probe in scrapes(resources)["probe"]} <= set(modules)
 
 
-def test_spans_of_edge_and_api_go_to_jaeger(local: list[Resource]) -> None:
+def test_spans_of_the_edge_and_the_api_go_to_jaeger(local: list[Resource]) -> None:
     edge = config(local, "traefik", "/etc/traefik/traefik.yml")
     assert edge["tracing"]["otlp"]["http"]["endpoint"] == "http://jaeger:4318/v1/traces"
     assert "API_OTLP_ENDPOINT=http://jaeger:4318" in containers(local)["api"]["envs"]
     assert "EXECUTOR_TRACES=true" in containers(local)["executor"]["envs"]
 
 
-def test_grafana_asks_what_runs_and_has_every_dashboard(local: list[Resource]) -> None:
+def test_grafana_has_every_source_and_every_dashboard(local: list[Resource]) -> None:
     sources = config(local, "grafana", "/etc/grafana/provisioning/datasources/platform.yml")["datasources"]
     assert {source["uid"]: source["url"] for source in sources} == {
         "prometheus": "http://prometheus:9090",
@@ -133,7 +133,7 @@ def test_log_lines_carry_the_service_and_the_stack(local: list[Resource]) -> Non
         assert container["logOpts"]["labels"] == "vps.service,vps.stack"
 
 
-def test_what_is_weakened_says_why(local: list[Resource]) -> None:
+def test_each_weakened_default_has_a_label(local: list[Resource]) -> None:
     weakened = {
         service: {label["label"] for label in container["labels"] if label["label"].startswith("vps.weakened.")}
         for service, container in containers(local).items()
@@ -149,7 +149,7 @@ def test_what_is_weakened_says_why(local: list[Resource]) -> None:
 
 def test_every_service_has_a_pinned_image(local: list[Resource]) -> None:
     images = {r.inputs["name"] for r in local if r.type == "docker:index/remoteImage:RemoteImage"}
-    assert {UPSTREAM_IMAGES[service] for service in SET} <= images
+    assert {UPSTREAM_IMAGES[service] for service in OBSERVABILITY} <= images
 
 
 def test_without_a_receiver_alerts_are_only_shown(local: list[Resource]) -> None:
@@ -158,12 +158,12 @@ def test_without_a_receiver_alerts_are_only_shown(local: list[Resource]) -> None
     assert settings["route"]["receiver"] == "nobody"
 
 
-def test_each_receiver_is_told_with_its_secret() -> None:
+def test_each_receiver_is_configured_with_its_secret() -> None:
     mail = {"to": "a@example.com", "sender": "b@example.com", "server": "smtp.example.com:587", "user": "b"}
     alertmanager = {"webhook": True, "email": mail, "slack": {"channel": "#alerts"}, "heartbeat": True}
     resources = run_program("local", platform_config("local", services={"alertmanager": alertmanager}))
     uploads = containers(resources, "config")["alertmanager"]["uploads"]
-    assert set(uploads) - {"value"} == {rpc._special_sig_key}, "whoever reads the state must not read it"
+    assert set(uploads) - {"value"} == {rpc._special_sig_key}, "the uploads must be a secret as a whole"
     settings = config(resources, "alertmanager", "/etc/alertmanager/alertmanager.yml")
     found = {receiver["name"]: receiver for receiver in settings["receivers"]}
     assert settings["route"]["receiver"] == "operator"

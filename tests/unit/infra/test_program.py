@@ -1,4 +1,4 @@
-"""What the real program asks for, under mocks."""
+"""The resources of the Pulumi program, under mocks."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def test_every_service_runs(local: list[Resource]) -> None:
     assert set(containers(local)) == {"traefik", "api", "executor", *SERVICES}
 
 
-def test_every_name_carries_the_prefix(local: list[Resource]) -> None:
+def test_every_name_begins_with_the_prefix(local: list[Resource]) -> None:
     named = [r for r in local if r.type.startswith("docker:") and "RemoteImage" not in r.type]
     assert len(named) > 10
     assert {r.inputs["name"].rpartition("vps-local-")[0] for r in named} == {""}
@@ -42,7 +42,7 @@ def test_only_the_edge_publishes_ports(local: list[Resource]) -> None:
     assert published == {"traefik": [{"internal": 8080, "external": 8000, "ip": "127.0.0.1"}]}
 
 
-def test_only_a_published_address_of_ipv6_brings_it_and_to_the_public_network_alone(local: list[Resource]) -> None:
+def test_only_the_public_network_has_ipv6_and_only_where_the_edge_publishes_it(local: list[Resource]) -> None:
     assert not [r.name for r in local if r.type == NETWORK and r.inputs.get("ipv6")]
     resources = run_program("prod", platform_config("prod"))
     with_ipv6 = [r.inputs for r in resources if r.type == NETWORK and r.inputs.get("ipv6")]
@@ -50,25 +50,25 @@ def test_only_a_published_address_of_ipv6_brings_it_and_to_the_public_network_al
     assert [network["name"] for network in with_ipv6] == ["vps-prod-public-ipv6"]
     assert subnet == {"subnet": str(unique_local("vps-prod-public-ipv6"))}
     ports = containers(resources)["traefik"]["ports"]
-    assert len({port["internal"] for port in ports}) == len(ports), "the provider tells ports apart by it"
+    assert len({port["internal"] for port in ports}) == len(ports), "the provider keys ports by their internal number"
     assert sorted((port["external"], port["ip"]) for port in ports) == [
-        (80, "0.0.0.0"),  # noqa: S104 - the value under test - what is published
+        (80, "0.0.0.0"),  # noqa: S104 - the value under test
         (80, "::"),
         (443, "0.0.0.0"),  # noqa: S104 - the value under test
         (443, "::"),
     ]
 
 
-def test_each_name_has_a_subnet_of_its_own() -> None:
+def test_each_network_name_has_another_subnet() -> None:
     subnets = {unique_local(f"vps-{number}-public-ipv6") for number in range(1000)}
     assert len(subnets) == 1000
     assert {subnet.prefixlen for subnet in subnets} == {64}
     assert all(subnet.subnet_of(IPv6Network("fd00::/8")) for subnet in subnets)
-    # Another one would replace the network of every stack.
+    # A change of this would replace the network of every stack.
     assert str(unique_local("vps-prod-public-ipv6")) == "fd2c:de40:40d7:5232::/64"
 
 
-def test_only_named_services_hold_the_engine_socket(local: list[Resource]) -> None:
+def test_only_the_executor_and_portainer_mount_dockers_socket(local: list[Resource]) -> None:
     holders = {
         service
         for service, container in containers(local).items()
@@ -98,7 +98,7 @@ def test_no_password_is_in_an_environment_or_a_label(local: list[Resource]) -> N
         assert not [secret for secret in SECRETS.values() if secret in visible], service
 
 
-def test_another_config_file_is_another_volume() -> None:
+def test_a_changed_config_file_gets_another_volume() -> None:
     def name(domain: str) -> str:
         resources = run_program("local", platform_config("local", edge={"domain": domain}))
         return str(containers(resources, "config")["traefik"]["name"])
@@ -107,7 +107,7 @@ def test_another_config_file_is_another_volume() -> None:
     assert name("localhost") != name("example.com")
 
 
-def test_routes_lead_where_the_urls_say(local: list[Resource]) -> None:
+def test_routes_have_the_host_names_of_the_urls(local: list[Resource]) -> None:
     routers = yaml.safe_load(config_files(local, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
     assert routers["api"]["rule"] == "Host(`localhost`) || Host(`127.0.0.1`)"
     assert "password" not in routers["api"]["middlewares"]
@@ -117,7 +117,7 @@ def test_routes_lead_where_the_urls_say(local: list[Resource]) -> None:
     assert set(routers) == {"api", "traefik", "prometheus", "alertmanager", "jaeger", "grafana", "portainer"}
 
 
-def test_production_redirects_to_https_with_certificates_by_dns() -> None:
+def test_production_redirects_to_https_with_certificates_from_dns_challenges() -> None:
     resources = run_program("prod", platform_config("prod"))
     static = yaml.safe_load(config_files(resources, "traefik")["/etc/traefik/traefik.yml"])
     acme = static["certificatesResolvers"]["acme"]["acme"]
@@ -132,7 +132,7 @@ def test_production_redirects_to_https_with_certificates_by_dns() -> None:
     assert all(router["entryPoints"] == ["websecure", "websecure6"] for router in routers.values())
 
 
-def test_a_volume_that_no_image_prepares_is_opened_before_its_service_starts() -> None:
+def test_a_volume_without_a_folder_in_the_image_is_made_writable_before_its_service_starts() -> None:
     resources = run_program("prod", platform_config("prod"))
     (opener,) = containers(resources, "data").values()
     volume = {"source": "vps-prod-certificates-data", "type": "volume", "readOnly": False}
@@ -141,7 +141,7 @@ def test_a_volume_that_no_image_prepares_is_opened_before_its_service_starts() -
     assert {**volume, "target": "/certificates"} in containers(resources)["traefik"]["mounts"]
 
 
-def test_a_service_that_is_off_leaves_nothing() -> None:
+def test_services_that_are_off_leave_no_resources() -> None:
     services = {name: {"enabled": False} for name in Services.model_fields}
     resources = run_program("local", platform_config("local", services=services))
     assert set(containers(resources)) == {"traefik", "api", "executor"}
@@ -153,11 +153,11 @@ def test_a_service_that_is_off_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("off", Services.model_fields)
-def test_each_service_can_be_off_by_itself(off: str) -> None:
+def test_each_service_can_be_switched_off_alone(off: str) -> None:
     resources = run_program("local", platform_config("local", services={off: {"enabled": False}}))
     (service,) = set(SERVICES) - set(containers(resources))
     assert SERVICES[service] == off
-    # Nothing that still runs counts on it: neither a target nor a route.
+    # Neither a target nor a route is left.
     for other in ("prometheus", "traefik"):
         assert off == other or not re.search(rf"(//|- ){service}:\d", json.dumps(config_files(resources, other)))
 
@@ -168,7 +168,7 @@ def test_every_environment_can_be_switched_on() -> None:
     assert (list(settings.environments), list(settings.pools)) == ([*ENVIRONMENTS], [*ENVIRONMENTS])
 
 
-def test_an_environment_that_is_not_wanted_needs_no_image() -> None:
+def test_an_environment_that_is_off_needs_no_image() -> None:
     images = {name: image for name, image in IMAGES.items() if name != "sandbox-python-data"}
     sandbox = {"environments": ["python", "bash"], "pools": {"python": {"min": 1, "max": 2}}}
     resources = run_program("local", platform_config("local", images=images, sandbox=sandbox))

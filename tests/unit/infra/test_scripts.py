@@ -1,4 +1,4 @@
-"""The shell scripts of the host: what they have in common, run for real in a folder."""
+"""lib.sh of the host's scripts, run in a folder, and shellcheck over all scripts."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ GIVE_BACK = 'give_back "$1"; echo "$given_back"'
 
 
 def run(folder: Path, body: str, *arguments: str, limit: str = "") -> subprocess.CompletedProcess[str]:
-    """Run lib.sh with this body as its script would be run, with what it remembers kept in `folder`."""
+    """Run lib.sh with a script whose `apply` has this body. Originals of files are saved in `folder`."""
     lib = (SCRIPTS / "lib.sh").read_text()
     script = f'{lib}\nbefore={folder}/remembered/before\napply() {{\n{body}\n}}\n{limit}\n"$@" </dev/null\n'
     return subprocess.run(
@@ -25,12 +25,12 @@ def run(folder: Path, body: str, *arguments: str, limit: str = "") -> subprocess
 
 
 def put(folder: Path, file: Path, text: str, limit: str = "") -> subprocess.CompletedProcess[str]:
-    """Put a text into a file in each way that the scripts do, and say at the end that all is well."""
+    """Put a text into a file, from a pipe and from a here-document, then print "well"."""
     body = f"""printf '%s' "$2" | put "$1"\nput "$1" <<END\n{text}END\necho well"""
     return run(folder, body, str(file), text, limit=limit)
 
 
-def test_a_file_is_put_and_given_back(tmp_path: Path) -> None:
+def test_a_file_is_replaced_and_restored(tmp_path: Path) -> None:
     file = tmp_path / "etc/one"
     file.parent.mkdir()
     file.write_text("before us\n")
@@ -42,14 +42,14 @@ def test_a_file_is_put_and_given_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["etc"]
 
 
-def test_a_file_that_was_not_there_is_removed_again(tmp_path: Path) -> None:
+def test_a_file_that_did_not_exist_is_removed_again(tmp_path: Path) -> None:
     file = tmp_path / "etc/one"
     assert put(tmp_path, file, TEXT).returncode == 0
     assert run(tmp_path, GIVE_BACK, str(file)).stdout == "yes\n"
     assert list((tmp_path / "etc").iterdir()) == []
 
 
-def test_a_file_that_says_so_already_is_no_failure_and_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_file_with_the_same_content_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "one"
     file.write_text(TEXT)
     inode = file.stat().st_ino
@@ -58,10 +58,10 @@ def test_a_file_that_says_so_already_is_no_failure_and_stays_as_it_is(tmp_path: 
     assert run(tmp_path, GIVE_BACK, str(file)).stdout == "no\n"
 
 
-def test_a_disk_that_is_full_ends_the_script_and_leaves_the_file_whole(tmp_path: Path) -> None:
+def test_a_full_disk_fails_the_script_and_leaves_the_file_whole(tmp_path: Path) -> None:
     file = tmp_path / "one"
     file.write_text("before us\n")
-    # No file may be longer than 512 bytes: what a full disk does to whoever writes.
+    # No file may be longer than 512 bytes: writes fail as on a full disk.
     done = put(tmp_path, file, TEXT, limit="ulimit -f 1")
     assert done.returncode != 0
     assert "well" not in done.stdout
@@ -70,7 +70,7 @@ def test_a_disk_that_is_full_ends_the_script_and_leaves_the_file_whole(tmp_path:
     assert file.read_text() == TEXT
 
 
-def test_what_can_not_be_remembered_is_not_changed(tmp_path: Path) -> None:
+def test_a_file_whose_original_can_not_be_saved_is_not_changed(tmp_path: Path) -> None:
     file = tmp_path / "one"
     file.write_text("before us\n")
     (tmp_path / "remembered").write_text("a file where a folder is needed")
@@ -78,7 +78,7 @@ def test_what_can_not_be_remembered_is_not_changed(tmp_path: Path) -> None:
     assert file.read_text() == "before us\n"
 
 
-def test_what_can_not_be_given_back_ends_the_script(tmp_path: Path) -> None:
+def test_a_file_that_can_not_be_restored_fails_the_script(tmp_path: Path) -> None:
     file = tmp_path / "etc/one"
     assert put(tmp_path, file, TEXT).returncode == 0
     file.unlink()
@@ -94,13 +94,13 @@ def shellcheck(text: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.sh")), ids=lambda script: script.name)
-def test_a_script_has_nothing_that_shellcheck_finds(script: Path) -> None:
+def test_shellcheck_finds_nothing_in_a_script(script: Path) -> None:
     done = shellcheck(script.read_text())
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("concern", CONCERNS)
-def test_no_function_runs_where_its_failure_would_be_passed_over(concern: str) -> None:
+def test_no_function_is_called_where_set_e_is_off(concern: str) -> None:
     assert suppressed(ssh.script_text(concern)) == ""
 
 
@@ -109,13 +109,13 @@ def test_a_function_in_a_condition_is_found() -> None:
 
 
 def suppressed(text: str) -> str:
-    """What shellcheck says of functions that `set -e` does not hold in."""
+    """Shellcheck's findings about functions that are called where `set -e` is off."""
     return shellcheck(text, "--shell=sh", "--enable=check-set-e-suppressed", "--include=SC2310").stdout
 
 
 @pytest.fixture
 def sysctl(tmp_path: Path) -> Callable[[str], list[str]]:
-    """Run the kernel's settings' `apply` or `undo` in a folder, without a kernel: the files that are there then."""
+    """Runs `apply` or `undo` of sysctl.sh in a folder, with a `sysctl` that does nothing. Returns the files there."""
     folder = tmp_path / "etc/sysctl.d"
     folder.mkdir(parents=True)
     text = ssh.script_text("sysctl").replace("/etc/sysctl.d", str(folder)).replace("/var/lib/vps", f"{tmp_path}/vps")
@@ -127,13 +127,13 @@ def sysctl(tmp_path: Path) -> Callable[[str], list[str]]:
     return run
 
 
-def test_the_kernels_settings_are_read_after_those_of_debian(sysctl: Callable[[str], list[str]]) -> None:
+def test_the_kernel_parameters_are_read_after_those_of_debian(sysctl: Callable[[str], list[str]]) -> None:
     (name,) = sysctl("apply")
     assert name > "99-protect-links.conf"
     assert sysctl("undo") == []
 
 
-def test_the_kernels_settings_under_their_former_name_are_taken_over(
+def test_the_kernel_parameters_of_an_earlier_version_are_renamed(
     sysctl: Callable[[str], list[str]], tmp_path: Path
 ) -> None:
     former = tmp_path / "etc/sysctl.d/90-vps.conf"

@@ -1,4 +1,4 @@
-"""Configuration in, frozen models or one clear error out."""
+"""Loading the config: frozen models, or an error that names each key at fault."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def test_tracked_local_config_is_valid_and_frozen() -> None:
         ({"edge": {"http_port": 0}, "sandbox": {"concurrency": 0}}, ["edge.http_port", "sandbox.concurrency"]),
     ],
 )
-def test_bad_configuration_names_the_key_and_the_fault(overrides: dict[str, Any], words: list[str]) -> None:
+def test_a_bad_setting_is_named_by_its_key_and_its_fault(overrides: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(SettingsError) as error:
         parse(**overrides)
     for word in ["Pulumi.local.yaml", *words]:

@@ -1,5 +1,5 @@
-# Becomes PID 1 of a VPS: in new mount, process, cgroup, UTS and IPC namespaces, with a Debian as its root.
-# $1: the folder of the VPS (upper, work, root, docker); $2: the Debian underneath; $3: the controllers of cgroups of
+# PID 1 of a VPS. It runs in new mount, PID, cgroup, UTS and IPC namespaces, and makes a Debian its root.
+# $1: the folder of the VPS (upper, work, root, docker); $2: the lower folder, with Debian; $3: the cgroup controllers of
 # version 1, or nothing for version 2
 # shellcheck shell=sh
 set -eu
@@ -7,12 +7,12 @@ folder=$1 debian=$2 controllers=$3
 root=$folder/root
 
 mount -t overlay overlay -o "lowerdir=$debian,upperdir=$folder/upper,workdir=$folder/work" "$root"
-# Docker's layers can't lie on an overlay.
+# Docker's overlays do not work on an overlay.
 mkdir -p "$root/var/lib/docker"
 mount --bind "$folder/docker" "$root/var/lib/docker"
 
 mount -t proc proc "$root/proc"
-# The kernel's own settings belong to this machine: the VPS has a copy of them, and only those of the network are real.
+# Kernel parameters belong to this machine, but for those of the network: the VPS gets a copy of the others.
 for part in kernel vm fs; do
     mount -t tmpfs tmpfs "$root/tmp"
     cp -r "/proc/sys/$part/." "$root/tmp/" 2>/dev/null || true
@@ -27,7 +27,7 @@ if [ -n "$controllers" ]; then
     done
 else
     mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
-    # A group with groups below it, for the containers, may hold no process itself.
+    # The root group gets child groups for the containers, and a group with children may not have processes.
     mkdir -p "$root/sys/fs/cgroup/init"
     echo 0 >"$root/sys/fs/cgroup/init/cgroup.procs"
 fi
@@ -51,6 +51,6 @@ mkdir -p .machine
 pivot_root . .machine
 umount -l /.machine
 hostname vps
-# It may not set this machine's clock, load modules, restart it or read its kernel's log.
+# Without the capabilities to set this machine's clock, load modules, reboot it or read its kernel log.
 exec setpriv --bounding-set=-sys_time,-sys_module,-sys_boot,-syslog,-wake_alarm \
     sh -c 'touch /run/booted; trap : TERM; while :; do sleep 3600 & wait; done'

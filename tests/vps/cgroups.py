@@ -1,4 +1,4 @@
-"""The control groups of a VPS: a group of its own in each hierarchy of this machine, which it sees as the root."""
+"""Control groups of a VPS: one group in each hierarchy of this machine, which is the root inside the VPS."""
 
 import shlex
 import time
@@ -9,7 +9,7 @@ _SECONDS = 30
 
 
 class Cgroups:
-    """Made before the VPS boots, removed when its processes have ended. Version 1 and version 2."""
+    """The groups, for cgroups of version 1 or 2. `make` them before the VPS boots, `remove` them after it has ended."""
 
     def __init__(self, name: str, root: Path = Path("/sys/fs/cgroup")) -> None:
         self._root = root
@@ -18,12 +18,12 @@ class Cgroups:
             self._groups = [root / name]
         else:
             hierarchies = [path for path in sorted(root.iterdir()) if path.is_dir()]
-            # What is mounted there of version 2 has no controllers then.
+            # Leave out a hierarchy of version 2 beside them, which has no controllers.
             self._groups = [path / name for path in hierarchies if not (path / "cgroup.controllers").exists()]
 
     @property
     def controllers(self) -> list[str]:
-        """The controllers that have hierarchies of their own: those of version 1."""
+        """The controllers with a hierarchy of version 1."""
         names = [] if self._is_version_2 else [group.parent.name for group in self._groups]
         return [name for name in names if name != "systemd"]
 
@@ -35,16 +35,16 @@ class Cgroups:
                     (group / setting).write_text((group.parent / setting).read_text())
 
     def at_boot(self, argv: Sequence[str]) -> list[str]:
-        """A command that joins the groups and then becomes `argv`."""
+        """A command that joins the groups and then executes `argv`."""
         return _joining(self._groups, argv)
 
     def booted(self, outer: int) -> None:
-        """Take the process that waits for the VPS out again: in version 2 only leaves may hold processes."""
+        """Move the process that waits for the VPS out again: in version 2 only leaf groups may have processes."""
         if self._is_version_2:
             (self._root / "cgroup.procs").write_text(str(outer))
 
     def joining(self, argv: Sequence[str]) -> list[str]:
-        """Like `at_boot`, for a VPS that runs."""
+        """As `at_boot`, for a VPS that has booted."""
         return _joining([group / "init" for group in self._groups] if self._is_version_2 else self._groups, argv)
 
     def remove(self) -> None:
@@ -55,7 +55,7 @@ class Cgroups:
                     try:
                         group.rmdir()
                     except OSError:
-                        # Its processes have been killed and are not quite gone.
+                        # Killed processes take a moment to disappear.
                         assert time.monotonic() < deadline, f"{group} can't be removed"
                         time.sleep(0.02)
 

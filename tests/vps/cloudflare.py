@@ -1,6 +1,6 @@
-"""Cloudflare in small: the part of its API that keeps DNS records, and a DNS server that answers with them.
+"""A fake Cloudflare: the DNS records part of its API, and a DNS server that serves these records.
 
-It listens on one address, in the network namespace of the thread that makes it.
+Both listen on one address, in the network namespace of the thread that makes them.
 """
 
 import itertools
@@ -16,13 +16,13 @@ from dnslib import AAAA, CAA, QTYPE, RR, SOA, TXT, A, DNSHeader, DNSRecord
 from dnslib.server import BaseResolver, DNSHandler, DNSServer
 
 ZONE_ID = "0123456789abcdef0123456789abcdef"
-_SECONDS_TO_LIVE = 1
+_TTL_SECONDS = 1
 
 
 class Cloudflare:
-    """One zone. Whoever shows `token` may change its records; `close` ends both servers.
+    """One zone. Requests with `token` may change its records. `close` ends both servers.
 
-    `records` are as the API tells them, by id. `history` is every record that ever was, as (type, name).
+    `records` has the records in the API's form, by ID; `history` each record that was ever written, as (type, name).
     """
 
     def __init__(self, address: str, zone: str, token: str) -> None:
@@ -103,20 +103,20 @@ def _handler(cloudflare: Cloudflare) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PUT = do_DELETE = _serve
 
         def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
+            """Write no log."""
 
     return Handler
 
 
 class _Quiet(DNSHandler):  # type: ignore[misc] # dnslib has no types
-    """Answers and writes no log."""
+    """A handler that writes no log."""
 
     def log(self, *_: object) -> None:
-        """Nobody reads it."""
+        """Write no log."""
 
 
 class _Resolver(BaseResolver):  # type: ignore[misc] # dnslib has no types
-    """The zone as its records are now, with the SOA by which an ACME client finds where the zone begins."""
+    """Answers with the current records, and with the zone's SOA, which ACME clients look for."""
 
     def __init__(self, cloudflare: Cloudflare) -> None:
         self._cloudflare = cloudflare
@@ -126,14 +126,12 @@ class _Resolver(BaseResolver):  # type: ignore[misc] # dnslib has no types
         name = str(request.q.qname).rstrip(".").lower()
         kind = QTYPE[request.q.qtype]
         zone = self._cloudflare.zone
-        soa = RR(
-            zone, QTYPE.SOA, ttl=_SECONDS_TO_LIVE, rdata=SOA(f"ns.{zone}", f"hostmaster.{zone}", (1, 60, 60, 60, 1))
-        )
+        soa = RR(zone, QTYPE.SOA, ttl=_TTL_SECONDS, rdata=SOA(f"ns.{zone}", f"hostmaster.{zone}", (1, 60, 60, 60, 1)))
         if kind == "SOA" and name == zone:
             reply.add_answer(soa)
         for record in list(self._cloudflare.records.values()):
             if record["name"].lower() == name and record["type"] == kind:
-                reply.add_answer(RR(name, request.q.qtype, ttl=_SECONDS_TO_LIVE, rdata=_rdata(record)))
+                reply.add_answer(RR(name, request.q.qtype, ttl=_TTL_SECONDS, rdata=_rdata(record)))
         if not reply.rr:
             reply.add_auth(soa)
         return reply

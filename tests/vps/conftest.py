@@ -1,4 +1,4 @@
-"""A small internet with a VPS on it, and a stack with the settings of production that is going to run there."""
+"""A simulated internet with a VPS, and a stack with the production settings for it."""
 
 import secrets
 import shutil
@@ -30,8 +30,11 @@ METADATA = ("169.254.169.254", "fd00:ec2::254")
 
 @dataclass(frozen=True)
 class Internet:
-    """Who is on it. `cloud` is the provider's metadata service, `cloudflare` an address of its proxy, and `authorities`
-    are Cloudflare's API, its name server and Let's Encrypt."""
+    """The hosts of the internet.
+
+    `cloud` is the provider's metadata service, `cloudflare` an address of Cloudflare's proxy, and `authorities` runs
+    Cloudflare's API, its name server and the ACME authority.
+    """
 
     vps: Namespace
     operator: Namespace
@@ -44,7 +47,7 @@ class Internet:
 @pytest.fixture(scope="session")
 def internet() -> Iterator[Internet]:
     if reason := available():
-        pytest.skip(f"a VPS can't be played here: {reason}")
+        pytest.skip(f"a VPS can't be simulated here: {reason}")
     network = Network(f"vps-{secrets.token_hex(3)}")
     try:
         yield Internet(
@@ -61,8 +64,8 @@ def internet() -> Iterator[Internet]:
 
 @pytest.fixture(scope="session")
 def vps(internet: Internet, prepared: Prepared, report: Report) -> Iterator[Vps]:
-    """A fresh VPS that answers to an SSH key."""
-    # Beside the images, whose files it shares, and never on a memory file system, which no overlay can lie on.
+    """A fresh VPS with sshd, which accepts the operator's key."""
+    # On the file system of the images, whose files it hard-links. Not on a tmpfs, where overlays do not work.
     folder = Path(tempfile.mkdtemp(prefix="vps-", dir=cache()))
     try:
         names = [prepared.images.references[name] for name in ("app", "traefik", "sandbox-bash")]
@@ -103,7 +106,7 @@ def authority(
 
 @pytest.fixture(scope="session")
 def trust(internet: Internet, authority: Pebble) -> ssl.SSLContext:
-    """A visitor who trusts the authority, and nobody else."""
+    """A TLS context that trusts only the ACME authority's root."""
     with internet.authorities.entered():
         return ssl.create_default_context(cadata=authority.root())
 
@@ -112,7 +115,7 @@ def trust(internet: Internet, authority: Pebble) -> ssl.SSLContext:
 def production(
     new_stack: StackFactory, operator: Operator, vps: Vps, cloudflare: Cloudflare, authority: Pebble
 ) -> Stack:
-    """The stack of Pulumi.prod.yaml for this VPS, with few services. It is configured, and not yet up."""
+    """The stack of Pulumi.prod.yaml for this VPS, without optional services: configured, but not up yet."""
     stack = new_stack(
         "prod",
         engine={"socket": "/var/run/docker.sock"},
@@ -124,7 +127,7 @@ def production(
             },
             "firewall": {"ssh_sources": ["192.0.2.0/24", "2001:db8:2::/64"], "rollback_seconds": 6},
             "deploy_keys": [vps.public_key],
-            # A swap file would be this machine's.
+            # A swap file would be one of this machine.
             "swap_mb": 0,
         },
         edge={
@@ -141,7 +144,7 @@ def production(
             "ipv6": vps.namespace.ipv6,
             "base_url": cloudflare.base_url,
         },
-        # The engine of the VPS is a fresh one, whatever the one of this machine knows.
+        # The VPS's Docker only has runc, whatever runtimes this machine's has.
         sandbox={"environments": ["bash"], "pools": {"bash": {"min": 1, "max": 2}}, "runtime": "runc"},
         services={name: {"enabled": False} for name in Services.model_fields},
         images=dict(operator.prepared.images.references),

@@ -1,7 +1,6 @@
-"""The Debian or Ubuntu that a VPS begins with: what a cloud's image holds but for systemd, and packages not yet there.
+"""The root file system of a VPS: Debian or Ubuntu as in a cloud's image, without a running systemd.
 
-The VPS reaches no package server, so apt's lists and what the host needs are in apt's own cache: it really installs
-them, from there.
+The VPS reaches no package server, so apt's lists and cache already have the packages that the host's scripts install.
 """
 
 import hashlib
@@ -18,36 +17,40 @@ _INSTALLED = (
     *("apt", "ca-certificates", "iproute2", "kmod", "netbase", "openssh-server", "procps", "python3", "sudo"),
     *("systemd", "tzdata", "unattended-upgrades"),
 )
-_AT_HAND = ("chrony", "docker.io", "fail2ban", "logrotate", "nftables", "python3-systemd", "rsyslog")
-_LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+_CACHED = ("chrony", "docker.io", "fail2ban", "logrotate", "nftables", "python3-systemd", "rsyslog")
+_EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """What differs: the packages at hand, the parts of its archive that they are in, services without init script."""
+    """A distribution: its suite, the packages in apt's cache, their components, and services without an init script."""
 
     suite: str
-    at_hand: tuple[str, ...] = _AT_HAND
+    cached: tuple[str, ...] = _CACHED
     components: tuple[str, ...] = ("main",)
     without_script: tuple[str, ...] = ()
 
 
 _DISTRIBUTIONS = {
-    "debian-13": Distribution("trixie", at_hand=(*_AT_HAND, "docker-cli")),
+    "debian-13": Distribution("trixie", cached=(*_CACHED, "docker-cli")),
     "debian-12": Distribution("bookworm"),
-    # mmdebstrap checks it by /usr/share/keyrings/ubuntu-archive-keyring.gpg, of the package ubuntu-keyring.
+    # mmdebstrap verifies it with /usr/share/keyrings/ubuntu-archive-keyring.gpg, from the package ubuntu-keyring.
     "ubuntu-24.04": Distribution("noble", components=("main", "universe"), without_script=("docker",)),
 }
 _CHOICE = "VPS_TEST_HOST"
 
 
 def ensure(report: Report) -> Path:
-    """The folder of the one that VPS_TEST_HOST names, made once for a machine (two minutes)."""
+    """The folder of the distribution that VPS_TEST_HOST names. Made once for a machine, in about two minutes.
+
+    Raises:
+        LookupError: there is no such distribution.
+    """
     name = os.environ.get(_CHOICE, "debian-13")
     if name not in _DISTRIBUTIONS:
         raise LookupError(f"{_CHOICE} is {name!r}; a VPS can be one of {', '.join(_DISTRIBUTIONS)}")
     distribution = _DISTRIBUTIONS[name]
-    recipe = repr((distribution, _INSTALLED, _LEFT_OUT)).encode()
+    recipe = repr((distribution, _INSTALLED, _EXCLUDED)).encode()
     folder = cache() / "base" / f"host-{hashlib.sha256(recipe).hexdigest()[:12]}"
     if folder.exists():
         return folder
@@ -56,7 +59,7 @@ def ensure(report: Report) -> Path:
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    packages = " ".join(distribution.at_hand)
+    packages = " ".join(distribution.cached)
     download = f"chroot $1 apt-get install --yes --no-install-recommends --download-only {packages}"
     report.say(f"bootstrapping {name} for the VPS")
     process.run(
@@ -66,8 +69,8 @@ def ensure(report: Report) -> Path:
             "--format=directory",
             "--skip=cleanup/apt",
             f"--components={','.join(distribution.components)}",
-            *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
-            # A test's host is thrown away: no file has to survive a power cut.
+            *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
+            # A test's host is thrown away, so its files need not survive a power failure.
             "--dpkgopt=force-unsafe-io",
             f"--include={','.join(_INSTALLED)}",
             f"--customize-hook={download}",

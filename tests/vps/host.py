@@ -1,7 +1,7 @@
-"""A VPS: a Debian in namespaces of its own (mount, process, network, cgroup, IPC, UTS), with its own sshd and dockerd.
+"""A simulated VPS: a Debian in its own namespaces (mount, PID, network, cgroup, IPC, UTS), with sshd and dockerd.
 
-What it changes is on an overlay that goes with it. It has no systemd: services are started by their init scripts, and
-a unit that is enabled is started at boot by its ExecStart. So what systemd itself makes of a unit can't be shown here.
+Its files are an overlay, which is removed with it. It has no systemd: init scripts start the services, and at boot the
+ExecStart of each enabled unit is run. How systemd handles a unit is therefore not tested.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _RESTRICTED = ("setpriv", "--bounding-set=-sys_time,-sys_module,-sys_boot,-syslo
 
 
 class Vps:
-    """One VPS. `close` ends every process of it and removes all that it made, but for its network."""
+    """One VPS. `close` ends all its processes and removes all but its network namespace."""
 
     def __init__(
         self, namespace: Namespace, folder: Path, debian: Path, docker_images: Path, name_server: str | None = None
@@ -42,7 +42,7 @@ class Vps:
         )
         self._write("root/.ssh/authorized_keys", self.public_key + "\n", mode=0o600)
         self._write("etc/resolv.conf", f"nameserver {name_server}\n" if name_server else "")
-        # Raising a limit is not always ours to do; Docker's init script insists on it.
+        # Docker's init script raises a limit, which may not be allowed on this machine.
         self._write("etc/default/docker", 'ulimit() { command ulimit "$@" || true; }\n')
         (folder / "upper/var/lib/apt/lists").mkdir(parents=True)
         (folder / "upper/root/.ssh").chmod(0o700)
@@ -54,24 +54,24 @@ class Vps:
 
     @property
     def host_key(self) -> str:
-        """sshd's public key, as `type base64`."""
+        """The public key of sshd, as `type base64`."""
         kind, key, *_ = (self._debian / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
         return f"{kind} {key}"
 
     @property
     def pid(self) -> int:
-        """The process that is PID 1 inside."""
+        """The PID, on this machine, of the VPS's PID 1."""
         assert self._init is not None, "the VPS is off"
         children = Path(f"/proc/{self._init.pid}/task/{self._init.pid}/children").read_text().split()
         return int(children[0])
 
     @property
     def engine(self) -> DockerEngine:
-        """Its Docker engine, past its network."""
+        """Its Docker, by the path of its socket on this machine."""
         return DockerEngine(f"unix:///proc/{self.pid}/root/run/docker.sock")
 
     def start(self) -> None:
-        """Boot: the enabled units, then rsyslogd, sshd, Docker and fail2ban where they are installed."""
+        """Boot: run the enabled units, then start rsyslogd, sshd, Docker and fail2ban where they are installed."""
         self._cgroups.make()
         unshare = [
             *("nsenter", f"--net={self.namespace.path}"),
@@ -91,11 +91,15 @@ class Vps:
         self.shell("for one in ssh docker fail2ban; do [ ! -e /etc/init.d/$one ] || service $one start; done")
 
     def start_rsyslogd(self) -> None:
-        """What systemd does at boot and once the package is installed, where it is: it brings no init script."""
+        """Start rsyslogd, where it is installed, as systemd does: the package has no init script."""
         self.shell("[ ! -e /usr/sbin/rsyslogd ] || pgrep -x rsyslogd >/dev/null || rsyslogd")
 
+    def cut_connections(self) -> None:
+        """Kill the sshd processes of all connections."""
+        self.shell("pkill -KILL --full '^sshd(-session)?: [^/]'")
+
     def stop(self) -> None:
-        """Cut the power. What is on its disk stays, and so does its network, without any rule."""
+        """Power off. The disk stays, and so does the network namespace."""
         if self._init is not None:
             with contextlib.suppress(ProcessLookupError, IndexError, FileNotFoundError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -116,7 +120,11 @@ class Vps:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def shell(self, script: str, check: bool = True) -> str:
-        """Run a shell script inside as root, past its network. Returns what it prints."""
+        """Run a shell script inside as root, without the network. Returns its stdout.
+
+        Raises:
+            AssertionError: it fails and `check` is true.
+        """
         done = subprocess.run(
             self._cgroups.joining(
                 ["nsenter", f"--target={self.pid}", "--all", "--root", "--wd", *_RESTRICTED, "sh", "-c", script]

@@ -1,4 +1,4 @@
-"""A Docker data folder that holds images already: no engine of the tests' own reaches a registry."""
+"""Docker data folders with images: the tests' own Docker daemons reach no registry."""
 
 import fcntl
 import hashlib
@@ -16,9 +16,10 @@ _STORES = ("image", "overlay2")
 
 
 def ensure(source: DockerEngine, names: Sequence[str], shelf: str, report: Report) -> Path:
-    """The folder, made once for these images (half a minute): an engine of our own loads them from `source`.
+    """The data folder for these images, which a temporary Docker daemon loads from `source` (half a minute, once).
 
-    `shelf` is its place in the cache, where it replaces one for other images. Another process may ask at the same time.
+    `shelf` is the name of its folder in the cache, where it replaces the one for other images. Several
+    processes may call this at the same time.
     """
     client = source.client()
     ids = sorted(str(client.images.get(name).id) for name in names)
@@ -38,6 +39,6 @@ def ensure(source: DockerEngine, names: Sequence[str], shelf: str, report: Repor
 
 
 def copy(images: Path, target: Path) -> None:
-    """Give a daemon these images. Layers never change, so its copy shares their files."""
+    """Copy the images into a daemon's data folder, with hard links: layers never change."""
     for store in _STORES:
         subprocess.run(["cp", "--archive", "--link", images / store, target / store], check=True)

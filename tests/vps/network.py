@@ -1,4 +1,4 @@
-"""The internet in small: network namespaces on one switch, each with the addresses of whom it plays."""
+"""A simulated internet: network namespaces on one switch."""
 
 import contextlib
 import ctypes
@@ -13,7 +13,7 @@ _INTERFACE = "eth0"
 
 
 def available() -> str | None:
-    """None where namespaces can be made; else the reason why not."""
+    """None where network namespaces can be made; otherwise the reason why not."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     name = f"vps-probe-{os.getpid()}"
@@ -24,7 +24,7 @@ def available() -> str | None:
 
 @dataclass(frozen=True)
 class Namespace:
-    """A host on the switch. Its default route is the switch itself, so that every host is every other's neighbour."""
+    """A host on the switch. Its default route is the link itself, so all hosts are neighbours."""
 
     name: str
     addresses: tuple[str, ...]
@@ -42,12 +42,12 @@ class Namespace:
         return next(address for address in self.addresses if ":" in address)
 
     def run(self, *argv: str) -> str:
-        """Run a program of this machine in the namespace's network."""
+        """Run a program of this machine in the network namespace. Returns its stdout."""
         return _run("nsenter", f"--net={self.path}", *argv)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """This thread, and the processes that it starts, are in the namespace's network."""
+        """Move this thread, and processes that it starts, into the network namespace."""
         with Path("/proc/thread-self/ns/net").open() as own, self.path.open() as there:
             _enter(there.fileno())
             try:
@@ -57,7 +57,7 @@ class Namespace:
 
 
 class Network:
-    """A switch in a namespace of its own. `close` removes it and every host."""
+    """A switch in its own namespace. `close` removes it and all hosts."""
 
     def __init__(self, name: str) -> None:
         self._hosts: list[Namespace] = []

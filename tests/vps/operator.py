@@ -1,4 +1,4 @@
-"""The operator: runs Pulumi somewhere on the internet, and has nothing but an SSH key."""
+"""The operator, who runs Pulumi on another host of the internet and reaches the VPS with an SSH key."""
 
 import dataclasses
 import subprocess
@@ -15,14 +15,14 @@ from tools.stack.local_stack import Stack
 
 @dataclass(frozen=True)
 class Operator:
-    """The commands of `Stack`, in the operator's network."""
+    """The commands of `Stack`, run in the operator's network namespace."""
 
     at: Namespace
     prepared: Prepared
     report: Report
 
     def configure(self, stack: Stack) -> None:
-        # What a machine adds of its own engine, the host's replaces; and a fresh host has none to ask.
+        # With this machine's Docker: a fresh host has none, and `host` in the settings overrides its address.
         dataclasses.replace(stack, engine=self.prepared.engine).configure(self.prepared.images, self.report)
 
     def preview(self, stack: Stack, *arguments: str) -> str:
@@ -42,7 +42,7 @@ class Operator:
             return stack.has_drifted(self.report)
 
     def sign_in(self, vps: Vps) -> None:
-        """Over SSH as root, and out again."""
+        """Log in over SSH as root, and log out."""
         argv = ssh.options(Ssh(address=vps.namespace.ipv4, host_key=vps.host_key, identity_file=str(vps.identity)))
         with self.at.entered():
             subprocess.run(["ssh", *argv, f"root@{vps.namespace.ipv4}", "true"], check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Pebble, Let's Encrypt's own small authority for tests: it issues certificates to whoever proves a name, in memory."""
+"""Pebble, Let's Encrypt's ACME server for tests."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ _SECONDS_TO_START = 20
 
 
 def ensure(report: Report) -> str:
-    """The program, installed from Debian where that is ours to do."""
+    """The path of the program, which is installed from Debian where this machine allows it."""
     if not shutil.which("pebble"):
         assert debian.may_install(), "the tests of certificates need `pebble` on PATH"
         debian.install(["pebble"], report)
@@ -28,10 +28,10 @@ def ensure(report: Report) -> str:
 
 
 class Pebble:
-    """One authority at an address, which checks names with one DNS server. `close` ends it.
+    """One ACME server, which asks one DNS server about challenges. `close` ends it.
 
-    It begins in the network namespace of the thread that makes it, and takes `port` and the one a thousand above it.
-    `certificate` is what its own HTTPS is checked against, in PEM.
+    It runs in the network namespace of the thread that makes it, and listens on `port` and `port` + 1000. `certificate`
+    is the certificate of its own HTTPS, in PEM.
     """
 
     def __init__(self, program: str, address: str, name_server: str, folder: Path, port: int = 14000) -> None:
@@ -63,7 +63,7 @@ class Pebble:
         with (folder / "pebble.log").open("w") as log:
             self._process = subprocess.Popen(
                 [program, "-config", str(folder / "pebble.json"), "-dnsserver", name_server],
-                # Without these it waits up to 15 s before it looks, and refuses one nonce in twenty, to test clients.
+                # Switch off its tests of clients: a delay of up to 15 s, and the refusal of one nonce in twenty.
                 env={**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"},
                 stdout=log,
                 stderr=log,
@@ -74,7 +74,7 @@ class Pebble:
         return (self._folder / "pebble.log").read_text()
 
     def root(self) -> str:
-        """The root of the certificates that it issues, in PEM. It waits until Pebble answers."""
+        """The root of its certificates, in PEM. Waits until Pebble answers."""
         trust = ssl.create_default_context(cadata=self.certificate)
         deadline = time.monotonic() + _SECONDS_TO_START
         while True:

@@ -1,23 +1,18 @@
-"""The life of a VPS, in order: fresh, prepared, used, attacked, changed, cut off, restarted, given back.
+"""The life of a VPS: fresh, prepared, used, attacked, changed, disconnected, restarted, destroyed.
 
-Each test goes on from the one before. What the provider's console would do is done past the network (`vps.shell`).
+The tests run in order, each on the state that the one before left. `vps.shell` does not use the network, as the console
+of a provider does not.
 """
 
 import contextlib
 import dataclasses
-import json
 import re
-import secrets
 import shlex
-import socket
 import ssl
-import struct
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import Any
 
 import httpx
 import pytest
@@ -26,21 +21,29 @@ from tests.interruptions import cut_off, interrupt, kill
 from tests.vps.cloudflare import Cloudflare
 from tests.vps.conftest import API, DOMAIN, METADATA, Internet
 from tests.vps.host import Vps
-from tests.vps.network import Namespace
 from tests.vps.operator import Operator
+from tests.vps.probes import (
+    addresses_in,
+    advertise,
+    listen,
+    networks_of_the_edge,
+    once_certified,
+    seen_by_the_edge,
+    without_rules,
+)
 from tests.vps.visits import Visitor, all_open_ports, open_ports
 from tests.waiting import until
 from tools.console.steps import Report, StepFailed
 from tools.stack import docker_objects, health
 from tools.stack.local_stack import Stack
 
-# sshd, the edge, Docker's own, and a port on which nothing listens.
+# sshd, the edge, Docker's API, the ports inside the edge's container, and one on which nothing listens.
 PORTS = (22, 80, 443, 2375, 2376, 8080, 9000)
-# What the attacker shall reach, by address of the VPS.
+# The open ports that the attacker may find, by address of the VPS: none.
 NOTHING: dict[str, set[int]] = {"198.51.100.10": set(), "2001:db8:1::10": set()}
 PROGRAM = "/usr/local/lib/vps/firewall"
-# Where a package, or what manages users, keeps what it knows: these outlive us with the packages. (The last two are
-# Docker's own version of a file that tests/vps/host.py had made before, and Ubuntu's note of a first login.)
+# Files in which packages and user management keep their state: they stay with the packages. (The last two are Docker's
+# own version of a file that tests/vps/host.py writes, and the file in which Ubuntu records the first login.)
 KEPT = (
     "/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|/etc/ld.so.cache|/etc/rc.\\.d/.*|/etc/docker/key.json"
     "|/etc/default/docker.dpkg-dist|/root/.cache/motd.legal-displayed"
@@ -53,50 +56,50 @@ CONTAINERS = "docker ps --no-trunc --format '{{.Names}} {{.ID}}' | grep -v sandb
 
 @pytest.fixture(scope="module")
 def before(vps: Vps) -> dict[str, str]:
-    """The fresh host's files and sysctls."""
+    """The files and kernel parameters of the fresh host."""
     return {"files": vps.shell(FILES), "sysctls": vps.shell(SYSCTLS)}
 
 
 @pytest.fixture
 def stack(production: Stack, vps: Vps) -> Stack:
-    """The stack, with the VPS's engine to look at past the network (whose path changes when the VPS restarts)."""
+    """The stack, with the VPS's Docker, reached by its socket's path, which changes when the VPS restarts."""
     return dataclasses.replace(production, engine=vps.engine)
 
 
 @pytest.fixture(scope="module")
 def visitors(internet: Internet, trust: ssl.SSLContext) -> list[Visitor]:
-    """Those who come through Cloudflare's proxy, over IPv4 and over IPv6."""
+    """Visitors through Cloudflare's proxy, one over IPv4 and one over IPv6."""
     return [Visitor(internet.cloudflare, address, trust) for address in internet.vps.addresses]
 
 
 def execute(visitors: Sequence[Visitor], code: str) -> list[str]:
-    """What a program prints that each visitor has run, or why it was refused."""
+    """Run a program for each visitor. Returns its output, or the refusal."""
     program = {"environment": "bash", "code": code}
     asks = [partial(visitor.ask, "POST", f"https://{API}/execute", json=program) for visitor in visitors]
-    answers = [_once_trusted(ask).json() for ask in asks]
+    answers = [once_certified(ask).json() for ask in asks]
     return [str(answer.get("output", answer)) for answer in answers]
 
 
 def attacker_reaches(internet: Internet, seconds: float = 1) -> dict[str, set[int]]:
-    """Every open port that the attacker finds, by address."""
+    """The open ports that the attacker finds, by address."""
     return all_open_ports(internet.attacker, internet.vps.addresses, PORTS, seconds)
 
 
-def test_a_fresh_host_previews_without_an_engine(
+def test_a_preview_of_a_fresh_host_needs_no_docker_and_changes_nothing(
     operator: Operator, internet: Internet, production: Stack, before: dict[str, str], vps: Vps
 ) -> None:
-    # What shows later that it is the firewall that keeps the attacker out.
+    # Without the firewall, the attacker reaches sshd.
     assert attacker_reaches(internet) == {address: {22} for address in NOTHING}
     operator.preview(production)
     assert vps.shell(FILES) == before["files"]
 
 
-def test_the_hosts_key_is_what_ssh_keyscan_prints(internet: Internet, vps: Vps) -> None:
+def test_the_host_key_in_the_settings_is_what_ssh_keyscan_prints(internet: Internet, vps: Vps) -> None:
     printed = internet.operator.run("ssh-keyscan", "-t", "ed25519", vps.namespace.ipv4)
     assert printed.strip() == f"{vps.namespace.ipv4} {vps.host_key}"
 
 
-def test_another_host_key_than_the_pinned_one_is_spoken_to_by_nobody(
+def test_a_host_with_another_key_than_the_pinned_one_is_refused(
     operator: Operator, production: Stack, vps: Vps
 ) -> None:
     before = vps.shell(FILES)
@@ -108,14 +111,12 @@ def test_another_host_key_than_the_pinned_one_is_spoken_to_by_nobody(
     operator.configure(production)
 
 
-def test_an_up_that_is_cut_off_is_mended_by_the_next(
-    operator: Operator, stack: Stack, vps: Vps, report: Report
-) -> None:
+def test_an_interrupted_up_is_completed_by_the_next(operator: Operator, stack: Stack, vps: Vps, report: Report) -> None:
     def run() -> None:
         operator.up(stack)
 
     # The connection breaks while apt installs Docker; then Pulumi is killed, and interrupted, between containers.
-    cut_off(run, lambda: "docker.io" in vps.shell("ps axww"), lambda _: _cut_connections(vps))
+    cut_off(run, lambda: "docker.io" in vps.shell("ps axww"), lambda _: vps.cut_connections())
     cut_off(run, lambda: _containers(vps, stack) >= 3, kill)
     operator.mend(stack)
     cut_off(run, lambda: _containers(vps, stack) >= 5, interrupt)
@@ -124,7 +125,7 @@ def test_an_up_that_is_cut_off_is_mended_by_the_next(
     assert health.wait(vps.engine, stack.prefix, None, report) == ALL_HEALTHY
 
 
-def test_every_name_points_at_the_host(cloudflare: Cloudflare, internet: Internet) -> None:
+def test_every_host_name_has_records_with_the_hosts_addresses(cloudflare: Cloudflare, internet: Internet) -> None:
     for kind, address in {"A": internet.vps.ipv4, "AAAA": internet.vps.ipv6}.items():
         kept = {name: record["content"] for name, record in cloudflare.kept(kind).items()}
         assert kept == dict.fromkeys((API, f"traefik.{DOMAIN}"), address)
@@ -132,7 +133,7 @@ def test_every_name_points_at_the_host(cloudflare: Cloudflare, internet: Interne
 
 def test_the_api_answers_over_https_with_a_certificate_of_the_authority(visitors: list[Visitor]) -> None:
     for visitor in visitors:
-        answer = _once_trusted(partial(visitor.ask, "GET", f"https://{API}/health"))
+        answer = once_certified(partial(visitor.ask, "GET", f"https://{API}/health"))
         assert answer.json()["engine"] == "reachable"
         assert answer.headers["strict-transport-security"]
 
@@ -145,17 +146,17 @@ def test_the_dashboard_asks_for_the_password(visitors: list[Visitor], stack: Sta
     url = f"https://traefik.{DOMAIN}/dashboard/"
     auth = ("admin", stack.secret("vps:dashboardPassword", report))
     for visitor in visitors:
-        assert _once_trusted(partial(visitor.ask, "GET", url)).status_code == httpx.codes.UNAUTHORIZED
+        assert once_certified(partial(visitor.ask, "GET", url)).status_code == httpx.codes.UNAUTHORIZED
         assert visitor.ask("GET", url, auth=auth).status_code == httpx.codes.OK
 
 
-def test_the_edge_knows_its_visitors_by_cloudflares_word(
+def test_the_edge_trusts_the_forwarded_headers_of_cloudflare(
     visitors: list[Visitor], internet: Internet, stack: Stack, vps: Vps
 ) -> None:
     for visitor, address, claim in zip(
         visitors, internet.cloudflare.addresses, ("203.0.113.7", "2001:db8:7::7"), strict=True
     ):
-        assert _seen_by_the_edge(visitor, claim, stack, vps) == (address, claim)
+        assert seen_by_the_edge(visitor, API, claim, stack, vps) == (address, claim)
 
 
 def test_docker_runs_with_its_settings(vps: Vps, stack: Stack) -> None:
@@ -178,7 +179,7 @@ def test_sshd_takes_keys_only_and_the_deploy_user_gets_no_shell(vps: Vps) -> Non
     assert "allowtcpforwarding no" in deploy
 
 
-def test_what_the_host_is_told_holds(vps: Vps) -> None:
+def test_the_settings_of_the_host_are_in_force(vps: Vps) -> None:
     assert vps.shell("sysctl -n net.ipv4.conf.all.send_redirects net.ipv4.tcp_syncookies").split() == ["0", "1"]
     assert 'Unattended-Upgrade "1"' in vps.shell("apt-config dump | grep Periodic")
     assert vps.shell("fail2ban-client status").count("sshd") == 1
@@ -193,20 +194,20 @@ def test_the_hosts_log_is_in_files_that_the_collector_reads(operator: Operator, 
     assert "/var/log/auth.log" in vps.shell("cat /etc/logrotate.d/rsyslog")
 
 
-def test_a_host_that_forwards_ipv6_still_learns_its_way_out_from_routers(internet: Internet, vps: Vps) -> None:
+def test_a_host_that_forwards_ipv6_still_accepts_router_advertisements(internet: Internet, vps: Vps) -> None:
     assert vps.shell("sysctl -n net.ipv6.conf.eth0.forwarding").strip() == "1"
     learned = "ip -6 route show default proto ra"
     (address,) = re.findall(r"inet6 (\S+)/", vps.shell("ip -6 address show dev eth0 scope link"))
-    _advertise(internet.cloud, address, seconds=600)
-    until(lambda: vps.shell(learned), 10, "the way that a router has told")
-    _advertise(internet.cloud, address, seconds=0)
-    until(lambda: not vps.shell(learned), 10, "its end")
+    advertise(internet.cloud, address, seconds=600)
+    until(lambda: vps.shell(learned), 10, "the advertised route")
+    advertise(internet.cloud, address, seconds=0)
+    until(lambda: not vps.shell(learned), 10, "the end of the route")
 
 
 def test_the_attacker_reaches_nothing(internet: Internet, stack: Stack, vps: Vps) -> None:
     assert attacker_reaches(internet) == NOTHING
-    # Neither as a neighbour who names a container's own address and takes the VPS for the way there.
-    inside = _addresses(_networks_of_the_edge(vps, stack).values())
+    # Nor by routing packets to a container's own address through the VPS.
+    inside = addresses_in(networks_of_the_edge(vps, stack).values())
     for address in inside:
         host = internet.vps.ipv6 if ":" in address else internet.vps.ipv4
         internet.attacker.run("ip", "route", "replace", address, "via", host, "dev", "eth0", "onlink")
@@ -215,14 +216,14 @@ def test_the_attacker_reaches_nothing(internet: Internet, stack: Stack, vps: Vps
 
 
 def test_only_the_public_network_has_ipv6(stack: Stack, vps: Vps) -> None:
-    networks = _networks_of_the_edge(vps, stack)
+    networks = networks_of_the_edge(vps, stack)
     assert len(networks) > 1
     assert [name for name, network in networks.items() if network["GlobalIPv6Address"]] == [
         f"{stack.prefix}-public-ipv6"
     ]
 
 
-def test_each_reaches_what_is_theirs(operator: Operator, internet: Internet) -> None:
+def test_the_operator_reaches_sshd_and_the_proxy_the_edge(operator: Operator, internet: Internet) -> None:
     addresses = internet.vps.addresses
     assert all_open_ports(internet.operator, addresses, PORTS, 1) == {address: {22} for address in addresses}
     assert all_open_ports(internet.cloudflare, addresses, PORTS, 1) == {address: {80, 443} for address in addresses}
@@ -232,7 +233,7 @@ def test_containers_reach_neither_the_metadata_addresses_nor_the_hosts_services(
     internet: Internet, stack: Stack, vps: Vps
 ) -> None:
     network = f"{stack.prefix}-public-ipv6"
-    public = _networks_of_the_edge(vps, stack)[network]
+    public = networks_of_the_edge(vps, stack)[network]
     gateways = (public["Gateway"], public["IPv6Gateway"])
     image = stack.settings.images["sandbox-bash"]
 
@@ -241,64 +242,46 @@ def test_containers_reach_neither_the_metadata_addresses_nor_the_hosts_services(
     container = f"docker run --rm --network {network} --entrypoint bash {image} -c {shlex.quote(f'{probes} wait')}"
     with contextlib.ExitStack() as listening:
         for address in METADATA:
-            listening.enter_context(_listen(internet.cloud, address, 80))
+            listening.enter_context(listen(internet.cloud, address, 80))
             assert open_ports(internet.vps, address, (80,)) == {80}
         assert vps.shell(f"{container} 2>/dev/null") == ""
-        # The very same probes get through without the rules.
-        with _no_rules(vps):
+        # Without the rules, the same probes succeed.
+        with without_rules(vps):
             assert set(vps.shell(f"{container} 2>/dev/null").split()) == {host for host, _ in hosts}
 
 
-def test_without_the_rules_a_stranger_comes_in_and_is_not_believed(
+def test_without_the_rules_a_strangers_forwarded_header_is_ignored(
     internet: Internet, trust: ssl.SSLContext, stack: Stack, vps: Vps
 ) -> None:
-    # As with web_sources: anyone, behind a proxy whose word counts.
-    with _no_rules(vps):
+    # As with web_sources: anyone.
+    with without_rules(vps):
         for address, own in zip(internet.vps.addresses, internet.attacker.addresses, strict=True):
             stranger = Visitor(internet.attacker, address, trust)
-            assert _seen_by_the_edge(stranger, "203.0.113.8", stack, vps) == (own, own)
-        # What test_the_attacker_reaches_nothing tries as a neighbour.
-        public = _networks_of_the_edge(vps, stack)[f"{stack.prefix}-public-ipv6"]
+            assert seen_by_the_edge(stranger, API, "203.0.113.8", stack, vps) == (own, own)
+        # Without the rules, routing through the VPS works (see test_the_attacker_reaches_nothing).
+        public = networks_of_the_edge(vps, stack)[f"{stack.prefix}-public-ipv6"]
         for address, port in ((public["IPAddress"], 8443), (public["GlobalIPv6Address"], 8446)):
             assert open_ports(internet.attacker, address, (port,)) == {port}
 
 
-def test_a_restart_of_docker_opens_nothing(internet: Internet, visitors: list[Visitor], vps: Vps, stack: Stack) -> None:
-    stop = threading.Event()
-    found: list[dict[str, set[int]]] = []
-    watch = threading.Thread(target=_watch, args=(internet, stop, found))
-    watch.start()
-    try:
+def test_a_restart_of_docker_opens_no_port(internet: Internet, visitors: list[Visitor], vps: Vps, stack: Stack) -> None:
+    with _attack(internet, scans=2):
         vps.shell("service docker restart")
-        until(lambda: "true" in vps.shell("docker info -f '{{.LiveRestoreEnabled}}'", check=False), 30, "the settings")
-    finally:
-        stop.set()
-        watch.join()
-    assert len(found) > 1
-    assert all(each == NOTHING for each in found)
-    # What the engine says of its services may still be from before.
+        until(lambda: "true" in vps.shell("docker info -f '{{.LiveRestoreEnabled}}'", check=False), 30, "Docker")
+    # Docker's health states may still be those from before the restart.
     well = partial(visitors[0].ask, "GET", f"https://{API}/health")
-    until(lambda: well().status_code == httpx.codes.OK, 60, "the api to be well")
+    until(lambda: well().status_code == httpx.codes.OK, 60, "a healthy api")
     assert execute(visitors, "echo still") == ["still\n"] * 2
 
 
-def test_nothing_opens_while_rules_are_replaced(internet: Internet, vps: Vps) -> None:
-    stop = threading.Event()
-    found: list[dict[str, set[int]]] = []
-    watch = threading.Thread(target=_watch, args=(internet, stop, found))
+def test_no_port_opens_while_rules_are_replaced(internet: Internet, vps: Vps) -> None:
     rules = vps.shell("cat /etc/vps/firewall.nft")
-    watch.start()
-    try:
-        while watch.is_alive() and len(found) < 50:
+    with _attack(internet, scans=50) as is_going_on:
+        while is_going_on():
             vps.shell(f"{PROGRAM} try 30 <<'END'\n{rules}END\n{PROGRAM} keep")
-    finally:
-        stop.set()
-        watch.join()
-    assert len(found) >= 50
-    assert all(each == NOTHING for each in found)
 
 
-def test_rules_that_lock_us_out_are_undone_by_the_host(
+def test_the_host_restores_the_rules_when_new_ones_lock_us_out(
     operator: Operator, internet: Internet, stack: Stack, vps: Vps
 ) -> None:
     inside = vps.shell("nft list table inet vps | grep -v counter")
@@ -306,7 +289,7 @@ def test_rules_that_lock_us_out_are_undone_by_the_host(
     operator.configure(locked)
     with pytest.raises(StepFailed):
         operator.up(locked)
-    until(lambda: open_ports(internet.operator, internet.vps.ipv4, (22,), 1) == {22}, 30, "the way back in")
+    until(lambda: open_ports(internet.operator, internet.vps.ipv4, (22,), 1) == {22}, 30, "the restored rules")
     assert vps.shell("nft list table inet vps | grep -v counter") == inside
     assert vps.shell(f"{PROGRAM} keep 2>&1 || true").startswith("No rules are on trial")
     operator.configure(stack)
@@ -320,7 +303,7 @@ def test_a_second_up_changes_nothing(operator: Operator, stack: Stack, vps: Vps)
     assert vps.shell(CONTAINERS) == running
 
 
-def test_changed_settings_replace_only_what_they_must(
+def test_changed_settings_replace_only_what_depends_on_them(
     operator: Operator, stack: Stack, vps: Vps, cloudflare: Cloudflare
 ) -> None:
     running = set(vps.shell(CONTAINERS).splitlines())
@@ -328,7 +311,7 @@ def test_changed_settings_replace_only_what_they_must(
     host = {**stack.overrides["host"], "time_zone": "Europe/Berlin"}
     changed = dataclasses.replace(stack, overrides={**stack.overrides, **without, "host": host})
     operator.configure(changed)
-    # The command of the time zone, and Docker's. That restarts, and the containers live on.
+    # Two commands: the time zone's, and Docker's, which restarts Docker but no container.
     assert "~ 2 updated" in operator.up(changed)
     assert vps.shell("date +%Z").strip() in ("CET", "CEST")
     assert "ip6" not in vps.shell("[ /var/run/docker.pid -nt /etc/docker/daemon.json ] && cat /etc/docker/daemon.json")
@@ -342,7 +325,7 @@ def test_changed_settings_replace_only_what_they_must(
     operator.configure(stack)
 
 
-def test_a_container_removed_by_hand_is_noticed_and_comes_back(
+def test_a_container_that_was_removed_by_hand_is_noticed_and_made_again(
     operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps, report: Report
 ) -> None:
     vps.shell(f"docker rm -f {stack.prefix}-api")
@@ -353,13 +336,13 @@ def test_a_container_removed_by_hand_is_noticed_and_comes_back(
     assert execute(visitors, "echo back") == ["back\n"] * 2
 
 
-def test_secrets_are_nowhere_to_be_read(stack: Stack, vps: Vps, report: Report) -> None:
+def test_no_secret_is_readable_anywhere(stack: Stack, vps: Vps, report: Report) -> None:
     keys = ("vps:dashboardPassword", "vps:cloudflareToken")
     values = [stack.secret(key, report) for key in keys] + [vps.identity.read_text().splitlines()[2]]
     states = [path.read_text(errors="replace") for path in stack.home.rglob("*") if path.is_file()]
     places = {
         "state": "".join(states),
-        "engine's log": report.log.read_text(),
+        "Pulumi's log": report.log.read_text(),
         "processes": vps.shell("cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' '\\n'"),
         "containers": vps.shell("docker inspect $(docker ps -aq) $(docker volume ls -q) $(docker images -q)"),
         "images": vps.shell("for one in $(docker images -q); do docker history --no-trunc $one; done"),
@@ -370,7 +353,7 @@ def test_secrets_are_nowhere_to_be_read(stack: Stack, vps: Vps, report: Report) 
         assert not [value for value in values if value in text], place
 
 
-def test_a_restarted_host_is_closed_before_it_is_up(
+def test_a_restarted_host_has_its_firewall_before_its_services(
     internet: Internet, visitors: list[Visitor], stack: Stack, vps: Vps, report: Report
 ) -> None:
     vps.reboot()
@@ -379,7 +362,7 @@ def test_a_restarted_host_is_closed_before_it_is_up(
     assert execute(visitors, "echo again") == ["again\n"] * 2
 
 
-def test_destroy_leaves_the_host_as_it_was_but_for_packages(
+def test_destroy_restores_the_host_but_leaves_packages(
     operator: Operator, stack: Stack, vps: Vps, cloudflare: Cloudflare, before: dict[str, str]
 ) -> None:
     operator.destroy(stack)
@@ -398,7 +381,7 @@ def test_destroy_leaves_the_host_as_it_was_but_for_packages(
 
 
 def _changed(stack: Stack, **host: Any) -> dict[str, Any]:
-    """The stack's overrides, with these parts of `host` merged into them."""
+    """The stack's overrides, with these sections of `host` merged into them."""
     of_host = dict(stack.overrides["host"])
     for part, values in host.items():
         of_host[part] = {**of_host[part], **values}
@@ -410,71 +393,26 @@ def _other_key(vps: Vps) -> str:
     return f"{kind} {key}"
 
 
-def _once_trusted(ask: Callable[[], httpx.Response]) -> httpx.Response:
-    """The answer, once the edge has its certificate."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return ask()
-        except httpx.ConnectError as error:
-            assert time.monotonic() < deadline, error
-            time.sleep(0.3)
-
-
-def _cut_connections(vps: Vps) -> None:
-    vps.shell("pkill -KILL --full '^sshd(-session)?: [^/]'")
-
-
 def _containers(vps: Vps, stack: Stack) -> int:
     return len(vps.shell(f"docker ps -aq --filter label=vps.stack={stack.prefix} 2>/dev/null", check=False).split())
 
 
-def _advertise(router: Namespace, address: str, seconds: int) -> None:
-    """Tell a neighbour that this is a router, for so long (RFC 4861: type 134, no hop limit, flags or timers)."""
-    with router.entered(), socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sending:
-        sending.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 255)
-        sending.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 0, 0, seconds, 0, 0), (f"{address}%eth0", 0))
-
-
-def _listen(at: Namespace, address: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with at.entered():
-        return socket.create_server((address, port), family=family)
-
-
-def _networks_of_the_edge(vps: Vps, stack: Stack) -> dict[str, dict[str, Any]]:
-    """What the engine tells of each network of the edge's container, by name."""
-    told = vps.shell(f"docker inspect -f '{{{{json .NetworkSettings.Networks}}}}' {stack.prefix}-traefik")
-    return cast("dict[str, dict[str, Any]]", json.loads(told))
-
-
-def _addresses(networks: Iterable[Mapping[str, Any]]) -> list[str]:
-    both = [network[key] for network in networks for key in ("IPAddress", "GlobalIPv6Address")]
-    return [address for address in both if address]
-
-
-def _seen_by_the_edge(visitor: Visitor, claim: str, stack: Stack, vps: Vps) -> tuple[str, str]:
-    """Where a request came from that claims another address, and for whose the edge takes it."""
-    path = f"/{secrets.token_hex(4)}"
-    visitor.ask("GET", f"https://{API}{path}", headers={"x-forwarded-for": claim})
-    line = until(
-        lambda: vps.shell(f"docker logs --tail 20 {stack.prefix}-traefik 2>&1 | grep {path}", check=False),
-        10,
-        "the edge's line in its log",
-    )
-    told = json.loads(line)
-    return str(urlsplit(f"//{told['ClientAddr']}").hostname), told["ClientHost"]
-
-
 @contextlib.contextmanager
-def _no_rules(vps: Vps) -> Iterator[None]:
-    rules = vps.shell("nft delete table inet vps && cat /etc/vps/firewall.nft")
+def _attack(internet: Internet, scans: int) -> Iterator[Callable[[], bool]]:
+    """The attacker scans all the time, at least so often, and finds nothing. Yields whether more scans are to come."""
+    found: list[dict[str, set[int]]] = []
+    stop = threading.Event()
+
+    def scan() -> None:
+        while not stop.is_set():
+            found.append(attacker_reaches(internet, 0.05))
+
+    scanner = threading.Thread(target=scan)
+    scanner.start()
     try:
-        yield
+        yield lambda: scanner.is_alive() and len(found) < scans
     finally:
-        vps.shell(f"nft -f - <<'END'\n{rules}END")
-
-
-def _watch(internet: Internet, stop: threading.Event, found: list[dict[str, set[int]]]) -> None:
-    while not stop.is_set():
-        found.append(attacker_reaches(internet, 0.05))
+        stop.set()
+        scanner.join()
+    assert len(found) >= scans
+    assert all(each == NOTHING for each in found)

@@ -1,4 +1,4 @@
-"""What someone on the internet can do to the VPS: connect, and ask for a page."""
+"""Connections and HTTP requests to the VPS from another host."""
 
 import contextlib
 import itertools
@@ -17,14 +17,14 @@ from tests.vps.network import Namespace
 
 
 def open_ports(visitor: Namespace, address: str, ports: Iterable[int], seconds: float = 2) -> set[int]:
-    """The TCP ports on which a connection comes about, all tried at once; given up after so many seconds."""
+    """The TCP ports that accept a connection within `seconds`. All are tried at once."""
     return all_open_ports(visitor, [address], ports, seconds)[address]
 
 
 def all_open_ports(
     visitor: Namespace, addresses: Sequence[str], ports: Iterable[int], seconds: float
 ) -> dict[str, set[int]]:
-    """The same for several addresses, of IPv4 and IPv6, all tried at once."""
+    """As `open_ports`, for several IPv4 and IPv6 addresses, all at once."""
     found: dict[str, set[int]] = {address: set() for address in addresses}
     with visitor.entered(), contextlib.ExitStack() as opened, selectors.DefaultSelector() as waiting:
         for address, port in itertools.product(addresses, ports):
@@ -45,7 +45,7 @@ def all_open_ports(
 
 @dataclass(frozen=True)
 class Visitor:
-    """Someone at an address of the internet who asks one host, whatever name the URL has, and believes `trust`."""
+    """A client in a namespace. It connects to `address`, whatever host its URLs name, and verifies TLS with `trust`."""
 
     at: Namespace
     address: str

@@ -1,0 +1,76 @@
+"""Looks at a VPS from inside and outside, for the tests."""
+
+import contextlib
+import json
+import secrets
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import httpx
+
+from tests.vps.host import Vps
+from tests.vps.network import Namespace
+from tests.vps.visits import Visitor
+from tests.waiting import until
+from tools.stack.local_stack import Stack
+
+
+def once_certified(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """The answer, once the edge has its certificate, for which a minute is allowed."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return ask()
+        except httpx.ConnectError as error:
+            assert time.monotonic() < deadline, error
+            time.sleep(0.3)
+
+
+def advertise(router: Namespace, address: str, seconds: int) -> None:
+    """Send a router advertisement with this lifetime (RFC 4861: type 134, no hop limit, flags or timers)."""
+    with router.entered(), socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sending:
+        sending.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 255)
+        sending.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 0, 0, seconds, 0, 0), (f"{address}%eth0", 0))
+
+
+def listen(at: Namespace, address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with at.entered():
+        return socket.create_server((address, port), family=family)
+
+
+def networks_of_the_edge(vps: Vps, stack: Stack) -> dict[str, dict[str, Any]]:
+    """Docker's description of each network of the edge's container, by name."""
+    told = vps.shell(f"docker inspect -f '{{{{json .NetworkSettings.Networks}}}}' {stack.prefix}-traefik")
+    return cast("dict[str, dict[str, Any]]", json.loads(told))
+
+
+def addresses_in(networks: Iterable[Mapping[str, Any]]) -> list[str]:
+    both = [network[key] for network in networks for key in ("IPAddress", "GlobalIPv6Address")]
+    return [address for address in both if address]
+
+
+def seen_by_the_edge(visitor: Visitor, host: str, claim: str, stack: Stack, vps: Vps) -> tuple[str, str]:
+    """The address that a request with this X-Forwarded-For came from, and the client's address in the edge's log."""
+    path = f"/{secrets.token_hex(4)}"
+    visitor.ask("GET", f"https://{host}{path}", headers={"x-forwarded-for": claim})
+    line = until(
+        lambda: vps.shell(f"docker logs --tail 20 {stack.prefix}-traefik 2>&1 | grep {path}", check=False),
+        10,
+        "the request in the edge's log",
+    )
+    told = json.loads(line)
+    return str(urlsplit(f"//{told['ClientAddr']}").hostname), told["ClientHost"]
+
+
+@contextlib.contextmanager
+def without_rules(vps: Vps) -> Iterator[None]:
+    rules = vps.shell("nft delete table inet vps && cat /etc/vps/firewall.nft")
+    try:
+        yield
+    finally:
+        vps.shell(f"nft -f - <<'END'\n{rules}END")

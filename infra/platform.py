@@ -1,4 +1,4 @@
-"""The platform: settings in, services and their URLs out."""
+"""The platform: the component that makes everything else from the settings."""
 
 from collections.abc import Mapping
 
@@ -21,10 +21,10 @@ from infra.settings import PlatformSettings
 
 
 class Platform(pulumi.ComponentResource):
-    """Everything on one host with Docker.
+    """All services on one host with Docker.
 
-    Networks keep the services apart: the edge is on each internal one, and a service is on the one network that it
-    needs. The public one is the edge's own; the outbound one is for what must call out and is called by nobody.
+    Networks separate the services: each is on the one internal network that it needs, and the edge is on all of them.
+    Only the edge is on the public network. Services that have to connect to the internet are on the outbound one, too.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Platform(pulumi.ComponentResource):
         for service in self._context.services:
             if service in catalog.MANAGEMENT:
                 self._make(service.name, child, service)
-        # The last, since it joins the internal networks of the others.
+        # Last, because it joins the internal networks of the other services.
         self._make("edge", child, TRAEFIK)
         if settings.dns and secrets.cloudflare_token:
             names = sorted({host for service in self._context.routes for host in hosts(settings.edge, service)})
@@ -64,13 +64,13 @@ class Platform(pulumi.ComponentResource):
 
     @property
     def urls(self) -> Mapping[str, str]:
-        """Where each service is reached from outside, by name."""
+        """The public URL of each service that has a route, by name."""
         edge = self._context.settings.edge
         return {service: url(edge, hosts(edge, service)[0]) for service in self._context.routes}
 
     @property
     def logins(self) -> Mapping[str, Mapping[str, str]]:
-        """The user of each service that asks for a password, and the config key that holds the password."""
+        """The user name of each service that asks for a password, and the config key of the password, by name."""
         return {
             service: {"user": USER, "secret": SECRET_KEYS[route.login or "dashboard_password"]}
             for service, route in self._context.routes.items()
@@ -79,7 +79,7 @@ class Platform(pulumi.ComponentResource):
 
     @property
     def passwords(self) -> Mapping[str, pulumi.Output[str]]:
-        """The password behind each config key, for those that are made for the stack. They stay encrypted."""
+        """The generated passwords by config key, as secret outputs."""
         return {
             SECRET_KEYS[field]: password
             for field in GENERATED_SECRETS
@@ -87,12 +87,12 @@ class Platform(pulumi.ComponentResource):
         }
 
     def _make(self, name: str, opts: pulumi.ResourceOptions, *services: Service) -> None:
-        """A component with this name, of services in the order in which they start."""
+        """Make a component with this name of services, which start in this order."""
         ServiceGroup(name, self._stack, {it.name: it.describe(self._context) for it in services}, opts)
 
 
 def _engine(settings: PlatformSettings) -> docker.Provider:
-    """The engine that everything runs on; where it is a host of ours, behind its firewall and prepared."""
+    """The provider for Docker. With `host`, it depends on the host's firewall and preparation."""
     host = settings.host
     if not host:
         return docker.Provider("engine", host=settings.engine.host, ssh_opts=list(settings.engine.ssh_options))

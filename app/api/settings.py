@@ -32,10 +32,10 @@ def _origin(value: str) -> str:
 
 
 def _rate_store(value: str) -> str:
-    # Without a user and a password: whoever may inspect the container reads them in its environment.
+    # No user and no password, and no value in the error: whoever may inspect the container or its log reads them.
     is_url = re.fullmatch(r"valkeys?://[^/@?#\s]+(/\d+)?", value) and urlsplit(value).hostname and urlsplit(value).port
     if value != _IN_MEMORY and not is_url:
-        raise ValueError(f"{value!r} is neither {_IN_MEMORY} nor a URL like valkey://host:6379/0")
+        raise ValueError(f"it is neither {_IN_MEMORY} nor a URL like valkey://host:6379/0, without a password")
     return value
 
 

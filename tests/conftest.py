@@ -1,4 +1,4 @@
-"""What every suite that brings a real stack up shares."""
+"""Fixtures of the suites that deploy a real stack."""
 
 from collections.abc import Iterator
 
@@ -12,19 +12,19 @@ from tools.stack import docker_objects
 
 @pytest.fixture(scope="session")
 def prepared() -> Prepared:
-    """Engine, toolchain and images: found, or made."""
+    """Docker, the Pulumi toolchain and the images, installed or built where they are missing."""
     return prepare()
 
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """Where the output of the Pulumi engine goes."""
+    """A report that writes Pulumi's output to a file."""
     return Report(tmp_path_factory.mktemp("stack-logs") / "pulumi.log")
 
 
 @pytest.fixture(scope="session")
 def new_stack(prepared: Prepared, report: Report, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackFactory]:
-    """Makes configured stacks, and removes whatever they left, also after a failure."""
+    """A factory of configured stacks. Their containers and volumes are removed at the end, also after a failure."""
     factory = StackFactory(prepared, report, tmp_path_factory.mktemp("stacks"))
     yield factory
     client = prepared.engine.client()

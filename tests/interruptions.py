@@ -1,4 +1,4 @@
-"""Cutting a command off at a moment that is worth it."""
+"""Interrupts a command at a chosen moment."""
 
 import multiprocessing
 import os
@@ -11,13 +11,15 @@ _SECONDS = 240
 
 
 def cut_off(run: Callable[[], object], is_time: Callable[[], bool], strike: Callable[[int], None]) -> None:
-    """Run something in a process group of its own, strike when it is time (given its process id), and see it fail."""
+    """Run `run` in a process group of its own, call `strike` with its process id once `is_time` holds, and check that
+    it fails. Each wait takes at most 240 s.
+    """
     running = multiprocessing.get_context("fork").Process(target=_in_own_group, args=(run,))
     running.start()
     try:
         deadline = time.monotonic() + _SECONDS
         while not is_time():
-            assert running.is_alive(), "it ended before it could be cut off"
+            assert running.is_alive(), "it ended before it could be interrupted"
             assert time.monotonic() < deadline
             time.sleep(0.02)
         assert running.pid is not None
@@ -30,12 +32,12 @@ def cut_off(run: Callable[[], object], is_time: Callable[[], bool], strike: Call
 
 
 def interrupt(pid: int) -> None:
-    """What Ctrl-C does."""
+    """Send SIGINT, as Ctrl-C does."""
     os.kill(pid, signal.SIGINT)
 
 
 def kill(pid: int) -> None:
-    """End it and everything that it started, at once."""
+    """Send SIGKILL to the process and all of its descendants."""
     for each in (*_descendants(pid), pid):
         os.kill(each, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""For each field of the sandbox's profile, a value that is weaker than the floor by one step."""
+"""For each field of the sandbox's profile, a value that is just weaker than the floor."""
 
 from typing import Any
 

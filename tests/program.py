@@ -1,4 +1,4 @@
-"""The real program under mocks: what it would ask the engine for, as plain inputs."""
+"""Runs the real Pulumi program under mocks, and records the resources that it would create."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from pulumi.runtime.proto import source_pb2
 from infra.images import IMAGES_OF_OURS
 
 ROOT = Path(__file__).resolve().parent.parent
-# Any file that can be read: under mocks nobody uses the key.
+# Any readable file will do: under mocks nobody uses the SSH key.
 IDENTITY = Path(__file__)
 IMAGES = {name: f"vps/{name}:0123456789ab" for name in IMAGES_OF_OURS}
 SECRETS = {
@@ -39,7 +39,7 @@ SECRETS = {
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource as the engine would be asked for it: camelCase inputs."""
+    """A resource as the program declares it. The keys of `inputs` are in camelCase."""
 
     type: str
     name: str
@@ -47,7 +47,7 @@ class Resource:
 
 
 class Recorder(pulumi.runtime.Mocks):
-    """Answers as the engine does where the program reads an output back, and keeps every request."""
+    """Mocks that record every resource, and give the outputs that the program reads."""
 
     def __init__(self) -> None:
         self.resources: list[Resource] = []
@@ -61,7 +61,7 @@ class Recorder(pulumi.runtime.Mocks):
         return f"{args.name}-id", args.inputs | computed.get(args.typ, {})
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> NoReturn:
-        raise AssertionError(f"the program looks something up at preview: {args.token}")
+        raise AssertionError(f"the program calls a provider's function at preview: {args.token}")
 
 
 def image_id(resource: str) -> str:
@@ -70,7 +70,7 @@ def image_id(resource: str) -> str:
 
 
 def platform_config(stack: str, **overrides: Any) -> dict[str, Any]:
-    """`vps:platform` of a tracked stack file, with images as `make up` fills them in."""
+    """`vps:platform` of a committed stack file, with the images that `make up` fills in."""
     tracked = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]["vps:platform"]
     if host := tracked.get("host"):
         host["ssh"]["identity_file"] = str(IDENTITY)
@@ -84,7 +84,10 @@ def run_program(
     encrypted: bool = True,
     extra: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Resource]:
-    """Run `stacks/__main__.py` with this configuration (`extra` by whole key) and return all resources it creates."""
+    """Run `stacks/__main__.py` with this configuration and return all resources that it creates.
+
+    `secrets` are keys without the prefix `vps:`, `extra` whole keys.
+    """
     config = {"vps:platform": json.dumps(platform), **{f"vps:{k}": v for k, v in secrets.items()}, **extra}
     recorder = Recorder()
 
@@ -115,7 +118,7 @@ def _quick() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _event_loop() -> Iterator[None]:
-    """The SDK runs on the thread's current loop, which other tests may have closed."""
+    """Sets a new event loop: the SDK uses the thread's current one, which other tests may have closed."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
@@ -126,13 +129,13 @@ def _event_loop() -> Iterator[None]:
 
 
 def config_files(resources: list[Resource], service: str, kind: str = "config") -> dict[str, str]:
-    """The text of each file that a service is configured with, by its path, also where it is a secret."""
+    """The text of each configuration file of a service by its path. Secrets are in clear text."""
     uploads = readable(containers(resources, kind)[service]["uploads"])
     return {upload["file"]: upload["content"] for upload in uploads}
 
 
 def readable(value: Any) -> Any:
-    """A value of the mocks with each secret in it in clear text."""
+    """A value from the mocks, with its secrets in clear text."""
     if isinstance(value, Mapping):
         secret = rpc._special_sig_key in value
         return readable(value["value"]) if secret else {key: readable(item) for key, item in value.items()}
@@ -140,7 +143,7 @@ def readable(value: Any) -> Any:
 
 
 def containers(resources: list[Resource], role: str = "service") -> dict[str, dict[str, Any]]:
-    """The inputs of each container by its service, for one role."""
+    """The inputs of the containers of one role, by service."""
     found = {}
     for resource in resources:
         if resource.type == "docker:index/container:Container":

@@ -1,4 +1,4 @@
-"""A real registry on the loopback address."""
+"""A real container registry on the loopback address."""
 
 import contextlib
 import shutil
@@ -15,7 +15,7 @@ from tools.machine.ports import free_port
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[str]:
-    """`host:port` of an empty registry, which keeps what it has in `folder`."""
+    """Run an empty registry that stores its images in `folder`; yield its `host:port`."""
     address = f"127.0.0.1:{free_port()}"
     config = folder / "registry.yml"
     storage = {"filesystem": {"rootdirectory": str(folder / "registry")}}

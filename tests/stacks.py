@@ -1,4 +1,4 @@
-"""Real stacks of the real program, for tests: another name, other ports, a home of their own."""
+"""Real stacks of the real program for tests, each with its own name, ports and state folder."""
 
 import secrets
 from pathlib import Path
@@ -9,7 +9,7 @@ from tools.stack.local_stack import Stack
 
 
 class StackFactory:
-    """Stacks of this test run, each with a name that no other run has."""
+    """Makes stacks with unique names. `made` are all of them; `overrides` of a call go over `vps:platform`."""
 
     def __init__(self, prepared: Prepared, report: Report, folder: Path) -> None:
         self.made: list[Stack] = []

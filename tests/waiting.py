@@ -1,4 +1,4 @@
-"""Waiting for what happens by itself, with an end."""
+"""Waiting for a condition, with a timeout."""
 
 import asyncio
 import time
@@ -9,7 +9,11 @@ T = TypeVar("T")
 
 
 def until(condition: Callable[[], T | None], seconds: float, what: str) -> T:
-    """The first true value of `condition`, or a failure that says what was waited for."""
+    """The first true value of `condition`, polled each 50 ms.
+
+    Raises:
+        AssertionError: none came within `seconds`; the message names `what`.
+    """
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
@@ -18,9 +22,13 @@ def until(condition: Callable[[], T | None], seconds: float, what: str) -> T:
 
 
 async def comes_to_hold(condition: Callable[[], object]) -> None:
-    """Return once it holds, while the loop goes on; a failure after 5 s."""
+    """Wait until the condition holds, polled each 10 ms while the event loop runs.
+
+    Raises:
+        AssertionError: it does not hold within about 5 s.
+    """
     for _ in range(500):
         if condition():
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("it did not come to hold")
+    raise AssertionError("the condition did not hold within 5 s")

@@ -1,4 +1,4 @@
-"""Platforms for the tests of the sandbox. Each has its own label, and what a test leaves behind fails it."""
+"""Platforms for the tests of the sandbox, each with a stack label of its own. A sandbox left over fails the test."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.environments import DEFAULT_ENVIRONMENTS
-from tests import own_engine
+from tests import own_docker
 from tests.sandbox.processes import RUNTIME, Platform
 from tests.vps import images as image_folders
 from tools.console.steps import Report
@@ -27,7 +27,7 @@ MakePlatform = Callable[..., Platform]
 
 @pytest.fixture(scope="session")
 def all_images() -> str:
-    """Environment to image, as JSON, of every environment of this run."""
+    """The image of each environment of this run, as JSON."""
     if not os.environ.get(IMAGES):
         pytest.fail(f'{IMAGES} is not set: JSON such as {{"python": "<image>", ...}}. `make test` builds them.')
     return os.environ[IMAGES]
@@ -35,32 +35,32 @@ def all_images() -> str:
 
 @pytest.fixture(scope="session")
 def images(all_images: str) -> str:
-    """The same of those that are on by default. A platform starts each environment that it has, which takes time."""
+    """Those of the default environments. A platform starts a sandbox of each environment, which takes time."""
     return json.dumps({name: image for name, image in json.loads(all_images).items() if name in DEFAULT_ENVIRONMENTS})
 
 
 @pytest.fixture(scope="session")
 def stacks() -> Iterator[str]:
-    """Stack labels that nothing else uses."""
+    """Unique stack labels."""
     run = uuid.uuid4().hex[:8]
     return (f"vps-test-{run}-{number}" for number in count())
 
 
 @pytest.fixture(scope="session")
 def engine(all_images: str, report: Report) -> Iterator[str]:
-    """Where the sandboxes are: the machine's engine, but for gVisor one of our own, which knows it."""
+    """The URL of the Docker that runs the sandboxes: the machine's own, or for gVisor a second one that knows runsc."""
     machine = docker_engine.configured_url()
     if RUNTIME != "runsc":
         yield machine
         return
-    if reason := own_engine.unavailable(RUNTIME):
-        pytest.skip(f"gVisor can't be had here: {reason}")
+    if reason := own_docker.unavailable(RUNTIME):
+        pytest.skip(f"gVisor can't run here: {reason}")
     names = list(json.loads(all_images).values())
-    # Beside the images, whose files it shares.
+    # On the file system of the image folders, so that their files can be hard links.
     folder = Path(tempfile.mkdtemp(prefix="gvisor-", dir=cache()))
     try:
         image_folders.copy(image_folders.ensure(DockerEngine(machine), names, "gvisor-images", report), folder)
-        with own_engine.running(folder, RUNTIME) as own:
+        with own_docker.running(folder, RUNTIME) as own:
             yield own.url
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -70,7 +70,7 @@ def engine(all_images: str, report: Report) -> Iterator[str]:
 def shared(
     engine: str, all_images: str, stacks: Iterator[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:
-    """The platform with the floor's profile, and every environment, that most tests share."""
+    """The platform with the floor's profile and every environment, shared by most tests."""
     platform = Platform(next(stacks), engine, all_images, tmp_path_factory.mktemp("shared") / "platform")
     try:
         yield platform.start()
@@ -80,14 +80,17 @@ def shared(
 
 @pytest.fixture
 def platform(shared: Platform) -> Iterator[Platform]:
-    """The shared platform, held to leaving no run behind, and no sandbox that the executor doesn't know."""
+    """The shared platform. After the test no execution may run, and the executor must know each sandbox that exists."""
     yield shared
     shared.wait_until_idle()
 
 
 @pytest.fixture
 def make_platform(engine: str, images: str, stacks: Iterator[str], tmp_path: Path) -> Iterator[MakePlatform]:
-    """Makes a platform of the test's own, not started, from the executor's variables. Stopped, it must leave none."""
+    """A factory of platforms that are not started, from environment variables of either process.
+
+    Once stopped, none may leave a sandbox.
+    """
     made: list[Platform] = []
 
     def make(**variables: str) -> Platform:

@@ -1,4 +1,4 @@
-"""The two real processes, over a real Unix socket, on the real engine."""
+"""The api and the executor as real processes, joined by a Unix socket, with sandboxes in a real Docker."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ Answer = dict[str, Any]
 
 
 class Process:
-    """One of the app's processes, its log in a file."""
+    """A process of the app, which logs to a file."""
 
     def __init__(self, module: str, variables: Mapping[str, str], log: Path) -> None:
         self.log = log
@@ -47,7 +47,7 @@ class Process:
             )
 
     def signal(self, number: signal.Signals) -> float:
-        """Send it, wait for the end, and return the seconds that it took."""
+        """Send a signal, wait for the process to end (SIGKILL after 20 s), and return the seconds that it took."""
         started = time.monotonic()
         if self._process.poll() is None:
             self._process.send_signal(number)
@@ -59,7 +59,7 @@ class Process:
         return time.monotonic() - started
 
     def wait(self) -> tuple[int, str]:
-        """Exit code and log of a process that ends by itself."""
+        """The exit code and the log, once the process has ended by itself."""
         try:
             return self._process.wait(START_SECONDS), self.log.read_text()
         except subprocess.TimeoutExpired:
@@ -68,14 +68,14 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process is alive."""
         return self._process.poll() is None
 
 
 class Platform:
-    """An api in front of an executor, with a stack label of its own. `variables` are those of either.
+    """An api and an executor with a stack label of their own. `variables` are environment variables of either.
 
-    The sandboxes are `engine`'s, the URL of a Unix socket.
+    `engine` is the URL of Docker's Unix socket, `images` the image of each environment as JSON.
     """
 
     def __init__(self, stack: str, engine: str, images: str, folder: Path, **variables: str) -> None:
@@ -102,23 +102,23 @@ class Platform:
 
     @property
     def url(self) -> str:
-        """Of the api."""
+        """The base URL of the api."""
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> "Platform":
-        """Start both, and wait until they are well."""
+        """Start both processes, and wait until they are healthy."""
         self.start_executor()
         self.start_api()
         self.wait_until_well()
         return self
 
     def start_executor(self) -> Process:
-        """Start the executor, without waiting for it."""
+        """Start the executor; don't wait until it is healthy."""
         self.executor = Process("app.executor", self._executor_variables, self._folder / "executor.log")
         return self.executor
 
     def start_api(self) -> Process:
-        """Start the api, without waiting for it."""
+        """Start the api; don't wait until it is healthy."""
         variables = {
             "API_PROFILE": self._executor_variables["EXECUTOR_PROFILE"],
             "API_EXECUTOR_SOCKET": str(self._socket),
@@ -132,11 +132,11 @@ class Platform:
         return self.api
 
     def wait_until_well(self) -> None:
-        """Until /health says so."""
+        """Wait until GET /health answers 200."""
         until(self._well, START_SECONDS, f"a healthy platform; see {self._folder}")
 
     def stop(self) -> None:
-        """End both, and remove what they left."""
+        """Stop both processes, and remove their sandboxes."""
         self.stop_processes()
         for name in self.sandboxes():
             with contextlib.suppress(NotFound):
@@ -144,76 +144,76 @@ class Platform:
         self.engine.close()
 
     def stop_processes(self) -> None:
-        """End both."""
+        """Stop both processes."""
         for process in (self.api, self.executor):
             if process is not None:
                 process.signal(signal.SIGTERM)
 
     @contextlib.contextmanager
     def stream(self, environment: str, code: str, **more: object) -> Iterator["Stream"]:
-        """A conversation with the executor about an execution that has been started."""
+        """A stream of the executor, after its `Start` frame was sent."""
         with self.connect() as stream:
             stream.connection.send(json.dumps({"type": "start", "environment": environment, "code": code, **more}))
             yield stream
 
     @contextlib.contextmanager
     def connect(self) -> Iterator["Stream"]:
-        """A conversation that has not begun."""
+        """A stream of the executor, before its `Start` frame."""
         with unix_connect(str(self._socket), uri="ws://executor/stream", open_timeout=10) as connection:
             yield Stream(connection)
 
     def environment(self, name: str) -> Answer:
-        """What /environments says of it."""
+        """The item of GET /environments with this name."""
         found: list[Answer] = httpx.get(f"{self.url}/environments").json()["environments"]
         return next(known for known in found if known["name"] == name)
 
     def version(self, name: str) -> str:
-        """The version that /environments says it has."""
+        """The version of an environment, as GET /environments gives it."""
         return str(self.environment(name)["version"])
 
     def health(self) -> httpx.Response:
-        """The answer of /health."""
+        """The answer of GET /health."""
         return httpx.get(f"{self.url}/health", timeout=10)
 
     def post(self, environment: str, code: str | None = None, **more: object) -> httpx.Response:
-        """The answer to an execution."""
+        """The answer of POST /execute."""
         body = {"environment": environment, **({} if code is None else {"code": code}), **more}
         return httpx.post(f"{self.url}/execute", json=body, timeout=100)
 
     def run(self, environment: str, code: str | None = None, **more: object) -> Answer:
-        """The result of an execution that is not refused."""
+        """The result of an execution; a refusal fails the test."""
         response = self.post(environment, code, **more)
         assert response.status_code == 200, response.text
         answer: Answer = response.json()
         return answer
 
     def sandboxes(self) -> list[str]:
-        """Names of this stack's sandboxes, in whatever state."""
+        """The names of this stack's sandboxes, in any state."""
         filters = {"label": [f"vps.stack={self.stack}", "vps.sandbox"]}
         return [found["Names"][0][1:] for found in self.engine.containers(all=True, filters=filters)]
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of the executor's figures of this name that have these labels."""
+        """The sum of the executor's samples with this name and these labels."""
         return sum(
             sample.value for sample in self.samples() if sample.name == name and labels.items() <= sample.labels.items()
         )
 
     def samples(self) -> list[Sample]:
-        """All of the executor's figures."""
+        """All samples of the executor's metrics."""
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(self._socket))) as client:
             text = client.get("http://executor/metrics").text
         return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
     def running(self) -> int:
-        """Sandboxes that run an execution."""
+        """The number of sandboxes that run an execution."""
         return int(self.metric("sandbox_pool", state="running"))
 
     def wait_for_run(self) -> None:
-        """Until one execution has its sandbox."""
-        until(lambda: self.running() == 1, 10, "a sandbox that runs")
+        """Wait until exactly one sandbox runs an execution."""
+        until(lambda: self.running() == 1, 10, "one running execution")
 
     def wait_until_idle(self, seconds: float = 15) -> None:
-        """Until nothing runs, and the containers are those that wait for code: none is left over, made or removed."""
+        """Wait until nothing runs, and the only containers are the pool's: none is being made or removed."""
 
         def idle() -> bool:
             ready = self.metric("sandbox_pool", state="ready")
@@ -222,7 +222,7 @@ class Platform:
         until(idle, seconds, "all runs to end and their sandboxes to be removed")
 
     def wait_until_full(self, environment: str, ready: int) -> None:
-        """Until so many sandboxes of an environment wait for code."""
+        """Wait until the pool holds at least `ready` sandboxes of an environment."""
         until(lambda: self.metric("sandbox_pool", environment=environment, state="ready") >= ready, 20, "a full pool")
 
     def _well(self) -> bool:
@@ -235,7 +235,7 @@ class Platform:
 
 
 class Stream:
-    """A client's end of a conversation."""
+    """The client's side of a stream."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -250,7 +250,7 @@ class Stream:
         return found
 
     def until_output(self, text: str) -> None:
-        """Receive output until it contains this."""
+        """Receive output frames until their text contains `text`."""
         seen = ""
         while text not in seen:
             frame = self.receive()
@@ -258,7 +258,7 @@ class Stream:
             seen += frame.get("data", "")
 
     def end(self) -> Answer:
-        """The last frame; whatever comes before is passed over."""
+        """The last frame. Frames of output before it are skipped."""
         while (frame := self.receive())["type"] in {"started", "output"}:
             pass
         with pytest.raises(ConnectionClosedOK):
@@ -267,6 +267,6 @@ class Stream:
 
 
 def output_json(answer: Answer) -> Any:
-    """What the code printed, which must be JSON and nothing else."""
+    """The JSON that the code printed; the execution must have succeeded."""
     assert answer["status"] == "success", answer
     return json.loads(answer["stdout"])

@@ -1,4 +1,4 @@
-"""What a visitor gets for code that keeps to the limits."""
+"""The results of code that keeps within the limits."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_hello(platform: Platform, environment: str) -> None:
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_failing_code_is_an_answer(platform: Platform, environment: str) -> None:
+def test_failing_code_is_a_result(platform: Platform, environment: str) -> None:
     answer = platform.run(environment, FAIL[ENVIRONMENTS[environment].language])
     assert (answer["status"], answer["exit_code"]) == ("error", 3)
     assert answer["error"] == "The code ended with exit code 3."
@@ -66,16 +66,16 @@ def test_stdin_and_arguments(platform: Platform, environment: str) -> None:
         assert argument in answer["stdout"]
 
 
-def test_without_stdin_the_input_is_at_its_end(platform: Platform) -> None:
+def test_stdin_is_empty_by_default(platform: Platform) -> None:
     assert platform.run("python", "import sys; print(repr(sys.stdin.read()))")["stdout"] == "''\n"
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_unread_stdin_loses_no_output(platform: Platform, environment: str) -> None:
+def test_stdin_that_is_not_read_does_not_lose_output(platform: Platform, environment: str) -> None:
     assert "Hello, World!" in platform.run(environment, ENVIRONMENTS[environment].hello, stdin="x" * 65536)["stdout"]
 
 
-def test_the_longest_code_runs(platform: Platform) -> None:
+def test_code_of_the_maximum_length_runs(platform: Platform) -> None:
     last = "\nprint('end')"
     comment = "#" + "é" * ((65536 - 1 - len(last)) // 2)
     code = comment + " " * (65536 - len((comment + last).encode())) + last
@@ -93,28 +93,28 @@ for number in range(6):
     assert platform.run("python", code)["output"].split() == list("012345")
 
 
-def test_output_that_is_not_text(platform: Platform) -> None:
+def test_output_that_is_not_utf8(platform: Platform) -> None:
     answer = platform.run("python", r"import os; os.write(1, b'a\xffb\xe2\x82')")
     assert answer["stdout"] == "a\ufffdb\ufffd"
 
 
-def test_a_crash_is_the_codes_own(platform: Platform) -> None:
+def test_a_crash_is_an_error_of_the_code(platform: Platform) -> None:
     answer = platform.run("python", "import ctypes; ctypes.string_at(0)")
     assert (answer["status"], answer["exit_code"], answer["signal"]) == ("error", 139, "SIGSEGV")
 
 
-def test_an_exit_code_like_a_kill_is_no_memory_limit(platform: Platform) -> None:
+def test_exit_code_137_is_not_reported_as_memory_limit(platform: Platform) -> None:
     assert platform.run("bash", "exit 137")["status"] == "error"
 
 
-def test_a_run_finds_nothing_of_an_earlier_one(platform: Platform) -> None:
+def test_an_execution_finds_no_files_of_an_earlier_one(platform: Platform) -> None:
     write = "open('/tmp/mark', 'w').write('x'); print('\"written\"')"
     look = "import json, os; print(json.dumps(os.listdir('/tmp')))"
     assert output_json(platform.run("python", write)) == "written"
     assert output_json(platform.run("python", look)) == ["main.py"]
 
 
-def test_nothing_of_the_platform_is_inside(platform: Platform) -> None:
+def test_the_sandbox_shows_nothing_of_the_platform(platform: Platform) -> None:
     code = """
 import json, os
 print(json.dumps({

@@ -1,4 +1,4 @@
-"""A disk that is full, under an engine of the test's own: refused while it lasts, and forgotten when it is over."""
+"""A full disk under a second Docker: executions are refused while it is full, and run again afterwards."""
 
 import json
 import os
@@ -10,20 +10,20 @@ import httpx
 import pytest
 
 from app.runtimes import ENGINES_OWN
-from tests import own_engine
+from tests import own_docker
 from tests.sandbox.processes import Platform
 from tests.waiting import until
 from tools.machine import docker_engine
 from tools.machine.docker_engine import DockerEngine
 
 _SIZE = 400 * 2**20
-"""Bytes: three times what the image takes."""
+"""Size of the disk in bytes: three times the image."""
 _SECONDS = 30
 HELLO = "echo hello"
 
 
 class Disk:
-    """A file system of its own, in a file."""
+    """A file system in a file, mounted over a loop device."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "disk"
@@ -31,7 +31,7 @@ class Disk:
         self._filling = self.root / "filling"
 
     def mount(self) -> None:
-        """Make it, or skip the test where none can be mounted."""
+        """Create and mount it. The test is skipped where mounting is not possible."""
         self.root.mkdir()
         with self._file.open("wb") as file:
             file.truncate(_SIZE)
@@ -39,10 +39,10 @@ class Disk:
         mount = ["mount", "-o", "loop", str(self._file), str(self.root)]
         mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
         if mounted.returncode:
-            pytest.skip(f"no disk of its own can be mounted here: {mounted.stderr.strip()}")
+            pytest.skip(f"a loop device can't be mounted here: {mounted.stderr.strip()}")
 
     def fill(self) -> None:
-        """Take all that is left, to the last block. Again, when something was given back."""
+        """Fill the free space to the last block. Call it again after something was freed."""
         with self._filling.open("ab") as filling:
             for step in (2**20, 2**12):
                 size = os.fstat(filling.fileno()).st_size
@@ -54,20 +54,20 @@ class Disk:
                     continue
 
     def free(self) -> None:
-        """Give it back."""
+        """Free the space that `fill` took."""
         self._filling.unlink()
 
     def close(self) -> None:
-        """Unmount it, and forget it."""
+        """Unmount it and delete the file."""
         subprocess.run(["umount", self.root], check=True)
         self._file.unlink()
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """A disk for the engine alone."""
-    if reason := own_engine.unavailable("mkfs.ext4"):
-        pytest.skip(f"no engine of its own can be had here: {reason}")
+    """A disk for Docker's data folder alone."""
+    if reason := own_docker.unavailable("mkfs.ext4"):
+        pytest.skip(f"a second Docker can't run here: {reason}")
     disk = Disk(tmp_path)
     disk.mount()
     try:
@@ -78,12 +78,12 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 @pytest.fixture
 def platform(disk: Disk, images: str, stacks: Iterator[str], tmp_path: Path) -> Iterator[Platform]:
-    """A platform whose engine has that disk, and Bash alone."""
+    """A platform with Bash alone, whose Docker stores its data on that disk."""
     bash = json.loads(images)["bash"]
-    with own_engine.running(disk.root) as engine:
-        own_engine.load(DockerEngine(docker_engine.configured_url()), engine, bash)
+    with own_docker.running(disk.root) as own:
+        own_docker.load(DockerEngine(docker_engine.configured_url()), own, bash)
         platform = Platform(
-            next(stacks), engine.url, json.dumps({"bash": bash}), tmp_path / "platform", EXECUTOR_RUNTIME=ENGINES_OWN
+            next(stacks), own.url, json.dumps({"bash": bash}), tmp_path / "platform", EXECUTOR_RUNTIME=ENGINES_OWN
         )
         try:
             yield platform.start()
@@ -91,19 +91,19 @@ def platform(disk: Disk, images: str, stacks: Iterator[str], tmp_path: Path) -> 
             platform.stop()
 
 
-def test_a_full_disk_is_survived(platform: Platform, disk: Disk) -> None:
-    """What was made before it was full still runs; then each is refused, with the cause in the log."""
+def test_executions_are_refused_until_a_full_disk_has_space(platform: Platform, disk: Disk) -> None:
+    """Sandboxes that were made before still run code; then each execution is refused, with the cause in the log."""
     platform.wait_until_full("bash", 1)
     refused = until(lambda: _refusal(platform, disk), _SECONDS, "a refusal")
     assert (refused.status_code, refused.json()["code"]) == (503, "engine_unavailable")
     assert refused.headers["content-type"] == "application/problem+json"
     assert int(refused.headers["retry-after"]) > 0
     assert refused.elapsed.total_seconds() < _SECONDS
-    health = until(lambda: _illness(platform, disk), _SECONDS, "a health that says so")
+    health = until(lambda: _illness(platform, disk), _SECONDS, "an unhealthy GET /health")
     assert (health.status_code, health.json()["engine"]) == (503, "failing")
     assert platform.executor is not None
     assert "no space left on device" in platform.executor.log.read_text()
-    until(lambda: _nothing_is_left(platform, disk), _SECONDS, "nothing to be left of what could not be made")
+    until(lambda: _nothing_is_left(platform, disk), _SECONDS, "sandboxes that could not be made to be removed")
 
     disk.free()
     platform.wait_until_well()
@@ -113,7 +113,7 @@ def test_a_full_disk_is_survived(platform: Platform, disk: Disk) -> None:
 
 
 def _refusal(platform: Platform, disk: Disk) -> httpx.Response | None:
-    disk.fill()  # what has run gives back what it took
+    disk.fill()  # a sandbox that has ended freed its space
     answer = platform.post("bash", HELLO)
     return answer if answer.status_code != httpx.codes.OK else None
 

@@ -1,4 +1,4 @@
-"""Code runs as by `python3 main.py`, `node main.js`, `bash main.sh` and so on, though the interpreter waited for it."""
+"""Code behaves as with `python3 main.py`, `node main.js` and so on, though the interpreter is already running."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ def files(**contents: str) -> list[dict[str, str]]:
     return [{"name": name.replace("__", "/").replace("_", "."), "content": text} for name, text in contents.items()]
 
 
-def test_pythons_main_module(platform: Platform) -> None:
+def test_main_module_of_python(platform: Platform) -> None:
     code = """
 import json, sys
 print(json.dumps([__name__, __file__, sys.argv, sys.path[0], sys.modules["__main__"].__file__, __spec__]))
@@ -27,11 +27,11 @@ print(json.dumps([__name__, __file__, sys.argv, sys.path[0], sys.modules["__main
     ]
 
 
-def test_python_has_what_site_adds(platform: Platform) -> None:
+def test_python_has_the_builtins_of_site(platform: Platform) -> None:
     assert platform.run("python", "print('x'); exit(4)")["exit_code"] == 4
 
 
-def test_a_traceback_of_python_is_the_codes_own(platform: Platform) -> None:
+def test_a_traceback_of_python_shows_only_the_code(platform: Platform) -> None:
     code = "def divide():\n    return 1 / 0\n\ndivide()\n"
     answer = platform.run("python", code)
     assert (answer["status"], answer["exit_code"]) == ("error", 1)
@@ -47,13 +47,13 @@ def test_a_traceback_of_python_is_the_codes_own(platform: Platform) -> None:
     )
 
 
-def test_a_syntax_error_of_python_is_the_codes_own(platform: Platform) -> None:
+def test_a_syntax_error_of_python_shows_only_the_code(platform: Platform) -> None:
     stderr = platform.run("python", "print('a'\n")["stderr"]
     assert stderr.startswith('  File "/tmp/main.py", line 1\n')
     assert stderr.endswith("SyntaxError: '(' was never closed\n")
 
 
-def test_a_hook_for_exceptions_sees_the_codes_own_frames(platform: Platform) -> None:
+def test_excepthook_sees_only_frames_of_the_code(platform: Platform) -> None:
     code = """
 import sys, traceback
 sys.excepthook = lambda kind, error, trace: print([frame.filename for frame in traceback.extract_tb(trace)])
@@ -74,13 +74,13 @@ sys.excepthook = lambda kind, error, trace: print([frame.filename for frame in t
         ("os.kill(os.getpid(), 15)", 143, ""),
     ],
 )
-def test_ends_of_python(platform: Platform, ending: str, exit_code: int, stderr: str) -> None:
+def test_exit_codes_of_python(platform: Platform, ending: str, exit_code: int, stderr: str) -> None:
     answer = platform.run("python", f"import os, sys\n{ending}")
     assert (answer["exit_code"], answer["stderr"]) == (exit_code, stderr)
     assert answer["signal"] == ("SIGTERM" if exit_code == 143 else None)
 
 
-def test_python_finalizes_as_ever(platform: Platform) -> None:
+def test_python_finalizes_threads_atexit_and_objects(platform: Platform) -> None:
     code = """
 import atexit, threading, time
 class Thing:
@@ -115,7 +115,7 @@ async def later():
 if __name__ == "__main__":
     found = [asyncio.run(later())]
     for method in ("fork", "spawn"):
-        # Without /dev/shm there are no semaphores, and so no pools: a process and a pipe need none.
+        # Without /dev/shm there are no semaphores, so no multiprocessing.Pool. A process and a pipe need none.
         context = multiprocessing.get_context(method)
         here, there = context.Pipe()
         process = context.Process(target=square, args=(3, there))
@@ -135,20 +135,20 @@ if __name__ == "__main__":
     assert output_json(platform.run("python", code)) == ["asyncio", 9, 9, "1\n", 5, "thread"]
 
 
-def test_python_imports_what_is_beside_it(platform: Platform) -> None:
+def test_python_imports_files_beside_the_main_one(platform: Platform) -> None:
     given = files(main_py="import json\nfrom pkg.part import word\nprint(json, word)", pkg__part_py="word = 'whole'")
     answer = platform.run("python", files=[*given, {"name": "pkg/__init__.py", "content": ""}])
     assert answer["stdout"].endswith("whole\n")
 
 
-def test_a_file_of_the_visitor_goes_before_the_library(platform: Platform) -> None:
+def test_a_file_beside_the_main_one_shadows_the_standard_library(platform: Platform) -> None:
     given = files(
         main_py="import json, traceback\nprint(json.mine, traceback.mine)", json_py="mine = 1", traceback_py="mine = 2"
     )
     assert platform.run("python", files=given)["stdout"] == "1 2\n"
 
 
-def test_binary_files_and_a_main_in_a_folder(platform: Platform) -> None:
+def test_binary_files_and_a_main_file_in_a_folder(platform: Platform) -> None:
     given = [
         {"name": "data.bin", "content": "AP8=", "encoding": "base64"},
         {"name": "src/run.py", "content": "import sys; print(open('data.bin', 'rb').read(), sys.path[0])"},
@@ -156,7 +156,7 @@ def test_binary_files_and_a_main_in_a_folder(platform: Platform) -> None:
     assert platform.run("python", files=given, main="src/run.py")["stdout"] == "b'\\x00\\xff' /tmp/src\n"
 
 
-def test_nodes_main_module(platform: Platform) -> None:
+def test_main_module_of_node(platform: Platform) -> None:
     code = "console.log(JSON.stringify([process.argv, require.main === module, __filename, process.execArgv.length]))"
     assert output_json(platform.run("node", code, args=["a"])) == [
         ["/usr/bin/node", "/tmp/main.js", "a"],
@@ -166,7 +166,7 @@ def test_nodes_main_module(platform: Platform) -> None:
     ]
 
 
-def test_node_requires_and_imports_what_is_beside_it(platform: Platform) -> None:
+def test_node_requires_and_imports_files_beside_the_main_one(platform: Platform) -> None:
     given = files(main_js="console.log(require('./lib/a').word)", lib__a_js="exports.word = 'whole'")
     assert platform.run("node", files=given)["stdout"] == "whole\n"
     given = files(
@@ -176,14 +176,14 @@ def test_node_requires_and_imports_what_is_beside_it(platform: Platform) -> None
     assert platform.run("node", files=given)["stdout"] == "whole 1 file:///tmp/main.mjs\n"
 
 
-def test_an_error_of_node_is_the_codes_own(platform: Platform) -> None:
+def test_an_error_of_node_shows_only_the_code(platform: Platform) -> None:
     answer = platform.run("node", "function fail() { throw new Error('why') }\nfail()")
     assert answer["exit_code"] == 1
     assert "at fail (/tmp/main.js:1:25)" in answer["stderr"]
     assert "/opt/guest" not in answer["stderr"]
 
 
-def test_node_reads_its_input_in_each_way(platform: Platform) -> None:
+def test_node_reads_stdin_whole_and_by_line(platform: Platform) -> None:
     whole = "console.log(require('fs').readFileSync(0, 'utf8').length)"
     assert platform.run("node", whole, stdin="x" * 60000)["stdout"] == "60000\n"
     lines = (
@@ -215,7 +215,7 @@ def test_bash_as_a_script(platform: Platform) -> None:
     assert answer["exit_code"] == 0
 
 
-def test_an_error_of_bash_is_the_codes_own(platform: Platform) -> None:
+def test_an_error_of_bash_shows_only_the_code(platform: Platform) -> None:
     answer = platform.run("bash", "nonesuch")
     assert (answer["exit_code"], answer["stderr"]) == (127, "/tmp/main.sh: line 1: nonesuch: command not found\n")
 
@@ -343,7 +343,7 @@ open("unasked", "w").write("x")
 """
 
 
-def test_results_are_plain_files(platform: Platform) -> None:
+def test_only_plain_files_are_results(platform: Platform) -> None:
     asked = ["plot.png", "link", "second", "main", "folder", "pipe", "missing"]
     answer = platform.run("python", RESULTS.replace('os.link("plot.png", "second"); ', ""), results=asked)
     assert answer["status"] == "success"
@@ -359,7 +359,7 @@ def test_results_are_plain_files(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("trick", ["os.symlink('/etc', 'results')", "os.symlink('/proc/1', 'results')", "pass"])
-def test_a_folder_of_results_that_is_none(platform: Platform, trick: str) -> None:
+def test_a_results_folder_that_was_replaced_or_removed(platform: Platform, trick: str) -> None:
     answer = platform.run("python", f"import os\nos.rmdir('results')\n{trick}", results=["*"])
     assert (answer["status"], answer["files"]) == ("success", [])
     assert answer["warnings"][0].startswith("results: /tmp/results: The folder can't be read")
@@ -376,19 +376,19 @@ for name in (b"\\xff", b"\\n", b"*", b"a" * 255):
     assert sorted(names) == sorted(["\ufffd", "\n", "*", "a" * 255])
 
 
-def test_what_it_took_is_told(platform: Platform) -> None:
+def test_cpu_time_and_memory_are_measured(platform: Platform) -> None:
     answer = platform.run("python", "held = bytes([1]) * 80_000_000\nfor _ in range(3_000_000): pass")
     assert 0.02 < answer["cpu_time"] < 5
     assert 80_000_000 < answer["memory_peak"] < 256 * 2**20
 
 
-def test_running_out_of_processes_is_its_own_status(platform: Platform) -> None:
+def test_running_out_of_processes_has_the_status_process_limit(platform: Platform) -> None:
     code = "import subprocess\nwhile True: subprocess.Popen(['sleep', '60'])"
     answer = platform.run("python", code)
     assert (answer["status"], answer["exit_code"]) == ("process_limit", 1)
 
 
-def test_the_supervisor_is_out_of_reach(platform: Platform) -> None:
+def test_code_cannot_reach_the_supervisor(platform: Platform) -> None:
     code = """
 import json, os, signal
 def attempt(call):
@@ -426,7 +426,7 @@ print(json.dumps([loaded, int(table.x.sum()), plt.get_backend()]))
 """
 
 
-def test_data_packages_are_there_and_loaded(platform: Platform) -> None:
+def test_data_packages_are_installed_and_preloaded(platform: Platform) -> None:
     answer = platform.run("python-data", PLOT, results=["plot.png"])
     assert output_json(answer) == [True, 10, "Agg"]
     (plot,) = answer["files"]

@@ -1,4 +1,4 @@
-"""Sandboxes that wait for code: each is used once, and those that are lost are replaced."""
+"""The pool: each of its sandboxes runs one execution, and those that die are replaced."""
 
 import json
 import signal
@@ -45,13 +45,17 @@ def test_an_idle_sandbox_that_is_killed_is_replaced(platform: Platform) -> None:
     killed = platform.sandboxes()
     for name in killed:
         platform.engine.kill(name)
-    until(lambda: platform.metric("sandbox_died_idle_total") == died + len(killed), 10, "the loss to be noticed")
+    until(
+        lambda: platform.metric("sandbox_died_idle_total") == died + len(killed),
+        10,
+        "the executor to count the killed sandboxes",
+    )
     answer = platform.run("python", HELLO)
     assert (answer["status"], answer["stdout"]) == ("success", "hello\n")
-    until(lambda: not set(killed) & set(platform.sandboxes()), 10, "the dead to be removed")
+    until(lambda: not set(killed) & set(platform.sandboxes()), 10, "the killed sandboxes to be removed")
 
 
-def test_a_running_sandbox_that_is_killed_by_hand(platform: Platform) -> None:
+def test_a_running_sandbox_that_is_killed_from_outside(platform: Platform) -> None:
     with platform.stream("python", "print('up')\nwhile True: pass") as stream:
         started = stream.receive()
         stream.until_output("up\n")
@@ -61,7 +65,7 @@ def test_a_running_sandbox_that_is_killed_by_hand(platform: Platform) -> None:
     assert (result["status"], result["stdout"]) == ("killed", "up\n")
 
 
-def test_idle_sandboxes_end_with_an_executor_that_is_killed(make_platform: MakePlatform) -> None:
+def test_idle_sandboxes_end_when_the_executor_is_killed(make_platform: MakePlatform) -> None:
     platform = make_platform().start()
     platform.wait_until_full("python", 1)
     assert platform.executor is not None
@@ -74,7 +78,7 @@ def test_idle_sandboxes_end_with_an_executor_that_is_killed(make_platform: MakeP
 
 
 def _seconds_to_refusal(platform: Platform, times: int) -> Iterator[float]:
-    """How long each of so many requests waited for its 503. The least is without what else the machine did."""
+    """The seconds that each of `times` requests waits for its 503. The least of them is free of other load."""
     with httpx.Client(base_url=platform.url) as client:
         for _ in range(times):
             started = time.monotonic()
@@ -82,7 +86,7 @@ def _seconds_to_refusal(platform: Platform, times: int) -> Iterator[float]:
             yield time.monotonic() - started
 
 
-def test_beyond_the_deadline_of_the_queue_it_is_busy_at_once(make_platform: MakePlatform) -> None:
+def test_a_full_queue_refuses_at_once_and_a_queued_execution_after_its_deadline(make_platform: MakePlatform) -> None:
     platform = make_platform(EXECUTOR_CONCURRENCY="1", EXECUTOR_QUEUE="1", EXECUTOR_QUEUE_SECONDS="3").start()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(platform.run, "python", "while True: pass", timeout=8)

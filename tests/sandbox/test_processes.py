@@ -1,4 +1,4 @@
-"""What happens when either process, the client or the engine goes away, and when there is too much to do."""
+"""What happens when the api, the executor, the client or Docker goes away, and when the platform is overloaded."""
 
 import json
 import signal
@@ -23,7 +23,7 @@ HELLO = "print('hello')"
 
 @contextmanager
 def running(platform: Platform, seconds: float = 20) -> Iterator[list[httpx.Response | httpx.TransportError]]:
-    """A run of so many seconds is under way inside; what it came to is in the list afterwards."""
+    """An execution with a timeout of `seconds` runs during the block; the list has its answer or error afterwards."""
     ends: list[httpx.Response | httpx.TransportError] = []
 
     def post() -> None:
@@ -41,7 +41,7 @@ def running(platform: Platform, seconds: float = 20) -> Iterator[list[httpx.Resp
         poster.join()
 
 
-def test_concurrent_runs_do_not_mix(platform: Platform) -> None:
+def test_concurrent_executions_do_not_mix_their_output(platform: Platform) -> None:
     def run(number: int) -> bool:
         return bool(platform.run("python", f"print({number})")["stdout"] == f"{number}\n")
 
@@ -50,7 +50,7 @@ def test_concurrent_runs_do_not_mix(platform: Platform) -> None:
     assert httpx.get(f"{platform.url}/stats").json()["executor"] == {"running": 0, "waiting": 0, "concurrency": 4}
 
 
-def test_beyond_the_queue_it_is_busy_and_then_not(make_platform: MakePlatform) -> None:
+def test_a_full_platform_refuses_with_busy_until_it_has_room(make_platform: MakePlatform) -> None:
     platform = make_platform(EXECUTOR_CONCURRENCY="1", EXECUTOR_QUEUE="0", EXECUTOR_QUEUE_SECONDS="3").start()
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(platform.run, "python", FOREVER, timeout=3)
@@ -63,15 +63,15 @@ def test_beyond_the_queue_it_is_busy_and_then_not(make_platform: MakePlatform) -
     assert platform.run("python", HELLO)["status"] == "success"
 
 
-def test_a_client_that_leaves_ends_its_run(platform: Platform) -> None:
+def test_a_client_that_disconnects_ends_its_execution(platform: Platform) -> None:
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{platform.url}/execute", json={"environment": "python", "code": FOREVER}, timeout=1)
     platform.wait_until_idle()
     assert httpx.get(f"{platform.url}/stats").json()["executor"]["running"] == 0
 
 
-def test_clients_that_leave_at_any_moment_leave_no_sandbox(platform: Platform) -> None:
-    """Sweeping is too seldom here to hide one that was missed."""
+def test_clients_that_disconnect_at_any_moment_leave_no_sandbox(platform: Platform) -> None:
+    """The sweep is too rare here to hide a sandbox that was left over."""
 
     def leave(number: int) -> None:
         with pytest.raises(httpx.ReadTimeout):
@@ -85,7 +85,7 @@ def test_clients_that_leave_at_any_moment_leave_no_sandbox(platform: Platform) -
     assert platform.run("python", HELLO)["status"] == "success"
 
 
-def test_an_api_that_is_killed_ends_its_runs(make_platform: MakePlatform) -> None:
+def test_executions_end_when_the_api_is_killed(make_platform: MakePlatform) -> None:
     platform = make_platform().start()
     with running(platform) as ends:
         assert platform.api is not None
@@ -97,7 +97,7 @@ def test_an_api_that_is_killed_ends_its_runs(make_platform: MakePlatform) -> Non
     assert platform.run("python", HELLO)["status"] == "success"
 
 
-def test_an_executor_that_is_killed_sweeps_when_it_returns(make_platform: MakePlatform) -> None:
+def test_an_executor_sweeps_at_its_start_what_a_killed_one_left(make_platform: MakePlatform) -> None:
     platform = make_platform().start()
     with running(platform) as ends:
         assert platform.executor is not None
@@ -113,7 +113,7 @@ def test_an_executor_that_is_killed_sweeps_when_it_returns(make_platform: MakePl
     assert platform.run("python", HELLO)["status"] == "success"
 
 
-def test_an_executor_that_is_told_to_stop_leaves_nothing(make_platform: MakePlatform) -> None:
+def test_an_executor_that_is_stopped_leaves_no_sandbox(make_platform: MakePlatform) -> None:
     platform = make_platform().start()
     with running(platform) as ends:
         assert platform.executor is not None
@@ -123,7 +123,7 @@ def test_an_executor_that_is_told_to_stop_leaves_nothing(make_platform: MakePlat
     assert (ends[0].status_code, ends[0].json()["code"]) == (503, "engine_unavailable")
 
 
-def test_orphans_are_swept_in_time_and_strangers_are_not(make_platform: MakePlatform, images: str) -> None:
+def test_the_sweep_removes_orphans_and_no_containers_of_others(make_platform: MakePlatform, images: str) -> None:
     platform = make_platform(EXECUTOR_SWEEP_SECONDS="0.5").start()
     image = json.loads(images)["python"]
 
@@ -147,8 +147,8 @@ def test_orphans_are_swept_in_time_and_strangers_are_not(make_platform: MakePlat
         platform.engine.remove_container(stranger, force=True)
 
 
-class EngineProxy:
-    """A door to the engine's socket that can be shut."""
+class DockerProxy:
+    """A proxy of Docker's socket that can be shut."""
 
     def __init__(self, engine: str, path: Path) -> None:
         self._engine = Path(engine.removeprefix("unix://"))
@@ -156,7 +156,7 @@ class EngineProxy:
         self._open_connections: list[socket.socket] = []
 
     def open(self) -> None:
-        """Let everything through."""
+        """Accept connections, and relay them to Docker."""
         self._path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._path))
@@ -164,7 +164,7 @@ class EngineProxy:
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def shut(self) -> None:
-        """Cut every connection, and refuse new ones."""
+        """Close every connection, and refuse new ones."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for connection in self._open_connections:
@@ -201,8 +201,8 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         return
 
 
-def test_an_engine_that_goes_away_and_comes_back(make_platform: MakePlatform, engine: str, tmp_path: Path) -> None:
-    proxy = EngineProxy(engine, tmp_path / "engine.sock")
+def test_docker_goes_away_and_comes_back(make_platform: MakePlatform, engine: str, tmp_path: Path) -> None:
+    proxy = DockerProxy(engine, tmp_path / "engine.sock")
     proxy.open()
     platform = make_platform(EXECUTOR_ENGINE=f"unix://{tmp_path}/engine.sock", EXECUTOR_SWEEP_SECONDS="0.5").start()
     with running(platform) as ends:
@@ -217,7 +217,7 @@ def test_an_engine_that_goes_away_and_comes_back(make_platform: MakePlatform, en
     proxy.open()
     platform.wait_until_well()
     assert platform.run("python", HELLO)["status"] == "success"
-    platform.wait_until_idle()  # the run that was cut off is swept
+    platform.wait_until_idle()  # the sweep removes the sandbox of the interrupted execution
     platform.stop_processes()
     assert platform.sandboxes() == []
     proxy.shut()
@@ -237,7 +237,7 @@ def test_an_engine_that_goes_away_and_comes_back(make_platform: MakePlatform, en
         ({"EXECUTOR_ENGINE": "unix:///nonexistent.sock"}, ["EXECUTOR_ENGINE", "unix:///nonexistent.sock"]),
     ],
 )
-def test_what_cannot_work_is_refused_at_the_start(
+def test_the_executor_refuses_to_start_on_settings_that_cannot_work(
     make_platform: MakePlatform, variables: dict[str, str], words: list[str]
 ) -> None:
     code, log = make_platform(**variables).start_executor().wait()

@@ -1,4 +1,4 @@
-"""A conversation with code that runs, over the executor's WebSocket."""
+"""Streams of the executor: output while the code runs, input, signals and cancelling."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from tests.sandbox.processes import Platform
 ECHO = "for line in iter(input, 'end'): print('got', line)"
 
 
-def test_frames_come_as_they_are_produced(platform: Platform) -> None:
+def test_output_arrives_while_the_code_runs(platform: Platform) -> None:
     with platform.stream("python", "import time\nprint('a')\ntime.sleep(3)\nprint('b')") as stream:
         started = stream.receive()
         assert (started["type"], started["environment"], len(started["execution_id"])) == ("started", "python", 32)
@@ -46,7 +46,7 @@ def test_a_dialogue(platform: Platform, environment: str, code: str) -> None:
         assert stream.end()["status"] == "success"
 
 
-def test_the_input_ends_when_the_client_says_so(platform: Platform) -> None:
+def test_stdin_end_closes_the_codes_stdin(platform: Platform) -> None:
     with platform.stream("python", "import sys; print('up'); print(sys.stdin.read())") as stream:
         stream.until_output("up\n")
         stream.send("stdin", data="all")
@@ -54,7 +54,7 @@ def test_the_input_ends_when_the_client_says_so(platform: Platform) -> None:
         assert stream.end()["stdout"] == "up\nall\n"
 
 
-def test_an_interrupt(platform: Platform) -> None:
+def test_sigint_is_delivered(platform: Platform) -> None:
     code = "import time\nprint('up')\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('interrupted')"
     with platform.stream("python", code) as stream:
         stream.until_output("up\n")
@@ -63,7 +63,7 @@ def test_an_interrupt(platform: Platform) -> None:
     assert (result["status"], result["stdout"]) == ("success", "up\ninterrupted\n")
 
 
-def test_an_interrupt_that_is_not_handled(platform: Platform) -> None:
+def test_sigint_that_the_code_does_not_handle(platform: Platform) -> None:
     with platform.stream("python", "print('up')\nwhile True: pass") as stream:
         stream.until_output("up\n")
         stream.send("signal", signal="SIGINT")
@@ -73,7 +73,7 @@ def test_an_interrupt_that_is_not_handled(platform: Platform) -> None:
     assert "/opt/guest" not in result["stderr"]
 
 
-def test_a_request_to_end(platform: Platform) -> None:
+def test_sigterm_is_delivered(platform: Platform) -> None:
     with platform.stream("bash", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.1; done") as stream:
         stream.until_output("up\n")
         stream.send("signal", signal="SIGTERM")
@@ -90,13 +90,13 @@ def test_cancelling(platform: Platform) -> None:
     assert (result["status"], result["stdout"]) == ("killed", "up\n")
 
 
-def test_a_client_that_hangs_up_ends_its_run(platform: Platform) -> None:
+def test_a_client_that_disconnects_ends_its_execution(platform: Platform) -> None:
     with platform.stream("python", "print('up')\nwhile True: pass") as stream:
         stream.until_output("up\n")
     platform.wait_until_idle()
 
 
-def test_a_client_that_never_reads_holds_no_sandbox(platform: Platform) -> None:
+def test_a_client_that_never_reads_does_not_keep_its_sandbox(platform: Platform) -> None:
     flood = "import os\nfor _ in range(10000): os.write(1, b'x')\nwhile True: pass"
     with platform.stream("python", flood, timeout=2):
         platform.wait_for_run()
@@ -104,7 +104,7 @@ def test_a_client_that_never_reads_holds_no_sandbox(platform: Platform) -> None:
         platform.wait_until_idle()
 
 
-def test_a_streams_characters_are_whole_and_its_limit_exact(platform: Platform) -> None:
+def test_frames_hold_whole_characters_and_the_output_limit_is_exact(platform: Platform) -> None:
     limit = FLOOR.output_kb * 1024
     code = f"import os\nfor byte in ('é' * {limit}).encode(): os.write(1, bytes([byte]))"
     with platform.stream("python", code) as stream:
@@ -133,7 +133,7 @@ def test_a_streams_characters_are_whole_and_its_limit_exact(platform: Platform) 
         ),
     ],
 )
-def test_what_is_not_lawful_ends_with_a_problem(platform: Platform, frames: list[object], code: str) -> None:
+def test_invalid_frames_end_the_stream_with_a_problem(platform: Platform, frames: list[object], code: str) -> None:
     with platform.connect() as stream:
         for frame in frames:
             stream.connection.send(frame if isinstance(frame, str) else json.dumps(frame))
@@ -141,7 +141,7 @@ def test_what_is_not_lawful_ends_with_a_problem(platform: Platform, frames: list
     assert (last["type"], last["code"]) == ("problem", code)
 
 
-def test_a_frame_that_is_far_too_long_ends_the_connection(platform: Platform) -> None:
+def test_a_frame_of_20_mb_ends_the_connection(platform: Platform) -> None:
     with platform.connect() as stream, pytest.raises(ConnectionClosed):
         stream.connection.send("x" * 20_000_000)
         stream.receive()

@@ -1,4 +1,4 @@
-"""What the two processes tell of real executions and real containers."""
+"""Traces, logs and metrics of the two processes, for real executions and containers."""
 
 import json
 from collections.abc import Iterator
@@ -32,14 +32,14 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture
 def only_python(images: str) -> dict[str, str]:
-    """The variables of an executor with one environment: it starts sooner."""
+    """Variables of an executor with Python alone, which starts faster."""
     return {
         "EXECUTOR_ENVIRONMENTS": json.dumps({"python": json.loads(images)["python"]}),
         "EXECUTOR_POOLS": '{"python": {"min": 1, "max": 2}}',
     }
 
 
-def test_one_execution_is_one_trace_and_a_line_in_each_log(
+def test_an_execution_is_one_trace_and_one_line_in_each_log(
     make_platform: MakePlatform, collector: Collector, only_python: dict[str, str]
 ) -> None:
     platform = make_platform(**only_python, EXECUTOR_TRACES="true", API_OTLP_ENDPOINT=collector.url).start()
@@ -67,12 +67,12 @@ def test_one_execution_is_one_trace_and_a_line_in_each_log(
         assert "secret" not in process.log.read_text()
 
 
-def test_the_services_containers_are_told(make_platform: MakePlatform, only_python: dict[str, str]) -> None:
+def test_metrics_of_the_services_containers(make_platform: MakePlatform, only_python: dict[str, str]) -> None:
     platform = make_platform(**only_python, EXECUTOR_CONTAINERS_SECONDS="0.2")
     holder = _service(platform, json.loads(only_python["EXECUTOR_ENVIRONMENTS"])["python"])
     try:
         platform.start()
-        until(lambda: platform.metric("container_healthy", service="holder") == 1, 15, "its health to be told")
+        until(lambda: platform.metric("container_healthy", service="holder") == 1, 15, "the metric of its health")
         found = {sample.name: sample.value for sample in platform.samples() if sample.labels.get("service") == "holder"}
         assert 100 <= found["container_memory_bytes"] / 1024**2 <= 120
         assert found["container_memory_limit_bytes"] == 200 * 1024**2
@@ -85,31 +85,32 @@ def test_the_services_containers_are_told(make_platform: MakePlatform, only_pyth
         until(
             lambda: platform.metric("sandbox_containers") == platform.metric("sandbox_alive"),
             10,
-            "as many as are alive",
+            "the two counts of sandboxes to be equal",
         )
         too_much = ["python3", "-c", "import os, signal; os.kill(1, signal.SIGUSR1)"]
         platform.engine.exec_start(platform.engine.exec_create(holder, too_much)["Id"])
-        until(lambda: platform.metric("container_restarts", service="holder") == 1, 15, "its restart to be told")
+        until(lambda: platform.metric("container_restarts", service="holder") == 1, 15, "the metric of its restart")
         assert platform.metric("container_oom_killed", service="holder") == 1
     finally:
         platform.engine.remove_container(holder, force=True)
     until(
-        lambda: not [sample for sample in platform.samples() if sample.labels.get("service")], 10, "its end to be told"
+        lambda: not [sample for sample in platform.samples() if sample.labels.get("service")], 10, "its metrics to go"
     )
 
 
 def _service(platform: Platform, image: str) -> str:
-    """The name of a container that is labelled as a service of the stack. It holds 100 of its 200 MB of memory, and
-    asks for 300 more on SIGUSR1.
+    """Start a container that is labelled as a service of the stack, and return its name.
+
+    It holds 100 of its 200 MB of memory, and allocates 300 MB more on SIGUSR1.
     """
-    engine = platform.engine
-    container = engine.create_container(
+    docker = platform.engine
+    container = docker.create_container(
         image,
         entrypoint=["python3", "-c", HOLDER],
         name=f"{platform.stack}-holder",
         labels={"vps.stack": platform.stack, "vps.service": "holder", "vps.role": "service"},
         healthcheck={"test": ["CMD", "true"], "interval": 1_000_000_000, "timeout": 5_000_000_000},
-        host_config=engine.create_host_config(mem_limit="200m", restart_policy={"Name": "always"}),
+        host_config=docker.create_host_config(mem_limit="200m", restart_policy={"Name": "always"}),
     )
-    engine.start(container)
+    docker.start(container)
     return f"{platform.stack}-holder"

@@ -12,7 +12,7 @@ from typing import Any
 import docker
 import httpx
 
-from tests import engine_bridge
+from tests import docker_bridge
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Webhook:
 @contextmanager
 def webhook(client: docker.DockerClient) -> Iterator[Webhook]:
     """A server for Alertmanager, on the engine's own bridge: the containers reach it, and nobody outside does."""
-    bridge = engine_bridge.address(client)
+    bridge = docker_bridge.address(client)
     posted: list[Mapping[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):

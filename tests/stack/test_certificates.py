@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from infra.settings import Services
-from tests import engine_bridge
+from tests import docker_bridge
 from tests.stacks import StackFactory
 from tests.vps import pebble
 from tests.vps.cloudflare import ZONE_ID, Cloudflare
@@ -72,7 +72,7 @@ class Site:
 @pytest.fixture(scope="module")
 def bridge(prepared: Prepared) -> str:
     """The address of this machine that containers of the engine reach, and nobody else."""
-    return engine_bridge.address(prepared.engine.client())
+    return docker_bridge.address(prepared.engine.client())
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests import own_engine
+from tests import own_docker
 from tools.console.steps import Report
 from tools.machine.docker_engine import DockerEngine
 from tools.paths import cache
@@ -32,8 +32,8 @@ def ensure(source: DockerEngine, names: Sequence[str], shelf: str, report: Repor
             partial = place / "partial"
             partial.mkdir(parents=True)
             report.say(f"loading {len(names)} images")
-            with own_engine.running(partial) as engine:
-                own_engine.load(source, engine, *names)
+            with own_docker.running(partial) as engine:
+                own_docker.load(source, engine, *names)
             partial.rename(folder)
     return folder
 

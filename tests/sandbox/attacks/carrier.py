@@ -1,4 +1,4 @@
-"""Attacks written in Python, carried into every environment: each image holds a Python for its supervisor."""
+"""Runs attacks that are written in Python in every environment: each image has a Python for its supervisor."""
 
 import json
 
@@ -10,7 +10,7 @@ ATTACKED = tuple(name for name in DEFAULT_ENVIRONMENTS if name in _FIRST.values(
 
 
 def carried(environment: str, attack: str) -> str:
-    """Code for `environment` that runs `attack`, and ends as it ends. The attack must not contain a line `ATTACK`."""
+    """Code for `environment` that runs `attack` and exits with its exit code. No line of the attack may be `ATTACK`."""
     match ENVIRONMENTS[environment].language:
         case "python":
             return attack
@@ -40,14 +40,14 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
 
 def call(number, *arguments):
-    "What a system call returned, or the name of its error."
+    "The result of a system call, or the name of its error."
     ctypes.set_errno(0)
     passed = [ctypes.c_long(part) if isinstance(part, int) else part for part in arguments]
     result = libc.syscall(ctypes.c_long(number), *passed)
     return errno.errorcode[ctypes.get_errno()] if result == -1 else result
 
 def apart(attempt):
-    "What an attempt in a child process came to: a result, the name of an error, or of the signal that killed it."
+    "The result of an attempt in a child process, or the name of the signal that killed the child."
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -60,7 +60,7 @@ def apart(attempt):
     return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else json.loads(said)
 
 def call_i386(number, *arguments):
-    "A system call of the 32-bit mode, through int 0x80, with up to three arguments."
+    "A 32-bit system call (int 0x80) with up to three arguments."
     b, c, d = (*arguments, 0, 0, 0)[:3]
     code = b"\\x53\\xb8" + struct.pack("<I", number)            # push rbx; mov eax, number
     code += b"\\xbb" + struct.pack("<I", b) + b"\\xb9" + struct.pack("<I", c) + b"\\xba" + struct.pack("<I", d)
@@ -71,11 +71,11 @@ def call_i386(number, *arguments):
     return errno.errorcode[-result] if result < 0 else result
 
 def opened(attempt):
-    "What came of an attempt that raises OSError when it is refused."
+    "done, or the name of the error that the attempt raised."
     try:
         attempt()
         return "done"
     except OSError as error:
         return errno.errorcode[error.errno]
 """
-"""The start of an attack by system calls on amd64: of the 64-bit mode, of the 32-bit one, or in a child process."""
+"""Helpers at the head of an attack: system calls on amd64, 64-bit or 32-bit, also in a child process."""

@@ -1,4 +1,4 @@
-"""Attacks on the sandbox. After each of them the platform must be as well as it was before."""
+"""Attacks on the sandbox. After each attack the platform must be as healthy and fast as before."""
 
 import statistics
 import time
@@ -11,27 +11,28 @@ from tests.sandbox.processes import RUNTIME, Platform
 
 HELLO = "print('hello')"
 RECOVERY_SECONDS = 30
-"""Within these the sandboxes of an attack are gone. Killing 50 busy processes takes most of a second."""
+"""Time until the sandboxes of an attack must be gone. Killing 50 busy processes takes most of a second."""
 SLOWER = 3
-"""How many times the usual a hello may take afterwards: a busy machine varies by that, a harmed platform by more."""
+"""Factor by which an execution may be slower afterwards. A busy machine varies by this much."""
 NOISE_SECONDS = 1
+"""Added to that, for short executions."""
 
 
 @pytest.fixture(scope="session")
 def runtime() -> str:
-    """Which runtime holds the sandboxes."""
+    """The name of the OCI runtime under test."""
     return RUNTIME
 
 
 @pytest.fixture(scope="session")
 def usual_seconds(shared: Platform) -> float:
-    """How long a hello takes before the first attack."""
+    """Median time of a trivial execution before the first attack."""
     return statistics.median(_hello(shared) for _ in range(5))
 
 
 @pytest.fixture
 def platform(platform: Platform, usual_seconds: float) -> Iterator[Platform]:
-    """The shared platform, which must be unharmed after the attack."""
+    """The shared platform; after the attack it must be idle, healthy and not slower."""
     yield platform
     platform.wait_until_idle(RECOVERY_SECONDS)
     health = platform.health()
@@ -39,7 +40,9 @@ def platform(platform: Platform, usual_seconds: float) -> Iterator[Platform]:
     load = httpx.get(f"{platform.url}/stats").json()["executor"]
     assert (load["running"], load["waiting"]) == (0, 0)
     longest = SLOWER * usual_seconds + NOISE_SECONDS
-    assert any(_hello(platform) <= longest for _ in range(3)), f"three hellos took longer than {longest:.1f} s"
+    assert any(_hello(platform) <= longest for _ in range(3)), (
+        f"three trivial executions took longer than {longest:.1f} s each"
+    )
 
 
 def _hello(platform: Platform) -> float:

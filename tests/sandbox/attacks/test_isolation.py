@@ -1,4 +1,4 @@
-"""Attacks on other visitors: two sandboxes at once that want to talk, and one that looks for what another left."""
+"""Attacks on other visitors: covert channels between two sandboxes, and traces of an earlier execution."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -103,7 +103,7 @@ def hold(seconds):
         os.execv(sys.executable, [sys.executable, "-c", f"import time; time.sleep({seconds})", MARK])
 
 def seek(seconds):
-    "What could be reached at any moment of these seconds."
+    "The names of the channels that could be reached within so many seconds."
     found, deadline = set(), time.time() + seconds
     while time.time() < deadline:
         for name, attempt in SEEK.items():
@@ -120,16 +120,16 @@ REACHABLE_INSIDE = {
     *("abstract socket", "abstract datagram", "path socket", "TCP", "TCP on every address", "TCP v6"),
     *("file in /tmp", "lock on /etc/passwd", "lock on /tmp", "a process"),
 }
-"""What the probe does find when holder and seeker are in one sandbox: it can see what there is to see."""
+"""Channels that the probe must find when holder and seeker share a sandbox. This shows that the probe works."""
 
 
-def test_the_probe_finds_what_is_in_its_own_sandbox(platform: Platform) -> None:
+def test_the_probe_finds_channels_within_one_sandbox(platform: Platform) -> None:
     assert REACHABLE_INSIDE.issubset(output_json(platform.run("python", BOTH)))
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
-def test_two_at_once_have_no_channel(platform: Platform, environment: str) -> None:
-    """Two of the same environment share the most: an image, a user id and a kernel."""
+def test_two_sandboxes_have_no_channel(platform: Platform, environment: str) -> None:
+    """Two sandboxes of one environment share an image, a user id and a kernel."""
 
     def run(attack: str) -> Any:
         return output_json(platform.run(environment, carried(environment, attack), timeout=20))
@@ -152,7 +152,7 @@ print("left")
 """
 LOOK = """
 import json, mmap, os, re
-# One class for each character: the secret itself is nowhere in this run, unless it was there before.
+# One character class for each character, so that the pattern itself does not contain the secret.
 secret = re.compile(b"".join(b"[" + bytes([character]) + b"]" for character in reversed(b"TERCES")))
 found = []
 
@@ -184,7 +184,7 @@ print(json.dumps(sorted(set(found))))
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
-def test_nothing_of_an_earlier_run_can_be_found(platform: Platform, environment: str) -> None:
+def test_an_earlier_execution_leaves_no_trace(platform: Platform, environment: str) -> None:
     secret = uuid.uuid4().hex
     left = platform.run(environment, carried(environment, LEAVE.replace("SECRET", secret)))
     assert left["stdout"] == "left\n"
@@ -192,8 +192,8 @@ def test_nothing_of_an_earlier_run_can_be_found(platform: Platform, environment:
     assert output_json(platform.run(environment, carried(environment, look))) == []
 
 
-def test_the_look_finds_what_is_there(platform: Platform) -> None:
-    """The probe's own check: in one run, it finds what that run has left."""
+def test_the_search_finds_a_secret_of_the_same_execution(platform: Platform) -> None:
+    """Shows that the search works."""
     secret = uuid.uuid4().hex
     both = LEAVE.replace("SECRET", secret).replace('print("left")', "") + LOOK.replace("TERCES", secret[::-1])
     found = output_json(platform.run("python", both))

@@ -1,4 +1,4 @@
-"""Attacks on the kernel: what the sandbox's seccomp profile removes, and what its other walls refuse."""
+"""Attacks on the kernel: what the sandbox's seccomp profile removes, and what the sandbox's other limits refuse."""
 
 import json
 
@@ -36,7 +36,7 @@ def test_every_call_of_the_table_is_attacked() -> None:
 
 @pytest.mark.parametrize("environment", ATTACKED)
 def test_removed_calls_do_not_reach_the_kernel(platform: Platform, environment: str) -> None:
-    """Arguments that are all wrong would be told so by the kernel: EPERM or ENOSYS whatever they are is the filter."""
+    """Each argument is invalid: the kernel would answer EINVAL, EFAULT or EBADF. The filter answers EPERM or ENOSYS."""
     attack = f"{CALLS}\nprint(json.dumps({{name: call(int(number), *[-1] * 6) for name, number in {NUMBERS}.items()}}))"
     answers = output_json(platform.run(environment, carried(environment, attack)))
     assert {name: found for name, found in answers.items() if found not in {"EPERM", "ENOSYS"}} == {}
@@ -50,7 +50,7 @@ NAMESPACES = {"mount": 0x20000, "cgroup": 0x2000000, "uts": 0x4000000, "ipc": 0x
 SIGCHLD = 17
 
 def cloned(flags):
-    "A clone() with the flags; the child, if there is one, ends at once."
+    "Calls clone() with these flags; a child that it makes exits at once."
     found = call(56, flags | SIGCHLD, 0, 0, 0, 0)
     if found == 0:
         os._exit(0)
@@ -95,11 +95,11 @@ print(json.dumps({name: apart(attempt) for name, attempt in attempts.items()}))
 
 
 GVISOR_GRANTS = {"device"}
-"""A name that leads to nothing: gVisor has none of the host's devices to open by it."""
+"""gVisor creates the device file, and has no device of the host behind it."""
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
-def test_no_call_changes_the_world(platform: Platform, environment: str, runtime: str) -> None:
+def test_privileged_calls_are_refused(platform: Platform, environment: str, runtime: str) -> None:
     answers = output_json(platform.run(environment, carried(environment, CALLS + REAL)))
     granted = {name for name, found in answers.items() if found == "done" or not isinstance(found, str)}
     assert granted - (GVISOR_GRANTS if runtime == "runsc" else set()) == set()
@@ -121,7 +121,7 @@ print(json.dumps({name: call(41, *arguments) for name, arguments in attempts.ite
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
-def test_sockets_of_every_other_family(platform: Platform, environment: str) -> None:
+def test_sockets_of_other_families_are_refused(platform: Platform, environment: str) -> None:
     answers = output_json(platform.run(environment, carried(environment, CALLS + SOCKETS)))
     assert {name: found for name, found in answers.items() if found != "EPERM"} == {}
 
@@ -143,7 +143,7 @@ print(json.dumps({
     **{f"{address} {kind}": opened(lambda: reach(family, kind, address))
        for family, address in UNREACHABLE for kind in (1, 2)},
     **{path: opened(lambda: reach(socket.AF_UNIX, 1, path)) for path in HOST},
-    "the engine by vsock": opened(lambda: reach(40, 1, (2, 2375))),
+    "Docker by vsock": opened(lambda: reach(40, 1, (2, 2375))),
 }))
 """
 
@@ -169,17 +169,17 @@ print(json.dumps({
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
-def test_no_call_of_another_mode(platform: Platform, environment: str, runtime: str) -> None:
-    """gVisor has one mode: it takes an int 0x80 for the 64-bit call of that number, which the filter then judges."""
+def test_32_bit_and_x32_calls_are_refused(platform: Platform, environment: str, runtime: str) -> None:
+    """gVisor reads int 0x80 as the 64-bit call with the same number, and the filter then decides on that one."""
     answers = output_json(platform.run(environment, carried(environment, CALLS + OTHER_MODES_CALLS)))
     other = {name: found for name, found in answers.items() if runtime != "runsc" or not name.startswith("i386")}
     assert {name: found for name, found in other.items() if not isinstance(found, str)} == {}
 
 
 def test_an_i386_call_kills_its_thread(platform: Platform, runtime: str) -> None:
-    """The probe itself works: without the profile the very same code creates a socket on hosts with 32-bit calls.
+    """Shows that the probe works: without the profile, this code creates a socket on hosts with 32-bit calls.
 
-    gVisor knows no 64-bit call of that number.
+    gVisor has no 64-bit call with this number.
     """
     attack = f"{CALLS}\nprint(json.dumps(apart(lambda: call_i386(359, 38, 5, 0))))"
     assert output_json(platform.run("python", attack)) == ("EPERM" if runtime == "runsc" else "SIGSYS")
@@ -230,23 +230,23 @@ GVISOR_SHOWS = {
     *("/proc/1/environ", "/proc/1/maps", "/proc/1/auxv", "/proc/1/fd", "/proc/1/map_files"),
     *("its output", "its input"),
 }
-"""gVisor of 2022 closes a process's memory, and not the rest. There is no /proc/1/map_files."""
+"""gVisor (release of 2022) protects only a process's memory, and has no /proc/1/map_files."""
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
-def test_the_supervisor_is_closed(platform: Platform, environment: str, runtime: str) -> None:
+def test_the_supervisors_proc_files_are_closed(platform: Platform, environment: str, runtime: str) -> None:
     answers = output_json(platform.run(environment, carried(environment, CALLS + SUPERVISOR)))
     opened = {name for name, found in answers.items() if found not in {"EACCES", "EPERM"}}
     assert opened - (GVISOR_SHOWS if runtime == "runsc" else set()) == set()
 
 
 def test_a_crash_leaves_no_core_dump(platform: Platform) -> None:
-    """A limit of exactly 1 byte is the only one at which the kernel starts no helper on the host."""
+    """The kernel starts no core dump helper on the host only if the limit is exactly 1 byte."""
     code = "import json, resource; print(json.dumps(resource.getrlimit(resource.RLIMIT_CORE)))"
     assert output_json(platform.run("python", code)) == [1, 1]
 
 
-def test_numbers_are_what_the_kernel_calls_them(platform: Platform) -> None:
-    """The probe's own check: a call that is allowed succeeds by number."""
+def test_allowed_calls_succeed_by_number(platform: Platform) -> None:
+    """Shows that the numbers of the probe are right."""
     attack = f"{CALLS}\nprint(json.dumps([call(39) == os.getpid(), call(41, 1, 1, 0) > 2, call(63, bytes(390))]))"
     assert json.dumps(output_json(platform.run("python", attack))) == "[true, true, 0]"

@@ -1,4 +1,4 @@
-"""Attacks on the platform itself: its supervisor, its protocol, its files, and what reads its answers."""
+"""Attacks on the supervisor, the protocols, the files of an execution, and the readers of its output."""
 
 import base64
 import json
@@ -27,9 +27,9 @@ print("still here")
 
 @pytest.mark.parametrize("environment", ["python", "bash"])
 def test_signals_to_the_supervisor(platform: Platform, environment: str, runtime: str) -> None:
-    """Nothing that the code sends ends or stops PID 1. In bash the parent is the code's own shell.
+    """No signal from the code ends or stops PID 1. In bash the parent process is the code's own shell.
 
-    gVisor of 2022 lets it end PID 1, and so its own sandbox.
+    In gVisor (release of 2022) code can kill PID 1, and thereby its own sandbox.
     """
     answer = platform.run(environment, carried(environment, KILL_THE_SUPERVISOR).replace(", os.getppid()", ","))
     ends = ("killed", "") if runtime == "runsc" else ("success", "still here\n")
@@ -38,7 +38,7 @@ def test_signals_to_the_supervisor(platform: Platform, environment: str, runtime
 
 @pytest.mark.parametrize("environment", ATTACKED)
 def test_a_killed_supervisor_ends_only_its_own_sandbox(platform: Platform, environment: str) -> None:
-    """Whatever comes of it, the answer comes in time and the platform goes on."""
+    """The answer comes in time, with any status, and the platform stays healthy."""
     answer = platform.run(environment, carried(environment, KILL_THE_SUPERVISOR), timeout=5)
     assert answer["status"] in {"success", "error", "killed", "timeout"}
 
@@ -67,7 +67,7 @@ sys.exit(3)
 
 @pytest.mark.parametrize("environment", ATTACKED)
 def test_frames_of_the_supervisor_cannot_be_forged(platform: Platform, environment: str, runtime: str) -> None:
-    """gVisor of 2022 lets code write to the supervisor's output, and so spoil the result of its own run."""
+    """In gVisor (release of 2022) code can write to the supervisor's output, and spoil its own result."""
     answer = platform.run(environment, carried(environment, FORGE))
     if runtime == "runsc":
         assert (answer["status"], answer["exit_code"]) == ("killed", None)
@@ -100,7 +100,7 @@ for name in ("new\\nline", "\\x1b[2J", "..."):
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
-def test_only_regular_files_come_back_as_results(platform: Platform, environment: str) -> None:
+def test_only_regular_files_are_results(platform: Platform, environment: str) -> None:
     answer = platform.run(environment, carried(environment, HOSTILE_RESULTS), results=["*"], timeout=10)
     assert answer["status"] == "success"
     files = {file["name"]: base64.b64decode(file["content"]) for file in answer["files"]}
@@ -121,7 +121,7 @@ os.symlink("/etc", "/tmp/results")
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
-def test_a_result_folder_that_is_a_link_gives_nothing(platform: Platform, environment: str) -> None:
+def test_a_results_folder_that_is_a_link_gives_no_results(platform: Platform, environment: str) -> None:
     answer = platform.run(environment, carried(environment, RESULTS_ELSEWHERE), results=["*", "passwd"])
     assert (answer["status"], answer["files"]) == ("success", [])
 
@@ -139,7 +139,7 @@ NAMES = (
 
 
 def test_names_with_traversal_in_files(platform: Platform) -> None:
-    """Refused, or a file inside the sandbox's own folder: never anything else, and never an error of the platform."""
+    """Such a name is refused, or names a file in the sandbox's folder. It never causes an error of the platform."""
     code = "import os; print(os.path.exists('/x.py'), sorted(os.listdir('/tmp')) != [])"
     for name in NAMES:
         files = [{"name": "main.py", "content": code}, {"name": name, "content": "harm"}]
@@ -159,7 +159,7 @@ ESCAPES = "\x1b[2J\x1b]0;title\x07\x1b[31m\x1b[?1049h\x9b31m\u202e\ufeff\0\x7f\b
 
 @pytest.mark.parametrize("environment", ATTACKED)
 def test_terminal_escapes_arrive_as_data(platform: Platform, environment: str) -> None:
-    """Control characters are escaped in the JSON: nothing that shows or logs the raw answer obeys them."""
+    """Control characters are escaped in the JSON, so that a terminal or a log that shows the raw answer is safe."""
     attack = f"import sys\nsys.stdout.buffer.write({ESCAPES!r}.encode())"
     response = platform.post(environment, carried(environment, attack))
     assert response.json()["stdout"] == ESCAPES
@@ -170,13 +170,13 @@ INVALID = b"\xff\xfe\xc0\x80\xed\xa0\x80\xf5\x80\x80\x80\xe2\x82A\xf0\x9f\x98"
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
-def test_output_that_is_not_text(platform: Platform, environment: str) -> None:
+def test_output_that_is_not_utf8(platform: Platform, environment: str) -> None:
     answer = platform.run(environment, carried(environment, f"import os\nos.write(1, {INVALID!r})\nos.write(2, b'ok')"))
     assert answer["stdout"] == INVALID.decode(errors="replace")
     assert (answer["status"], answer["stderr"]) == ("success", "ok")
 
 
-ABOVE = {
+FORBIDDEN = {
     "image": "alpine",
     "mounts": ["/:/host"],
     "volumes": {"/": "/host"},
@@ -199,7 +199,7 @@ ABOVE = {
 
 
 def test_the_executor_takes_no_image_mount_flag_or_limit(make_platform: MakePlatform, tmp_path: Path) -> None:
-    """Spoken to directly, past the api: every key above is refused, and so is a timeout above the profile's."""
+    """Asked directly, without the api, the executor refuses every forbidden key and a timeout above the profile's."""
     socket = tmp_path / "executor.sock"
     platform = make_platform(EXECUTOR_SOCKET=str(socket))
     platform.start_executor()
@@ -217,7 +217,7 @@ def test_the_executor_takes_no_image_mount_flag_or_limit(make_platform: MakePlat
             return client.post("/execute", json={"environment": "python", "code": "print(1)", **more})
 
         assert answer().json()["stdout"] == "1\n"
-        for key, value in ABOVE.items():
+        for key, value in FORBIDDEN.items():
             refused = answer(**{key: value})
             assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request"), key
             assert key in refused.json()["detail"]
@@ -227,7 +227,7 @@ def test_the_executor_takes_no_image_mount_flag_or_limit(make_platform: MakePlat
             assert answer(environment=environment).status_code in {400, 422}
 
 
-def test_the_api_takes_none_of_them_either(platform: Platform) -> None:
-    for key, value in ABOVE.items():
+def test_the_api_takes_no_image_mount_flag_or_limit(platform: Platform) -> None:
+    for key, value in FORBIDDEN.items():
         refused = platform.post("python", "print(1)", **{key: value})
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request"), key

@@ -10,7 +10,7 @@ from tests.sandbox.processes import Platform, output_json
 
 OUTPUT = FLOOR.output_kb * 1024
 GRACE_SECONDS = 5
-"""Beside the timeout: ending 50 processes that fight for half a core, on a busy machine."""
+"""Seconds beyond the timeout to kill 50 processes that share half a core of a busy machine."""
 
 FORK_BOMBS = {
     "python": "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
@@ -38,7 +38,7 @@ MEMORY_BOMBS = {
 
 
 GVISOR_OUT_OF_MEMORY = {"memory_limit", "killed"}
-"""The sandbox ends with its kernel, and the engine may hear of the end before it hears of the reason."""
+"""The sandbox ends together with its gVisor kernel; Docker may report the end before it knows the reason."""
 
 
 @pytest.mark.parametrize("environment", MEMORY_BOMBS)
@@ -66,7 +66,7 @@ console.log("child:", ended.signal === "SIGKILL" ? -9 : ended.status);
 
 @pytest.mark.parametrize("environment", MEMORY_BOMB_IN_A_CHILD)
 def test_memory_bomb_in_a_child(platform: Platform, environment: str, runtime: str) -> None:
-    """The child alone is killed. Under gVisor all processes are one on the host, and end together."""
+    """Only the child is killed. Under gVisor all processes are one process of the host, and are killed together."""
     answer = platform.run(environment, MEMORY_BOMB_IN_A_CHILD[environment])
     if runtime == "runsc":
         assert answer["status"] in GVISOR_OUT_OF_MEMORY
@@ -90,7 +90,7 @@ while True:
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
-def test_what_is_in_tmp_counts_as_memory(platform: Platform, environment: str) -> None:
+def test_files_in_tmp_count_as_memory(platform: Platform, environment: str) -> None:
     answer = platform.run(environment, carried(environment, HUGE_TMP_AND_MEMORY))
     in_tmp, *held = map(int, answer["stdout"].split())
     assert FLOOR.tmp_mb - 2 < in_tmp <= FLOOR.tmp_mb
@@ -98,7 +98,7 @@ def test_what_is_in_tmp_counts_as_memory(platform: Platform, environment: str) -
     assert answer["status"] != "success"
 
 
-DEAF = {
+IGNORES_SIGNALS = {
     "python": """
 import signal
 for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
@@ -114,10 +114,10 @@ for (;;);
 }
 
 
-@pytest.mark.parametrize("environment", DEAF)
-def test_a_deaf_busy_loop(platform: Platform, environment: str) -> None:
+@pytest.mark.parametrize("environment", IGNORES_SIGNALS)
+def test_a_busy_loop_that_ignores_all_signals(platform: Platform, environment: str) -> None:
     started = time.monotonic()
-    answer = platform.run(environment, DEAF[environment], timeout=1.5)
+    answer = platform.run(environment, IGNORES_SIGNALS[environment], timeout=1.5)
     assert time.monotonic() - started < 1.5 + GRACE_SECONDS
     assert answer["status"] == "timeout"
 
@@ -156,14 +156,14 @@ def test_a_trickle_of_output_does_not_extend_the_time(platform: Platform) -> Non
     code = "import os, time\nwhile True:\n    os.write(1, b'x')\n    time.sleep(0.05)"
     answer = platform.run("python", code, timeout=1.5)
     assert answer["status"] == "timeout"
-    # The event loop counts in milliseconds: a deadline may come by so much too early.
+    # Timers can fire up to 1 ms early.
     assert 1.49 <= answer["execution_time"] < 1.5 + GRACE_SECONDS
 
 
 FILL = """
 import json, os
 def filled(folder):
-    "The bytes that fit into a folder, or the error of the first one."
+    "The number of bytes that fit into a folder, or the error of the first write."
     size = 0
     try:
         with open(f"{folder}/filling", "wb", 0) as file:
@@ -194,12 +194,12 @@ except OSError as error:
     print("full", flush=True)
 """
 INODE_BYTES = 500
-"""Less than what the kernel needs for an empty file of a tmpfs."""
+"""Less memory than the kernel needs for an empty file on a tmpfs, in bytes."""
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
 def test_filling_the_inodes(platform: Platform, environment: str) -> None:
-    """They are bounded by the file system or by the memory that they take, and by the time."""
+    """The file system, the memory limit or the timeout bounds the number of files."""
     answer = platform.run(environment, carried(environment, INODES), timeout=10)
     made = [int(word) for word in answer["stdout"].split() if word != "full"]
     assert made[-1] < FLOOR.memory_mb * 2**20 / INODE_BYTES

@@ -1,6 +1,6 @@
-"""A Docker engine of a test's own, in a network that ends with it: one that knows other runtimes, or has another disk.
+"""A second Docker daemon for a test that needs another runtime or another disk.
 
-It gives its containers no network, and starts with no image but those that its data folder holds.
+It runs in a network namespace of its own, gives its containers no network, and has the images of its data folder.
 """
 
 import contextlib
@@ -20,17 +20,19 @@ _OWN_NETWORK = ("unshare", "--net")
 
 
 def unavailable(*programs: str) -> str | None:
-    """Why there can be none here that uses these programs; None where there can."""
+    """Why this machine can't run one that needs these programs; None where it can."""
     if missing := [program for program in ("dockerd", *programs) if not shutil.which(program)]:
         return f"{', '.join(missing)} is not on PATH"
     made = subprocess.run([*_OWN_NETWORK, "true"], capture_output=True, text=True, check=False)
-    return made.stderr.strip() or "no network namespace can be made" if made.returncode else None
+    return made.stderr.strip() or "no network namespace can be created" if made.returncode else None
 
 
 @contextlib.contextmanager
 def running(data: Path, runtime: str | None = None) -> Iterator[DockerEngine]:
-    """One over this data folder, which is no memory file system. It knows `runtime`, started as it must be."""
-    run = Path(tempfile.mkdtemp(prefix="vps-engine-"))
+    """A running daemon with this data folder, which must not be on a tmpfs. `runtime` is registered with it, with the
+    arguments that `app.runtimes` gives.
+    """
+    run = Path(tempfile.mkdtemp(prefix="vps-docker-"))
     settings = run / "daemon.json"
     settings.write_text(json.dumps({"runtimes": _entry(runtime) if runtime else {}}))
     socket = f"unix://{run}/docker.sock"
@@ -52,7 +54,7 @@ def running(data: Path, runtime: str | None = None) -> Iterator[DockerEngine]:
 
 
 def load(source: DockerEngine, target: DockerEngine, *images: str) -> None:
-    """Give one engine images of another."""
+    """Copy images from one Docker to another."""
     with subprocess.Popen(["docker", "--host", source.url, "save", *images], stdout=subprocess.PIPE) as save:
         load = ["docker", "--host", target.url, "load"]
         subprocess.run(load, stdin=save.stdout, stdout=subprocess.DEVNULL, check=True)

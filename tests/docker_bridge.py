@@ -1,4 +1,4 @@
-"""The engine's own bridge, where a test serves what containers are to reach and nobody outside is."""
+"""The address of Docker's default bridge: a test listens there for containers, and nobody outside reaches it."""
 
 import json
 import subprocess
@@ -9,9 +9,9 @@ _NAME = "com.docker.network.bridge.name"
 
 
 def address(client: docker.DockerClient) -> str:
-    """The IPv4 address of this machine on it.
+    """The IPv4 address of this machine on the bridge.
 
-    Asked of the kernel: an engine that has just made the bridge doesn't know the address until it is started again.
+    The kernel is asked: a Docker that has just made the bridge does not know the address until it is restarted.
     """
     interface = client.networks.get("bridge").attrs["Options"][_NAME]
     argv = ["ip", "-json", "-4", "address", "show", "dev", interface]

@@ -1,8 +1,11 @@
-"""codapi's API, so that pages with its snippets (codapi-js) change one address. The only `command` is run.
+"""codapi's API, so that a page with codapi's snippets (codapi-js) only changes an address.
 
 Compared with codapi's source of 27 September 2025 (commit adb6c90) and codapi-js's of 21 August 2026 (commit f434fd3).
-An unknown sandbox or command is 400 here and 404 there. What codapi tells on stderr alone, the output of code that
-failed, is on stdout and stderr as the code wrote it.
+What differs from them:
+
+- The only command is `run`.
+- An unknown sandbox or command is refused with 400, not 404; a busy platform with 503, not 429.
+- When the code fails, its output stays on stdout and stderr. codapi moves all of it to stderr.
 """
 
 import posixpath
@@ -13,17 +16,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.compatibility import Backend, named
+from app.api.compatibility import Backend
 from app.wire.admission import parse
 from app.wire.problems import Code, Refused
 from app.wire.protocol import ExecutionResult, Status
 
 _MS = 1000
-_MAIN = ""
-"""Name that the main file may have in a request in place of its own."""
 _COMMAND = "run"
 _STATUSES = {Code.INVALID_REQUEST: HTTPStatus.BAD_REQUEST}
-"""codapi answers each bad request with 400, where we tell kinds apart."""
+"""codapi has no 422: it refuses each invalid request with 400."""
 _DATA_URL = "data:"
 _BASE64 = "base64"
 
@@ -33,13 +34,13 @@ class CodapiRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    id: str | None = Field(None, description="Taken and not used: each execution has an id of its own.")
+    id: str | None = Field(None, description="Ignored: each execution gets a new id.")
     sandbox: str = Field(description="Name or alias of an environment.")
-    version: str | None = Field(None, description="Taken and not used: each environment has one version.")
+    version: str | None = Field(None, description="Ignored: each environment has one version.")
     command: str = Field(_COMMAND, description="`run`.")
     files: dict[str, str] = Field(
-        description="The code under the name '' or the environment's own (main.py), others under theirs; a data URL "
-        "gives its data."
+        description="Content by name. The main file has the environment's own name (main.py) or ''. A data URL stands "
+        "for its data."
     )
 
 
@@ -75,7 +76,8 @@ class Codapi:
 
     async def _execute(self, request: Request) -> CodapiAnswer:
         asked = parse(CodapiRequest, await self._backend.body(request))
-        environment = named(await self._backend.environments(), asked.sandbox)
+        environments = await self._backend.environments()
+        environment = next((it for it in environments if asked.sandbox in {it.name, *it.aliases}), None)
         if environment is None:
             raise Refused(Code.UNKNOWN_ENVIRONMENT, f"unknown sandbox: {asked.sandbox}")
         if asked.command != _COMMAND:
@@ -84,7 +86,7 @@ class Codapi:
         files = {posixpath.normpath(name or main): content for name, content in asked.files.items()}
         if main not in files:
             raise Refused(Code.INVALID_REQUEST, f"files: the main file is missing; its name is '' or {main}")
-        fields = {"environment": environment.name, "files": list(map(_file, files, files.values())), "main": main}
+        fields = {"environment": environment.name, "files": tuple(map(_file, files, files.values())), "main": main}
         return _answer(await self._backend.run(request, fields))
 
 
@@ -98,7 +100,7 @@ def _file(name: str, content: str) -> dict[str, str]:
 
 
 def _answer(result: ExecutionResult) -> CodapiAnswer:
-    # What the platform did to the code is told on stderr: the answer has no other place for it.
+    # stderr also gets the reason when the platform ended the code: the answer has no other field for it.
     stopped = result.status not in {Status.SUCCESS, Status.ERROR}
     return CodapiAnswer(
         id=result.execution_id,

@@ -1,20 +1,19 @@
-"""What the compatible APIs of other services share: each translates a request into one execution of ours."""
+"""What the APIs of other services share: each translates a request into an `Execution`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from pydantic_core import to_json
 from starlette.requests import Request
 
 from app.api.executions import Executions
 from app.api.executor_client import ExecutorClient
 from app.process.connection import while_connected
 from app.profile import SandboxProfile
-from app.wire.admission import admit, parse, read_body
+from app.wire.admission import admit, build, read_body
 from app.wire.protocol import EnvironmentInfo, Execution, ExecutionResult
 
 
 class Backend:
-    """Our own api, as a compatible one calls it. `profile` has the limits of an execution."""
+    """Runs executions for the API of another service. `profile` has their limits."""
 
     def __init__(self, executions: Executions, executor: ExecutorClient, profile: SandboxProfile) -> None:
         self.profile = profile
@@ -22,7 +21,7 @@ class Backend:
         self._executor = executor
 
     async def body(self, request: Request) -> bytes:
-        """The body of a request, after it was counted against the client's rate; `Refused` when there is none left."""
+        """The body of a request that is within the client's rate limit; otherwise `Refused`."""
         await self._executions.admit(request)
         return await read_body(request, self.profile)
 
@@ -32,15 +31,10 @@ class Backend:
 
     def execution(self, fields: Mapping[str, object]) -> Execution:
         """The execution with these fields; `Refused` when POST /execute would refuse it too."""
-        execution = parse(Execution, to_json(fields))
+        execution = build(Execution, fields)
         admit(execution, self.profile)
         return execution
 
     async def run(self, request: Request, fields: Mapping[str, object]) -> ExecutionResult:
         """The result of the execution with these fields."""
         return await while_connected(request, self._executions.run(self.execution(fields)))
-
-
-def named(environments: Iterable[EnvironmentInfo], name: str) -> EnvironmentInfo | None:
-    """The environment that people know by this name."""
-    return next((found for found in environments if name in {found.name, *found.aliases}), None)

@@ -1,4 +1,4 @@
-"""The frames of a WebSocket, in the form that its client knows: ours, or that of another service."""
+"""The frames of a WebSocket that runs an execution, in the form of our API or of another service's."""
 
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
@@ -27,22 +27,22 @@ class Close(NamedTuple):
 
 
 class Dialect(Protocol):
-    """What the frames of one connection mean. A frame that is wrong raises `Refused`."""
+    """Reads and writes the frames of one connection. An invalid frame raises `Refused`."""
 
     async def start(self, frame: str) -> Execution | None:
-        """The execution that a frame before the start asks for, within the profile; none if the frame asks nothing."""
+        """The execution in a frame before the start, within the profile. None: the frame has no effect."""
 
     def command(self, frame: str) -> Command | None:
-        """What a frame after the start asks for, if anything."""
+        """The command in a frame after the start. None: the frame has no effect."""
 
     def events(self, event: Happening) -> Iterable[BaseModel]:
-        """The frames that tell the client of an event."""
+        """The client's frames for an event."""
 
     def ended(self) -> Close:
         """How to close the connection after a result."""
 
     def refused(self, refused: Refused) -> tuple[BaseModel | None, Close]:
-        """The last frame of a connection that was refused, if it has one, and how to close it."""
+        """The last frame after a refusal, if there is one, and how to close the connection."""
 
 
 class OwnDialect:
@@ -52,7 +52,7 @@ class OwnDialect:
         self._profile = profile
 
     async def start(self, frame: str) -> Execution:
-        """Only a `Start` may come first."""
+        """The first frame must be a `Start`."""
         start = parse(Start, frame)
         execution = Execution(**{name: getattr(start, name) for name in Execution.model_fields})
         admit(execution, self._profile)
@@ -71,7 +71,7 @@ class OwnDialect:
         return Close(_NORMAL)
 
     def refused(self, refused: Refused) -> tuple[BaseModel, Close]:
-        """A `Fault`, and a code that tells whose fault it is."""
+        """A `Fault`, and a close code for its kind."""
         return Fault.of(refused.problem), Close(_close_code(refused.problem))
 
 

@@ -66,21 +66,22 @@ The close code is 1000 after a result; 1008 when the client was at fault; 1013 w
 the platform was at fault. Pages must be of an allowed origin. All frames of a client together are bounded as a body \
 is."""
 _PISTON = (
-    "The API of Piston, version 2. A language is an environment's name or alias. Nothing is compiled; a limit above "
-    "the sandbox's own is refused, one below it has no effect, but for `run_timeout`."
+    "The API of Piston, version 2. A language is a name of Piston's, or an environment's name or alias. Versions that "
+    "Piston had are answered by ours. Nothing is compiled. A limit above the sandbox's own is refused; of those below "
+    "it, only `run_timeout` has an effect."
 )
 _PISTON_CONNECT = """\
 The client's first frame is `PistonInit`; `PistonData` and `PistonSignal` may follow. SIGINT and SIGTERM reach the \
 code and SIGKILL ends it; other signals have no effect.
 
-The close code is 4999 after the code has ended, 4001 when no `PistonInit` came in time, 4000, 4003, 4004 or 4005 when \
-a frame was out of place, and 4002 after a `PistonError`. Pages must be of an allowed origin. All frames of a client \
-together are bounded as a body is."""
+The close code is 4999 after the code has ended, 4001 when no `PistonInit` came in time, 4002 after a `PistonError`, \
+and 4000, 4003, 4004 or 4005 after a frame that is not allowed then. Pages must be of an allowed origin. All frames of \
+a client together are bounded as a body is."""
 _PISTON_PREFIXES = ("/api/v2", "/api/v2/piston")
-"""A Piston's own, and its public service's."""
-_PISTON_FAULT = (Body("The platform is at fault.", PistonMessage),)
+"""The prefix of any Piston, and that of its public service."""
+_PISTON_FAULT = (Body("The platform has failed.", PistonMessage),)
 _HEALTH = {200: (Body("It can.", Health),), 503: (Body("It can't.", Health),)}
-_NOT_JSON = "The body is not JSON by its Content-Type, or is compressed."
+_NOT_JSON = "The Content-Type is not JSON, or the body is compressed."
 _CODAPI = "The API of codapi, as codapi-js speaks it. A sandbox is an environment's name or alias."
 
 
@@ -168,11 +169,11 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             request=CodapiRequest,
             answers={
                 200: (Body("How the program ended.", CodapiAnswer),),
-                400: (Body("The request is at fault.", CodapiAnswer),),
+                400: (Body("The request is invalid.", CodapiAnswer),),
                 413: (Body("The request is too long.", CodapiAnswer),),
                 415: (Body(_NOT_JSON, CodapiAnswer),),
-                429: (Body("The client has had its share.", CodapiAnswer),),
-                503: (Body("The platform is busy or at fault.", CodapiAnswer),),
+                429: (Body("The client reached its rate limit.", CodapiAnswer),),
+                503: (Body("The platform is busy, or has failed.", CodapiAnswer),),
             },
             rated=True,
         ),
@@ -181,7 +182,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             path="/v1/health",
             endpoint=endpoints.overview.health,
             tag="codapi",
-            summary="Whether code can run now, as codapi-js asks before it runs any",
+            summary="Whether code can run now (codapi-js asks before it runs code)",
             answers=_HEALTH,
         ),
         Operation(
@@ -215,10 +216,10 @@ def _piston(piston: Piston, connect: WebSocketStream) -> Iterator[Operation]:
             request=PistonRequest,
             answers={
                 200: (Body("How the program ended.", PistonAnswer),),
-                400: (Body("The request is at fault.", PistonMessage),),
+                400: (Body("The request is invalid.", PistonMessage),),
                 415: (Body(_NOT_JSON, PistonMessage),),
-                429: (Body("The client has had its share.", PistonMessage),),
-                503: (Body("The platform is busy or at fault.", PistonMessage),),
+                429: (Body("The client reached its rate limit.", PistonMessage),),
+                503: (Body("The platform is busy, or has failed.", PistonMessage),),
             },
             rated=True,
         )

@@ -1,13 +1,13 @@
-"""Piston's HTTP API, version 2, so that a site whose Piston is gone changes one address.
+"""Piston's HTTP API, version 2, so that a site that used Piston only changes an address.
 
 Compared with Piston's source of 26 March 2026 (commit 0a844d0). What differs from it:
 
-- Nothing is compiled: `compile_timeout` and its like have no effect.
-- Memory and CPU time are the sandbox's own: a lower `run_memory_limit` or `run_cpu_time` has no effect, and a higher
-  one is refused, as by a Piston that is set to these limits. Without `run_timeout` a run may take the whole time of a
-  sandbox.
-- A version that Piston had is answered by ours; `version` in the answer says which one ran.
-- A main file without a name gets the environment's own, unless another file has it.
+- Nothing is compiled: `compile_timeout`, `compile_cpu_time` and `compile_memory_limit` have no effect.
+- Memory and CPU time are the profile's: a lower `run_memory_limit` or `run_cpu_time` has no effect, and a higher one is
+  refused, as by a Piston with these limits. The default of `run_timeout` is the profile's timeout.
+- A version that Piston had is answered by ours; `version` in the answer is the one that ran.
+- A main file without a name gets the environment's default name, unless another file has that one.
+- An unknown encoding counts as utf8 also for the choice of the main file.
 - Empty code, and more files or arguments than POST /execute takes, are refused.
 """
 
@@ -41,12 +41,12 @@ def _known_encoding(name: Any) -> Any:
 
 
 def _none_if_false(value: Any) -> Any:
-    """Piston takes what is false in JavaScript, as 0 and "" are, for a field that is not given."""
+    """Piston treats a value that is false in JavaScript, such as 0 or "", as a missing field."""
     return value or None
 
 
 def _as_node_writes_it(argument: Any) -> Any:
-    """Node passes on numbers, booleans and null as JavaScript writes them; Piston's own client sends numbers."""
+    """A number, a boolean or null as the text that Node makes of it. Piston's own client sends numbers."""
     if argument is None or isinstance(argument, bool | int):
         return json.dumps(argument)
     if isinstance(argument, float):
@@ -74,7 +74,7 @@ class PistonFile(BaseModel):
     )
 
     def in_base64(self) -> str:
-        """The content of a file that is not in utf8. Node's Buffer decides what malformed text holds: so does this."""
+        """The content of a hex or base64 file, as base64. Malformed text is read as Node's Buffer reads it."""
         if self.encoding == "hex":
             digits = _HEX.match(self.content)
             return base64.b64encode(bytes.fromhex(digits[0] if digits else "")).decode()
@@ -85,7 +85,7 @@ class PistonFile(BaseModel):
 
 
 class PistonRequest(BaseModel):
-    """The body of POST /api/v2/execute. Times are in milliseconds, memory in bytes; -1 is the most there is."""
+    """The body of POST /api/v2/execute. Times are in milliseconds, memory in bytes; -1 is the highest limit."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -103,7 +103,7 @@ class PistonRequest(BaseModel):
     run_memory_limit: _Memory = None
 
     def execution(self, environment: EnvironmentInfo, profile: SandboxProfile) -> dict[str, object]:
-        """The fields of an `Execution` of ours, stdin aside; `Refused` when a limit is above the profile's."""
+        """The fields of an `Execution`, without stdin; `Refused` when a limit is above the profile's."""
         longest = round(profile.timeout_seconds * _MS)
         for name, value, limit in (
             ("run_timeout", self.run_timeout, longest),
@@ -129,7 +129,7 @@ class PistonRequest(BaseModel):
         ]
         if not self.files[main].name and default not in names:
             names[main] = default
-        # The main file comes first, as that of an execution which does not name it.
+        # The first file of an `Execution` is its main file.
         files = {names[main]: self.files[main], **dict(zip(names, self.files, strict=True))}
         return tuple(_file(name, file) for name, file in files.items())
 
@@ -141,7 +141,7 @@ def _file(name: str, file: PistonFile) -> dict[str, str]:
 
 
 class PistonRun(BaseModel):
-    """How the program ended. Times are in milliseconds, memory in bytes."""
+    """The result of the program. Times are in milliseconds, memory in bytes."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -178,7 +178,7 @@ class PistonRuntime(BaseModel):
     language: str
     version: str
     aliases: tuple[str, ...]
-    runtime: str | None = Field(None, description="What runs the language, when its name is another.")
+    runtime: str | None = Field(None, description="The runtime's name, when it differs from the language's.")
 
 
 class PistonRuntimes(RootModel[tuple[PistonRuntime, ...]]):
@@ -196,11 +196,11 @@ class PistonPackage(BaseModel):
 
 
 class PistonPackages(RootModel[tuple[PistonPackage, ...]]):
-    """The answer of GET /api/v2/packages: what is installed. Others can't be."""
+    """The answer of GET /api/v2/packages: the installed ones. No others can be installed."""
 
 
 class PistonMessage(BaseModel):
-    """The body of a refusal, in Piston's shape."""
+    """The body of a refusal."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -272,7 +272,7 @@ def _package(found: Runtime) -> PistonPackage:
 
 
 def outcome(result: ExecutionResult) -> PistonRun:
-    """How an execution ended, in Piston's form."""
+    """The result of an execution in Piston's form."""
     stopped = result.exit_code is None
     return PistonRun(
         stdout=result.stdout,

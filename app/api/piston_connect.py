@@ -1,10 +1,10 @@
-"""Piston's WebSocket, /api/v2/connect: its frames, told as those of our own stream.
+"""The frames of Piston's WebSocket, /api/v2/connect.
 
 Compared with Piston's source of 26 March 2026 (commit 0a844d0). What differs from it:
 
-- The limits of our own stream hold: on output, on frames in all, on the time until `init`.
-- `data` may follow `init` at once, where Piston wants its client to wait.
-- SIGINT and SIGTERM reach the code and SIGKILL ends it. Other signals have no effect, as none has in Piston.
+- The limits of /execute/stream apply: the size of the output and of all frames, and 10 s until `init` in place of 1 s.
+- `data` may follow `init` at once. Piston closes the connection unless the client waits for `runtime`.
+- SIGINT and SIGTERM reach the code, and SIGKILL ends it. Other signals have no effect; in Piston no signal has any.
 - Binary frames are refused.
 """
 
@@ -37,13 +37,13 @@ class _Message(BaseModel):
 
 
 class PistonInit(PistonRequest):
-    """The first frame, from the client. Its `stdin` has no effect: what the code reads is sent as `data`."""
+    """The client's first frame. `stdin` has no effect: input is sent as `data`."""
 
     type: Literal["init"]
 
 
 class PistonData(_Message):
-    """Text for the code's standard input, from the client; or what the code has written, to the client."""
+    """From the client: text for the code's standard input. To the client: output of the code."""
 
     type: Literal["data"] = "data"
     stream: Literal["stdin", "stdout", "stderr"]
@@ -89,7 +89,7 @@ class PistonError(_Message):
 
 
 class _Frame(BaseModel):
-    """What decides how a client's frame is read."""
+    """The fields that decide how a client's frame is read."""
 
     type: Any = None
     stream: Any = None
@@ -97,7 +97,7 @@ class _Frame(BaseModel):
 
 
 class _Closed(Refused):
-    """A breach of Piston's protocol, which is told by the close code alone."""
+    """A breach of Piston's protocol: the connection is closed without a last frame."""
 
     def __init__(self, close: Close) -> None:
         super().__init__(Code.INVALID_REQUEST, close.reason)
@@ -105,14 +105,14 @@ class _Closed(Refused):
 
 
 class PistonDialect:
-    """One connection. See `Dialect`."""
+    """Piston's frames on one connection. See `Dialect`."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._started: tuple[BaseModel, ...] = ()
 
     async def start(self, frame: str) -> Execution | None:
-        """The execution that `init` asks for. Frames of types that Piston does not know have no effect."""
+        """The execution that an `init` frame asks for. Frames of unknown types are ignored, as by Piston."""
         match parse(_Frame, frame).type:
             case "init":
                 asked = parse(PistonInit, frame)
@@ -126,7 +126,7 @@ class PistonDialect:
         return self._backend.execution(asked.execution(runtime.environment, self._backend.profile))
 
     def command(self, frame: str) -> Command | None:
-        """What a later frame asks for."""
+        """The command that a frame after `init` asks for."""
         read = parse(_Frame, frame)
         match read.type:
             case "init":
@@ -140,7 +140,7 @@ class PistonDialect:
         return None
 
     def events(self, event: Happening) -> Iterable[BaseModel]:
-        """The frames that tell of this event."""
+        """The frames for this event."""
         if isinstance(event, Started):
             return self._started
         if isinstance(event, Output):

@@ -1,8 +1,8 @@
 """What Piston calls our environments: the names and versions of its packages.
 
-The data were taken from the `metadata.json` of Piston's packages as its repository had them on 26 March 2026 (commit
-0a844d0). `versions` are all that Piston has released of a package, its public service's among them. Left out are
-`python2`, which Python 3 can't run, and Deno's `javascript` 1.x, which is another runtime.
+The data are from the `metadata.json` files of Piston's repository on 26 March 2026 (commit 0a844d0). `versions` are all
+versions of a package there, which include those of Piston's public service. Left out are `python2`, whose code Python 3
+can't run, and the `javascript` of Deno, which is another runtime.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from app.wire.protocol import EnvironmentInfo
 
 @dataclass(frozen=True)
 class Package:
-    """A package of Piston. `language` is what it runs, which may differ from the package's own `name`."""
+    """A package of Piston. Its `language` may have another name than the package."""
 
     name: str
     language: str
@@ -45,36 +45,36 @@ PACKAGES: Mapping[str, Package] = MappingProxyType(
         "sqlite": Package(name="sqlite3", language="sqlite3", aliases=("sqlite", "sql"), versions=("3.36.0",)),
     }
 )
-"""By the name of the environment."""
+"""The package for each environment, by the environment's name."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """An environment as Piston would list it."""
+    """An environment as a runtime of Piston."""
 
     environment: EnvironmentInfo
 
     @property
     def package(self) -> Package:
-        """The package; one with the environment's own name when Piston has none."""
+        """Piston's package for the environment, or one with the environment's name if Piston has none."""
         name = self.environment.name
         return PACKAGES.get(name, Package(name=name, language=name))
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """All other names of the language, Piston's and ours."""
+        """All other names of the language: Piston's, and the environment's name and aliases."""
         names = (*self.package.aliases, self.environment.name, *self.environment.aliases)
         return tuple(name for name in dict.fromkeys(names) if name != self.package.language)
 
     def answers(self, language: str, versions: nodesemver.Range) -> bool:
-        """Whether it runs this language in one of these versions, or in place of one that Piston had."""
+        """Whether it runs this language, and its own version or one that Piston had is in the range."""
         return language in {self.package.language, *self.aliases} and any(
             map(versions.test, (self.environment.version, *self.package.versions))
         )
 
 
 def find_runtime(environments: Iterable[EnvironmentInfo], language: str, version: str) -> Runtime:
-    """The runtime that answers, or `Refused`. `version` is a version or a range as npm writes it."""
+    """The first runtime that answers; `Refused` if none does. `version` is a version or a range in npm's syntax."""
     with contextlib.suppress(ValueError):
         versions = nodesemver.make_range(version, loose=True)
         for runtime in map(Runtime, environments):

@@ -1,7 +1,8 @@
 """Which requests are let in. The api asks first, so that bad ones stop there; the executor asks again."""
 
+import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
 
@@ -72,8 +73,20 @@ def read_json(validate: Callable[[bytes], T], body: bytes | str) -> T:
     # The text after the last value is one match, and the end of the text another.
     if next(islice(_UP_TO_A_VALUE.finditer(data), _MOST_VALUES + 2, None), None):
         raise Refused(Code.INVALID_REQUEST, f"The JSON has more than {_MOST_VALUES} values.")
-    try:
+    with _refusing():
         return validate(data)
+
+
+def build(model: type[M], fields: Mapping[str, object]) -> M:
+    """The message with these fields, which come from JSON that was read; or `Refused` with its first faults."""
+    with _refusing():
+        return model.model_validate(fields)
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
     except ValidationError as error:
         raise _invalid(error.errors(include_url=False, include_context=False, include_input=False)) from None
 

@@ -1,4 +1,4 @@
-"""The sandbox's page in a real Chromium."""
+"""Drives the page in a real Chromium."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 PATIENCE = 20
-"""Seconds for something to appear that a slow machine may take its time for."""
+"""Timeout in seconds for anything that the page must show."""
 
 _FLAGS = (
     "--headless",
@@ -32,7 +32,10 @@ _FLAGS = (
 
 
 def start(chromium: str, driver: str, profile: Path) -> Chrome:
-    """A browser with an empty profile, which keeps a log of its requests and of its console."""
+    """Start a browser with an empty profile, which logs its requests and its console.
+
+    `chromium` and `driver` are paths of the programs, `profile` is an empty folder.
+    """
     options = ChromeOptions()
     options.binary_location = chromium
     for flag in (*_FLAGS, f"--user-data-dir={profile}"):
@@ -42,7 +45,7 @@ def start(chromium: str, driver: str, profile: Path) -> Chrome:
 
 
 def fragment(environment: str, code: str, stdin: str = "") -> str:
-    """A program as the page's links carry it."""
+    """The URL fragment of a link that holds a program."""
     packer = zlib.compressobj(wbits=-15)
     packed = packer.compress(json.dumps([environment, code, stdin]).encode()) + packer.flush()
     return "#1." + base64.urlsafe_b64encode(packed).decode().rstrip("=")
@@ -50,33 +53,33 @@ def fragment(environment: str, code: str, stdin: str = "") -> str:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What the browser did since it was last asked."""
+    """The requests, and the errors on the console, since the last call of `Page.traffic`."""
 
     requests: tuple[dict[str, Any], ...]
     errors: tuple[str, ...]
 
     def elsewhere(self, origin: str) -> list[str]:
-        """Addresses beyond an origin (and beyond the page's own bytes) that were asked for."""
+        """URLs of requests to other hosts than the origin's. Data and blob URLs don't count."""
         host = urlsplit(origin).netloc
         addresses = [urlsplit(str(request["url"])) for request in self.requests]
         return [each.geturl() for each in addresses if each.scheme not in ("data", "blob") and each.netloc != host]
 
 
 class Page:
-    """The page at `url`, driven as a visitor does."""
+    """The page at `url`, used as a visitor uses it."""
 
     def __init__(self, browser: Chrome, url: str) -> None:
         self.browser = browser
         self.url = url.rstrip("/") + "/"
 
     def open(self, environment: str = "", code: str = "", stdin: str = "") -> None:
-        """Load the page anew, with a program of a link when one is given."""
+        """Reload the page, with a link's program if one is given."""
         self.browser.get("about:blank")
         self.browser.get(self.url + (fragment(environment, code, stdin) if environment else ""))
         self.wait(lambda: self.find("run").is_enabled(), "Run to be enabled")
 
     def run(self, environment: str, code: str, stdin: str = "") -> None:
-        """Open a program and press Run, without waiting for what comes of it."""
+        """Open a program and press Run; don't wait for the result."""
         self.open(environment, code, stdin)
         self.find("run").click()
 
@@ -100,12 +103,12 @@ class Page:
 
     @property
     def code(self) -> str:
-        """What the editor shows; for programs that fit its height."""
+        """The code in the editor. It must fit the editor's height: lines out of sight are not in the DOM."""
         lines = self.find("editor").shadow_root.find_elements(By.CSS_SELECTOR, ".cm-line")
         return "\n".join(str(line.get_property("textContent")) for line in lines)
 
     def type_code(self, code: str) -> None:
-        """Replace the code by the keyboard."""
+        """Replace the code by typing."""
         self.editor.send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.DELETE, code)
 
     def press(self, *keys: str) -> None:
@@ -115,11 +118,11 @@ class Page:
         return self.browser.execute_script(code, *arguments)
 
     def emulate(self, command: str, **parameters: object) -> None:
-        """A command of the DevTools protocol."""
+        """Send a command of the DevTools protocol."""
         self.browser.execute_cdp_cmd(command, parameters)
 
     def wait(self, until: Callable[[], object], what: str) -> None:
-        """Wait for something to become true, and say what the page showed when it doesn't."""
+        """Wait until a condition holds. A failure shows the page's status and output."""
 
         def seen() -> str:
             return f"waited {PATIENCE} s for {what}; status: {self.status!r}; output: {self.output!r}"
@@ -131,15 +134,15 @@ class Page:
             raise AssertionError(seen()) from error
 
     def ends(self, status: str) -> None:
-        """Wait until the status line begins so."""
+        """Wait until the status line starts with `status`."""
         self.wait(lambda: self.status.startswith(status), f"the status {status!r}")
 
     def prints(self, text: str) -> None:
-        """Wait until this is in the output."""
+        """Wait until the output contains `text`."""
         self.wait(lambda: text in self.output, f"{text!r} in the output")
 
     def traffic(self) -> Traffic:
-        """Requests of every kind, sockets included, and errors on the console, since the last call."""
+        """All requests, WebSockets included, and errors on the console, since the last call."""
         requests: list[dict[str, Any]] = []
         for entry in self._log("performance"):
             event = json.loads(entry["message"])["message"]

@@ -1,4 +1,4 @@
-"""A Chromium for the whole run, and the page of a real stack."""
+"""Fixtures: one Chromium for all tests, and the page of a real stack."""
 
 import shutil
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ def _program(name: str, package: str) -> str:
 
 @pytest.fixture(scope="session")
 def embedder() -> str:
-    """Origin of a site that embeds the sandbox. The API allows it, and the tests serve it."""
+    """Origin of a site that embeds the sandbox; it is an allowed origin of the API."""
     return f"http://127.0.0.1:{free_port()}"
 
 
 @pytest.fixture(scope="session")
 def page_url(new_stack: StackFactory, prepared: Prepared, report: Report, embedder: str) -> str:
-    """Address of a stack's API with every environment, and room for the many executions of this one client."""
+    """URL of a stack's API, with every environment and a rate limit above what these tests need."""
     port = free_port()
     stack = new_stack(
         edge={"http_port": port},
@@ -53,7 +53,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 @pytest.fixture
 def page(browser: Chrome, page_url: str) -> Iterator[Page]:
-    """The page; after each test nothing may have left its origin, and its console must be free of errors."""
+    """The page. A test fails if the page sent a request to another origin, or logged an error."""
     page = Page(browser, page_url)
     browser.get("about:blank")
     page.traffic()

@@ -1,4 +1,4 @@
-"""The terminal client, against the running platform."""
+"""The terminal client against a running platform."""
 
 import subprocess
 import sys
@@ -14,21 +14,21 @@ def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_call_of_the_tour_is_answered_as_it_should_be(page_url: str) -> None:
+def test_every_call_of_the_tour_succeeds(page_url: str) -> None:
     done = run(page_url, "--tour")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Hello, Ada and Grace" in done.stdout
     assert '"status": "timeout"' in done.stdout
 
 
-def test_typed_code_runs_and_reads_what_is_typed_next(page_url: str) -> None:
+def test_code_typed_by_hand_runs_and_reads_the_next_input(page_url: str) -> None:
     typed = "s\n" + "python\n" + "print(input()[::-1])\nprint('\\x1b[2J')\n.\n" + "desrever\n"
     done = run(page_url, typed=typed)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "reversed\n\\x1b[2J\n" in done.stdout
 
 
-def test_an_api_that_is_away_fails_the_tour() -> None:
+def test_the_tour_fails_when_the_api_does_not_answer() -> None:
     done = run("http://127.0.0.1:9", "--tour")
     assert done.returncode == 1
     assert "Not as it should be: " in done.stdout

@@ -1,4 +1,4 @@
-"""frontend-integration/example.html, served from another origin than the API's, as an embedding site does."""
+"""frontend-integration/example.html, served from another origin than the API."""
 
 import threading
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ ADDRESS = '"http://localhost:8000"'
 
 @contextmanager
 def served(html: str, origin: str) -> Iterator[None]:
-    """A site at `origin` with one page."""
+    """Serve a page at `origin`."""
 
     class Site(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -53,13 +53,13 @@ def example(browser: Chrome, page_url: str, embedder: str) -> Iterator[Page]:
         browser.get("about:blank")
 
 
-def test_it_runs_code_from_another_origin(example: Page) -> None:
+def test_a_page_of_another_origin_runs_code(example: Page) -> None:
     example.find("run").click()
     example.ends("success in ")
     assert example.output == "Hello from a page of yours\n"
 
 
-def test_it_shows_output_as_text(example: Page) -> None:
+def test_output_is_shown_as_text(example: Page) -> None:
     example.find("code").send_keys(Keys.CONTROL, "a", Keys.NULL, "print('<img src=x onerror=hacked=1>')")
     example.find("run").click()
     example.ends("success in ")
@@ -67,7 +67,7 @@ def test_it_shows_output_as_text(example: Page) -> None:
     assert example.script("return window.hacked") is None
 
 
-def test_it_says_why_it_was_refused(example: Page) -> None:
+def test_the_status_gives_the_reason_of_a_refusal(example: Page) -> None:
     example.find("code").send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.DELETE)
     example.find("run").click()
     example.wait(lambda: "empty" in example.status, "the reason in the status")

@@ -1,4 +1,4 @@
-"""The page, used as a visitor uses it."""
+"""Tests of the page in a browser."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ def test_an_example_runs_in_each_environment(page: Page, environment: str) -> No
     assert output in page.output
 
 
-def test_an_example_is_one_undo_away_from_what_was_there(page: Page) -> None:
+def test_undo_restores_the_code_that_an_example_replaced(page: Page) -> None:
     page.open("python", "print('mine')")
     page.choose("example", "A question")
     assert "What is your name?" in page.code
@@ -41,7 +41,7 @@ def test_an_example_is_one_undo_away_from_what_was_there(page: Page) -> None:
     assert page.find("example").get_property("value") == ""
 
 
-def test_each_environment_keeps_what_was_written_in_it(page: Page) -> None:
+def test_each_environment_keeps_its_own_code(page: Page) -> None:
     page.open("python", "print('mine')", stdin="1\n")
     page.choose("environment", "bash")
     assert page.code.startswith("echo")
@@ -65,7 +65,7 @@ def test_output_arrives_before_the_end(page: Page) -> None:
     assert page.output == "early\nlate\n"
 
 
-def test_a_question_is_answered_while_it_runs(page: Page) -> None:
+def test_input_is_typed_while_the_code_runs(page: Page) -> None:
     page.run("python", "name = input('Who? ')\nprint(f'Hello, {name}!')")
     page.prints("Who? ")
     page.wait(lambda: page.find("line").is_displayed(), "the line to type")
@@ -84,7 +84,7 @@ def test_typed_input_can_be_ended(page: Page) -> None:
     assert page.output == "x\nx\ndone\n"
 
 
-def test_input_given_beforehand_is_all_there_is(page: Page) -> None:
+def test_stdin_that_is_given_first_ends(page: Page) -> None:
     page.run("python", "import sys\nprint(sum(map(int, sys.stdin)))", stdin="1\n2\n")
     page.ends("Success")
     assert page.output == "3\n"
@@ -122,20 +122,20 @@ def test_a_failure_of_the_code(page: Page) -> None:
     assert "3" in page.find("notices").text
 
 
-def test_output_beyond_the_limit(page: Page) -> None:
+def test_output_above_the_limit(page: Page) -> None:
     page.run("python", "print('x' * 20_000)")
     page.ends("Too much output")
     assert page.output == "x" * 10_240
     assert "dropped" in page.find("notices").text
 
 
-def test_a_refusal_says_why(page: Page) -> None:
+def test_the_status_gives_the_reason_of_a_refusal(page: Page) -> None:
     page.run("python", "#" * 70_000)
     page.wait(lambda: "65536" in page.status, "the limit in the status")
     assert page.find("run").is_enabled()
 
 
-def test_a_link_holds_the_program_and_tells_no_server(page: Page) -> None:
+def test_a_link_holds_the_program_and_is_not_sent_to_a_server(page: Page) -> None:
     secret = "print('a secret of 7 ünïcode wörds')"
     page.open()
     page.choose("environment", "python")
@@ -143,7 +143,7 @@ def test_a_link_holds_the_program_and_tells_no_server(page: Page) -> None:
     page.script("arguments[0].closest('details').open = true", page.find("stdin"))
     page.find("stdin").send_keys("some input")
     page.find("share").click()
-    page.wait(lambda: "link" in page.status, "word of the link")
+    page.wait(lambda: "link" in page.status, "the status to mention the link")
     link = page.browser.current_url
 
     page.browser.get("about:blank")
@@ -159,19 +159,19 @@ def test_a_link_holds_the_program_and_tells_no_server(page: Page) -> None:
 
 
 @pytest.mark.parametrize("damage", ["#1.", "#1.!!!", "#1.AAAA", fragment("python", "x" * 100)[:-5]])
-def test_a_damaged_link_is_told(page: Page, damage: str) -> None:
+def test_a_damaged_link_is_reported(page: Page, damage: str) -> None:
     page.browser.get(page.url + damage)
-    page.wait(lambda: "damaged" in page.status, "word of the damage")
+    page.wait(lambda: "damaged" in page.status, "the status to mention the damage")
     assert page.find("run").is_enabled()
     assert page.code != ""
 
 
-def test_a_link_that_would_fill_the_memory_is_refused(page: Page) -> None:
+def test_a_link_that_unpacks_to_50_mb_is_refused(page: Page) -> None:
     page.browser.get(page.url + fragment("python", "x" * 50_000_000))
-    page.wait(lambda: "damaged" in page.status, "word of the damage")
+    page.wait(lambda: "damaged" in page.status, "the status to mention the damage")
 
 
-def test_an_environment_that_is_not_served_is_named_as_text(page: Page) -> None:
+def test_the_name_of_an_unknown_environment_is_shown_as_text(page: Page) -> None:
     page.open("<img src=x onerror=hacked=1>", "print(1)")
     assert "<img src=x onerror=hacked=1>" in page.status
     assert page.script("return window.hacked") is None
@@ -181,7 +181,7 @@ ATTACK = "<script>hacked=1</script><img src=x onerror=hacked=1></pre><a href='ja
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_output_is_never_html(page: Page, stream: str) -> None:
+def test_output_is_not_parsed_as_html(page: Page, stream: str) -> None:
     page.run("python", f"import sys\nprint({ATTACK!r}, file=sys.{stream})")
     page.ends("Success")
     assert page.output == f"{ATTACK}\n"
@@ -195,7 +195,7 @@ PIXEL = base64.b64encode(
 ).decode()
 
 
-def test_pictures_are_shown_and_other_files_can_be_saved(page: Page) -> None:
+def test_images_are_shown_and_other_files_can_be_downloaded(page: Page) -> None:
     write = f"open('/tmp/results/dot.png', 'wb').write(base64.b64decode('{PIXEL}'))"
     page.run(
         "python", f"import base64\n{write}\nopen('/tmp/results/page.html', 'w').write('<script>hacked=1</script>')"
@@ -208,7 +208,7 @@ def test_pictures_are_shown_and_other_files_can_be_saved(page: Page) -> None:
     assert all(str(link.get_property("href")).startswith("data:application/octet-stream;") for link in links)
 
 
-def test_a_script_in_a_picture_does_not_run(page: Page) -> None:
+def test_a_script_in_an_svg_does_not_run(page: Page) -> None:
     attributes = "xmlns='http://www.w3.org/2000/svg' width='9' height='9' onload='top.hacked=1'"
     svg = f"<svg {attributes}><script>top.hacked=1</script></svg>"
     page.run("python", f"open('/tmp/results/x.svg', 'w').write({svg!r})")
@@ -218,7 +218,7 @@ def test_a_script_in_a_picture_does_not_run(page: Page) -> None:
     assert page.script("return window.hacked") is None
 
 
-def test_a_carriage_return_prints_over_the_line(page: Page) -> None:
+def test_a_carriage_return_overwrites_the_line(page: Page) -> None:
     page.run("bash", r"printf 'kept\r\n10%%\r'; sleep 0.5; printf '50%%\r\033[32m100%%\033[0m\n'")
     page.ends("Success")
     assert page.output == "kept\n100%\n"
@@ -233,14 +233,14 @@ def test_colours_are_shown_and_other_sequences_dropped(page: Page) -> None:
     assert output.find_element(By.CSS_SELECTOR, ".colour-2:not(.bold)").text == "green"
 
 
-def test_a_sequence_that_two_frames_share_is_one(page: Page) -> None:
+def test_an_escape_sequence_split_over_two_frames(page: Page) -> None:
     page.run("bash", r"printf '\033[3'; sleep 0.5; printf '2mgreen\033[0m\n'")
     page.ends("Success")
     assert page.output == "green\n"
     assert page.find("output").find_element(By.CSS_SELECTOR, ".colour-2").text == "green"
 
 
-def test_without_a_socket_one_answer_does(page: Page) -> None:
+def test_without_a_websocket_the_page_uses_plain_requests(page: Page) -> None:
     script = (
         "window.WebSocket = class extends WebSocket { constructor() { super('ws://' + location.hostname + ':9/'); } }"
     )
@@ -261,7 +261,7 @@ def test_without_a_socket_one_answer_does(page: Page) -> None:
     assert all(":9/" in error or "413" in error for error in errors)
 
 
-def test_the_keyboard_runs_from_the_editor(page: Page) -> None:
+def test_ctrl_enter_runs_the_code(page: Page) -> None:
     page.open("python", "print('by hand')")
     page.editor.send_keys(Keys.CONTROL, Keys.ENTER)
     page.ends("Success")
@@ -275,7 +275,7 @@ def test_the_editor_indents(page: Page) -> None:
     assert page.code == "if True:\n    print('indented')"
 
 
-def test_every_control_is_reached_by_tab_with_a_visible_focus(page: Page) -> None:
+def test_tab_reaches_every_control_with_a_visible_focus(page: Page) -> None:
     page.open("python", "print(1)", stdin="x")
     page.script("document.querySelector('header a').focus()")
     for name in ("environment", "example", "editor", "SUMMARY", "stdin", "run", "share", "output"):
@@ -286,7 +286,7 @@ def test_every_control_is_reached_by_tab_with_a_visible_focus(page: Page) -> Non
         assert (element, outline) == (name, "solid")
 
 
-def test_a_run_by_keyboard_does_not_lose_the_focus(page: Page) -> None:
+def test_running_by_keyboard_keeps_the_focus(page: Page) -> None:
     page.open("python", "import time\ntime.sleep(1)")
     page.find("run").send_keys(Keys.ENTER)
     page.ends("Running")
@@ -308,7 +308,7 @@ def test_a_phone_needs_no_horizontal_scroll(page: Page, width: int) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_scheme_is_the_visitors_and_legible(page: Page, scheme: str) -> None:
+def test_colours_follow_the_visitors_scheme_and_have_contrast(page: Page, scheme: str) -> None:
     page.emulate("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     page.run("bash", r"printf '\033[%dmcolour\033[0m ' {30..37} {90..97}; echo plain; echo oops >&2")
     page.ends("Success")
@@ -332,5 +332,5 @@ def luminance(colour: str) -> float:
 
 
 def contrast(one: float, other: float) -> float:
-    """Contrast ratio (WCAG 2.2) of two luminances: 4.5 is the least for text."""
+    """Contrast ratio (WCAG 2.2) of two luminances. Text needs at least 4.5."""
     return (max(one, other) + 0.05) / (min(one, other) + 0.05)

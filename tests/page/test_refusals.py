@@ -1,4 +1,4 @@
-"""What the page says once the visitor's rate is used up. It is used up for a minute: this file runs last."""
+"""The page after the visitor reached the rate limit. It lasts a minute, so this file runs last."""
 
 import time
 
@@ -8,14 +8,14 @@ import pytest
 from tests.page.browser import Page
 
 PATIENCE = 90
-"""Seconds after which a limit is said to be missing."""
+"""Seconds in which the limit must be reached."""
 ROOM = 5
-"""Seconds that the refusals must go on for, so that the page meets one."""
+"""Seconds that the refusals must last from then, so that the page meets one."""
 
 
 @pytest.fixture
 def used_up(page_url: str) -> None:
-    """The rate limit of this machine's address is reached, by requests that are refused and cost no sandbox."""
+    """Reach the rate limit of this machine's address, with requests that are refused and need no sandbox."""
     deadline = time.monotonic() + PATIENCE
     with httpx.Client(base_url=page_url, trust_env=False) as client:
         while time.monotonic() < deadline:
@@ -28,7 +28,7 @@ def used_up(page_url: str) -> None:
 
 
 @pytest.mark.usefixtures("used_up")
-def test_too_many_executions_say_when_to_return(page: Page) -> None:
+def test_the_status_says_when_to_try_again(page: Page) -> None:
     page.run("python", "print(1)")
     page.ends("Too many executions from your address. Try again in ")
     seconds = int(page.status.rpartition(" in ")[2].removesuffix(" s."))

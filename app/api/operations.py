@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+
+from pydantic import BaseModel
 
 from app.api.codapi import Codapi, CodapiAnswer, CodapiRequest
 from app.api.operation import Body, Frames, Operation
@@ -79,9 +82,14 @@ and 4000, 4003, 4004 or 4005 after a frame that is not allowed then. Pages must 
 a client together are bounded as a body is."""
 _PISTON_PREFIXES = ("/api/v2", "/api/v2/piston")
 """The prefix of any Piston, and that of its public service."""
-_PISTON_FAULT = (Body("The platform has failed.", PistonMessage),)
 _HEALTH = {200: (Body("It can.", Health),), 503: (Body("It can't.", Health),)}
-_NOT_JSON = "The Content-Type is not JSON, or the body is compressed."
+_REFUSALS = {
+    400: "The request is invalid.",
+    413: "The request is too long.",
+    415: "The Content-Type is not JSON, or the body is compressed.",
+    429: "The client reached its rate limit.",
+    503: "The platform is busy, or has failed.",
+}
 _CODAPI = "The API of codapi, as codapi-js speaks it. A sandbox is an environment's name or alias."
 
 
@@ -167,14 +175,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             summary="Run code, as codapi does",
             description=_CODAPI,
             request=CodapiRequest,
-            answers={
-                200: (Body("How the program ended.", CodapiAnswer),),
-                400: (Body("The request is invalid.", CodapiAnswer),),
-                413: (Body("The request is too long.", CodapiAnswer),),
-                415: (Body(_NOT_JSON, CodapiAnswer),),
-                429: (Body("The client reached its rate limit.", CodapiAnswer),),
-                503: (Body("The platform is busy, or has failed.", CodapiAnswer),),
-            },
+            answers={200: (Body("How the program ended.", CodapiAnswer),), **_refusals(CodapiAnswer, *_REFUSALS)},
             rated=True,
         ),
         Operation(
@@ -204,7 +205,13 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
     )
 
 
+def _refusals(model: type[BaseModel], *statuses: int) -> dict[int, tuple[Body, ...]]:
+    """Refusals in the form of another service."""
+    return {status: (Body(_REFUSALS[status], model),) for status in statuses}
+
+
 def _piston(piston: Piston, connect: WebSocketStream) -> Iterator[Operation]:
+    refusals = partial(_refusals, PistonMessage)
     for prefix in _PISTON_PREFIXES:
         yield Operation(
             method="POST",
@@ -214,13 +221,7 @@ def _piston(piston: Piston, connect: WebSocketStream) -> Iterator[Operation]:
             summary="Run code, as Piston does",
             description=_PISTON,
             request=PistonRequest,
-            answers={
-                200: (Body("How the program ended.", PistonAnswer),),
-                400: (Body("The request is invalid.", PistonMessage),),
-                415: (Body(_NOT_JSON, PistonMessage),),
-                429: (Body("The client reached its rate limit.", PistonMessage),),
-                503: (Body("The platform is busy, or has failed.", PistonMessage),),
-            },
+            answers={200: (Body("How the program ended.", PistonAnswer),), **refusals(400, 415, 429, 503)},
             rated=True,
         )
         yield Operation(
@@ -229,7 +230,7 @@ def _piston(piston: Piston, connect: WebSocketStream) -> Iterator[Operation]:
             endpoint=piston.runtimes,
             tag="Piston",
             summary="What can be run, as Piston lists it",
-            answers={200: (Body("The runtimes.", PistonRuntimes),), 503: _PISTON_FAULT},
+            answers={200: (Body("The runtimes.", PistonRuntimes),), **refusals(503)},
         )
     yield Operation(
         method="GET",
@@ -237,7 +238,7 @@ def _piston(piston: Piston, connect: WebSocketStream) -> Iterator[Operation]:
         endpoint=piston.packages,
         tag="Piston",
         summary="What is installed, as Piston lists it",
-        answers={200: (Body("The packages.", PistonPackages),), 503: _PISTON_FAULT},
+        answers={200: (Body("The packages.", PistonPackages),), **refusals(503)},
     )
     yield Operation(
         method="GET",

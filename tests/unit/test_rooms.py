@@ -98,6 +98,14 @@ def test_each_folder_imports_only_what_it_may() -> None:
     assert trespasses(ROOT) == []
 
 
+def test_the_description_of_a_service_knows_nothing_of_docker() -> None:
+    """Another backend than infra/docker can then make a workload of it."""
+    known = modules(ROOT)
+    described = [name for name in known if name == "infra.service" or name.startswith("infra.services")]
+    assert [name for name in described if "pulumi_docker" in known[name].read_text()] == []
+    assert [wanted for name in described for wanted in imports(name, known) if wanted.startswith("infra.docker")] == []
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     assert circle(ROOT) == []
 

@@ -1,4 +1,4 @@
-"""What a PromQL expression reads."""
+"""The metrics that a PromQL expression reads."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The edge: Traefik, the only service that publishes ports. Its routes come from a file, not from the engine."""
+"""The edge: Traefik, the only service that publishes ports. Its routes come from a file, not from Docker."""
 
 import hashlib
 import math
@@ -22,7 +22,7 @@ USER = "admin"
 _METRICS_PORT = 8082
 _WEB_PORT = 8080
 INSIDE_URL = f"http://traefik:{_WEB_PORT}"
-"""Where the networks of the stack reach the edge."""
+"""The URL of the edge on the internal networks."""
 
 _INTERNAL = "internal"
 _RESOLVER = "acme"
@@ -49,7 +49,7 @@ _HSTS = {"stsSeconds": 31536000, "stsIncludeSubdomains": False}
 
 @dataclass(frozen=True)
 class EntryPoint:
-    """A port where visitors come in: its number inside, on the host, and the host's address, if it is published."""
+    """A port for visitors: its number in the container and on the host, and the host's address if it is published."""
 
     name: str
     internal: int
@@ -59,7 +59,7 @@ class EntryPoint:
 
 
 def describe(context: Context) -> ServiceArgs:
-    """The only service on the public network, and on each internal one: it reaches whatever it publishes."""
+    """The edge alone is on the public network. It is on each internal one too, to reach the services it publishes."""
     settings, proxies = context.settings.edge, context.proxies_in_front
     config = {
         "traefik.yml": yaml.safe_dump(static_config(settings, proxies, context.otlp_endpoint)),
@@ -113,16 +113,16 @@ def hosts(settings: EdgeSettings, service: str) -> Sequence[str]:
 
 
 def url(settings: EdgeSettings, host: str) -> str:
-    """Where a route's host is reached from outside. The scheme's own port is left out."""
+    """The public URL of a host name, without the port where it is the scheme's default."""
     scheme, port, usual = ("https", settings.tls.port, 443) if settings.tls else ("http", settings.http_port, 80)
     return f"{scheme}://{host}" if port == usual else f"{scheme}://{host}:{port}"
 
 
 def entry_points(settings: EdgeSettings) -> list[EntryPoint]:
-    """Where visitors come in, over HTTP and HTTPS.
+    """The ports for visitors, over HTTP and HTTPS.
 
-    IPv6 has ports of its own inside, since the provider knows a published port by its number inside: it would take a
-    second address of the same one for a change, on every `up`. The others are there in any case, for INSIDE_URL.
+    IPv6 uses its own container ports: the provider keys ports by container port and would show a diff on every `up`.
+    The ports for IPv4 exist even where they are not published, for INSIDE_URL.
     """
     found = [EntryPoint("web", _WEB_PORT, settings.http_port, settings.ipv4, secure=False)]
     if settings.ipv6:
@@ -135,13 +135,13 @@ def entry_points(settings: EdgeSettings) -> list[EntryPoint]:
 
 
 def password_line(password: str) -> str:
-    """The password as a line of a htpasswd file.
+    """The password as a line of an htpasswd file.
 
     The salt is taken from the password, so that the same password gives the same line and the edge is not replaced
     on every `up`. That is sound for a password that no one else has: these are generated for one stack.
     """
     seed = hashlib.sha256(f"htpasswd:{password}".encode()).digest()[:16]
-    # bcrypt spells base64 with an alphabet of its own, and its cost of 10 is about 50 ms for one check.
+    # bcrypt's base64 has its own alphabet. A cost of 10 is about 50 ms for one check.
     standard = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     own = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
     salt = b"$2b$10$" + b64encode(seed).rstrip(b"=").translate(bytes.maketrans(standard, own))
@@ -186,7 +186,7 @@ def static_config(
 
 
 def _acme(tls: Tls) -> dict[str, Any]:
-    """Whom Traefik asks for certificates, and how it proves that the names are ours."""
+    """The certificate authority, and the proof that the names belong to the operator (DNS-01)."""
     challenge: dict[str, Any] = {"provider": "cloudflare"}
     if tls.name_servers:
         challenge["resolvers"] = list(tls.name_servers)
@@ -203,7 +203,7 @@ def _acme(tls: Tls) -> dict[str, Any]:
 
 
 def _storage(tls: Tls) -> str:
-    """The file of account and certificates: each authority has its own.
+    """The file with the ACME account and the certificates. Each authority has its own.
 
     With one for all, Traefik would serve what the former authority issued until that is due.
     """
@@ -215,7 +215,7 @@ def _storage(tls: Tls) -> str:
 def dynamic_config(
     settings: EdgeSettings, routes: Mapping[str, Route], trusted_proxies: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Routers, services and middlewares for the routes. Rates count visitors, not the proxies in front."""
+    """Routers, services and middlewares for the routes. Rate limits count visitors, not the proxies in front."""
     visitor = {"sourceCriterion": {"ipStrategy": {"excludedIPs": list(trusted_proxies)}}} if trusted_proxies else {}
     headers = _SECURITY_HEADERS | (_HSTS if settings.tls else {})
     middlewares: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The public code runner: `api`, which visitors reach, and `executor`, which owns the engine's socket."""
+"""The public code runner: `api`, which visitors reach, and `executor`, which holds Docker's socket."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ _HEALTHCHECK = ("python", "-I", "-S", "/srv/app/process/healthcheck.py")
 
 
 def describe_executor(context: Context) -> ServiceArgs:
-    """It has no network, and shares nothing with the api but a Unix socket."""
+    """The executor has no network, and shares nothing with the api but a Unix socket."""
     settings = context.settings
     images = {name: context.digest(image) for name, image in settings.sandbox.images.items()}
     return ServiceArgs(
@@ -43,11 +43,11 @@ def describe_executor(context: Context) -> ServiceArgs:
 
 
 def describe_api(context: Context) -> ServiceArgs:
-    """It has no access to Docker, and its networks lead nowhere outside."""
-    # Prometheus scrapes it, and it sends spans.
+    """The api has no access to Docker, and its networks lead nowhere outside."""
+    # Prometheus scrapes the api, which sends its spans to Jaeger.
     monitored = context.settings.runs("prometheus") or context.otlp_endpoint
-    # Only the edge and the api are on the network "api": whoever speaks to the api there is the edge. It adds the
-    # address of its own visitor, which may be a proxy too.
+    # Only the edge and the api are on the network "api", so requests from there are the edge's. The edge forwards the
+    # address of its client, which may be a proxy too.
     proxies = context.subnets("api").apply(lambda subnets: [*subnets, *context.proxies_in_front])
     return ServiceArgs(
         image="app",
@@ -70,7 +70,7 @@ API = Service(
     target=Target(f"api:{_METRICS_PORT}"),
     route=Route(f"http://api:{API_PORT}", "none", 600, health_path="/health", problems=True),
 )
-# It has no network: the api passes its metrics on.
+# The executor has no network, so the api serves its metrics.
 EXECUTOR = Service("executor", describe_executor, target=Target(f"api:{_METRICS_PORT}", "/metrics/executor"))
 
 

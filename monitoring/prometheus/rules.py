@@ -1,4 +1,4 @@
-"""The recording rules and alerts beside this module: as files for Prometheus, and as data for docs and tests."""
+"""The recording rules and alerts of `rules/`: as files for Prometheus, and as data for documents and tests."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _RUNBOOK = "runbook_url: "
 
 @dataclass(frozen=True)
 class Alert:
-    """One alert. `wait` is how long its condition must hold, in PromQL's words; `runbook` a path in the repository."""
+    """One alert. `wait` is how long its condition must hold (a PromQL duration), `runbook` a path in the repository."""
 
     name: str
     severity: str
@@ -26,7 +26,7 @@ class Alert:
 
 
 def rule_files(runbooks: str = "") -> dict[str, str]:
-    """Content by file name, for the folder that Prometheus reads rules from.
+    """The text of each rule file by its name.
 
     Args:
         runbooks: URL under which the repository's files are read, with its last slash. It goes before each
@@ -36,7 +36,7 @@ def rule_files(runbooks: str = "") -> dict[str, str]:
 
 
 def alerts() -> list[Alert]:
-    """All alerts. One that has two severities is there twice."""
+    """All alerts. An alert with two severities is listed twice."""
     return [
         Alert(
             name=rule["alert"],
@@ -53,7 +53,7 @@ def alerts() -> list[Alert]:
 
 
 def recorded() -> dict[str, list[str]]:
-    """The expressions by the name of what they record."""
+    """The expressions of each recorded metric by its name."""
     found: dict[str, list[str]] = {}
     for rule in _rules():
         if "record" in rule:

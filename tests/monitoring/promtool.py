@@ -1,4 +1,4 @@
-"""promtool and amtool, each of the very image that the platform runs."""
+"""promtool and amtool from the images that the platform runs."""
 
 import io
 import tarfile
@@ -10,14 +10,14 @@ import docker
 
 @dataclass(frozen=True)
 class Promtool:
-    """The program in its image."""
+    """One of the programs in its image."""
 
     client: docker.DockerClient
     image: str
     program: str = "promtool"
 
     def run(self, files: Mapping[str, str], command: str) -> tuple[int, str]:
-        """Run `<program> <command>` in a folder of these files, by name. Its exit code, and what it said."""
+        """The exit code and output of `<program> <command>`, run in a folder with these files by name."""
         container = self.client.containers.create(
             self.image, entrypoint=[self.program], command=command.split(), working_dir="/checked", network_mode="none"
         )

@@ -1,4 +1,4 @@
-"""Alertmanager's own tool on its configuration: that it is accepted, and who hears of what."""
+"""amtool accepts Alertmanager's configuration, and routes alerts to the right receivers."""
 
 from typing import Any
 
@@ -45,7 +45,9 @@ def test_the_configuration_is_accepted(amtool: Promtool, receivers: Alertmanager
         (NOBODY, "alertname=DiskFull severity=critical", "nobody"),
     ],
 )
-def test_alerts_go_where_they_belong(amtool: Promtool, receivers: Alertmanager, labels: str, heard_by: str) -> None:
+def test_an_alert_is_routed_to_its_receiver(
+    amtool: Promtool, receivers: Alertmanager, labels: str, heard_by: str
+) -> None:
     routed = f"config routes test --config.file={FILE} --verify.receivers={heard_by} {labels}"
     code, said = amtool.run(files(receivers), routed)
     assert code == 0, said

@@ -1,4 +1,4 @@
-"""Prometheus' own tool on the rules, their tests, the configuration and the dashboards' queries."""
+"""promtool checks the rules, runs their tests, and checks the configuration and the dashboards' queries."""
 
 from pathlib import Path
 
@@ -15,17 +15,17 @@ FILES = {f"rules/{name}": content for name, content in rule_files().items()}
 CASES = {f"tests/{file.name}": file.read_text() for file in sorted(TESTS.iterdir())}
 
 
-def test_the_rules_have_nothing_to_complain_of(promtool: Promtool) -> None:
+def test_the_rules_pass_the_linter(promtool: Promtool) -> None:
     code, said = promtool.run(FILES, f"check rules --lint=all --lint-fatal {' '.join(FILES)}")
     assert code == 0, said
 
 
-def test_each_alert_fires_when_it_should_and_only_then(promtool: Promtool) -> None:
+def test_each_alert_passes_its_cases(promtool: Promtool) -> None:
     code, said = promtool.run(FILES | CASES, f"test rules {' '.join(CASES)}")
     assert code == 0, said
 
 
-def test_a_rule_that_is_wrong_does_not_pass_its_tests(promtool: Promtool) -> None:
+def test_a_wrong_rule_fails_its_cases(promtool: Promtool) -> None:
     name = "rules/containers.yml"
     wrong = {**FILES, name: FILES[name].replace("container_healthy == 0", "container_healthy == 1")}
     assert wrong != FILES

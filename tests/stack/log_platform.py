@@ -1,4 +1,4 @@
-"""Loki and the collector in containers of their own, run as the stack runs them, and containers that write lines."""
+"""Loki and the collector as the program declares them, and containers that write lines."""
 
 import json
 import time
@@ -17,13 +17,13 @@ from tools.machine.preparation import Prepared
 NANOSECONDS = 10**9
 _HOST_LOGS = "/var/log"
 _OF_TEST = "vps.test"
-# For /metrics, and of Loki for everything else.
+# The port of /metrics; Loki serves all else on it too.
 _PORTS = {"loki": 3100, "collector": 8888}
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line as Loki has it. `at` is in nanoseconds since 1970."""
+    """A line as Loki returns it. `at` is in nanoseconds since 1970."""
 
     text: str
     at: int
@@ -40,7 +40,7 @@ def wait_for(what: Callable[[], Any], seconds: float = 10) -> Any:
 
 
 class LogPlatform:
-    """Loki and the collector as the program declares them. `host_logs` is what they take for the host's /var/log."""
+    """Loki and the collector of one test stack. `host_logs` is mounted in place of the host's /var/log."""
 
     def __init__(self, prepared: Prepared, folder: Path) -> None:
         self.host_logs = folder
@@ -55,7 +55,7 @@ class LogPlatform:
         return self
 
     def wait_until_ready(self) -> None:
-        """Wait until each answers, after a start."""
+        """Wait until each service answers. Needed after a restart."""
         for service, container in self.running.items():
             assert wait_for(lambda: self._answers(service), 20), container.logs(tail=20).decode()  # noqa: B023 - at once
 
@@ -81,7 +81,7 @@ class LogPlatform:
         )
 
     def lines(self, query: str, at: float | None = None) -> list[Line]:
-        """What Loki has of a query in the 30 minutes around a moment (seconds since 1970), in the order of time."""
+        """The lines of a query within 15 minutes of `at` (seconds since 1970; now by default), in order of time."""
         around = at or time.time()
         answer = self.get(
             "/loki/api/v1/query_range",
@@ -97,7 +97,7 @@ class LogPlatform:
         return sorted(found, key=lambda line: line.at)
 
     def push(self, line: str, at: float, **labels: str) -> None:
-        """Give Loki a line of any age, in seconds since 1970."""
+        """Push a line to Loki with a time in seconds since 1970."""
         values = [[str(int(at * NANOSECONDS)), line]]
         self.post("/loki/api/v1/push", json={"streams": [{"stream": labels, "values": values}]})
 
@@ -122,7 +122,7 @@ class LogPlatform:
         return said.decode()
 
     def stop(self) -> None:
-        """Remove every container, volume and network of it, whatever has been made so far."""
+        """Remove every container, volume and network made so far."""
         mine: dict[str, str | list[str] | bool] = {"label": f"{_OF_TEST}={self.services.prefix}"}
         for container in self.services.client.containers.list(all=True, filters=mine):
             container.remove(force=True)

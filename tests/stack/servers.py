@@ -1,4 +1,4 @@
-"""The real servers of one stack, asked by their own APIs, and a place where alerts arrive."""
+"""Clients for the services of a running stack, and a webhook that receives its alerts."""
 
 import json
 import threading
@@ -17,39 +17,39 @@ from tests import docker_bridge
 
 @dataclass(frozen=True)
 class Servers:
-    """`edge` is a client of the edge, `clients` are clients of the servers themselves, by name.
+    """`edge` is a client of the edge, `clients` are clients of the services themselves, by name.
 
-    Loki has no route, and a hundred questions by way of the edge would be a hundred checks of a slow password hash.
+    They bypass the edge: Loki has no route, and the edge would check a slow password hash with each request.
     """
 
     edge: httpx.Client
     clients: Mapping[str, httpx.Client]
 
     def get(self, service: str, path: str, **parameters: str | float) -> Any:
-        """The JSON that a service answers."""
+        """The JSON that a service answers to a GET."""
         answer = self.clients[service].get(path, params=parameters)
         assert answer.is_success, f"{service} answers {answer.status_code} to {path} {parameters}: {answer.text[:500]}"
         return answer.json()
 
     def targets(self) -> dict[tuple[str, str], str]:
-        """The health of each target, by job and route. A job that isn't `probe` has no route."""
+        """The health of each target by job and route. Only the job `probe` has routes; else the route is empty."""
         found = self.get("prometheus", "/api/v1/targets")["data"]["activeTargets"]
         return {(target["labels"]["job"], target["labels"].get("route", "")): target["health"] for target in found}
 
     def series(self, expression: str, begin: float) -> Sequence[Mapping[str, Any]]:
-        """What a PromQL expression returned at some moment since `begin`."""
+        """The series that a PromQL expression has returned since `begin` (seconds since 1970)."""
         found = self.get("prometheus", "/api/v1/query_range", query=expression, start=begin, end=time.time(), step="2s")
         return list(found["data"]["result"])
 
     def value(self, expression: str) -> float:
-        """What a PromQL expression returns now: one series."""
+        """The value of a PromQL expression now, which must return one series."""
         ((_, value),) = [
             it["value"] for it in self.get("prometheus", "/api/v1/query", query=expression)["data"]["result"]
         ]
         return float(value)
 
     def logs(self, query: str, begin: float) -> list[Mapping[str, Any]]:
-        """The streams that a LogQL query returns since `begin`. `stream` holds what was indexed and nothing else."""
+        """The streams of a LogQL query since `begin` (seconds since 1970). `stream` holds the indexed labels only."""
         answer = self.clients["loki"].get(
             "/loki/api/v1/query_range",
             params={"query": query, "start": f"{begin:.0f}", "limit": "100"},
@@ -59,7 +59,7 @@ class Servers:
         return list(answer.json()["data"]["result"])
 
     def spans(self, trace: str) -> set[tuple[str, str]]:
-        """Service and name of each span of a trace that Jaeger knows."""
+        """Service and name of each span of a trace; empty where Jaeger does not have it."""
         answer = self.clients["jaeger"].get(f"/api/traces/{trace}")
         if answer.status_code == httpx.codes.NOT_FOUND:
             return set()
@@ -69,7 +69,7 @@ class Servers:
 
 
 def address(client: docker.DockerClient, container: str, network: str) -> str:
-    """Where the machine of the engine reaches a container."""
+    """The IP address of a container in one of its networks."""
     networks = client.containers.get(container).attrs["NetworkSettings"]["Networks"]
     found: str = networks[network]["IPAddress"]
     return found
@@ -77,19 +77,19 @@ def address(client: docker.DockerClient, container: str, network: str) -> str:
 
 @dataclass(frozen=True)
 class Webhook:
-    """What was posted to `url`, in order."""
+    """A server at `url`, with the bodies posted to it in order."""
 
     url: str
     posted: list[Mapping[str, Any]]
 
     def alerts(self) -> list[Mapping[str, Any]]:
-        """Every alert that was told, with its `status`: firing or resolved."""
+        """Every alert received, with its `status`: firing or resolved."""
         return [alert for notification in self.posted for alert in notification["alerts"]]
 
 
 @contextmanager
 def webhook(client: docker.DockerClient) -> Iterator[Webhook]:
-    """A server for Alertmanager, on the engine's own bridge: the containers reach it, and nobody outside does."""
+    """A server for Alertmanager on Docker's bridge, which containers reach and other machines do not."""
     bridge = docker_bridge.address(client)
     posted: list[Mapping[str, Any]] = []
 
@@ -100,7 +100,7 @@ def webhook(client: docker.DockerClient) -> Iterator[Webhook]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            """What arrives is looked at, not shown."""
+            """Requests are not logged."""
 
     with ThreadingHTTPServer((bridge, 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -1,4 +1,4 @@
-"""A backup of real volumes, and the way back."""
+"""Backup and restore of real volumes."""
 
 import secrets
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def client(prepared: Prepared) -> docker.DockerClient:
 
 @pytest.fixture
 def prefix(client: docker.DockerClient) -> Iterator[str]:
-    """A stack that is nothing but a data volume, whose files belong to somebody else than root."""
+    """The prefix of a stack that consists of one data volume."""
     name = f"test-{secrets.token_hex(4)}"
     client.volumes.create(f"{name}-things-data", labels={STACK_LABEL: name, ROLE_LABEL: DATA_ROLE})
     yield name
@@ -38,7 +38,7 @@ def image(prepared: Prepared) -> str:
 
 
 def shell(client: docker.DockerClient, image: str, prefix: str, command: str) -> str:
-    """What a command says in a container that mounts the volume."""
+    """The output of a shell command in a container that mounts the volume."""
     said: bytes = client.containers.run(
         image,
         ["-c", command],
@@ -52,7 +52,7 @@ def shell(client: docker.DockerClient, image: str, prefix: str, command: str) ->
     return said.decode()
 
 
-def test_what_is_lost_comes_back_as_it_was(
+def test_restore_brings_back_content_owner_and_mode(
     client: docker.DockerClient, prefix: str, image: str, report: Report, tmp_path: Path
 ) -> None:
     shell(client, image, prefix, f"{WRITE}; chown -R 65534:65534 /data; chmod 750 /data")
@@ -66,7 +66,7 @@ def test_what_is_lost_comes_back_as_it_was(
     assert docker_objects.find(client, prefix).volumes == (f"{prefix}-things-data",)
 
 
-def test_a_service_is_frozen_while_it_is_read_and_goes_on(
+def test_a_service_runs_on_after_a_backup_and_prevents_a_restore(
     client: docker.DockerClient, prefix: str, image: str, report: Report, tmp_path: Path
 ) -> None:
     service = client.containers.run(
@@ -86,7 +86,7 @@ def test_a_service_is_frozen_while_it_is_read_and_goes_on(
         backup.restore(client, prefix, image, tmp_path / "saved", report)
 
 
-def test_what_opened_a_volume_for_its_service_does_not_keep_it(
+def test_a_loader_does_not_prevent_a_restore(
     client: docker.DockerClient, prefix: str, image: str, report: Report, tmp_path: Path
 ) -> None:
     shell(client, image, prefix, WRITE)
@@ -98,7 +98,7 @@ def test_what_opened_a_volume_for_its_service_does_not_keep_it(
         )
         for role in ("data-loader", "service")
     )
-    # A service that was stopped would keep the volume too.
+    # A stopped service counts as a user of the volume too.
     with pytest.raises(StepFailed, match=f"in use by {service.name}"):
         backup.restore(client, prefix, image, tmp_path / "saved", report)
     opener.reload()
@@ -108,7 +108,7 @@ def test_what_opened_a_volume_for_its_service_does_not_keep_it(
         opener.reload()
 
 
-def test_a_damaged_backup_changes_nothing(
+def test_a_damaged_backup_is_refused_and_changes_nothing(
     client: docker.DockerClient, prefix: str, image: str, report: Report, tmp_path: Path
 ) -> None:
     shell(client, image, prefix, WRITE)

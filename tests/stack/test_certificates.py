@@ -1,7 +1,7 @@
-"""DNS records and certificates of the real program, with Pebble as Let's Encrypt and a small Cloudflare.
+"""DNS records and certificates of the real program, with Pebble for Let's Encrypt and a fake Cloudflare.
 
-The edge gets its certificates as it does in production: it asks the authority, proves the name by a DNS record that it
-makes through Cloudflare's API, and serves the routes with what it was given.
+The edge gets its certificates as in production: it orders them from the authority, proves each name by a DNS record
+created through Cloudflare's API, and serves the routes with them.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ FROM_CLOUDFLARE = f"""
 import http.client, json, ssl, sys
 edge, host, *visitors = sys.argv[1:]
 for visitor in visitors:
-    # Whose certificate it is, is another test's.
+    # Other tests check the certificate.
     context = ssl._create_unverified_context()
     connection = http.client.HTTPSConnection(edge, 8443, context=context, timeout=20)
     headers = {{"Host": host, "X-Forwarded-For": visitor, "Content-Type": "application/json"}}
@@ -47,12 +47,12 @@ for visitor in visitors:
     print(connection.getresponse().status)
 """
 CLOUDFLARE_SUBNET = "198.41.128.0/24"
-"""A part of Cloudflare's ranges, on a network of this engine that leads nowhere."""
+"""A part of Cloudflare's ranges, as the subnet of an internal Docker network."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """The stack with whom it depends on, and how a visitor reaches it."""
+    """The stack with its authority and its Cloudflare, and the ports for visitors."""
 
     stack: Stack
     cloudflare: Cloudflare
@@ -71,7 +71,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def bridge(prepared: Prepared) -> str:
-    """The address of this machine that containers of the engine reach, and nobody else."""
+    """An address of this machine that only its containers reach."""
     return docker_bridge.address(prepared.engine.client())
 
 
@@ -91,7 +91,7 @@ def authority(bridge: str, cloudflare: Cloudflare, report: Report, tmp_path_fact
 
 @pytest.fixture(scope="module")
 def trust(authority: Pebble) -> ssl.SSLContext:
-    """A visitor who trusts the authority, and nobody else."""
+    """The TLS context of a visitor who trusts only the authority."""
     return ssl.create_default_context(cadata=authority.root())
 
 
@@ -139,7 +139,7 @@ def test_a_route_answers_over_https_with_a_certificate_of_the_authority(
     site: Site, trust: ssl.SSLContext, host: str
 ) -> None:
     answer = _until_trusted(site, host, trust)
-    # Once a browser has seen this, it never again asks without encryption.
+    # A browser that has seen this header no longer connects without TLS.
     assert answer.headers["strict-transport-security"] == "max-age=31536000"
     assert ("TXT", f"_acme-challenge.{host}") in site.cloudflare.history
 
@@ -161,13 +161,13 @@ def test_the_proofs_are_removed_and_the_keys_are_elliptic(site: Site, trust: ssl
     assert "ASN1 OID: prime256v1" in text.stdout
 
 
-def test_http_only_leads_to_https(site: Site) -> None:
+def test_http_redirects_to_https(site: Site) -> None:
     answer = httpx.get(f"http://127.0.0.1:{site.http_port}/health", headers={"host": API}, trust_env=False)
     assert answer.status_code == httpx.codes.MOVED_PERMANENTLY
     assert answer.headers["location"] == f"https://{API}:{site.https_port}/health"
 
 
-def test_a_restart_asks_for_no_new_certificate(site: Site, prepared: Prepared, trust: ssl.SSLContext) -> None:
+def test_a_restart_orders_no_new_certificate(site: Site, prepared: Prepared, trust: ssl.SSLContext) -> None:
     _until_trusted(site, API, trust)
     before = len(site.cloudflare.history)
     prepared.engine.client().containers.get(f"{site.stack.prefix}-traefik").restart()
@@ -175,7 +175,9 @@ def test_a_restart_asks_for_no_new_certificate(site: Site, prepared: Prepared, t
     assert len(site.cloudflare.history) == before
 
 
-def test_visitors_are_told_apart_by_cloudflares_word(site: Site, prepared: Prepared, trust: ssl.SSLContext) -> None:
+def test_the_rate_limit_counts_the_visitor_that_cloudflare_names(
+    site: Site, prepared: Prepared, trust: ssl.SSLContext
+) -> None:
     _until_trusted(site, API, trust)
     client: Any = prepared.engine.client()
     edge = client.containers.get(f"{site.stack.prefix}-traefik")
@@ -196,11 +198,11 @@ def test_visitors_are_told_apart_by_cloudflares_word(site: Site, prepared: Prepa
     finally:
         network.disconnect(edge, force=True)
         network.remove()
-    # Each visitor may run one program a minute. What a visitor claims comes before Cloudflare's word, and is not heard.
+    # Each visitor may run one program a minute. A forged address stands before Cloudflare's entry and is ignored.
     assert said.split() == [b"200", b"429", b"200"]
 
 
-def test_nobody_else_is_believed_about_the_visitor(site: Site, trust: ssl.SSLContext) -> None:
+def test_a_visitor_address_from_anyone_else_is_ignored(site: Site, trust: ssl.SSLContext) -> None:
     _until_trusted(site, API, trust)
     found = []
     with httpx.Client(verify=trust, trust_env=False, timeout=10) as client:
@@ -219,7 +221,7 @@ def test_a_second_up_would_change_nothing(site: Site, report: Report) -> None:
     site.stack.preview(report, "--expect-no-changes")
 
 
-def test_a_record_that_was_removed_by_hand_is_noticed_and_restored(site: Site, report: Report) -> None:
+def test_a_record_removed_by_hand_is_detected_and_restored(site: Site, report: Report) -> None:
     assert not site.stack.has_drifted(report)
     lost = site.cloudflare.kept("A")[API]["id"]
     del site.cloudflare.records[lost]
@@ -236,7 +238,7 @@ def another_authority(bridge: str, cloudflare: Cloudflare, report: Report, tmp_p
     made.close()
 
 
-def test_another_authority_is_only_a_setting(
+def test_the_authority_can_be_changed_by_a_setting(
     site: Site, another_authority: Pebble, prepared: Prepared, trust: ssl.SSLContext, report: Report
 ) -> None:
     _until_trusted(site, API, trust)
@@ -247,20 +249,20 @@ def test_another_authority_is_only_a_setting(
     changed.configure(prepared.images, report)
     changed.up(report)
     trusts_another = ssl.create_default_context(cadata=another_authority.root())
-    # Each name: what follows finds no proof that is still under way.
+    # Both names, so that no challenge is still running when the stack is destroyed.
     for name in (API, DASHBOARD):
         _until_trusted(site, name, trusts_another)
     with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
         site.get(API, "/health", trust)
 
 
-def test_destroy_takes_every_record_back(site: Site, report: Report) -> None:
+def test_destroy_removes_every_record(site: Site, report: Report) -> None:
     site.stack.destroy(report)
     assert site.cloudflare.records == {}
 
 
 def _until_trusted(site: Site, host: str, trust: ssl.SSLContext) -> httpx.Response:
-    """The answer of a route, once the edge shows a certificate that holds for its name."""
+    """The answer of a route, once the edge serves a valid certificate for its name."""
     deadline = time.monotonic() + SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""An `up` that is cut off at any moment is mended by the next one."""
+"""An `up` that is interrupted or killed is completed by the next one."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from tools.stack.config import ONLY_CORE
 
 
 @pytest.mark.parametrize(("strike", "after_containers"), [(interrupt, 1), (kill, 3)])
-def test_an_interrupted_up_is_mended_by_the_next(
+def test_the_next_up_completes_an_interrupted_one(
     new_stack: StackFactory, prepared: Prepared, report: Report, strike: Callable[[int], None], after_containers: int
 ) -> None:
     port = free_port()

@@ -1,4 +1,4 @@
-"""The life of one stack, in order: up, used, changed, drifted, destroyed. Each test goes on from the one before."""
+"""One stack from up to destroy: used, changed, drifted. The tests build on each other, in order."""
 
 import dataclasses
 import time
@@ -34,7 +34,7 @@ def stack(new_stack: StackFactory, prepared: Prepared, report: Report, port: int
 
 @pytest.fixture(scope="module")
 def edge(stack: Stack, port: int) -> httpx.Client:
-    """A client of the edge. The host is chosen by header, so that no resolver has to know `*.localhost`."""
+    """A client of the edge. Requests choose the host by header, since a resolver may not know `*.localhost`."""
     return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=40, trust_env=False)
 
 
@@ -44,7 +44,7 @@ def password(stack: Stack, report: Report) -> str:
 
 
 def container_ids(stack: Stack, prepared: Prepared) -> dict[str, str]:
-    """The id of each container that runs, by its name."""
+    """The id of each running container by its name."""
     label = f"vps.stack={stack.prefix}"
     running = prepared.engine.client().containers.list(filters={"label": label}, sparse=True)
     return {container.attrs["Names"][0].removeprefix(f"/{stack.prefix}-"): str(container.id) for container in running}
@@ -109,7 +109,7 @@ def test_prometheus_scrapes_every_target(edge: httpx.Client, password: str) -> N
 
 
 def test_the_eleventh_request_of_a_minute_is_refused(edge: httpx.Client) -> None:
-    # An address of one's own making counts for nothing: the edge replaces what a client sends.
+    # The edge replaces the header of a client, so a forged address makes no difference.
     answers = [
         edge.post(
             "/execute",
@@ -138,7 +138,7 @@ def test_outputs_name_the_secrets_and_never_their_values(stack: Stack, password:
     assert outputs["logins"]["prometheus"] == {"user": "admin", "secret": "dashboardPassword"}
     assert set(outputs["urls"]) >= {"api", "traefik", "prometheus"}
     assert password not in str(outputs)
-    # This is the only way to see one.
+    # The passwords are shown only on request.
     assert stack.outputs(report, show_secrets=True)["passwords"]["dashboardPassword"] == password
 
 
@@ -211,5 +211,5 @@ def _with_scrape_interval(stack: Stack, seconds: int) -> Stack:
 
 
 def _services(scrape_seconds: int) -> dict[str, Any]:
-    """Prometheus alone, as the service that stands for all of them: the others have tests of their own."""
+    """Prometheus as the only optional service: the others have tests of their own."""
     return {**ONLY_CORE, "prometheus": {"scrape_seconds": scrape_seconds}}

@@ -1,4 +1,4 @@
-"""From a container's output to an answer of Loki's, on real parts. In order: the later ones restart them."""
+"""From a container's output to an answer of Loki, on real services. The later tests restart them, so order matters."""
 
 import time
 import uuid
@@ -18,7 +18,7 @@ DAY = 24 * 3600
 LOKI_DATA = "/loki"
 FULL = "otelcol_exporter_enqueue_failed_log_records_total"
 REFUSED = "otelcol_exporter_send_failed_log_records_total"
-# Lines with the level that Loki should know them by.
+# Lines, each with the level that Loki should store for it.
 LEVELS = {
     json_line(level="warning", message="a"): "warning",
     json_line(level="WARN", message="b"): "warning",
@@ -32,14 +32,14 @@ LEVELS = {
     "{not JSON, though it begins so": None,
     "  leading blanks, a \\ and a tab\t.": None,
     "Zeilen dürfen alles enthalten: ✓": None,
-    # The engine writes it in three parts.
+    # Docker writes it in three parts.
     "x" * 40_000: None,
 }
 
 
 @pytest.fixture(scope="module")
 def logs(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogPlatform]:
-    """Loki and the collector, both ready; removed with all their data, also after a failure."""
+    """Loki and the collector, both ready. They are removed with all their data, also after a failure."""
     platform = LogPlatform(prepared, tmp_path_factory.mktemp("logs"))
     try:
         yield platform.start("loki", "collector")
@@ -49,10 +49,7 @@ def logs(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def aged(logs: LogPlatform) -> float:
-    """Now (seconds since 1970), with a line in Loki that is 14 days older, and one of 20 days.
-
-    Loki hands them to its compactor when it is next started.
-    """
+    """Now (seconds since 1970), with lines in Loki that are 14 days old (within the retention) and 20 days old."""
     now = time.time()
     for days in (14, 20):
         logs.push(f"{days} days old", now - days * DAY, service=f"aged-{days}", source="container")
@@ -60,7 +57,7 @@ def aged(logs: LogPlatform) -> float:
     return now
 
 
-def test_an_executions_line_is_found_by_its_id(logs: LogPlatform) -> None:
+def test_the_log_line_of_an_execution_is_found_by_its_id(logs: LogPlatform) -> None:
     execution, trace = uuid.uuid4().hex, uuid.uuid4().hex
     text = json_line(
         level="info", message="answered", request_id=uuid.uuid4().hex, trace_id=trace, execution_id=execution
@@ -80,22 +77,23 @@ def test_lines_are_kept_as_they_were_written(logs: LogPlatform) -> None:
     assert [(line.text, line.labels.get("level")) for line in found] == list(LEVELS.items())
 
 
-def test_only_lines_of_the_own_stack_are_taken(logs: LogPlatform) -> None:
+def test_only_lines_of_the_own_stack_are_collected(logs: LogPlatform) -> None:
     logs.write("foreign", "of another stack", stack="vps-test-another")
     logs.write("own", "of this one")
     assert wait_for(lambda: logs.lines('{service="own"}'))
     assert not logs.lines('{service="foreign"}')
 
 
-def test_labels_are_three(logs: LogPlatform) -> None:
+def test_loki_has_three_labels(logs: LogPlatform) -> None:
     logs.write("labels", *(json_line(level="info", trace_id=uuid.uuid4().hex, number=n) for n in range(200)))
     assert wait_for(lambda: len(logs.lines('{service="labels"}')) == 200)
     assert set(logs.get("/loki/api/v1/labels").json()["data"]) == {"service", "source", "level"}
     assert len(logs.get("/loki/api/v1/series", params={"match[]": '{service="labels"}'}).json()["data"]) == 1
 
 
-def test_host_logs_have_the_hosts_label_and_their_own_time(logs: LogPlatform) -> None:
-    # There was no file when the collector started. Loki doesn't look for the hours before its own start in memory.
+def test_host_logs_have_the_hosts_label_and_the_time_of_the_line(logs: LogPlatform) -> None:
+    # The file did not exist when the collector started. An hour ago is
+    # recent enough for Loki to look for the line in memory.
     at = datetime.now(UTC).replace(microsecond=123456) - timedelta(hours=1)
     (logs.host_logs / "auth.log").write_text(f"{at.isoformat()} vps sshd[7]: Accepted publickey\n")
     [line] = wait_for(lambda: logs.lines('{source="host"} |= "sshd"', at.timestamp()))
@@ -110,11 +108,11 @@ def test_a_restart_of_the_collector_neither_loses_nor_doubles(logs: LogPlatform)
     assert wait_for(lambda: logs.lines('{service="restart"}'))
     logs.running["collector"].restart()
     wait_for(lambda: len(logs.lines('{service="restart"}')) >= len(wanted), 20)
-    time.sleep(1.5)  # what would come twice comes with the next poll
+    time.sleep(1.5)  # a duplicate would arrive with the next poll
     assert [line.text for line in logs.lines('{service="restart"}')] == wanted
 
 
-def test_what_is_written_while_loki_is_down_arrives_afterwards(logs: LogPlatform, aged: float) -> None:
+def test_lines_written_while_loki_is_down_arrive_afterwards(logs: LogPlatform, aged: float) -> None:
     logs.running["loki"].stop(timeout=10)
     wanted = [str(number) for number in range(100)]
     logs.write("outage", *wanted)
@@ -126,7 +124,7 @@ def test_what_is_written_while_loki_is_down_arrives_afterwards(logs: LogPlatform
     assert [logs.metric(name) for name in (FULL, REFUSED)] == [0, 0]
 
 
-def test_what_the_queue_cannot_hold_is_counted(prepared: Prepared, tmp_path: Path) -> None:
+def test_lines_that_find_the_queue_full_are_counted(prepared: Prepared, tmp_path: Path) -> None:
     alone = LogPlatform(prepared, tmp_path)
     try:
         alone.start("collector")
@@ -145,8 +143,8 @@ def test_loki_reports_the_retention(logs: LogPlatform) -> None:
     assert config["analytics"]["reporting_enabled"] is False
 
 
-def test_what_loki_refuses_is_counted(logs: LogPlatform) -> None:
-    logs.write("a" * 3000, "of a service whose name is no label")
+def test_lines_that_loki_refuses_are_counted(logs: LogPlatform) -> None:
+    logs.write("a" * 3000, "of a service whose name is too long for a label")
     assert wait_for(lambda: logs.metric(REFUSED) == 1)
 
 
@@ -184,7 +182,7 @@ def marks(logs: LogPlatform) -> list[str]:
 
 
 def written_at(text: str) -> int:
-    """The engine's own time of its first line, in nanoseconds since 1970: Python's datetime ends at microseconds."""
+    """Docker's timestamp of the first line, in nanoseconds since 1970. Python's datetime has only microseconds."""
     moment, _, rest = text.partition(" ")
     seconds, _, fraction = moment.removesuffix("Z").partition(".")
     assert rest

@@ -1,6 +1,6 @@
-"""What the observability services tell, by data that went through them: one stack, 200 executions, one target gone.
+"""The observability services of one real stack, after 200 executions and with one target stopped.
 
-Everything is asked of the real servers. The tests go on from one another; the module's stack is their subject.
+The tests share the stack and build on each other, in order.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ PORTS = {"prometheus": 9090, "alertmanager": 9093, "loki": 3100, "jaeger": 16686
 SCRAPE_SECONDS = 2
 EXECUTIONS = 200
 AT_ONCE = 4
-# One round has everything that makes a series of its own: what comes after it may add none.
+# One round creates every series that there is; later executions must add none.
 ROUND = (
     ("python", 'print("hello")', "success"),
     ("node", 'console.log("hello")', "success"),
@@ -49,15 +49,15 @@ ROUND = (
 )
 QUICK = tuple(one for one in ROUND if one[0] != "python-data" and one[2] != "timeout")
 
-# Queries and metrics that have no series here, each for its reason.
+# Queries and metrics without a series in this test, with the reason.
 NO_CERTIFICATE = "TLS is off"
-NOTHING_WRONG = "it counts what has not gone wrong"
+NOTHING_WRONG = "it counts faults, and there was none"
 SELDOM = "it is computed less often than this test is long"
 MAY_BE_EMPTY = {
     "min(certificate:days_left)": NO_CERTIFICATE,
     "min by (certificate) (certificate:days_left)": NO_CERTIFICATE,
     "certificate:days_left": NO_CERTIFICATE,
-    'sum by (router) (rate(traefik_router_requests_total{code="429"}[5m]))': "nobody has asked too often",
+    'sum by (router) (rate(traefik_router_requests_total{code="429"}[5m]))': "no request exceeded the limit",
     '{source="host"}': "the machine may have no syslog daemon",
     'slo:budget_left:14d{slo="answered"}': SELDOM,
     'slo:budget_left:14d{slo="in_time"}': SELDOM,
@@ -112,7 +112,7 @@ def servers(stack: Stack, prepared: Prepared, port: int) -> Iterator[Servers]:
 
 @dataclass(frozen=True)
 class Executed:
-    """What was sent, and when it began (seconds since 1970)."""
+    """The executions that ran: when the first began (seconds since 1970), and their ids."""
 
     begin: float
     ids: Sequence[str]
@@ -121,7 +121,7 @@ class Executed:
 
 @pytest.fixture(scope="module")
 def executed(servers: Servers, stack: Stack, prepared: Prepared) -> Executed:
-    """All the executions, after every target was up. Before the last of them one target is stopped."""
+    """All the executions, started once every target is up. One target is stopped after the first round."""
     begin = time.time() - 5
     until(lambda: set(servers.targets().values()) == {"up"}, 30, "every target up")
     ids = [execute(servers, *one) for one in ROUND]
@@ -136,7 +136,7 @@ def executed(servers: Servers, stack: Stack, prepared: Prepared) -> Executed:
     return Executed(begin, ids, after_a_round)
 
 
-# Of half a minute, so that a scrape that a busy machine was late for takes nothing away.
+# Over half a minute, so that a scrape that is late on a busy machine loses no series.
 OURS = """count(
   last_over_time({job=~"api|executor", __name__!~"container_.+"}[30s])
   or last_over_time({job="traefik", service="api@file"}[30s])
@@ -144,7 +144,7 @@ OURS = """count(
 
 
 def execute(servers: Servers, environment: str, code: str, status: str) -> str:
-    """The id of one execution that ended as it should."""
+    """The id of an execution, which must end with `status`."""
     timeout = 1 if status == "timeout" else 10
     answer = servers.edge.post("/execute", json={"environment": environment, "code": code, "timeout": timeout})
     assert answer.status_code == httpx.codes.OK, answer.text
@@ -152,9 +152,9 @@ def execute(servers: Servers, environment: str, code: str, status: str) -> str:
     return str(answer.json()["execution_id"])
 
 
-def test_every_service_is_there(stack: Stack, prepared: Prepared) -> None:
+def test_every_service_is_healthy(stack: Stack, prepared: Prepared) -> None:
     states = {state.service: state.health for state in health.services(prepared.engine.client(), stack.prefix)}
-    assert set(OBSERVABILITY) <= set(states), "one could not be had: see the stack's notices"
+    assert set(OBSERVABILITY) <= set(states), "one has no image here: see the stack's notices"
     assert {states[name] for name in OBSERVABILITY} <= {"healthy", "running"}
     assert [name for name in OBSERVABILITY if states[name] != "healthy"] == ["collector"]
 
@@ -169,7 +169,9 @@ def test_every_target_was_up_and_every_route_answered(servers: Servers, stack: S
         assert {(it["metric"]["job"], it["metric"].get("route", "")) for it in good} == set(each), expression
 
 
-def test_an_executions_log_line_is_found_by_its_id_and_leads_to_its_trace(servers: Servers, executed: Executed) -> None:
+def test_the_log_line_of_an_execution_is_found_by_its_id_and_leads_to_its_trace(
+    servers: Servers, executed: Executed
+) -> None:
     execution = execute(servers, *ROUND[0])
     answered = time.monotonic()
 
@@ -193,7 +195,7 @@ def test_an_executions_log_line_is_found_by_its_id_and_leads_to_its_trace(server
     assert {service for service, _ in until(spans, 20, "all spans of its trace")} == {"traefik", "api", "executor"}
 
 
-def test_every_panel_shows_something(servers: Servers, executed: Executed) -> None:
+def test_every_panel_has_data(servers: Servers, executed: Executed) -> None:
     silent = {
         query.expr: f"{query.dashboard}: {query.panel}"
         for query in panel_queries()
@@ -202,7 +204,7 @@ def test_every_panel_shows_something(servers: Servers, executed: Executed) -> No
     assert silent.keys() <= MAY_BE_EMPTY.keys(), silent
 
 
-def test_every_alert_is_understood_and_what_it_reads_is_there(servers: Servers, executed: Executed) -> None:
+def test_prometheus_loads_every_alert_and_has_the_metrics_that_it_reads(servers: Servers, executed: Executed) -> None:
     known = set(servers.get("prometheus", "/api/v1/label/__name__/values", start=executed.begin)["data"])
     missing: dict[str, str] = {}
     for alert in rules.alerts():
@@ -210,14 +212,14 @@ def test_every_alert_is_understood_and_what_it_reads_is_there(servers: Servers, 
         missing |= dict.fromkeys(promql.metrics(alert.expr) - known, alert.name)
     assert missing.keys() <= MAY_BE_EMPTY.keys(), missing
     groups = servers.get("prometheus", "/api/v1/rules")["data"]["groups"]
-    # `unknown` is one whose first turn is still to come.
+    # A rule that was not evaluated yet is `unknown`.
     assert {rule["health"] for group in groups for rule in group["rules"]} <= {"ok", "unknown"}
     assert {rule["name"] for group in groups for rule in group["rules"] if rule["type"] == "alerting"} == {
         alert.name for alert in rules.alerts()
     }
 
 
-def test_no_label_holds_what_a_visitor_chooses(servers: Servers, executed: Executed) -> None:
+def test_no_label_has_a_value_that_a_visitor_chooses(servers: Servers, executed: Executed) -> None:
     path = "/of-a-visitors-own-choosing"
     assert servers.edge.get(path, headers={"x-request-id": "visitors-own"}).status_code == httpx.codes.NOT_FOUND
     execute(servers, *ROUND[0])
@@ -231,18 +233,18 @@ def test_no_label_holds_what_a_visitor_chooses(servers: Servers, executed: Execu
     assert len(values) > 100
     assert not values & set(executed.ids)
     assert not [value for value in values if path in value or "visitors-own" in value]
-    # Of addresses only the engine's own are known to a server; a client's would be one of its bridges'.
+    # The services see only addresses of Docker's networks; a client's address would be one of a bridge.
     client_addresses = re.compile(r"\b(172|192|10)\.\d+\.\d+\.\d+\b")
     assert not [value for value in values if client_addresses.search(value)]
 
 
 def test_executions_add_no_series(servers: Servers, executed: Executed) -> None:
-    # A pool that ran dry makes a few of its own; a label with an id of each execution would make EXECUTIONS.
+    # An empty pool adds a few series. A label with the id of each execution would add EXECUTIONS.
     assert servers.value(OURS) <= executed.series_after_a_round + EXECUTIONS / 2
     assert servers.value("prometheus_tsdb_head_series") < 15_000
 
 
-def test_the_servers_keep_data_for_as_long_as_the_settings_say(servers: Servers, stack: Stack) -> None:
+def test_prometheus_and_loki_have_the_retention_of_the_settings(servers: Servers, stack: Stack) -> None:
     flags = servers.get("prometheus", "/api/v1/status/flags")["data"]
     assert flags["storage.tsdb.retention.time"] == "15d"
     loki = yaml.safe_load(servers.clients["loki"].get("/config").text)
@@ -251,7 +253,7 @@ def test_the_servers_keep_data_for_as_long_as_the_settings_say(servers: Servers,
     assert [it["schema"] for it in loki["schema_config"]["configs"]] == ["v13"]
 
 
-def test_the_watchdog_fires_and_the_stopped_targets_alert_arrives(
+def test_the_watchdog_fires_and_the_alert_of_the_stopped_target_arrives(
     servers: Servers, executed: Executed, alerts_arrive: Webhook
 ) -> None:
     def shown() -> list[Any]:
@@ -269,7 +271,7 @@ def test_the_watchdog_fires_and_the_stopped_targets_alert_arrives(
 
 
 @pytest.mark.parametrize("service", [name for name in OBSERVABILITY if name != STOPPED])
-def test_the_api_serves_without_any_of_them(
+def test_the_api_serves_while_a_service_is_down(
     servers: Servers, stack: Stack, prepared: Prepared, executed: Executed, service: str
 ) -> None:
     container = prepared.engine.client().containers.get(f"{stack.prefix}-{service}")

@@ -1,6 +1,6 @@
-"""What an operator does with a stack that runs: the commands of docs/OPERATIONS.md, one after the other.
+"""The procedures of docs/OPERATIONS.md on a running stack, with the document's own commands.
 
-The stack is `prod` of a copy of this repository, on the engine of this machine.
+The stack is `prod` of a copy of this repository, on this machine's Docker. The tests build on each other, in order.
 """
 
 import json
@@ -37,7 +37,7 @@ if "--check" not in sys.argv:
 
 
 class Variations:
-    """Images of other content than those that they are made from. `close` removes them from the engine."""
+    """Images built from those of the stack, with other content. `close` removes them."""
 
     def __init__(self, prepared: Prepared, folder: Path) -> None:
         self._client = prepared.engine.client()
@@ -47,7 +47,7 @@ class Variations:
         self._made: list[str] = []
 
     def make(self, name: str, original: str, *instructions: str, **files: str) -> str:
-        """An image by these instructions of a Dockerfile, which may copy `files`, from another of the stack's."""
+        """The reference of an image made from one of the stack's by Dockerfile instructions, which may copy `files`."""
         folder = self._folder / name
         folder.mkdir()
         for file, text in files.items():
@@ -66,7 +66,7 @@ class Variations:
 
 @dataclass(frozen=True)
 class Server:
-    """The stack, and what is on the engine of it."""
+    """The stack and its containers."""
 
     checkout: Checkout
     engine: DockerEngine
@@ -84,7 +84,7 @@ class Server:
         return str(self.engine.client().containers.get(f"{self.prefix}-{service}").attrs["Image"])
 
     def replaced_by(self, script: str) -> set[str]:
-        """The services whose containers are others after it, all of them well."""
+        """The services whose containers the script replaced. All services are healthy after it."""
         before = self.containers()
         self.checkout.shell(script)
         health.wait(self.engine, self.prefix, f"http://localhost:{self.port}", self.report)
@@ -120,7 +120,7 @@ def registry(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def server(prepared: Prepared, variations: Variations, registry: str, folder: Path, report: Report) -> Iterator[Server]:
-    """A small one, up. Its last commit names another image of the app than the one before it."""
+    """A small stack, up. Its last commit changed the image of the app."""
     prefix, port = f"test-{secrets.token_hex(4)}", free_port()
     client = prepared.engine.client()
     platform = {
@@ -141,7 +141,7 @@ def server(prepared: Prepared, variations: Variations, registry: str, folder: Pa
         docker_objects.remove_volumes(client, docker_objects.remove_all(client, prefix))
 
 
-def test_a_revert_brings_the_last_good_images_back(server: Server, prepared: Prepared) -> None:
+def test_a_revert_restores_the_last_good_images(server: Server, prepared: Prepared) -> None:
     good = prepared.engine.client().images.get(prepared.images.references["app"]).id
     assert server.image("api") != good
     (script,) = commands("docs/OPERATIONS.md", "Back to the last good version")
@@ -150,7 +150,7 @@ def test_a_revert_brings_the_last_good_images_back(server: Server, prepared: Pre
     assert server.image("api") == server.image("executor") == good
 
 
-def test_an_upgrade_of_one_service_replaces_that_one(server: Server, variations: Variations) -> None:
+def test_an_upgrade_of_one_service_replaces_only_that_one(server: Server, variations: Variations) -> None:
     newer = variations.make("traefik", "traefik")
     (script,) = commands("docs/OPERATIONS.md", "Upgrade of one service")
     assert "images.loki grafana/loki:" in script
@@ -170,7 +170,7 @@ def test_a_service_that_is_added_as_documented_answers_at_the_edge(server: Serve
     assert server.ask("hello", server.passwords()["dashboardPassword"], "/").text == "hello"
 
 
-def test_a_rotated_password_replaces_its_reader_alone(server: Server) -> None:
+def test_a_rotated_password_replaces_only_the_service_that_reads_it(server: Server) -> None:
     old = server.passwords()["dashboardPassword"]
     before = server.containers()
     said = server.checkout.make("rotate", "dashboardPassword", "--stack", "prod")
@@ -191,7 +191,7 @@ def test_a_state_moves_to_another_backend(server: Server, folder: Path) -> None:
     moved.mkdir()
     export, _, rest = script.partition("\n")
     server.checkout.shell(export)
-    # Secrets leave the old backend as they were in it: encrypted.
+    # The export keeps secrets encrypted.
     assert password not in (server.checkout.folder / "state.json").read_text()
     assert "s3://my-bucket/vps" in rest
     moving = rest.replace("s3://my-bucket/vps", f"file://{moved}")

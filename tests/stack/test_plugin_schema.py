@@ -1,8 +1,8 @@
-"""The plugins, built or official, have the property names of the installed SDKs.
+"""The Pulumi plugins, built here or official, have the property names of the installed SDKs.
 
-The SDKs' classes are generated from the official plugins' schemas. A name that differs in the plugin that runs would be
-refused or, worse, left out in silence. Docker's is bridged and has all names; the others are ours and have no more than
-the program needs, so there each name must be one of the SDK's, of a resource that the SDK knows by the same token.
+The SDKs' classes are generated from the official plugins' schemas. A plugin would refuse a name that it does not know
+or, worse, ignore it. The Docker plugin is the upstream bridge and has all names. The others are built here with only
+what the program needs, so each of their names must be one of the SDK's, of a resource with the same token.
 """
 
 import inspect
@@ -24,7 +24,7 @@ from pulumi_docker import _inputs as docker_nested
 from tools.console.steps import Report
 from tools.machine import pulumi_toolchain
 
-# The one resource that is not bridged from the upstream provider: it builds and pushes images, which `up` never does.
+# The only resource that the bridge leaves out: it builds and pushes images, which `up` never does.
 NOT_SERVED = {"Image"}
 Schemas = Callable[[str], dict[str, Any]]
 
@@ -89,12 +89,12 @@ def test_a_connection_has_names_of_the_sdk(schemas: Schemas) -> None:
     served = schemas("command")["types"]["command:remote:Connection"]["properties"]
     known = set(engine_names(pulumi_command.remote.ConnectionArgs).values())
     assert set(served) <= known
-    # What the SDK always sends must be understood.
+    # The SDK always sends these.
     assert {"port", "user", "dialErrorLimit", "perDialTimeout"} <= set(served)
 
 
 def test_cloudflare_has_names_of_the_sdk(schemas: Schemas) -> None:
-    sdk = import_module("pulumi_cloudflare")  # 3 s, which the other tests need not wait for
+    sdk = import_module("pulumi_cloudflare")  # takes 3 s, so only this test imports it
     schema = schemas("cloudflare")
     (token,) = schema["resources"]
     assert sdk.DnsRecord.pulumi_type == token
@@ -112,7 +112,7 @@ def _is_resource(member: object) -> bool:
 
 
 def _differences(plugin: dict[str, set[str]], sdk: object) -> list[str]:
-    """One line for each name that only one side has."""
+    """A line for each name that only one side has."""
     found = []
     for name, properties in sorted(plugin.items()):
         expected = set(engine_names(getattr(sdk, f"{name}Args")).values())

@@ -1,4 +1,4 @@
-"""Images of ours in a real registry, on the loopback address."""
+"""Pushing images to a real registry on the loopback address."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ def registry(tmp_path: Path) -> Iterator[str]:
         yield address
 
 
-def test_an_image_is_found_again_by_the_digest_that_was_returned(
+def test_a_pushed_image_is_found_by_the_digest_that_push_returned(
     registry: str, prepared: Prepared, report: Report
 ) -> None:
     client = prepared.engine.client()
@@ -40,7 +40,7 @@ def test_an_image_is_found_again_by_the_digest_that_was_returned(
     assert publish.push(client, {NAME: reference}, registry, report) == published
 
 
-def test_a_registry_that_does_not_answer_is_named(prepared: Prepared, report: Report) -> None:
+def test_the_error_names_a_registry_that_does_not_answer(prepared: Prepared, report: Report) -> None:
     nobody = f"127.0.0.1:{free_port()}"
     with pytest.raises(StepFailed, match=nobody):
         publish.push(prepared.engine.client(), {NAME: prepared.images.references[NAME]}, nobody, report)

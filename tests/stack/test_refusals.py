@@ -1,4 +1,4 @@
-"""What the real engine refuses, and that nothing is half-applied after it."""
+"""Stacks that Pulumi refuses. Nothing is applied in part."""
 
 import socket
 from typing import Any
@@ -16,12 +16,14 @@ from tools.stack.local_stack import Stack
 UNVERSIONED = {"traefik": "traefik:latest"}
 
 
-def test_a_policy_that_is_broken_fails_the_preview_by_name(new_stack: StackFactory, report: Report) -> None:
+def test_a_preview_that_violates_a_policy_fails_with_its_name(new_stack: StackFactory, report: Report) -> None:
     with pytest.raises(StepFailed, match=r"policy pack refuses this stack.\n  image-version: "):
         new_stack(images=UNVERSIONED).preview(report)
 
 
-def test_an_up_that_a_policy_refuses_makes_nothing(new_stack: StackFactory, prepared: Prepared, report: Report) -> None:
+def test_an_up_that_violates_a_policy_creates_nothing(
+    new_stack: StackFactory, prepared: Prepared, report: Report
+) -> None:
     stack = new_stack(images=UNVERSIONED)
     with pytest.raises(StepFailed, match=r"policy pack refuses this stack.\n  image-version: "):
         stack.up(report)
@@ -37,7 +39,7 @@ def test_an_up_that_a_policy_refuses_makes_nothing(new_stack: StackFactory, prep
         ({"sandbox": {"pools": {"python": {"min": 8, "max": 2}}}}, "sandbox.pools.python: min is more than max"),
     ],
 )
-def test_the_preview_names_the_key_of_a_setting_that_can_not_be_used(
+def test_the_preview_names_the_key_of_an_invalid_setting(
     new_stack: StackFactory, report: Report, overrides: dict[str, Any], refusal: str
 ) -> None:
     stack = new_stack()
@@ -52,7 +54,7 @@ def test_the_preview_names_the_key_of_a_setting_that_can_not_be_used(
     assert "Traceback" not in said
 
 
-def test_a_wrong_passphrase_is_told_and_changes_nothing(new_stack: StackFactory, report: Report) -> None:
+def test_a_wrong_passphrase_is_reported_and_changes_nothing(new_stack: StackFactory, report: Report) -> None:
     stack = new_stack()
     right = stack.passphrase_file.read_text()
     stack.passphrase_file.write_text("wrong")
@@ -62,8 +64,8 @@ def test_a_wrong_passphrase_is_told_and_changes_nothing(new_stack: StackFactory,
     stack.preview(report)
 
 
-def test_production_previews(new_stack: StackFactory, report: Report) -> None:
-    """The tracked prod config over SSH to a documentation address: nothing is looked up at preview."""
+def test_the_production_stack_previews_without_its_host(new_stack: StackFactory, report: Report) -> None:
+    """The address is a documentation address: a preview connects to no host."""
     stack = _production(new_stack, report)
     said = stack.preview(report, "--diff")
     assert "ssh://deploy@vps.example.com:22" in said
@@ -75,14 +77,14 @@ def _production(new_stack: StackFactory, report: Report) -> Stack:
     stack = new_stack(
         "prod",
         services={name: {"enabled": False} for name in ("grafana", "portainer")},
-        # Nobody is spoken to, so any file will do for a key.
+        # No connection is made, so any file serves as the key.
         host={"ssh": {"identity_file": __file__}},
     )
     stack.set_secret("vps:cloudflareToken", "cloudflare-secret", report)
     return stack
 
 
-def test_a_port_that_is_taken_leaves_a_stack_that_the_next_up_mends(
+def test_the_next_up_completes_one_that_failed_on_a_port_in_use(
     new_stack: StackFactory, prepared: Prepared, report: Report
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:

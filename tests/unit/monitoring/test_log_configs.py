@@ -1,4 +1,4 @@
-"""What the configurations of Loki and the collector promise each other, and the host."""
+"""The configurations of Loki and the collector agree with each other and with their containers."""
 
 from typing import Any
 
@@ -33,16 +33,16 @@ def test_every_label_that_loki_expects_is_set_by_the_collector_and_none_is_an_id
     assert limits["max_label_names_per_series"] == len(LABELS) + len(LINE_LABELS)
 
 
-def test_only_lines_of_the_given_stack_pass() -> None:
+def test_the_collector_drops_lines_of_other_stacks() -> None:
     steps = COLLECTOR["receivers"]["file_log/containers"]["operators"]
     [kept] = [step["expr"] for step in steps if step["type"] == "filter"]
     assert kept.endswith('["vps.stack"] != "vps-prod"')
-    # Before anything that could be given to the next stage in its place.
+    # The filter comes before any operator that passes a record on after an error.
     assert [step["type"] for step in steps[:2]] == ["json_parser", "filter"]
     assert steps[0]["on_error"] == "drop_quiet"
 
 
-def test_the_collector_reads_under_its_mounts_and_writes_in_its_volume() -> None:
+def test_the_collector_reads_from_its_mounts_and_writes_to_its_volume() -> None:
     includes = [path for receiver in COLLECTOR["receivers"].values() for path in receiver["include"]]
     assert all(path.startswith(mounted("collector", read_only=True)) for path in includes)
     assert f"{COLLECTOR['extensions']['file_storage']['directory']}/".startswith(mounted("collector", read_only=False))
@@ -50,7 +50,7 @@ def test_the_collector_reads_under_its_mounts_and_writes_in_its_volume() -> None
     assert {*stores, COLLECTOR["exporters"]["otlp_http"]["sending_queue"]["storage"]} == {"file_storage"}
 
 
-def test_what_waits_for_loki_is_bounded_and_waits_for_as_long_as_it_takes() -> None:
+def test_the_queue_is_bounded_and_retried_without_an_end() -> None:
     exporter = COLLECTOR["exporters"]["otlp_http"]
     assert exporter["sending_queue"]["queue_size"] == 64 * 1024**2
     assert exporter["sending_queue"]["sizer"] == "bytes"
@@ -58,7 +58,7 @@ def test_what_waits_for_loki_is_bounded_and_waits_for_as_long_as_it_takes() -> N
     assert exporter["endpoint"] == "http://loki:3100/otlp"
 
 
-def test_loki_keeps_lines_for_the_given_time_and_a_compactor_deletes_them() -> None:
+def test_loki_has_the_retention_of_the_settings() -> None:
     assert LOKI["limits_config"]["retention_period"] == "360h"
     assert LOKI["compactor"]["retention_enabled"] is True
     assert LOKI["compactor"]["delete_request_store"] == "filesystem"
@@ -67,13 +67,13 @@ def test_loki_keeps_lines_for_the_given_time_and_a_compactor_deletes_them() -> N
     assert (schema["store"], schema["schema"], schema["index"]["period"]) == ("tsdb", "v13", "24h")
 
 
-def test_loki_writes_nowhere_but_in_its_volume() -> None:
+def test_loki_keeps_its_data_on_its_volume() -> None:
     paths = [LOKI["common"]["path_prefix"], LOKI["compactor"]["working_directory"]]
     paths += LOKI["common"]["storage"]["filesystem"].values()
     assert all(f"{path}/".startswith(mounted("loki", read_only=False)) for path in paths)
 
 
-def test_loki_has_a_tmp_for_the_list_of_what_it_deletes() -> None:
+def test_loki_has_a_tmp_for_its_list_of_chunks_to_delete() -> None:
     assert "/tmp/" in mounted("loki", read_only=False)
 
 

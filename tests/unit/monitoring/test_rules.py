@@ -1,4 +1,4 @@
-"""The rules hold what an operator needs, and each alert is tested. Whether they are right is promtool's to say."""
+"""Each alert has a runbook, texts and test cases. promtool runs the cases in tests/monitoring."""
 
 from collections import defaultdict
 from typing import Any
@@ -16,14 +16,14 @@ IDS = [f"{alert.name}-{alert.severity}" for alert in ALERTS]
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=IDS)
-def test_an_alert_leads_to_its_section_of_the_runbooks(alert: Any) -> None:
+def test_an_alert_links_to_its_runbook(alert: Any) -> None:
     path, _, anchor = alert.runbook.partition("#")
     assert anchor == alert.name.lower()
     assert anchor in anchors((ROOT / path).read_text())
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=IDS)
-def test_an_alert_says_what_is_wrong_and_how_bad_it_is(alert: Any) -> None:
+def test_an_alert_has_a_severity_a_summary_and_a_description(alert: Any) -> None:
     assert alert.severity in {"critical", "warning", "none"}
     assert alert.summary and alert.description and alert.summary != alert.description
 
@@ -41,7 +41,7 @@ def test_each_alert_has_a_firing_a_silent_and_a_boundary_case() -> None:
                 kind = line.lstrip().removeprefix("# ").partition(":")[0].rstrip(".")
             elif "alertname: " in line:
                 cases[line.partition("alertname: ")[2].partition(",")[0]].add(kind)
-    # The watchdog is never silent, and has no boundary.
+    # The watchdog always fires.
     wanted = {alert.name: {"Firing", "Silent", "Boundary"} for alert in ALERTS} | {"Watchdog": {"Firing"}}
     assert {name: kinds & {"Firing", "Silent", "Boundary"} for name, kinds in cases.items()} == wanted
 
@@ -55,13 +55,13 @@ def test_every_firing_case_expects_an_alert_of_each_severity() -> None:
     assert expected == {(alert.name, alert.severity) for alert in ALERTS}
 
 
-def test_what_a_rule_reads_under_a_name_of_ours_is_recorded() -> None:
+def test_every_recorded_metric_that_a_rule_reads_exists() -> None:
     expressions = [alert.expr for alert in ALERTS] + [expr for them in recorded().values() for expr in them]
     read = {name for expr in expressions for name in metrics(expr) if ":" in name}
     assert read <= set(recorded())
 
 
-def test_a_runbook_is_a_link_where_the_repository_can_be_read() -> None:
+def test_a_runbook_is_a_link_where_the_repository_has_a_url() -> None:
     for content in rule_files("https://git.example.org/vps/blob/main/").values():
         for line in content.splitlines():
             if "runbook_url" in line:

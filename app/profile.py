@@ -1,8 +1,8 @@
-"""The sandbox's limits: the single place where each of them is spelled.
+"""The sandbox's limits. No other module spells one.
 
-`SandboxProfile()` is the floor. The stack passes a profile to the executor as JSON, the executor refuses to start
-on one that is weaker than the floor, the policy pack refuses the stack that declares it, and the tests attack the
-result. A stricter profile is always welcome.
+`SandboxProfile()` is the floor, the weakest profile that is allowed. The stack passes a profile to the executor as
+JSON. The executor refuses to start with a weaker one than the floor, the policy pack refuses a stack that declares one,
+and tests attack sandboxes that were made with it. A stricter profile is always allowed.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Stricter:
-    """How a limit compares: the marker in each field's annotation says which values are at least as strict."""
+    """Says which values of a field are at least as strict as the floor's. Each field's annotation has one."""
 
     def __init__(self, name: str, at_least_as_strict: Callable[[Any, Any], bool]) -> None:
         self.name = name
@@ -24,9 +24,9 @@ SAME = Stricter("exactly", lambda value, floor: value == floor)
 
 
 class SandboxProfile(BaseModel):
-    """Everything that holds one single-use sandbox in. Frozen; unknown fields are refused.
+    """All limits of one single-use sandbox. Frozen; unknown fields are refused.
 
-    Sizes are binary (1 MB = 1,048,576 bytes, 1 KB = 1,024 bytes), as the Docker Engine counts them.
+    Sizes are binary (1 MB = 1,048,576 bytes, 1 KB = 1,024 bytes), as in Docker's API.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,12 +52,12 @@ class SandboxProfile(BaseModel):
     result_kb: Annotated[int, LOWER] = Field(1024, ge=0, description="Size of the files given back, together, in KB.")
 
     def limits(self) -> dict[str, float]:
-        """Each limit that is a number, in the unit that its name says."""
+        """The numeric limits by name. The unit is part of each name."""
         fields = self.model_dump()
         return {name: value for name, value in fields.items() if type(value) in (int, float)}
 
     def weaknesses(self) -> dict[str, str]:
-        """Each field that is weaker than the floor, with a sentence that names both values. Empty when none is."""
+        """A sentence for each field that is weaker than the floor, by field. It names both values."""
         return {
             name: f"{name} is {getattr(self, name)!r}, and must be {rule.name} {getattr(FLOOR, name)!r}"
             for name, rule in _rules().items()

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, put together from the table of operations and the pydantic models that they name."""
+"""Writes the OpenAPI 3.1 document from the table of operations and their pydantic models."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,19 +13,19 @@ from app.wire.problems import STATUSES, Code, Problem
 Schema = dict[str, Any]
 
 _VERSION = "1.0.0"
-"""Of the interface: the first number changes when a client that worked would no longer."""
+"""Of the interface, as Semantic Versioning counts: the first number changes when a working client would break."""
 _TITLE = "Code sandbox"
 _ABOUT = (
-    "Runs code in a container of its own, without a network, and gives back what it wrote. A failure of the code is an "
-    "answer with status 200; every other status is a refusal, told as application/problem+json with a stable `code`. "
-    "Every answer has an X-Request-Id.\n\n"
-    "Refusals of any path: `not_found`, `method_not_allowed`, `uri_too_long` and `malformed_request`; from the proxy "
-    "in front: `rate_limited`, `bad_gateway` and `gateway_timeout`."
+    "Runs code in a container of its own, without a network, and answers with its output. When the code fails, the "
+    "status is 200 all the same. Every other status is a refusal: application/problem+json with a stable `code`. Every "
+    "answer of the API has an X-Request-Id.\n\n"
+    "Any path may be refused with `not_found`, `method_not_allowed`, `uri_too_long` or `malformed_request`, and by the "
+    "reverse proxy with `rate_limited`, `bad_gateway` or `gateway_timeout`."
 )
 
 
 def document(operations: Sequence[Operation]) -> Schema:
-    """The OpenAPI document of these operations."""
+    """The OpenAPI document of these operations, as JSON values."""
     references, definitions = models_json_schema(
         sorted(_models(operations), key=lambda item: (item[0].__name__, item[1])),
         ref_template="#/components/schemas/{model}",

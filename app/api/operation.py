@@ -1,4 +1,4 @@
-"""How one route of the public interface is described: for Starlette, which serves it, and for the OpenAPI document."""
+"""The description of one route of the public interface, from which Starlette and the OpenAPI document are made."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Model = type[BaseModel]
 
 @dataclass(frozen=True)
 class Body:
-    """What an answer holds: text of `media_type`, and a model where it is JSON of a known shape."""
+    """A body of an answer: text of `media_type`, with its model when it is JSON of a known shape."""
 
     description: str
     model: Model | None = None
@@ -26,7 +26,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Frames:
-    """The JSON text frames of a WebSocket: what the client may send, and what it is sent."""
+    """The JSON text frames of a WebSocket: those that the client sends, and those that the server sends."""
 
     client: tuple[Model, ...]
     server: tuple[Model, ...]
@@ -34,10 +34,10 @@ class Frames:
 
 @dataclass(frozen=True)
 class Operation:
-    """One route of the interface, and what is said of it. `rated` operations count against the rate limit.
+    """One route and its documentation. Requests of `rated` operations count against the client's rate limit.
 
-    An operation with `frames` is a WebSocket: its endpoint takes one, and the document tells it as the GET that is
-    upgraded.
+    `answers` are by status. An operation with `frames` is a WebSocket: its endpoint takes a `WebSocket`, and the
+    OpenAPI document describes the GET that is upgraded.
     """
 
     method: Literal["GET", "POST"]
@@ -54,7 +54,7 @@ class Operation:
 
     @property
     def routes(self) -> tuple[Route | WebSocketRoute, ...]:
-        """Its routes in Starlette. A WebSocket has a second one, which refuses a GET that asks for no upgrade."""
+        """Its routes in Starlette. A WebSocket has a second one, which refuses a GET without an upgrade."""
         if self.frames is not None:
             return WebSocketRoute(self.path, self.endpoint), Route(self.path, _no_upgrade)
         return (Route(self.path, self.endpoint, methods=[self.method]),)

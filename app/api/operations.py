@@ -1,4 +1,4 @@
-"""The table of the public interface: each route, and what is said of it in the OpenAPI document."""
+"""The table of the public interface: each route with its documentation."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -57,17 +57,17 @@ _RUN = (
 )
 
 _EXECUTE = (
-    "With `Accept: text/event-stream` the answer is a stream of server-sent events, each named as the frame types of "
-    "`/execute/stream` and with the frame as its data."
+    "With `Accept: text/event-stream` the answer is a stream of server-sent events. Each event has the name of a frame "
+    "type of `/execute/stream`, and that frame as its data."
 )
 _STREAM = """\
-The client's first frame is `Start`. Then it may send `Input`, `EndOfInput`, `Interrupt` and `Cancel` until the last \
-frame comes, which is a `Result` or a `Fault`. `stdin` of the first frame is given to the code first; its standard \
-input stays open until `EndOfInput`.
+The client's first frame is `Start`. Then it may send `Input`, `EndOfInput`, `Interrupt` and `Cancel` until it \
+receives the last frame, a `Result` or a `Fault`. The code's standard input begins with `stdin` of the first frame and \
+stays open until `EndOfInput`.
 
 The close code is 1000 after a result; 1008 when the client was at fault; 1013 when it may try again later; 1011 when \
-the platform was at fault. Pages must be of an allowed origin. All frames of a client together are bounded as a body \
-is."""
+the platform was at fault. A page must have an allowed origin. The frames of a client together may be as long as a \
+request's body."""
 _PISTON = (
     "The API of Piston, version 2. A language is a name of Piston's, or an environment's name or alias. Versions that "
     "Piston had are answered by ours. Nothing is compiled. A limit above the sandbox's own is refused; of those below "
@@ -95,7 +95,7 @@ _CODAPI = "The API of codapi, as codapi-js speaks it. A sandbox is an environmen
 
 @dataclass(frozen=True)
 class Endpoints:
-    """What answers."""
+    """What answers the operations. `files` are by path."""
 
     execute: Endpoint
     stream: WebSocketStream
@@ -104,7 +104,6 @@ class Endpoints:
     piston_connect: WebSocketStream
     codapi: Codapi
     files: Mapping[str, Endpoint]
-    """By path."""
 
 
 def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
@@ -115,7 +114,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             path="/execute",
             endpoint=endpoints.execute,
             tag="executions",
-            summary="Run code and wait for its end",
+            summary="Run code and wait for the result",
             description=_EXECUTE,
             request=Execution,
             answers={
@@ -132,7 +131,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             path="/execute/stream",
             endpoint=endpoints.stream.serve,
             tag="executions",
-            summary="Run code and talk to it (WebSocket)",
+            summary="Run code interactively (WebSocket)",
             description=_STREAM,
             answers={101: (Body("The WebSocket is open.", media_type=""),)},
             refusals=(Code.ORIGIN_NOT_ALLOWED, Code.UPGRADE_REQUIRED),
@@ -146,7 +145,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             path="/environments",
             endpoint=endpoints.overview.environments,
             tag="platform",
-            summary="What can be run, and within which limits",
+            summary="List the environments and the limits",
             answers={200: (Body("Environments and limits.", Environments),)},
             refusals=_EXECUTOR,
         ),
@@ -163,7 +162,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             path="/stats",
             endpoint=endpoints.overview.stats,
             tag="platform",
-            summary="What happened since this process started",
+            summary="Counts and durations since this process started",
             answers={200: (Body("Counts and durations.", Stats),)},
         ),
         *_piston(endpoints.piston, endpoints.piston_connect),

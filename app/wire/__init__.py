@@ -1,1 +1,1 @@
-"""What crosses between the api and the executor."""
+"""Messages between the api and the executor, their limits, and how they are sent."""

@@ -1,4 +1,4 @@
-"""Which requests are let in. The api asks first, so that bad ones stop there; the executor asks again."""
+"""Reads requests and holds them to the profile. The api does so first; the executor, which trusts nobody, again."""
 
 import contextlib
 import re
@@ -20,35 +20,45 @@ M = TypeVar("M", bound=BaseModel)
 
 _KB = 1024
 _JSON_GROWTH = 6
-"""Bytes of JSON that one byte of text may take: a control character is written as \\u0000."""
+"""Most bytes of JSON for one byte of text: a control character is written as \\u0000."""
 _PARTS = 3
-"""Code or files, stdin and the arguments are each held to the profile's code_kb."""
+"""Parts of a request that may each have the profile's code_kb: the code or files, stdin, and the arguments."""
 _NAMES = 256 * _KB
-"""What the names of files and results may take, escaped."""
+"""Bytes of JSON for the names of files and results, and for the keys."""
 _MOST_VALUES = 500
-"""Values in a request's JSON. The largest lawful execution has 232; each wrong one costs about 1.5 KB and 20 µs."""
+"""Most values in a request's JSON. The largest valid execution has 232. Each wrong one was measured to cost 1.5 KB of
+memory and 20 µs."""
 _UP_TO_A_VALUE = re.compile(rb'(?:"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[^"\[{,]++)*+(?:[\[{,]|\Z)', re.DOTALL)
-"""Strings and whatever else stands before the next bracket, brace or comma. It matches everywhere: no text is slow."""
+"""Text up to and including the next bracket, brace or comma outside of a string, or up to the end. It matches at every
+position and never backtracks, so its time is proportional to the text."""
 _MOST_FAULTS = 8
-"""Faults that are told of one request."""
+"""Most faults that a refusal names."""
 _LONGEST_KEY = 40
-"""Characters of a key that are repeated where it is at fault."""
+"""Characters of a key that a refusal repeats."""
 
 
 def longest_body(profile: SandboxProfile) -> int:
-    """Bytes of JSON that no lawful execution exceeds."""
+    """Most bytes of JSON that a valid execution has under this profile."""
     return _PARTS * _JSON_GROWTH * profile.code_kb * _KB + _NAMES
 
 
 async def read_execution(request: Request, profile: SandboxProfile) -> Execution:
-    """The execution in the body, within the profile, or `Refused`. Never holds more than the longest lawful body."""
+    """The execution in a request's body, held to the profile.
+
+    Raises:
+        Refused: the body is no valid execution, or exceeds a limit. No more than the longest valid body is read.
+    """
     execution = parse(Execution, await read_body(request, profile))
     admit(execution, profile)
     return execution
 
 
 async def read_body(request: Request, profile: SandboxProfile) -> bytes:
-    """The body of any request that leads to an execution, or `Refused`: as soon as it is too long, or is not JSON."""
+    """The body of a request, whose headers must say that it is JSON.
+
+    Raises:
+        Refused: it is not JSON by its headers, or is longer than a valid execution can be.
+    """
     require_json(request.headers)
     longest = longest_body(profile)
     body = bytearray()
@@ -60,17 +70,18 @@ async def read_body(request: Request, profile: SandboxProfile) -> bytes:
 
 
 def parse(model: type[M], body: bytes | str) -> M:
-    """The message in some JSON, or `Refused` with its first faults."""
+    """The message of this type that `body` holds as JSON, or `Refused` that names its first faults."""
     return read_json(model.model_validate_json, body)
 
 
 def read_json(validate: Callable[[bytes], T], body: bytes | str) -> T:
-    """What `validate` makes of some JSON, or `Refused` with its first faults.
+    """The result of `validate` for some JSON, or `Refused` that names the first faults.
 
-    JSON of too many values is not validated, since each wrong one would become an error a thousand times its size.
+    JSON with too many values is refused before it is validated, because pydantic makes an error object for each wrong
+    value, a thousand times as large.
     """
     data = body.encode() if isinstance(body, str) else body
-    # The text after the last value is one match, and the end of the text another.
+    # Two more matches than values: the text after the last one, and the empty end.
     if next(islice(_UP_TO_A_VALUE.finditer(data), _MOST_VALUES + 2, None), None):
         raise Refused(Code.INVALID_REQUEST, f"The JSON has more than {_MOST_VALUES} values.")
     with _refusing():
@@ -95,7 +106,7 @@ def _invalid(faults: list[ErrorDetails]) -> Refused:
     if faults[0]["type"] == "json_invalid":
         reason = faults[0]["msg"].removeprefix("Invalid JSON: ")
         return Refused(Code.INVALID_JSON, f"The body is not JSON: {reason}.")
-    # A list counts as too short when its items are wrong: then they are the cause.
+    # pydantic counts only valid items: a list of wrong ones would be called too short as well.
     causes = [fault for fault in faults if fault["type"] != "too_short" or not _has_wrong_items(fault, faults)]
     sentences = [
         f"{'.'.join(str(key)[:_LONGEST_KEY] for key in fault['loc']) or 'body'}: "
@@ -113,7 +124,7 @@ def _has_wrong_items(fault: ErrorDetails, faults: Iterable[ErrorDetails]) -> boo
 
 
 def admit(execution: Execution, profile: SandboxProfile) -> None:
-    """Return when the execution is within the profile, else raise `Refused`."""
+    """Raise `Refused` when the execution exceeds a limit of the profile, or has no code."""
     limit = profile.code_kb * _KB
     main, files = execution.sources("code")
     contents = {file.name: file.data() for file in files}
@@ -132,7 +143,7 @@ def admit(execution: Execution, profile: SandboxProfile) -> None:
 
 
 def admit_input(size: int, profile: SandboxProfile) -> None:
-    """Return when so many bytes of stdin, all that an execution gets, are within the profile, else raise `Refused`."""
+    """Raise `Refused` when `size`, the bytes of stdin that an execution gets in all, exceeds the profile's limit."""
     limit = profile.code_kb * _KB
     if size > limit:
         raise Refused(Code.INPUT_TOO_LONG, f"stdin has {size} bytes of UTF-8; the limit is {limit}.")

@@ -1,4 +1,4 @@
-"""What the headers of a request say about formats: the one of its body, and those that its sender accepts."""
+"""Media types in a request's headers: of its body (Content-Type) and of the answer (Accept)."""
 
 import math
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ _NO_CODING = ("", "identity")
 
 
 def require_json(headers: Headers) -> None:
-    """Return when the body is JSON in UTF-8 by its own headers, else raise `Refused` with status 415.
+    """Raise `Refused`, with status 415, unless the headers say that the body is uncompressed JSON in UTF-8.
 
-    Browsers let a page of any origin send text/plain and forms without a preflight request, but not this type: to
-    insist on it is what keeps foreign pages from running code (Fetch standard, CORS-safelisted request headers).
+    This keeps pages of foreign origins from running code: browsers send text/plain and forms to any origin without a
+    preflight request, but not application/json (Fetch standard, CORS-safelisted request headers).
     """
     coding = headers.get("Content-Encoding", "").strip().lower()
     if coding not in _NO_CODING:
@@ -33,17 +33,17 @@ def require_json(headers: Headers) -> None:
 
 
 def preferred(accept: str, offered: Sequence[str]) -> str:
-    """The media type among `offered` that an Accept header asks for (RFC 9110, section 12.5.1).
+    """The media type among `offered` that an Accept header prefers (RFC 9110, section 12.5.1).
 
-    The one with the highest weight; among equals, the one that is named most specifically, then first. Without a
-    preference, or when nothing on offer is acceptable, the first of `offered`.
+    The highest weight wins; among equal weights the more specific range, then the earlier one. Without a preference,
+    or when the header accepts none of them, it is the first of `offered`.
     """
     ranges = [found for position, item in enumerate(accept.split(",")) if (found := _range(item, position))]
 
     def rank(media_type: str) -> tuple[float, int, int]:
         kind = media_type.partition("/")[0]
         specificity = {"*/*": 0, f"{kind}/*": 1, media_type: 2}
-        # The most specific range that covers a type decides about it, whatever the weights of the others are.
+        # The most specific range that matches a type gives its weight, also when a wildcard has a higher one.
         matching = [(specificity[name], -position, q) for name, q, position in ranges if name in specificity]
         level, order, weight = max(matching, default=(0, 0, 0.0))
         return weight, level, order
@@ -53,7 +53,7 @@ def preferred(accept: str, offered: Sequence[str]) -> str:
 
 
 def _range(item: str, position: int) -> tuple[str, float, int] | None:
-    """Name, weight and place of one media range; None when its weight is no number from 0 to 1."""
+    """Name, weight and position of one media range; None when the weight is not a number from 0 to 1."""
     name, *parameters = (part.strip().lower() for part in item.split(";"))
     weight = next((value for key, _, value in (it.partition("=") for it in parameters) if key.strip() == "q"), "1")
     try:

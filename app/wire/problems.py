@@ -1,6 +1,6 @@
-"""Refusals as RFC 9457 problem documents (application/problem+json), spoken by both processes.
+"""Refusals as problem documents (RFC 9457, application/problem+json), in the api, the executor and the edge.
 
-Each has a stable machine-readable `code`. A failure of a visitor's code is none of these: that is a result.
+Each has a stable machine-readable `code`. A failure of a visitor's code is not a refusal but a result.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 _LONGEST_DETAIL = 1000
-"""Characters. As JSON they take at most 6 bytes each, so that a refusal stays below 8 KB whatever it quotes."""
+"""Characters of a refusal's detail. Each takes at most 6 bytes of JSON, so that a refusal has less than 8 KB."""
 
 _WEBSOCKET = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
 
@@ -22,7 +22,7 @@ FAULT_OF_OURS = "This is a fault of the platform, not of your request."
 
 
 class Code(StrEnum):
-    """Why a request was refused."""
+    """Why a request was refused. A code keeps its meaning in every later version."""
 
     INVALID_JSON = "invalid_json"
     INVALID_REQUEST = "invalid_request"
@@ -83,7 +83,7 @@ STATUSES: Mapping[Code, HTTPStatus] = MappingProxyType(
 
 
 class Problem(BaseModel):
-    """The body of a refusal. `retry_after` is in seconds, and the Retry-After header's value."""
+    """The body of a refusal. `retry_after` is in seconds, and is also sent as the header Retry-After."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -96,13 +96,13 @@ class Problem(BaseModel):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that its answer has."""
+        """Headers of the answer, beside Content-Type."""
         upgrade = _WEBSOCKET if self.code is Code.UPGRADE_REQUIRED else {}
         return upgrade if self.retry_after is None else {**upgrade, "Retry-After": str(self.retry_after)}
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """The problem as an HTTP answer."""
+    """The HTTP answer with this problem, and with `headers` on top of its own."""
     return Response(
         problem.model_dump_json(exclude_none=True),
         status_code=problem.status,
@@ -112,7 +112,7 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
 
 
 class Refused(Exception):
-    """Ends a request with a problem document."""
+    """Ends a request with a problem document. `detail` is a sentence for the client; `retry_after` is in seconds."""
 
     def __init__(self, code: Code, detail: str, retry_after: int | None = None) -> None:
         if len(detail) > _LONGEST_DETAIL:
@@ -127,7 +127,7 @@ ExceptionHandler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 def exception_handlers(count: Callable[[Code], None]) -> dict[int | type[Exception], ExceptionHandler]:
-    """Starlette's `exception_handlers`: everything that isn't an answer becomes a problem; `count` sees each code."""
+    """Starlette's `exception_handlers`: each exception is answered with a problem, and `count` called with its code."""
 
     def answer(refused: Refused, headers: Mapping[str, str] | None = None) -> Response:
         count(refused.problem.code)

@@ -1,7 +1,7 @@
-"""What crosses the Unix socket between `api` and `executor`. Frozen; unknown fields are refused.
+"""The messages on the Unix socket between `api` and `executor`. They are frozen, and unknown fields are refused.
 
-A request names an environment and carries code. It has no field for an image, a mount or a flag: what a sandbox is
-made of is decided by the executor's own settings.
+A request names an environment and has code. It has no field for an image, a mount or a flag: the executor's own
+settings decide how a sandbox is made.
 """
 
 import base64
@@ -16,11 +16,11 @@ from app.environments import canonical
 from app.wire.problems import Code, Problem
 
 _LONGEST_NAME = 255
-"""Bytes of a file's name, its folders included: what every file system takes."""
+"""Bytes of a file's name with its folders. Linux allows 255 for each part (NAME_MAX)."""
 
 
 class Message(BaseModel):
-    """What all messages have in common."""
+    """The configuration that all messages share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -50,13 +50,13 @@ def _pattern(name: str) -> str:
 
 
 RESULTS = "results"
-"""The folder, beside the visitor's files, from which files are given back."""
+"""The folder beside the visitor's files whose files are given back."""
 
 FileName = Annotated[str, AfterValidator(_relative)]
 
 
 class File(Message):
-    """A file that the code finds beside it."""
+    """A file in the folder in which the code runs."""
 
     name: FileName = Field(description="Relative name, as in main.py or data/points.csv.")
     content: str
@@ -72,7 +72,7 @@ class File(Message):
         return self
 
     def data(self) -> bytes:
-        """The content as the code will read it."""
+        """The decoded content."""
         return base64.b64decode(self.content) if self.encoding == "base64" else self.content.encode()
 
 
@@ -90,7 +90,7 @@ class Execution(Message):
         None, min_length=1, max_length=32, description="The code's files, at most 32."
     )
     main: FileName | None = Field(None, description="Which of the files is run; null is the first.")
-    stdin: str = Field("", description="What the code reads from its standard input first.")
+    stdin: str = Field("", description="Text at the beginning of the code's standard input.")
     args: tuple[Annotated[str, AfterValidator(_without_nul)], ...] = Field(
         (), max_length=64, description="The code's command-line arguments, at most 64."
     )
@@ -121,16 +121,16 @@ class Execution(Message):
         return self
 
     def sources(self, default_main: str) -> tuple[str, tuple[File, ...]]:
-        """The name of the main file, and all files. Code without a name gets the environment's default."""
+        """The name of the main file, and all files. `code` becomes a file named `default_main`."""
         if self.files is None:
             return default_main, (File(name=default_main, content=self.code or ""),)
         return self.main or self.files[0].name, self.files
 
 
 class Status(StrEnum):
-    """How an execution ended: what stopped it, or else what its exit code comes from.
+    """How an execution ended: the limit that stopped it, or else the cause of its exit code.
 
-    So a fork bomb that lasts until the deadline is a timeout, and one that gives up before is a process_limit.
+    For example, a fork bomb that runs until the deadline is a timeout, and one that exits earlier is a process_limit.
     """
 
     SUCCESS = "success"
@@ -143,7 +143,7 @@ class Status(StrEnum):
 
 
 class ResultFile(Message):
-    """A file that the code has left under /tmp/results."""
+    """A file that the code wrote to /tmp/results."""
 
     name: str
     content: str = Field(description="Base64.")
@@ -152,56 +152,61 @@ class ResultFile(Message):
 
 
 class ExecutionResult(Message):
-    """How one execution ended and what it wrote."""
+    """How one execution ended, and its output."""
 
     execution_id: str = Field(description="32 hexadecimal digits, unique to this execution.")
     status: Status
-    output: str = Field(description="stdout and stderr together, in the order in which they arrived.")
+    output: str = Field(description="stdout and stderr together, in the order in which the executor received them.")
     stdout: str
     stderr: str
-    error: str | None = Field(description="What ended the run and whose doing it was, in a sentence; null on success.")
+    error: str | None = Field(description="A sentence that says what ended the run; null on success.")
     exit_code: int | None = Field(
-        description="The interpreter's exit code, 128 and the number for a signal; null when a limit stopped the run."
+        description="The interpreter's exit code, 128 plus the number of a signal; null when a limit stopped the run."
     )
-    signal: str | None = Field(description="Name of the signal that ended the interpreter, as in SIGSEGV.")
+    signal: str | None = Field(
+        description="Name of the signal that ended the interpreter, for example SIGSEGV; else null."
+    )
     truncated: bool = Field(description="Whether output beyond the limit was dropped.")
     execution_time: float = Field(description="Wall time in seconds, from the start of the code to its end.")
-    cpu_time: float | None = Field(description="CPU time in seconds, of all processes; null when it isn't known.")
-    memory_peak: int | None = Field(description="The most memory that the sandbox held, in bytes; null when unknown.")
-    files: tuple[ResultFile, ...] = Field((), description="The results that were asked for and found.")
-    warnings: tuple[str, ...] = Field((), description="What was asked for and could not be given, in sentences.")
+    cpu_time: float | None = Field(description="CPU time in seconds of all processes; null when unknown.")
+    memory_peak: int | None = Field(description="The sandbox's peak memory in bytes; null when unknown.")
+    files: tuple[ResultFile, ...] = Field((), description="The requested results that were found.")
+    warnings: tuple[str, ...] = Field(
+        (),
+        description="Sentences about requested results that could not be given back, and about patterns in the code.",
+    )
     environment: str
 
 
 class Package(Message):
-    """A library or a program that is in an environment beside its language's own."""
+    """A library or program that an environment has beside its language's own."""
 
     name: str
     version: str
 
 
 class EnvironmentInfo(Message):
-    """An environment that the executor serves, with the versions that were measured inside its sandbox."""
+    """An environment that the executor serves, with the versions that its own interpreter reported in a sandbox."""
 
     name: str
     language: str = Field(description="Its programming language, in lower case.")
     version: str
     packages: tuple[Package, ...]
-    main: str = Field(description="Name that code without one gets.")
+    main: str = Field(description="File name of `code`.")
     example: str = Field(description="A first program, which prints Hello, World!")
-    aliases: tuple[str, ...] = Field(description="Other names that people know it by.")
+    aliases: tuple[str, ...] = Field(description="Other names that POST /execute takes for it.")
 
 
 class ExecutorHealth(Message):
-    """Whether code can run now. `reason` says why not: the engine is away, or fails to make sandboxes."""
+    """Whether code can run now. `reason` says why not: the engine doesn't answer, or can't make sandboxes."""
 
     engine: Literal["reachable", "failing", "unreachable"]
-    active_sandboxes: int = Field(description="Sandboxes that run an execution.")
+    active_sandboxes: int = Field(description="Sandboxes in which an execution runs.")
     reason: str | None = None
 
 
 class ExecutorStats(Message):
-    """The executor's load at this moment, in executions."""
+    """The executor's load now, in executions."""
 
     running: int
     waiting: int
@@ -209,7 +214,7 @@ class ExecutorStats(Message):
 
 
 class Start(Execution):
-    """The first frame of a stream, from the client."""
+    """The first frame of a stream, sent by the client."""
 
     type: Literal["start"] = "start"
 
@@ -222,7 +227,7 @@ class Input(Message):
 
 
 class EndOfInput(Message):
-    """The code's standard input ends."""
+    """The end of the code's standard input."""
 
     type: Literal["stdin_end"] = "stdin_end"
 
@@ -235,17 +240,17 @@ class Interrupt(Message):
 
 
 class Cancel(Message):
-    """The run is to end now."""
+    """Ends the execution at once."""
 
     type: Literal["cancel"] = "cancel"
 
 
 Command = Annotated[Input | EndOfInput | Interrupt | Cancel, Field(discriminator="type")]
-"""What a client may send while its code runs."""
+"""A frame that a client may send while its code runs."""
 
 
 class Started(Message):
-    """The code is about to run."""
+    """The code starts now."""
 
     type: Literal["started"] = "started"
     execution_id: str
@@ -253,7 +258,7 @@ class Started(Message):
 
 
 class Output(Message):
-    """Text that the code has written. The cut is never inside a character."""
+    """Text that the code has written. A character is never split between two frames."""
 
     type: Literal["output"] = "output"
     stream: Literal["stdout", "stderr"]
@@ -267,7 +272,7 @@ class Result(ExecutionResult):
 
 
 class Fault(Message):
-    """The last frame when the execution was refused: a problem document whose `type`, about:blank, gives way."""
+    """The last frame when the execution was refused: a problem document, with this `type` in place of about:blank."""
 
     type: Literal["problem"] = "problem"
     title: str
@@ -283,4 +288,4 @@ class Fault(Message):
 
 
 Event = Annotated[Started | Output | Result | Fault, Field(discriminator="type")]
-"""What a client is sent."""
+"""A frame that the server sends."""

@@ -1,8 +1,7 @@
-"""A first filter: what in a visitor's code looks dangerous.
+"""Finds patterns in visitors' code that look dangerous, and warns of them in the answer and in the log.
 
-It only warns, in the answer and in the log, unless the operator sets API_REFUSE_PATTERNS. Isolation never depends on
-it: a pattern is trivially written in another way, and legitimate code may contain one. What code can do is decided by
-the sandbox alone.
+Isolation never depends on this: code can do the same in another way, and legitimate code may match. With the setting
+API_REFUSE_PATTERNS the operator has such code refused.
 """
 
 import re
@@ -12,10 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pattern:
-    """`name` is what logs and metrics say. `languages` is empty when it may be in code of any. `warning` is a sentence.
+    """`name` is the name in logs and metrics. Without `languages` the pattern applies to all. `warning` is a sentence.
 
-    An expression is matched against whatever a visitor sends, so its time must grow no faster than the text: it
-    begins with a literal or a bound, and no two of its repetitions can share a character.
+    The expression is matched against whatever a visitor sends, so its time must be proportional to the text: it begins
+    with a literal or a bounded repetition, and no two adjacent repetitions match the same character.
     """
 
     name: str
@@ -30,8 +29,8 @@ def _pattern(name: str, languages: str, expression: str, warning: str) -> Patter
 
 _NO_NETWORK = "The code seems to use the network: a sandbox has none."
 _NO_PRIVILEGES = "The code seems to ask for privileges of the kernel: a sandbox has none."
-_PROCESSES = "The code seems to start processes without end: a sandbox may hold a few only."
-_DELETES = "The code seems to delete everything: a sandbox's files can't be changed outside of /tmp."
+_PROCESSES = "The code seems to start processes without end: a sandbox has a limit of processes."
+_DELETES = "The code seems to delete everything: outside of /tmp a sandbox's files are read-only."
 
 PATTERNS: tuple[Pattern, ...] = (
     _pattern("fork_bomb", "bash", r"(:|\b\w{1,32})\(\)\s*\{\s*\1\s*\|\s*\1\s*&", _PROCESSES),
@@ -61,25 +60,25 @@ PATTERNS: tuple[Pattern, ...] = (
         "engine_socket",
         "",
         r"\b(?:docker|containerd|podman)\.sock\b",
-        "The code names an engine's socket: a sandbox has none.",
+        "The code names the socket of a container engine: a sandbox has none.",
     ),
     _pattern(
         "host_files",
         "",
         r"/proc/(?:1/|sysrq|kcore)|/etc/shadow\b|/sys/fs/cgroup\b",
-        "The code names files of the host: a sandbox can't see them.",
+        "The code names files of the host: a sandbox has no access to them.",
     ),
     _pattern(
         "miner",
         "",
         r"\bstratum\+(?:tcp|ssl)://|\bxmrig\b",
-        "The code seems to mine: a sandbox has no network, and ends soon.",
+        "The code seems to mine cryptocurrency: a sandbox has no network, and its time is limited.",
     ),
 )
 
 
 def dangerous(environment: str, texts: Iterable[str]) -> tuple[Pattern, ...]:
-    """The patterns found in these files of an execution, one a name, in their own order."""
+    """The patterns that match a text of an execution, in the order of `PATTERNS`: one for each name, the last."""
     language = environment.partition("-")[0]
     code = tuple(texts)
     found = {

@@ -1,4 +1,4 @@
-"""Malformed requests, thousands of kinds of them: none ends in a fault of the platform, and none hangs."""
+"""Thousands of malformed requests: none is answered with a fault of the platform, and none hangs."""
 
 import copy
 import json
@@ -22,9 +22,9 @@ from tests.sandbox.processes import Platform
 from tools.machine import docker_engine
 
 HANG_SECONDS = 30
-"""Longer than any answer may take here: the queue, a sandbox and the shortest timeout on a busy machine."""
+"""Longer than any answer takes here: the queue, a sandbox and the shortest timeout on a busy machine."""
 INTERNAL_ERROR = 1011
-"""How a WebSocket is closed when the server's own code has failed."""
+"""Close code of a WebSocket when the server's own code has failed."""
 
 bounded = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -39,20 +39,22 @@ START = {
     "timeout": 1,
     "results": ["*"],
 }
+PISTON = {
+    "language": "python",
+    "version": "*",
+    "files": [{"name": "main.py", "content": "print(1)", "encoding": "utf8"}],
+    "stdin": "",
+    "args": [],
+    "run_timeout": 1000,
+    "run_memory_limit": -1,
+}
 BODIES: dict[str, dict[str, Any]] = {
     "/execute": START,
-    "/api/v2/execute": {
-        "language": "python",
-        "version": "*",
-        "files": [{"name": "main.py", "content": "print(1)", "encoding": "utf8"}],
-        "stdin": "",
-        "args": [],
-        "run_timeout": 1000,
-        "run_memory_limit": -1,
-    },
+    "/api/v2/execute": PISTON,
+    "/api/v2/piston/execute": PISTON,
     "/v1/exec": {"sandbox": "python", "version": "", "command": "run", "files": {"": "print(1)"}},
 }
-"""Each of these is a lawful request; what is sent is one that has been spoilt."""
+"""A valid request for each path. The tests send mutations of it."""
 
 text = st.text(max_size=40) | st.sampled_from(["\0", "\ud800", "../../etc/passwd", "{}", "%s%n", "x" * 70_000])
 numbers = st.integers() | st.floats() | st.sampled_from([2**63, -(2**63) - 1, 10**400, 1e308, -0.0])
@@ -64,9 +66,9 @@ values = st.recursive(
 
 
 @st.composite
-def spoilt(draw: st.DrawFn, lawful: Any) -> Any:
-    """A copy of `lawful` with up to three of its values, at any depth, replaced, removed or joined by others."""
-    body = copy.deepcopy(lawful)
+def mutated(draw: st.DrawFn, valid: Any) -> Any:
+    """A copy of `valid` in which up to three values, at any depth, are replaced or removed, or others added."""
+    body = copy.deepcopy(valid)
     for _ in range(draw(st.integers(1, 3))):
         target = body
         while True:
@@ -89,8 +91,8 @@ def spoilt(draw: st.DrawFn, lawful: Any) -> Any:
 
 
 @st.composite
-def broken(draw: st.DrawFn, body: Any) -> bytes:
-    """The JSON of `body`, as bytes that may be no JSON any more."""
+def damaged(draw: st.DrawFn, body: Any) -> bytes:
+    """The JSON of `body` as bytes, possibly damaged so that they are no JSON any more."""
     data = json.dumps(body, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
     match draw(st.sampled_from(["whole", "whole", "cut", "twice", "bytes", "bom", "utf-16", "deep", "noise"])):
         case "cut":
@@ -130,7 +132,7 @@ headers = st.dictionaries(
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """One platform for all requests, which must be well when they are over."""
+    """One platform for all requests. After them it must still be healthy and run code."""
     stack, folder = f"vps-fuzz-{uuid.uuid4().hex[:8]}", tmp_path_factory.mktemp("fuzz") / "platform"
     platform = Platform(stack, docker_engine.configured_url(), os.environ[IMAGES], folder)
     try:
@@ -143,13 +145,13 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def client(platform: Platform) -> Iterator[httpx.Client]:
-    """A client that gives up on a hang."""
+    """A client whose requests time out."""
     with httpx.Client(base_url=platform.url, timeout=HANG_SECONDS) as client:
         yield client
 
 
-def _judge(status: int, body: bytes) -> None:
-    """Any answer but a fault of the platform; to be busy is none."""
+def _accept(status: int, body: bytes) -> None:
+    """Accept any answer except a fault of the platform. To be busy is not a fault."""
     busy = status == 503 and json.loads(body)["code"] == "busy"
     assert status < 500 or busy, (status, body)
 
@@ -160,12 +162,12 @@ def test_every_operation_with_a_body_is_attacked(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("path", BODIES)
-def test_spoilt_bodies(client: httpx.Client, path: str) -> None:
+def test_mutated_bodies(client: httpx.Client, path: str) -> None:
     @bounded
-    @given(spoilt(BODIES[path]).flatmap(broken), headers)
+    @given(mutated(BODIES[path]).flatmap(damaged), headers)
     def attempt(body: bytes, extra: dict[str, str]) -> None:
         response = client.post(path, content=body, headers={"content-type": "application/json", **extra})
-        _judge(response.status_code, response.content)
+        _accept(response.status_code, response.content)
 
     attempt()
 
@@ -179,7 +181,7 @@ def test_spoilt_bodies(client: httpx.Client, path: str) -> None:
 )
 def test_paths_and_methods(client: httpx.Client, method: str, path: str, extra: dict[str, str]) -> None:
     response = client.request(method, client.base_url.copy_with(raw_path=path.encode()), headers=extra)
-    _judge(response.status_code, response.content)
+    _accept(response.status_code, response.content)
 
 
 lines = st.binary(max_size=60) | st.sampled_from(
@@ -195,7 +197,7 @@ lines = st.binary(max_size=60) | st.sampled_from(
 
 @bounded
 @given(st.lists(lines, min_size=1, max_size=12), st.sampled_from([b"\r\n", b"\n", b"\r"]))
-def test_bytes_that_are_hardly_http(platform: Platform, sent: list[bytes], newline: bytes) -> None:
+def test_bytes_that_are_not_quite_http(platform: Platform, sent: list[bytes], newline: bytes) -> None:
     address = urlsplit(platform.url)
     with socket.create_connection((address.hostname, address.port), HANG_SECONDS) as connection:
         try:
@@ -207,15 +209,15 @@ def test_bytes_that_are_hardly_http(platform: Platform, sent: list[bytes], newli
         except OSError:  # it was refused before all of it was sent
             return
     for part in answer.split(b"HTTP/1.1 ")[1:]:
-        _judge(int(part[:3]), part.partition(b"\r\n\r\n")[2])
+        _accept(int(part[:3]), part.partition(b"\r\n\r\n")[2])
 
 
 frames = st.sampled_from(
     [{"type": "stdin", "data": "x"}, {"type": "stdin_end"}, {"type": "signal", "signal": "SIGINT"}, {"type": "cancel"}]
 )
 messages = (
-    spoilt({"type": "start", **START}).flatmap(broken)
-    | frames.flatmap(spoilt).flatmap(broken)
+    mutated({"type": "start", **START}).flatmap(damaged)
+    | frames.flatmap(mutated).flatmap(damaged)
     | st.just(json.dumps({"type": "start", **START}).encode())
     | st.binary(max_size=60)
 )
@@ -224,7 +226,7 @@ messages = (
 @settings(bounded, max_examples=60)
 @given(st.lists(st.tuples(messages, st.booleans()), max_size=4))
 def test_frames(platform: Platform, sent: list[tuple[bytes, bool]]) -> None:
-    """Sent as text or as bytes, in any order. What follows is an answer, a problem, or a close, and all in time."""
+    """Frames as text or bytes, in any order. The server answers, sends a problem or closes, always in time."""
     deadline = time.monotonic() + HANG_SECONDS
     with connect(f"{platform.url.replace('http', 'ws', 1)}/execute/stream", open_timeout=HANG_SECONDS) as connection:
         try:

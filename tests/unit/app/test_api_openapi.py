@@ -1,4 +1,4 @@
-"""The interface describes itself, completely."""
+"""The OpenAPI document is valid and complete, and the page of it has no script."""
 
 import html.parser
 
@@ -27,7 +27,7 @@ async def test_every_route_but_the_pages_files_is_in_it(executor: FakeExecutor) 
     assert {"/execute", "/execute/stream", "/api/v2/execute", "/v1/exec", "/openapi.json", "/docs"} <= set(paths)
 
 
-async def test_it_tells_what_the_models_say(executor: FakeExecutor) -> None:
+async def test_it_has_the_models_and_their_descriptions(executor: FakeExecutor) -> None:
     async with api(executor) as client:
         found = (await client.get("/openapi.json")).json()
     execute = found["paths"]["/execute"]["post"]
@@ -40,7 +40,7 @@ async def test_it_tells_what_the_models_say(executor: FakeExecutor) -> None:
     assert {"$ref": "#/components/schemas/Fault"} in frames["server"]
 
 
-def test_nothing_is_left_out_of_an_empty_table() -> None:
+def test_an_empty_table_has_no_paths() -> None:
     assert document([])["paths"] == {}
 
 

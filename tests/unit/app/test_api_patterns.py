@@ -1,4 +1,4 @@
-"""What looks dangerous warns; whether it is refused is the operator's choice."""
+"""Code that looks dangerous gives a warning, or is refused when the operator has chosen so."""
 
 import logging
 import time
@@ -43,7 +43,7 @@ def names(environment: str, code: str) -> list[str]:
         ("bash", "xmrig -o stratum+tcp://pool:3333", "miner"),
     ],
 )
-def test_what_looks_dangerous(environment: str, code: str, name: str) -> None:
+def test_dangerous_code_matches_the_pattern(environment: str, code: str, name: str) -> None:
     assert name in names(environment, code)
 
 
@@ -59,18 +59,18 @@ def test_what_looks_dangerous(environment: str, code: str, name: str) -> None:
         ("node", "while (true) { i++; if (i > 9) break }"),
     ],
 )
-def test_what_does_not(environment: str, code: str) -> None:
+def test_harmless_code_matches_none(environment: str, code: str) -> None:
     assert names(environment, code) == []
 
 
-def test_one_warning_a_name() -> None:
+def test_two_patterns_of_one_name_give_one_warning() -> None:
     assert names("node", "require('net'); fetch('http://x'); require('tls')") == ["network"]
 
 
 @pytest.mark.parametrize(
     "piece", ["a", ":", " ", "\n", "(", "a ", ": ", "rm -a ", "while 1:\n", "while(1)", "; ", "a(){", ":(){ "]
 )
-def test_no_code_makes_them_slow(piece: str) -> None:
+def test_no_repeated_text_makes_an_expression_slow(piece: str) -> None:
     code = (piece * 65536)[:65536]
     started = time.process_time()
     for pattern in PATTERNS:
@@ -95,7 +95,7 @@ async def test_the_visitor_is_warned_and_the_code_runs(
 
 
 @pytest.mark.anyio
-async def test_an_operator_may_refuse_it(executor: FakeExecutor) -> None:
+async def test_an_operator_may_have_it_refused(executor: FakeExecutor) -> None:
     async with api(executor, REFUSE_PATTERNS="true") as client:
         response = await client.post("/execute", json={**HELLO, "code": "curl x"})
         assert (await client.post("/execute", json=HELLO)).status_code == 200
@@ -104,7 +104,7 @@ async def test_an_operator_may_refuse_it(executor: FakeExecutor) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_name_of_another_file_hides_nothing(executor: FakeExecutor) -> None:
+async def test_all_files_are_searched(executor: FakeExecutor) -> None:
     files = [{"name": "a", "content": "echo"}, {"name": "b", "content": "Y3VybCB4", "encoding": "base64"}]
     async with api(executor) as client:
         response = await client.post("/execute", json={"environment": "bash", "files": files})

@@ -1,4 +1,4 @@
-"""Requests that are refused: what that costs, the formats that are taken, and the media type of an answer."""
+"""Refused requests: their cost, the formats of bodies that are accepted, and the media type of an answer."""
 
 import asyncio
 import gzip
@@ -39,7 +39,7 @@ def traced() -> Iterator[None]:
 
 
 def said(response: httpx.Response) -> str:
-    """The reason, in the shape of the interface that was asked."""
+    """The reason in a refusal of any of the interfaces."""
     found = response.json()
     return str(found.get("detail") or found.get("message") or found.get("stderr"))
 
@@ -72,7 +72,7 @@ async def test_the_first_frame_of_a_stream_is_refused_as_cheaply(executor: FakeE
 
 
 @pytest.mark.usefixtures("traced")
-def test_the_most_wrong_items_that_are_looked_at_cost_little() -> None:
+def test_the_most_wrong_items_that_are_validated_cost_little() -> None:
     body = json.dumps({"environment": "python", "files": [{"a": 1}] * 249}).encode()
     with pytest.raises(Refused) as caught:
         parse(Execution, body)
@@ -80,7 +80,7 @@ def test_the_most_wrong_items_that_are_looked_at_cost_little() -> None:
     assert tracemalloc.get_traced_memory()[1] < 3 * 1024 * KB
 
 
-def test_the_largest_lawful_execution_is_taken() -> None:
+def test_the_largest_valid_execution_is_accepted() -> None:
     files = [{"name": f"{number}.py", "content": "[{,", "encoding": "utf8"} for number in range(32)]
     start = {"files": files, "args": ["[,"] * 64, "results": ["*"] * 32, "stdin": "[" * 1000, "main": "0.py"}
     parse(Execution, json.dumps({"environment": "python", "timeout": 1, **start}))
@@ -119,7 +119,7 @@ async def test_a_body_is_json_by_its_content_type(
 
 @pytest.mark.parametrize("path", BODY)
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "gzip, identity"])
-async def test_a_compressed_body_is_told_by_its_coding(executor: FakeExecutor, path: str, coding: str) -> None:
+async def test_a_refused_compressed_body_is_named_by_its_coding(executor: FakeExecutor, path: str, coding: str) -> None:
     content = gzip.compress(json.dumps(BODY[path]).encode())
     async with api(executor) as client:
         response = await client.post(path, content=content, headers={**JSON, "Content-Encoding": coding})
@@ -127,7 +127,7 @@ async def test_a_compressed_body_is_told_by_its_coding(executor: FakeExecutor, p
     assert coding.lower() in said(response)
 
 
-async def test_what_a_foreign_page_can_send_without_preflight_runs_nothing(executor: FakeExecutor) -> None:
+async def test_a_foreign_page_can_run_nothing_without_a_preflight(executor: FakeExecutor) -> None:
     headers = {"Content-Type": "text/plain", "Origin": "https://evil.example"}
     async with api(executor) as client:
         response = await client.post("/execute", content=json.dumps(BODY["/execute"]), headers=headers)
@@ -148,7 +148,7 @@ async def test_what_a_foreign_page_can_send_without_preflight_runs_nothing(execu
         ("POST /execute/stream HTTP/1.1", 405, Code.METHOD_NOT_ALLOWED),
     ],
 )
-async def test_what_is_hardly_a_request_is_refused_with_a_problem(
+async def test_a_malformed_request_is_refused_with_a_problem(
     executor: FakeExecutor, request_line: str, status: int, code: Code
 ) -> None:
     with listening(executor) as host:
@@ -192,7 +192,7 @@ async def test_a_malformed_handshake_is_refused_with_a_problem(
         assert (b"sec-websocket-version: 13" in head.lower()) is (status == 426)
 
 
-async def test_a_websocket_where_there_is_none_is_refused_with_a_problem(executor: FakeExecutor) -> None:
+async def test_a_websocket_at_another_path_is_refused_with_a_problem(executor: FakeExecutor) -> None:
     with listening(executor) as host, pytest.raises(InvalidStatus) as caught:
         async with connect(f"ws://{host}/nothing"):
             pass
@@ -232,7 +232,7 @@ STREAM, WHOLE = "text/event-stream", "application/json"
         ("text/event-streams", WHOLE),
     ],
 )
-def test_the_accept_header_is_read_as_http_says(accept: str, chosen: str) -> None:
+def test_the_accept_header_is_read_as_rfc_9110_says(accept: str, chosen: str) -> None:
     assert preferred(accept, (WHOLE, STREAM)) == chosen
 
 
@@ -265,7 +265,7 @@ async def test_one_cause_is_told_in_one_sentence(executor: FakeExecutor, files: 
 
 
 @pytest.mark.parametrize("name", ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645.py", "a\u00a0b.py", "\u200d.py"])
-async def test_names_that_are_ordinary_in_other_scripts_are_taken(executor: FakeExecutor, name: str) -> None:
+async def test_file_names_of_other_scripts_are_accepted(executor: FakeExecutor, name: str) -> None:
     async with api(executor) as client:
         files = [{"name": name, "content": "1"}]
         response = await client.post("/execute", json={"environment": "python", "files": files})
@@ -276,7 +276,7 @@ async def test_names_that_are_ordinary_in_other_scripts_are_taken(executor: Fake
 @pytest.mark.parametrize(
     ("alias", "name"), [("py", "python"), ("js", "node"), ("sh", "bash"), ("nonsense", "nonsense")]
 )
-async def test_an_environments_aliases_are_taken(executor: FakeExecutor, alias: str, name: str) -> None:
+async def test_an_environments_aliases_are_accepted(executor: FakeExecutor, alias: str, name: str) -> None:
     async with api(executor) as client:
         response = await client.post("/execute", json={"environment": alias, "code": "1"})
     assert response.json() == RESULT

@@ -1,4 +1,4 @@
-"""Nothing but what the protocol names crosses the socket."""
+"""The socket's messages have the protocol's fields and no others."""
 
 import json
 

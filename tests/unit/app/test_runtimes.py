@@ -1,4 +1,4 @@
-"""What each OCI runtime is asked for, and an engine that starts one otherwise."""
+"""The container that each OCI runtime is asked for, and a Docker that starts a runtime with other arguments."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 class FakeApi:
-    """Starts every runtime with these arguments, or knows none; and makes nothing, but remembers what was asked for."""
+    """A Docker that starts each runtime with `arguments`, or knows none. It creates nothing, and keeps the request."""
 
     def __init__(self, arguments: Sequence[str] | None = None) -> None:
         self._arguments = arguments
@@ -47,14 +47,14 @@ async def asked_of(runtime: str) -> Mapping[str, Any]:
 
 
 @pytest.mark.parametrize("runtime", ["runc", "crun"])
-async def test_the_host_counts_the_processes_of_a_kernel_that_it_shares(runtime: str) -> None:
+async def test_the_host_counts_the_processes_of_runtimes_that_share_its_kernel(runtime: str) -> None:
     asked = await asked_of(runtime)
     assert asked["PidsLimit"] == FLOOR.pids
     assert asked["Ulimits"] == [{"Name": "core", "Soft": 1, "Hard": 1}]
     assert "SCMP_ACT_TRACE" not in str(asked["SecurityOpt"])
 
 
-async def test_gvisor_counts_them_itself_and_has_room_for_its_own() -> None:
+async def test_gvisor_counts_the_processes_itself_and_the_host_leaves_room_for_its_threads() -> None:
     asked = await asked_of("runsc")
     assert {"Name": "nproc", "Soft": FLOOR.pids, "Hard": FLOOR.pids} in asked["Ulimits"]
     assert asked["PidsLimit"] == RUNTIMES["runsc"].host_pids(FLOOR.pids) > FLOOR.pids
@@ -74,7 +74,7 @@ async def test_gvisor_counts_them_itself_and_has_room_for_its_own() -> None:
         (["--network=none", "--oci-seccomp=false"], "starts it with --network=none --oci-seccomp=false"),
     ],
 )
-async def test_an_engine_that_starts_gvisor_otherwise_is_refused_with_the_fix(
+async def test_a_docker_that_starts_gvisor_with_other_arguments_is_refused_with_the_fix(
     arguments: list[str] | None, found: str
 ) -> None:
     with pytest.raises(UnfitRuntime, match=found) as caught:
@@ -88,5 +88,5 @@ async def test_an_engine_that_starts_gvisor_otherwise_is_refused_with_the_fix(
     ("runtime", "arguments"),
     [("runsc", ["--platform=kvm", "--network=none", "--oci-seccomp"]), ("runc", None), ("crun", None)],
 )
-async def test_an_engine_that_starts_it_so_is_taken(runtime: str, arguments: list[str] | None) -> None:
+async def test_a_docker_with_the_arguments_is_accepted(runtime: str, arguments: list[str] | None) -> None:
     await workshop(runtime, FakeApi(arguments)).check()

@@ -1,11 +1,13 @@
 """One stack from up to destroy: used, changed, drifted. The tests build on each other, in order."""
 
 import dataclasses
+import json
 import time
 from typing import Any
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from app.wire.problems import Problem
@@ -63,6 +65,25 @@ def test_a_visitors_code_runs_in_each_environment(edge: httpx.Client, environmen
     assert body["execution_id"]
     assert body["error"] is None
     assert body["execution_time"] > 0
+
+
+SLOW = "echo first; sleep 1; echo second"
+
+
+def test_output_comes_through_the_edge_as_it_is_produced(edge: httpx.Client) -> None:
+    body = {"environment": "bash", "code": SLOW}
+    with edge.stream("POST", "/execute", json=body, headers={"Accept": "text/event-stream"}) as answer:
+        seen = [(time.monotonic(), line) for line in answer.iter_lines() if line.startswith("data: ")]
+    (first,), (second,) = ([at for at, line in seen if f'"data":"{word}' in line] for word in ("first", "second"))
+    assert second - first > 0.5
+
+
+def test_a_websocket_comes_through_the_edge(edge: httpx.Client) -> None:
+    with connect(f"ws://{edge.base_url.netloc.decode()}/execute/stream") as socket:
+        socket.send(json.dumps({"type": "start", "environment": "bash", "code": "read x; echo $x"}))
+        socket.send(json.dumps({"type": "stdin", "data": "hello\n"}))
+        *_, last = (json.loads(frame) for frame in socket)
+    assert (last["type"], last["output"]) == ("result", "hello\n")
 
 
 def test_the_api_describes_itself(edge: httpx.Client) -> None:

@@ -26,9 +26,16 @@ KB = 1024
 BODY = {
     "/execute": {"environment": "python", "code": "print(1)"},
     "/api/v2/execute": {"language": "python", "version": "*", "files": [{"content": "print(1)"}]},
+    "/api/v2/piston/execute": {"language": "python", "version": "*", "files": [{"content": "print(1)"}]},
     "/v1/exec": {"sandbox": "python", "files": {"": "print(1)"}},
 }
 JSON = {"Content-Type": "application/json"}
+
+
+async def test_these_are_all_paths_that_take_a_body(executor: FakeExecutor) -> None:
+    async with api(executor) as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+    assert {path for path, operations in paths.items() if "post" in operations} == set(BODY)
 
 
 @pytest.fixture

@@ -78,11 +78,11 @@ The client's first frame is `PistonInit`; `PistonData` and `PistonSignal` may fo
 code and SIGKILL ends it; other signals have no effect.
 
 The close code is 4999 after the code has ended, 4001 when no `PistonInit` came in time, 4002 after a `PistonError`, \
-and 4000, 4003, 4004 or 4005 after a frame that is not allowed then. Pages must be of an allowed origin. All frames of \
-a client together are bounded as a body is."""
+and 4000, 4003, 4004 or 4005 after a frame that is not allowed then. A page must have an allowed origin. The frames of \
+a client together may be as long as a request's body."""
 _PISTON_PREFIXES = ("/api/v2", "/api/v2/piston")
 """The prefix of any Piston, and that of its public service."""
-_HEALTH = {200: (Body("It can.", Health),), 503: (Body("It can't.", Health),)}
+_HEALTH = {200: (Body("Code can run.", Health),), 503: (Body("Code can't run.", Health),)}
 _REFUSALS = {
     400: "The request is invalid.",
     413: "The request is too long.",

@@ -1,7 +1,9 @@
-"""What holds for every answer: its headers, and that it is counted."""
+"""What holds for every request: the headers of its answer, how it is counted, and that a client may go away."""
 
+import logging
 import time
 from collections.abc import MutableMapping
+from dataclasses import dataclass, field
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
@@ -9,20 +11,40 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.metrics import Metrics
 
-_STATE = "answer_headers"
+_log = logging.getLogger(__name__)
+
+_STATE = "answering"
 _SWITCHING_PROTOCOLS = 101
+_CLIENT_CLOSED_REQUEST = 499
+"""nginx's code for a client that closed the connection before it had its answer. The edge logs the same."""
 _OTHER = "other"
-_ALWAYS = {"X-Content-Type-Options": "nosniff"}
+
+
+@dataclass
+class _Answer:
+    """What is known of one request's answer before it is sent."""
+
+    headers: dict[str, str] = field(default_factory=lambda: {"X-Content-Type-Options": "nosniff"})
+    gone: bool = False
 
 
 def answer_headers(connection: HTTPConnection) -> MutableMapping[str, str]:
     """Headers that the answer to this request will have, whether it succeeds or is refused."""
-    headers: MutableMapping[str, str] = connection.scope["state"][_STATE]
-    return headers
+    return _answer(connection).headers
+
+
+def note_gone(connection: HTTPConnection) -> None:
+    """The client went away before its answer was whole, or did not read it: count the request as that alone."""
+    _answer(connection).gone = True
+
+
+def _answer(connection: HTTPConnection) -> _Answer:
+    answer: _Answer = connection.scope["state"][_STATE]
+    return answer
 
 
 class Answering:
-    """Around each request. `paths` are those that are there: all others count as one, so that strangers add none."""
+    """Around each request. `paths` are the routes' paths: all others are counted as one, so that labels are bounded."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: frozenset[str]) -> None:
         self._app = app
@@ -34,8 +56,8 @@ class Answering:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        headers = dict(_ALWAYS)
-        scope.setdefault("state", {})[_STATE] = headers
+        answer = _Answer()
+        scope.setdefault("state", {})[_STATE] = answer
         started = time.perf_counter()
         status = 500
 
@@ -44,11 +66,17 @@ class Answering:
             if message["type"] in {"http.response.start", "websocket.accept", "websocket.http.response.start"}:
                 status = message.get("status", _SWITCHING_PROTOCOLS)
                 message.setdefault("headers", [])
-                MutableHeaders(scope=message).update(headers)
+                MutableHeaders(scope=message).update(answer.headers)
             await send(message)
 
         try:
             await self._app(scope, receive, completed)
         finally:
             route = scope["path"] if scope["path"] in self._paths else _OTHER
-            self._metrics.answered(route, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            if answer.gone:
+                status = _CLIENT_CLOSED_REQUEST
+                self._metrics.client_gone(route)
+                fields = {"route": route, "status": status, "seconds": round(seconds, 3)}
+                _log.info("the client is gone", extra={"fields": fields})
+            self._metrics.answered(route, status, seconds)

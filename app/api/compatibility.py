@@ -37,4 +37,5 @@ class Backend:
 
     async def run(self, request: Request, fields: Mapping[str, object]) -> ExecutionResult:
         """The result of the execution with these fields."""
-        return await while_connected(request, self._executions.run(self.execution(fields)))
+        said = await while_connected(request, self._executions.run(self.execution(fields)))
+        return said.message

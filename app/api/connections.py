@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 import h11
+from starlette.requests import HTTPConnection
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -29,7 +30,13 @@ _SLICE = 4096
 header lines would become up to a thousand times as much."""
 _MOST_PONGS = 100
 """Pongs that may wait behind output that the client doesn't read. Clients usually ping every 20 to 60 seconds."""
+_ABORT = "abort"
 _HEADERS = {"Connection": "close", "X-Content-Type-Options": "nosniff"}
+
+
+def abort(connection: HTTPConnection) -> None:
+    """Close this request's connection at once. What the client has not read is dropped."""
+    connection.scope["state"][_ABORT]()
 
 
 class HttpConnection(H11Protocol):
@@ -42,7 +49,7 @@ class HttpConnection(H11Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+        super().__init__(config, server_state, {**app_state, _ABORT: self._abort}, _loop)
         self.conn = h11.Connection(h11.SERVER, LONGEST_HEAD)
 
     def data_received(self, data: bytes) -> None:
@@ -55,16 +62,15 @@ class HttpConnection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Called by uvicorn while it handles the parser's exception. `msg` is uvicorn's own text for the log."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            refused = self._refusal()
-            response = problem_response(refused.problem, {**_HEADERS, REQUEST_ID: uuid.uuid4().hex})
-            lines = [f"HTTP/1.1 {refused.problem.status} {refused.problem.title}".encode()]
-            lines += [name + b": " + value for name, value in response.raw_headers]
-            self.transport.write(b"\r\n".join([*lines, b"", bytes(response.body)]))
+            self.transport.write(_answer(self._refusal()))
         self.transport.close()
 
     def _should_upgrade(self) -> bool:
         """Leave a malformed handshake to the application: it refuses a GET of a WebSocket with a problem document."""
         return super()._should_upgrade() and _is_handshake(self.scope["method"], self.headers)
+
+    def _abort(self) -> None:
+        self.transport.abort()
 
     def _refusal(self) -> Refused:
         head, _ = self.conn.trailing_data
@@ -103,6 +109,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     async def send(self, message: Any) -> None:
         """Send the application's message. After a close frame, the client's answer may be among what was kept."""
         await super().send(message)
+        # uvicorn takes a handshake that was refused for one that was forgotten, and logs an error.
+        self.handshake_complete |= self.close_sent
         self._parse()
 
     def handle_cont(self, event: Frame) -> None:
@@ -139,6 +147,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             data = bytes(self._unparsed[:_SLICE])
             del self._unparsed[:_SLICE]
             super().data_received(data)
+        if self.conn.handshake_exc and not self.handshake_initiated:
+            self.transport.write(_answer(Refused(Code.MALFORMED_REQUEST, "The WebSocket's handshake is malformed.")))
+            self.transport.close()
+            return
         if self._unparsed and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
@@ -159,6 +171,13 @@ def _is_handshake(method: str, headers: list[tuple[bytes, bytes]]) -> bool:
     """Whether a request asks for a WebSocket as RFC 6455 says."""
     given = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
     return ServerProtocol().accept(Request("/", given, method)).status_code == HTTPStatus.SWITCHING_PROTOCOLS
+
+
+def _answer(refused: Refused) -> bytes:
+    response = problem_response(refused.problem, {**_HEADERS, REQUEST_ID: uuid.uuid4().hex})
+    lines = [f"HTTP/1.1 {refused.problem.status} {refused.problem.title}".encode()]
+    lines += [name + b": " + value for name, value in response.raw_headers]
+    return b"\r\n".join([*lines, b"", bytes(response.body)])
 
 
 def _is_utf8(frames: list[bytes]) -> bool:

@@ -54,9 +54,8 @@ class OwnDialect:
     async def start(self, frame: str) -> Execution:
         """The first frame must be a `Start`."""
         start = parse(Start, frame)
-        execution = Execution(**{name: getattr(start, name) for name in Execution.model_fields})
-        admit(execution, self._profile)
-        return execution
+        admit(start, self._profile)
+        return start
 
     def command(self, frame: str) -> Command:
         """Each frame is a command."""

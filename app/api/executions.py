@@ -10,7 +10,7 @@ from typing import TypeVar
 from starlette.requests import HTTPConnection
 
 from app.api.answering import answer_headers
-from app.api.executor_client import ExecutorClient, ExecutorStream
+from app.api.executor_client import ExecutorClient, ExecutorStream, Said
 from app.api.metrics import Metrics
 from app.api.patterns import Pattern, dangerous
 from app.api.rate import RateLimit, refusal
@@ -39,16 +39,17 @@ class Stream:
         """Pass on what the client says. After the end it is dropped."""
         await self._stream.send(command.model_dump_json())
 
-    async def events(self) -> AsyncIterator[Happening]:
+    async def events(self) -> AsyncIterator[Said[Happening]]:
         """What happens, the result last; or `Refused`."""
         while True:
-            event = await self._stream.receive()
+            said = await self._stream.receive()
+            event = said.message
             if isinstance(event, Fault):
                 raise Refused(Code(event.code), event.detail, event.retry_after)
             if isinstance(event, Result):
-                yield self._record.finish(event)
+                yield self._record.finish(Said(event, said.json))
                 return
-            yield event
+            yield Said(event, said.json)
 
 
 class Executions:
@@ -80,7 +81,7 @@ class Executions:
         if not allowance.admitted:
             raise refusal(allowance)
 
-    async def run(self, execution: Execution) -> ExecutionResult:
+    async def run(self, execution: Execution) -> Said[ExecutionResult]:
         """Run it and wait for its end."""
         with self._recorded(execution) as record:
             return record.finish(await self._executor.execute(execution))
@@ -114,7 +115,7 @@ class Executions:
                     self._metrics.executed(record.result, record.seconds)
 
     def _look(self, execution: Execution) -> tuple[Pattern, ...]:
-        found = dangerous(execution.environment, (code.decode(errors="replace") for code in _contents(execution)))
+        found = dangerous(execution.environment, (code.decode(errors="replace") for code in execution.sources.values()))
         for pattern in found:
             self._metrics.warned(pattern)
         if found and self._refuse_patterns:
@@ -123,7 +124,7 @@ class Executions:
 
     def _log(self, execution: Execution, record: "_Record") -> None:
         """One line of metadata. The code is the visitor's: its size in bytes and its hash are kept, itself if asked."""
-        code = b"".join(_contents(execution))
+        code = b"".join(execution.sources.values())
         result = record.result
         fields = {
             "execution_id": None if result is None else result.execution_id,
@@ -147,14 +148,12 @@ class _Record:
         self.seconds = 0.0
         self._admitted = time.perf_counter()
 
-    def finish(self, result: R) -> R:
-        """The result as the visitor gets it."""
-        self.result = result
+    def finish(self, said: Said[R]) -> Said[R]:
+        """The result as the visitor gets it: the executor's own JSON, unless there are warnings to add."""
+        self.result = said.message
         self.seconds = time.perf_counter() - self._admitted
-        warnings = (*result.warnings, *(pattern.warning for pattern in self.patterns))
-        return result.model_copy(update={"warnings": warnings})
-
-
-def _contents(execution: Execution) -> Iterator[bytes]:
-    _, files = execution.sources("code")
-    return (file.data() for file in files)
+        if not self.patterns:
+            return said
+        warnings = (*said.message.warnings, *(pattern.warning for pattern in self.patterns))
+        result = said.message.model_copy(update={"warnings": warnings})
+        return Said(result, result.model_dump_json().encode())

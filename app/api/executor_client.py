@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from websockets.asyncio.client import ClientConnection, unix_connect
@@ -19,6 +20,7 @@ from app.wire.protocol import EnvironmentInfo, Event, Execution, ExecutionResult
 from app.wire.unix_http import Answer, UnixHttp, Unreachable
 
 T = TypeVar("T")
+M_co = TypeVar("M_co", covariant=True)
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +36,14 @@ _STATS = TypeAdapter(ExecutorStats)
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
+@dataclass(frozen=True)
+class Said(Generic[M_co]):
+    """A message of the executor, and its JSON as it came."""
+
+    message: M_co
+    json: bytes
+
+
 class ExecutorStream:
     """An execution that is under way: frames go both ways until its result."""
 
@@ -45,12 +55,12 @@ class ExecutorStream:
         with contextlib.suppress(WebSocketException):
             await self._connection.send(frame)
 
-    async def receive(self) -> Event:
+    async def receive(self) -> Said[Event]:
         """What happens next, or `Refused` when the executor goes away before the end."""
         with _reachable():
-            text = await self._connection.recv()
+            json = await self._connection.recv(decode=False)
         try:
-            return _EVENT.validate_json(text)
+            return Said(_EVENT.validate_json(json), json)
         except ValidationError:
             _log.error("the executor's frame can't be understood; is it of the same version?")
             raise _away() from None
@@ -64,11 +74,10 @@ class ExecutorClient:
         self._http = UnixHttp(socket)
         self._run_seconds = profile.timeout_seconds + _BESIDE_THE_RUN_SECONDS
 
-    async def execute(self, execution: Execution) -> ExecutionResult:
+    async def execute(self, execution: Execution) -> Said[ExecutionResult]:
         """Run it in a sandbox."""
-        return _read(
-            _RESULT, await self._ask("POST", "/execute", self._run_seconds, execution.model_dump_json().encode())
-        )
+        answer = await self._ask("POST", "/execute", self._run_seconds, execution.model_dump_json().encode())
+        return Said(_read(_RESULT, answer), answer.body)
 
     @contextlib.asynccontextmanager
     async def stream(self, execution: Execution) -> AsyncIterator[ExecutorStream]:
@@ -88,7 +97,7 @@ class ExecutorClient:
                         open_timeout=_QUICK_SECONDS,
                         close_timeout=_GOODBYE_SECONDS,
                     )
-                    start = Start(**dict(execution))
+                    start = Start.model_construct(**{name: getattr(execution, name) for name in Execution.model_fields})
                     await connection.send(start.model_dump_json())
                 yield ExecutorStream(connection)
         except TimeoutError as error:

@@ -41,6 +41,12 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        self._clients_gone = Counter(
+            "api_clients_gone",
+            "Requests whose client went away before its answer was whole, or did not send or read in time, by route.",
+            ["route"],
+            registry=self._registry,
+        )
         self._executions = Counter(
             "api_executions",
             "Executions answered, by environment and status.",
@@ -84,6 +90,10 @@ class Metrics:
         """A request has been answered. `route` is one of a fixed set."""
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
+
+    def client_gone(self, route: str) -> None:
+        """A client has gone away. `route` is one of a fixed set."""
+        self._clients_gone.labels(route).inc()
 
     def executed(self, result: ExecutionResult, seconds: float) -> None:
         """An execution has its result, so many seconds after it was admitted."""

@@ -12,14 +12,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app.api.answering import Answering
+from app.api.answering import Answering, note_gone
 from app.api.codapi import Codapi
 from app.api.compatibility import Backend
 from app.api.dialect import OwnDialect
@@ -36,17 +36,16 @@ from app.api.rate import RateLimit, rate_limit_store
 from app.api.settings import ApiSettings
 from app.api.stats import Statistics
 from app.api.streaming import EVENT_STREAM, EventStream, WebSocketStream
-from app.process.connection import ClientGone, while_connected
+from app.process.connection import while_connected
 from app.process.correlation import REQUEST_ID, TRACEPARENT, Correlate
 from app.process.start_tracing import start_tracing
 from app.process.tracing import Tracing
 from app.profile import SandboxProfile
 from app.wire.admission import read_execution
 from app.wire.media import JSON, preferred
-from app.wire.problems import Code, Refused, exception_handlers, problem_response
+from app.wire.problems import Code, ExceptionHandler, Refused, exception_handlers, problem_response
 from app.wire.unix_http import UnixHttp
 
-_CLIENT_CLOSED_REQUEST = 499
 _READABLE_BY_PAGES = ["Retry-After", "RateLimit", "RateLimit-Policy", REQUEST_ID]
 
 
@@ -107,6 +106,7 @@ def build_api(settings: ApiSettings) -> Api:
         async with _relay(settings, traces, metrics):
             yield
 
+    handlers = exception_handlers(refused)
     public = Starlette(
         routes=routes,
         middleware=[
@@ -119,7 +119,7 @@ def build_api(settings: ApiSettings) -> Api:
                 expose_headers=_READABLE_BY_PAGES,
             ),
         ],
-        exception_handlers={**exception_handlers(refused), ClientGone: _on_client_gone},
+        exception_handlers={**handlers, ClientDisconnect: _gone(handlers[ClientDisconnect])},
         lifespan=lifespan,
     )
     public.router.default = _nothing_here
@@ -145,8 +145,8 @@ def _execute(executions: Executions, profile: SandboxProfile, refused: Callable[
         accept = ",".join(request.headers.getlist("Accept"))
         if preferred(accept, (JSON, EVENT_STREAM)) == EVENT_STREAM:
             return EventStream(executions, execution, refused)
-        result = await while_connected(request, executions.run(execution))
-        return Response(result.model_dump_json(), media_type=JSON)
+        said = await while_connected(request, executions.run(execution))
+        return Response(said.json, media_type=JSON)
 
     return execute
 
@@ -160,8 +160,12 @@ async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
     raise HTTPException(HTTPStatus.NOT_FOUND)
 
 
-async def _on_client_gone(_: Request, __: Exception) -> Response:
-    return Response(status_code=_CLIENT_CLOSED_REQUEST)
+def _gone(handler: ExceptionHandler) -> ExceptionHandler:
+    async def on_disconnect(request: Request, error: Exception) -> Response:
+        note_gone(request)
+        return await handler(request, error)
+
+    return on_disconnect
 
 
 def _metrics_app(metrics: Metrics, executor: ExecutorClient) -> ASGIApp:

@@ -140,12 +140,11 @@ class DockerSandbox:
         )
 
     async def _begin(self, execution: Execution, ends_input: bool) -> None:
-        main, files = execution.sources(self.environment.main)
-        begin = [(frames.SOURCE, file.name.encode() + b"\0" + file.data()) for file in files]
+        begin = [(frames.SOURCE, name.encode() + b"\0" + content) for name, content in execution.sources.items()]
         if execution.results is not None:
             bounds = str(self._profile.result_files), str(self._profile.result_kb * _KB)
             begin.append((frames.RESULTS, frames.join(*bounds, *execution.results)))
-        begin.append((frames.JOB, frames.join(main, *execution.args)))
+        begin.append((frames.JOB, frames.join(execution.main_file, *execution.args)))
         begin.append((frames.INPUT, execution.stdin.encode()))
         if ends_input:
             begin.append((frames.END_OF_INPUT, b""))

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 from app.executor.metrics import Metrics
 from app.executor.service import Service, Silent
 from app.executor.stream import stream
-from app.process.connection import ClientGone, while_connected
+from app.process.connection import while_connected
 from app.process.correlation import Correlate
 from app.process.tracing import Tracing
 from app.wire.admission import read_execution
@@ -30,7 +30,6 @@ Chore = Callable[[], Coroutine[Any, Any, None]]
 _log = logging.getLogger(__name__)
 
 _ENVIRONMENTS = TypeAdapter(tuple[EnvironmentInfo, ...])
-_CLIENT_CLOSED_REQUEST = 499
 
 
 def build_executor(service: Service, metrics: Metrics, traces: Tracing, chores: Sequence[Chore]) -> ASGIApp:
@@ -48,10 +47,7 @@ def build_executor(service: Service, metrics: Metrics, traces: Tracing, chores: 
 
     async def execute(request: Request) -> Response:
         execution = await read_execution(request, service.profile)
-        try:
-            return _json(await while_connected(request, service.execute(execution, Silent())))
-        except ClientGone:
-            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        return _json(await while_connected(request, service.execute(execution, Silent())))
 
     async def exposition(_: Request) -> Response:
         return Response(metrics.exposition(), media_type=metrics.media_type)

@@ -5,17 +5,15 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 import anyio
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 T = TypeVar("T")
 
 
-class ClientGone(Exception):
-    """The client closed its connection before the answer."""
-
-
 async def while_connected(request: Request, work: Awaitable[T]) -> T:
-    """The result of `work`, which is cancelled, with `ClientGone`, when the client hangs up. Read the body first.
+    """The result of `work`; when the client hangs up, `work` is cancelled and `ClientDisconnect` raised.
+
+    The request's body must have been read.
 
     A cancel scope does it, and not the task's own `cancel`: that would also tear a call in a thread away from its
     result, and a sandbox that is just being created would not be seen by those who remove it.
@@ -26,15 +24,16 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
             if not watcher.cancelled():
                 scope.cancel()
 
-        watching = asyncio.ensure_future(_hang_up(request))
+        watching = asyncio.ensure_future(hang_up(request))
         watching.add_done_callback(gone)
         try:
             return await work
         finally:
             watching.cancel()
-    raise ClientGone
+    raise ClientDisconnect
 
 
-async def _hang_up(request: Request) -> None:
+async def hang_up(request: Request) -> None:
+    """Return when the client closes its connection. The request's body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TypeVar
 
+import anyio
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from app.profile import SandboxProfile
 from app.wire.media import require_json
@@ -25,6 +26,8 @@ _PARTS = 3
 """Parts of a request that may each have the profile's code_kb: the code or files, stdin, and the arguments."""
 _NAMES = 256 * _KB
 """Bytes of JSON for the names of files and results, and for the keys."""
+_BODY_SECONDS = 30
+"""Seconds for a whole body to arrive. The edge answers 504 after 60 s."""
 _MOST_VALUES = 500
 """Most values in a request's JSON. The largest valid execution has 232. Each wrong one was measured to cost 1.5 KB of
 memory and 20 µs."""
@@ -58,15 +61,18 @@ async def read_body(request: Request, profile: SandboxProfile) -> bytes:
 
     Raises:
         Refused: it is not JSON by its headers, or is longer than a valid execution can be.
+        ClientDisconnect: it broke off, or took longer than _BODY_SECONDS.
     """
     require_json(request.headers)
     longest = longest_body(profile)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > longest:
-            raise Refused(Code.BODY_TOO_LONG, f"The body is longer than {longest} bytes.")
-    return bytes(body)
+    with anyio.move_on_after(_BODY_SECONDS):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > longest:
+                raise Refused(Code.BODY_TOO_LONG, f"The body is longer than {longest} bytes.")
+        return bytes(body)
+    raise ClientDisconnect
 
 
 def parse(model: type[M], body: bytes | str) -> M:
@@ -126,11 +132,9 @@ def _has_wrong_items(fault: ErrorDetails, faults: Iterable[ErrorDetails]) -> boo
 def admit(execution: Execution, profile: SandboxProfile) -> None:
     """Raise `Refused` when the execution exceeds a limit of the profile, or has no code."""
     limit = profile.code_kb * _KB
-    main, files = execution.sources("code")
-    contents = {file.name: file.data() for file in files}
-    if not contents[main].strip():
+    if not execution.sources[execution.main_file].strip():
         raise Refused(Code.EMPTY_CODE, "The code is empty.")
-    if (size := sum(map(len, contents.values()))) > limit:
+    if (size := sum(map(len, execution.sources.values()))) > limit:
         raise Refused(Code.CODE_TOO_LONG, f"The code has {size} bytes; the limit is {limit}.")
     admit_input(len(execution.stdin.encode()), profile)
     if (size := sum(len(argument.encode()) for argument in execution.args)) > limit:

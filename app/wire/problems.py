@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 _LONGEST_DETAIL = 1000
@@ -36,6 +36,7 @@ class Code(StrEnum):
     DANGEROUS_PATTERN = "dangerous_pattern"
     ORIGIN_NOT_ALLOWED = "origin_not_allowed"
     START_TOO_LATE = "start_too_late"
+    BODY_TOO_LATE = "body_too_late"
     RATE_LIMITED = "rate_limited"
     RATE_STORE_UNAVAILABLE = "rate_store_unavailable"
     BUSY = "busy"
@@ -65,6 +66,7 @@ STATUSES: Mapping[Code, HTTPStatus] = MappingProxyType(
         Code.DANGEROUS_PATTERN: HTTPStatus.BAD_REQUEST,
         Code.ORIGIN_NOT_ALLOWED: HTTPStatus.FORBIDDEN,
         Code.START_TOO_LATE: HTTPStatus.REQUEST_TIMEOUT,
+        Code.BODY_TOO_LATE: HTTPStatus.REQUEST_TIMEOUT,
         Code.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
         Code.RATE_STORE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
         Code.BUSY: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -146,7 +148,17 @@ def exception_handlers(count: Callable[[Code], None]) -> dict[int | type[Excepti
             Refused(Code.METHOD_NOT_ALLOWED, f"{request.url.path} doesn't answer to {request.method}."), headers
         )
 
+    async def on_disconnect(_: Request, __: Exception) -> Response:
+        refused = Refused(Code.BODY_TOO_LATE, "The body has not arrived in time.")
+        return problem_response(refused.problem, {"Connection": "close"})
+
     async def on_error(_: Request, __: Exception) -> Response:
         return answer(Refused(Code.INTERNAL_ERROR, FAULT_OF_OURS))
 
-    return {Refused: on_refused, 404: on_not_found, 405: on_method_not_allowed, Exception: on_error}
+    return {
+        Refused: on_refused,
+        ClientDisconnect: on_disconnect,
+        404: on_not_found,
+        405: on_method_not_allowed,
+        Exception: on_error,
+    }

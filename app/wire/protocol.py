@@ -7,12 +7,14 @@ settings decide how a sandbox is made.
 import base64
 import binascii
 import unicodedata
+from collections.abc import Mapping
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from app.environments import canonical
+from app.environments import ENVIRONMENTS, canonical
 from app.wire.problems import Code, Problem
 
 _LONGEST_NAME = 255
@@ -64,16 +66,16 @@ class File(Message):
 
     @model_validator(mode="after")
     def _decodes(self) -> "File":
-        if self.encoding == "base64":
-            try:
-                base64.b64decode(self.content, validate=True)
-            except binascii.Error as error:
-                raise ValueError(f"the content is not base64: {error}") from None
+        try:
+            _ = self.data
+        except binascii.Error as error:
+            raise ValueError(f"the content is not base64: {error}") from None
         return self
 
+    @cached_property
     def data(self) -> bytes:
         """The decoded content."""
-        return base64.b64decode(self.content) if self.encoding == "base64" else self.content.encode()
+        return base64.b64decode(self.content, validate=True) if self.encoding == "base64" else self.content.encode()
 
 
 class Execution(Message):
@@ -120,11 +122,18 @@ class Execution(Message):
             raise ValueError(f"main is {self.main!r}, and no file has that name")
         return self
 
-    def sources(self, default_main: str) -> tuple[str, tuple[File, ...]]:
-        """The name of the main file, and all files. `code` becomes a file named `default_main`."""
+    @cached_property
+    def sources(self) -> Mapping[str, bytes]:
+        """The content of each file by name. `code` becomes a file with the name that the environment gives it."""
         if self.files is None:
-            return default_main, (File(name=default_main, content=self.code or ""),)
-        return self.main or self.files[0].name, self.files
+            environment = ENVIRONMENTS.get(self.environment)
+            return {environment.main if environment else "code": (self.code or "").encode()}
+        return {file.name: file.data for file in self.files}
+
+    @property
+    def main_file(self) -> str:
+        """The name of the file that is run, one of `sources`."""
+        return self.main or next(iter(self.sources))
 
 
 class Status(StrEnum):

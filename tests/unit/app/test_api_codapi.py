@@ -46,7 +46,7 @@ async def test_files(executor: FakeExecutor, files: dict[str, str], expected: di
     assert (await codapi(executor, files=files)).status_code == 200
     (ran,) = executor.ran
     assert ran["main"] == "main.py"
-    assert {file["name"]: File(**file).data() for file in ran["files"]} == expected
+    assert {file["name"]: File(**file).data for file in ran["files"]} == expected
 
 
 async def test_probe(executor: FakeExecutor) -> None:

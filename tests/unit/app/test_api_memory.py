@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from socket import socket
 
 import pytest
+from starlette.websockets import WebSocket
 
 from tests.unit.app.api_process import ApiProcess, running
 from tests.unit.app.fake_executor import FakeExecutor
@@ -102,6 +103,34 @@ FLOODS: dict[str, Callable[[int], socket]] = {
     "requests behind a run": requests_behind_a_run,
     "a body after its refusal": a_body_after_its_refusal,
 }
+
+
+def a_slow_reader_of_events(port: int) -> socket:
+    connection = connected(port)
+    connection.sendall(post("/execute", RUN, "Accept: text/event-stream"))
+    return connection
+
+
+def a_slow_reader_of_a_websocket(port: int) -> socket:
+    connection = opened(port)
+    connection.sendall(frame(TEXT, b'{"type": "start", "environment": "python", "code": "1"}'))
+    return connection
+
+
+@pytest.mark.parametrize("reader", [a_slow_reader_of_events, a_slow_reader_of_a_websocket])
+def test_output_that_is_not_read_is_bounded_and_ends_the_execution(
+    api: ApiProcess, executor: FakeExecutor, reader: Callable[[int], socket]
+) -> None:
+    async def talk(websocket: WebSocket) -> None:
+        while True:
+            await websocket.send_json({"type": "output", "stream": "stdout", "data": "x" * 100_000})
+
+    executor.conversation = talk
+    before = api.peak_mb
+    with reader(api.port):
+        assert executor.gone.wait(10)
+        assert api.peak_mb - before < _GROWTH_MB
+        assert list(api.figures("api_clients_gone").values()) == [1]
 
 
 @pytest.mark.parametrize("kind", FLOODS)

@@ -176,7 +176,7 @@ async def test_fields(executor: FakeExecutor, change: dict[str, Any], sent: dict
 async def test_main_file(executor: FakeExecutor, file: dict[str, Any], name: str, content: bytes) -> None:
     assert (await execute(executor, files=[file])).status_code == 200
     (ran,) = executor.ran
-    assert {file["name"]: File(**file).data() for file in ran["files"]} == {name: content}
+    assert {file["name"]: File(**file).data for file in ran["files"]} == {name: content}
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ async def test_other_encodings(executor: FakeExecutor, encoding: str, content: s
     files = [{"content": "1"}, {"name": "data.bin", "content": content, "encoding": encoding}]
     assert (await execute(executor, files=files)).status_code == 200
     (ran,) = executor.ran
-    assert [File(**file).data() for file in ran["files"]] == [b"1", data]
+    assert [File(**file).data for file in ran["files"]] == [b"1", data]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ async def test_several_files(
     assert (await execute(executor, files=files)).status_code == 200
     (ran,) = executor.ran
     assert ran["files"][0]["name"] == main
-    assert {file["name"]: File(**file).data() for file in ran["files"]} == expected
+    assert {file["name"]: File(**file).data for file in ran["files"]} == expected
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ async def test_a_slow_reader_holds_nobody_up(
     here = asyncio.get_running_loop()
 
     async def talkative(websocket: WebSocket) -> None:
-        for _ in range(400):
+        for _ in range(30):
             await websocket.send_json({"type": "output", "stream": "stdout", "data": "x" * 100_000})
         await websocket.send_json(ENDED)
         here.call_soon_threadsafe(spoken.set)

@@ -141,14 +141,23 @@ def test_files_that_do_not_fit_together_are_refused(body: str) -> None:
 
 
 def test_the_first_file_is_the_main_one_unless_another_is_named() -> None:
-    assert Execution.model_validate_json(files("a.py", "lib/b.py")).sources("main.py")[0] == "a.py"
-    assert Execution.model_validate_json(files("a.py", "b.py", main="b.py")).sources("main.py")[0] == "b.py"
-    main, (only,) = Execution(environment="python", code="é").sources("main.py")
-    assert (main, only.name, only.data()) == ("main.py", "main.py", "é".encode())
+    assert Execution.model_validate_json(files("a.py", "lib/b.py")).main_file == "a.py"
+    assert Execution.model_validate_json(files("a.py", "b.py", main="b.py")).main_file == "b.py"
+    alone = Execution(environment="node", code="é")
+    assert (alone.main_file, alone.sources) == ("main.js", {"main.js": "é".encode()})
+    assert Execution(environment="unknown", code="1").sources == {"code": b"1"}
+
+
+def test_what_is_computed_of_an_execution_is_computed_once_and_never_sent() -> None:
+    execution = Execution.model_validate_json(files("a.py", "b.py"))
+    before = execution.model_dump_json()
+    assert execution.sources is execution.sources
+    assert execution.model_dump_json() == before
+    assert execution == Execution.model_validate_json(before)
 
 
 def test_a_file_may_be_base64() -> None:
-    assert File(name="a", content="AP8=", encoding="base64").data() == b"\0\xff"
+    assert File(name="a", content="AP8=", encoding="base64").data == b"\0\xff"
 
 
 def test_a_problem_becomes_a_frame() -> None:

@@ -30,7 +30,7 @@ class Platform(pulumi.ComponentResource):
     def __init__(
         self, settings: PlatformSettings, secrets: Secrets, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        provider = _engine(settings)
+        provider = _docker_provider(settings)
         super().__init__(
             "vps:infra:Platform",
             "platform",
@@ -91,7 +91,7 @@ class Platform(pulumi.ComponentResource):
         ServiceGroup(name, self._stack, {it.name: it.describe(self._context) for it in services}, opts)
 
 
-def _engine(settings: PlatformSettings) -> docker.Provider:
+def _docker_provider(settings: PlatformSettings) -> docker.Provider:
     """The provider for Docker. With `host`, it depends on the host's firewall and preparation."""
     host = settings.host
     if not host:
@@ -113,7 +113,7 @@ def _engine(settings: PlatformSettings) -> docker.Provider:
     )
     return docker.Provider(
         "engine",
-        host=prepared.engine,
+        host=prepared.docker_url,
         ssh_opts=ssh.options(host.ssh),
         opts=pulumi.ResourceOptions(depends_on=[prepared]),
     )

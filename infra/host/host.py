@@ -38,11 +38,11 @@ class Host(pulumi.ComponentResource):
             following = pulumi.ResourceOptions(parent=self, depends_on=done[-1:])
             done.append(ssh.script(concern, settings.ssh, *arguments, opts=following))
         # An output, so that the first preview does not connect to a Docker that is not installed yet.
-        self.engine = done[-1].id.apply(lambda _: engine_url(settings))
-        self.register_outputs({"engine": self.engine})
+        self.docker_url = done[-1].id.apply(lambda _: docker_url(settings))
+        self.register_outputs({"docker_url": self.docker_url})
 
 
-def engine_url(settings: HostSettings) -> str:
+def docker_url(settings: HostSettings) -> str:
     """The URL of Docker for the deploy user."""
     return f"ssh://{settings.deploy_user}@{settings.ssh.address}:{settings.ssh.port}"
 

@@ -5,6 +5,7 @@ Each folder is a Go module that locks one program and its dependencies. After a 
 `go.sum`, then run `go list -mod=mod -deps` on the build's packages, with its tags.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from offline import gomodules
@@ -24,7 +25,7 @@ ACTIONLINT = GoBuild(
 
 def program(image: str, architecture: str) -> GoBuild | None:
     """What an image needs compiled, for Docker's architecture (amd64, arm64); None when it needs nothing."""
-    return next((build for build in _programs(architecture) if build.source.name == image), None)
+    return replace(_OF_IMAGES[image], container=architecture) if image in _OF_IMAGES else None
 
 
 def _jaeger() -> str:
@@ -33,35 +34,31 @@ def _jaeger() -> str:
     return f"{major + 1}.{minor - 63}.{patch}"
 
 
-def _programs(architecture: str) -> tuple[GoBuild, ...]:
-    loki = gomodules.required(_FOLDER / "loki", "github.com/grafana/loki/v3")
-    jaeger = _jaeger()
-    collector = gomodules.required(_FOLDER / "collector", "go.opentelemetry.io/collector/otelcol")
-    return (
-        GoBuild(
-            source=_FOLDER / "loki",
-            title=f"Loki {loki}",
-            duration="8-12 minutes",
-            packages=("github.com/grafana/loki/v3/cmd/loki",),
-            tags=_TAGS,
-            variables=(f"github.com/grafana/loki/v3/pkg/util/build.Version={loki}",),
-            container=architecture,
-        ),
-        GoBuild(
-            source=_FOLDER / "jaeger",
-            title=f"Jaeger {jaeger}",
-            duration="3-5 minutes",
-            packages=("github.com/jaegertracing/jaeger/cmd/jaeger",),
-            tags=_TAGS,
-            variables=(f"github.com/jaegertracing/jaeger/internal/version.latestVersion=v{jaeger}",),
-            container=architecture,
-        ),
-        GoBuild(
-            source=_FOLDER / "collector",
-            title=f"the OpenTelemetry Collector {collector}",
-            duration="2-4 minutes",
-            packages=("./cmd/otelcol-contrib",),
-            tags=_TAGS,
-            container=architecture,
-        ),
-    )
+def _of_image(name: str, title: str, duration: str, package: str, *variables: str) -> GoBuild:
+    return GoBuild(_FOLDER / name, title, duration, (package,), _TAGS, variables)
+
+
+_LOKI, _LOKI_VERSION = "github.com/grafana/loki/v3", gomodules.required(_FOLDER / "loki", "github.com/grafana/loki/v3")
+_COLLECTOR_VERSION = gomodules.required(_FOLDER / "collector", "go.opentelemetry.io/collector/otelcol")
+_OF_IMAGES = {
+    "loki": _of_image(
+        "loki",
+        f"Loki {_LOKI_VERSION}",
+        "8-12 minutes",
+        f"{_LOKI}/cmd/loki",
+        f"{_LOKI}/pkg/util/build.Version={_LOKI_VERSION}",
+    ),
+    "jaeger": _of_image(
+        "jaeger",
+        f"Jaeger {_jaeger()}",
+        "3-5 minutes",
+        "github.com/jaegertracing/jaeger/cmd/jaeger",
+        f"github.com/jaegertracing/jaeger/internal/version.latestVersion=v{_jaeger()}",
+    ),
+    "collector": _of_image(
+        "collector",
+        f"the OpenTelemetry Collector {_COLLECTOR_VERSION}",
+        "2-4 minutes",
+        "./cmd/otelcol-contrib",
+    ),
+}

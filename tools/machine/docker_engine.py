@@ -201,10 +201,9 @@ def daemon_pid() -> int | None:
     """The process id of a daemon that `start` made and that is alive."""
     try:
         pid = int(_pid_file().read_text())
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
     except (OSError, ValueError):
         return None
-    return pid if name == "dockerd" else None
+    return pid if process.name(pid) == "dockerd" else None
 
 
 def stop(report: Report) -> str:
@@ -215,7 +214,7 @@ def stop(report: Report) -> str:
     report.say(f"stopping dockerd, process {pid}")
     os.kill(pid, 15)
     deadline = time.monotonic() + _SECONDS_TO_START
-    while daemon_pid() is not None:
+    while process.name(pid) == "dockerd":  # it removes its file of the process id before it ends
         if time.monotonic() > deadline:
             raise StepFailed(f"dockerd (process {pid}) does not end.", f"End it: kill -9 {pid}", daemon_log())
         time.sleep(0.2)

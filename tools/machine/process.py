@@ -6,7 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TypedDict, Unpack
 
 from tools.console.steps import Report
 from tools.paths import ROOT
@@ -16,16 +16,17 @@ _SECONDS_TO_END = 60
 
 
 def named(*names: str) -> tuple[int, ...]:
-    """The processes of this machine with one of these names, of which the kernel keeps 15 characters."""
-    return tuple(int(it.name) for it in Path("/proc").iterdir() if it.name.isdigit() and _name(it) in names)
+    """The ids of this machine's processes with one of these names, of which the kernel keeps 15 characters."""
+    return tuple(pid for it in Path("/proc").iterdir() if it.name.isdigit() and name(pid := int(it.name)) in names)
 
 
-def _name(process: Path) -> str:
-    """Empty for one that has ended."""
+def name(pid: int) -> str:
+    """What the kernel calls a process; empty for one that has ended, whether or not its parent has noticed."""
     try:
-        return (process / "comm").read_text().strip()
+        before, _, after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     except OSError:
         return ""
+    return "" if after.split()[0] in "ZX" else before.partition("(")[2]
 
 
 class CommandFailed(Exception):
@@ -37,27 +38,24 @@ class CommandFailed(Exception):
         self.output = output
 
 
-def run(
-    argv: Sequence[str],
-    report: Report,
-    *,
-    environment: Mapping[str, str | None] | None = None,
-    cwd: Path = ROOT,
-    stdin: str = "",
-    held: Sequence[int] = (),
-) -> str:
-    """Run a program to its end, both its streams into the log line by line. Returns what it said.
+class Options(TypedDict, total=False):
+    """How a program is run. `environment` is added to ours (None takes a variable away), `stdin` is its input, and the
+    file descriptors in `held` stay open in it."""
 
-    `environment` is added to ours (None takes a variable away); the file descriptors in `held` stay open in it.
+    environment: Mapping[str, str | None] | None
+    cwd: Path
+    stdin: str
+    held: Sequence[int]
+
+
+def run(argv: Sequence[str], report: Report, **options: Unpack[Options]) -> str:
+    """Run a program to its end, with both its streams in the log, line by line. Returns its output.
 
     Raises:
         CommandFailed: its exit code was not 0.
     """
     lines: list[str] = []
-    with _started(argv, environment=environment, cwd=cwd, stdin=stdin, held=held, errors=subprocess.STDOUT) as (
-        process,
-        output,
-    ):
+    with _started(argv, subprocess.STDOUT, **options) as (process, output):
         for line in output:
             lines.append(line)
             report.write(line)
@@ -67,15 +65,7 @@ def run(
     return "".join(lines)
 
 
-def capture(
-    argv: Sequence[str],
-    report: Report,
-    *,
-    environment: Mapping[str, str | None] | None = None,
-    cwd: Path = ROOT,
-    stdin: str = "",
-    held: Sequence[int] = (),
-) -> str:
+def capture(argv: Sequence[str], report: Report, **options: Unpack[Options]) -> str:
     """Like `run`, for a program whose output is data: stdout is returned and not logged (it may be secret).
 
     Raises:
@@ -83,10 +73,7 @@ def capture(
     """
     with report.log.open("a+") as errors:
         start = errors.seek(0, os.SEEK_END)
-        with _started(argv, environment=environment, cwd=cwd, stdin=stdin, held=held, errors=errors) as (
-            process,
-            output,
-        ):
+        with _started(argv, errors, **options) as (process, output):
             answer = output.read()
             code = process.wait()
         if code != 0:
@@ -98,12 +85,12 @@ def capture(
 @contextlib.contextmanager
 def _started(
     argv: Sequence[str],
-    *,
-    environment: Mapping[str, str | None] | None,
-    cwd: Path,
-    stdin: str,
-    held: Sequence[int],
     errors: int | IO[str],
+    *,
+    environment: Mapping[str, str | None] | None = None,
+    cwd: Path = ROOT,
+    stdin: str = "",
+    held: Sequence[int] = (),
 ) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     wanted = {**os.environ, **(environment or {})}
     # A session of its own: Ctrl-C reaches this program only, which then asks the other to end, once.

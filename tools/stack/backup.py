@@ -72,16 +72,19 @@ def restore(client: docker.DockerClient, prefix: str, image: str, folder: Path, 
     """
     archives = read(folder)
     there = set(docker_objects.find(client, prefix).volumes)
-    holders = {archive: _holders(client, f"{prefix}-{archive.volume}") for archive in archives}
-    for archive, containers in holders.items():
-        if services := [container for container in containers if not _is_loader(container)]:
+    # Docker removes a volume only after every container that names it, stopped ones too.
+    holders = {
+        it.volume: client.containers.list(all=True, filters={"volume": f"{prefix}-{it.volume}"}) for it in archives
+    }
+    for volume, containers in holders.items():
+        if services := [str(container.name) for container in containers if not _is_loader(container)]:
             raise StepFailed(
-                f"The volume {prefix}-{archive.volume} is in use by {', '.join(service.name for service in services)}.",
+                f"The volume {prefix}-{volume} is in use by {', '.join(services)}.",
                 "Take the stack down first (`make down`; its data stays), restore, then bring it up again.",
             )
     for archive in archives:
         name = f"{prefix}-{archive.volume}"
-        for loader in holders[archive]:
+        for loader in holders[archive.volume]:
             loader.remove()
         report.say(f"restoring {name}")
         if name in there:
@@ -111,7 +114,7 @@ def read(folder: Path) -> list[Archive]:
 def _save(client: docker.DockerClient, prefix: str, name: str, image: str, folder: Path) -> Archive:
     volume = name.removeprefix(f"{prefix}-")
     path = folder / Archive(volume, "").file
-    with _frozen(_users(client, name)), _carrier(client, prefix, name, image) as carrier:
+    with _frozen(client.containers.list(filters={"volume": name})), _carrier(client, prefix, name, image) as carrier:
         chunks, _ = carrier.get_archive(_DATA, chunk_size=_CHUNK)
         with gzip.open(path, "wb") as sink:
             for chunk in chunks:
@@ -133,15 +136,6 @@ def _carrier(client: docker.DockerClient, prefix: str, volume: str, image: str) 
         yield container
     finally:
         container.remove(force=True)
-
-
-def _users(client: docker.DockerClient, volume: str) -> list[Any]:
-    return list(client.containers.list(filters={"volume": volume}))
-
-
-def _holders(client: docker.DockerClient, volume: str) -> list[Any]:
-    """Every container that names the volume, which can't be removed before they are."""
-    return list(client.containers.list(all=True, filters={"volume": volume}))
 
 
 def _is_loader(container: Any) -> bool:

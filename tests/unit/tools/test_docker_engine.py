@@ -1,11 +1,13 @@
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from tests.waiting import until
 from tools.console.steps import Report, StepFailed
 from tools.machine import debian, docker_engine, process
 
@@ -172,3 +174,17 @@ def test_a_process_id_that_is_another_program_now_is_not_ours(own_cache: Path, r
     (folder / "dockerd.pid").write_text(str(os.getpid()))
     assert docker_engine.daemon_pid() is None
     assert "left alone" in docker_engine.stop(report)
+
+
+def test_it_has_ended_once_it_is_stopped(own_cache: Path, report: Report, tmp_path: Path) -> None:
+    pid_file, daemon = own_cache / "dockerd" / "dockerd.pid", tmp_path / "dockerd"
+    pid_file.parent.mkdir(parents=True)
+    daemon.write_text(
+        f"#!/bin/sh\ntrap 'rm {pid_file}; sleep 1; exit 0' TERM\necho $$ > {pid_file}.partial\n"
+        f"mv {pid_file}.partial {pid_file}\nwhile :; do sleep 0.05; done\n"
+    )
+    daemon.chmod(0o755)
+    with subprocess.Popen([daemon]) as running:
+        until(pid_file.exists, 10, "the daemon")
+        assert docker_engine.stop(report) == f"stopped dockerd, process {running.pid}"
+        assert running.poll() == 0

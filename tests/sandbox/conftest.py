@@ -61,7 +61,7 @@ def engine(all_images: str, report: Report) -> Iterator[str]:
     try:
         image_folders.copy(image_folders.ensure(DockerEngine(machine), names, "gvisor-images", report), folder)
         with own_docker.running(folder, RUNTIME) as own:
-            yield own.url
+            yield own.engine.url
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

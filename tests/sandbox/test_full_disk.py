@@ -81,9 +81,13 @@ def platform(disk: Disk, images: str, stacks: Iterator[str], tmp_path: Path) -> 
     """A platform with Bash alone, whose Docker stores its data on that disk."""
     bash = json.loads(images)["bash"]
     with own_docker.running(disk.root) as own:
-        own_docker.load(DockerEngine(docker_engine.configured_url()), own, bash)
+        own.take_images(DockerEngine(docker_engine.configured_url()), [bash])
         platform = Platform(
-            next(stacks), own.url, json.dumps({"bash": bash}), tmp_path / "platform", EXECUTOR_RUNTIME=ENGINES_OWN
+            next(stacks),
+            own.engine.url,
+            json.dumps({"bash": bash}),
+            tmp_path / "platform",
+            EXECUTOR_RUNTIME=ENGINES_OWN,
         )
         try:
             yield platform.start()

@@ -32,8 +32,8 @@ def ensure(source: DockerEngine, names: Sequence[str], shelf: str, report: Repor
             partial = place / "partial"
             partial.mkdir(parents=True)
             report.say(f"loading {len(names)} images")
-            with own_docker.running(partial) as engine:
-                own_docker.load(source, engine, *names)
+            with own_docker.running(partial) as own:
+                own.take_images(source, names)
             partial.rename(folder)
     return folder
 

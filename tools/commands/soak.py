@@ -10,7 +10,7 @@ from rich.text import Text
 from tools.console import columns
 from tools.console.steps import EXIT_FAILED, Report, Runner, Step
 from tools.machine.preparation import Preparation
-from tools.measure.soak.engine import PrivateEngine
+from tools.measure.soak.engine import SoakDocker
 from tools.measure.soak.processes import Processes
 from tools.measure.soak.soak import Soak
 
@@ -27,20 +27,20 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     if runner.run(needed)[-1].failure:
         return EXIT_FAILED
     images = preparation.images.sandboxes()
-    engine = PrivateEngine()
-    processes = Processes(engine.url, images)
-    soak = Soak(processes, engine, tuple(images), options.executions)
+    own = SoakDocker()
+    processes = Processes(own.engine.url, images)
+    soak = Soak(processes, own, tuple(images), options.executions)
 
     def start(report: Report) -> str:
-        engine.start()
-        engine.take_images(preparation.engine.client(), images.values())
-        return engine.url
+        own.start()
+        own.take_images(preparation.engine, images.values())
+        return own.engine.url
 
     try:
-        results = runner.run([Step("An engine of its own", start), Step("Soak", soak.run)])
+        results = runner.run([Step("A Docker of its own", start), Step("Soak", soak.run)])
     finally:
         processes.close()
-        engine.close()
+        own.close()
     _show(soak, runner)
     problems = soak.problems()
     for problem in problems:

@@ -118,6 +118,16 @@ def _started(
             raise
 
 
+def terminate(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """End a program, without asking when it has not ended within so many seconds."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def _end(process: subprocess.Popen[str]) -> None:
     try:
         _signal(process, signal.SIGINT)

@@ -63,11 +63,9 @@ def measure(stack: BenchStack, say: Callable[[str], None]) -> Figures:
         order = random.Random(0)  # noqa: S311 - no secret: the same arrivals in each run
         times = load.arrivals(stack.edge, "python", PER_SECOND, EXECUTIONS / PER_SECOND, order)
     time.sleep(2 * stack.SCRAPE_SECONDS)
-    return Figures(
-        [Cost(service, _limit(it), at_rest[service], loaded[service]) for service, it in sorted(containers.items())],
-        times,
-        (series, stack.series()),
-    )
+    limits = {service: it.attrs["HostConfig"]["Memory"] for service, it in sorted(containers.items())}
+    costs = [Cost(service, limit, at_rest[service], loaded[service]) for service, limit in limits.items()]
+    return Figures(costs, times, (series, stack.series()))
 
 
 def rows(figures: Figures) -> Iterator[tuple[str, ...]]:
@@ -124,8 +122,3 @@ def _reading(container: Any) -> tuple[float, int]:
     # The kernel can drop unused file cache at once. It is named so by cgroup v2, and `total_...` by v1.
     cache = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
     return counted["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, memory["usage"] - cache
-
-
-def _limit(container: Any) -> int:
-    limit: int = container.attrs["HostConfig"]["Memory"]
-    return limit

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from tools.console.steps import Report, Step
@@ -50,17 +50,7 @@ FULL = Plan(
     burst_requests=50,
     rest=8,
 )
-QUICK = Plan(
-    latency=10,
-    rate_blocks=1,
-    rate_warm_up=0.5,
-    rate=1.5,
-    clients=(1, 8),
-    arrivals=3,
-    arrivals_per_second=(3, 6, 9),
-    burst_requests=50,
-    rest=2,
-)
+QUICK = replace(FULL, latency=10, rate_blocks=1, rate_warm_up=0.5, rate=1.5, clients=(1, 8), arrivals=3, rest=2)
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,7 @@ class BenchStack:
     @cached_property
     def api(self) -> Requested:
         """The api's own address, on its network."""
-        networks = self._service("api")["NetworkSettings"]["Networks"].values()
-        return Requested("api", Client(tcp(next(it["IPAddress"] for it in networks), API_PORT)))
+        return Requested("api", self._client("api", API_PORT))
 
     @cached_property
     def executor(self) -> Requested:
@@ -105,15 +104,13 @@ class BenchStack:
 
     def sandboxes(self) -> Mapping[str, Mapping[str, Any]]:
         """One that is ready of each environment, inspected."""
-        images = {self._image(name): name for name in self.environments}
+        references = self._preparation.images.sandboxes()
+        images = {self._engine.images.get(references[name]).id: name for name in self.environments}
         return {images[it["Image"]]: it for it in self._ready() if it["Image"] in images}
 
     def settle(self) -> None:
         """Return when the pool is full and no sandbox is made or destroyed."""
-        try:
-            pool.settle(self.executor.client, _SECONDS_TO_SETTLE)
-        except pool.Unsettled as error:
-            raise StepFailed(f"{error}.", f"`docker logs {self.label}-executor` tells why.") from error
+        pool.settle(self.executor.client, _SECONDS_TO_SETTLE, f"`docker logs {self.label}-executor` tells why.")
         time.sleep(_CALM)
 
     def memory_peak(self, environment: str) -> int | None:
@@ -130,9 +127,11 @@ class BenchStack:
 
     def series(self) -> int:
         """How many series Prometheus has a sample of from the last minutes."""
-        networks = self._service("prometheus")["NetworkSettings"]["Networks"].values()
-        client = Client(tcp(next(it["IPAddress"] for it in networks), PROMETHEUS_PORT))
-        answer = client.get("/api/v1/query?query=" + quote('count({__name__=~".+"})')).content
+        answer = (
+            self._client("prometheus", PROMETHEUS_PORT)
+            .get("/api/v1/query?query=" + quote('count({__name__=~".+"})'))
+            .content
+        )
         return int(answer["data"]["result"][0]["value"][1])
 
     def service_pids(self, service: str) -> tuple[int, ...]:
@@ -146,7 +145,7 @@ class BenchStack:
     def close(self) -> None:
         """Remove everything of it. The services first: an executor that lives would make new sandboxes."""
         client = self._engine
-        for container in client.containers.list(filters={"label": [f"vps.stack={self.label}", "vps.role=service"]}):
+        for container in self.services().values():
             container.remove(v=True, force=True)
         docker_objects.remove_volumes(client, docker_objects.remove_all(client, self.label))
         self._home.cleanup()
@@ -155,13 +154,13 @@ class BenchStack:
         label = [f"vps.stack={self.label}", SANDBOX_LABEL]
         return [it.attrs for it in self._engine.containers.list(filters={"label": label})]
 
+    def _client(self, service: str, port: int) -> Client:
+        networks = self._service(service)["NetworkSettings"]["Networks"].values()
+        return Client(tcp(next(it["IPAddress"] for it in networks), port))
+
     def _service(self, name: str) -> dict[str, Any]:
         attributes: dict[str, Any] = self._engine.containers.get(f"{self.label}-{name}").attrs
         return attributes
-
-    def _image(self, environment: str) -> str:
-        reference = self._preparation.images.sandboxes()[environment]
-        return str(self._engine.images.get(reference).id)
 
     def _pids(self, container: str) -> tuple[int, ...]:
         return tuple(int(process[1]) for process in self._engine.api.top(container, "-ef")["Processes"])

@@ -2,22 +2,29 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tools.console.steps import StepFailed
 from tools.measure.bench.client import Client, Lost
 
 _BETWEEN_LOOKS = 0.02
 
 
-class Unsettled(Exception):
-    """The pool is at work for longer than it should be. The message tells how it stands."""
-
-
-def settle(executor: Client, seconds: float, also: Callable[[int], bool] = lambda ready: True) -> int:
+def settle(
+    executor: Client,
+    seconds: float,
+    fix: str,
+    log: Path | None = None,
+    also: Callable[[int], bool] = lambda ready: True,
+) -> int:
     """Return the number of ready sandboxes once each environment has one, and none is made, run or destroyed.
 
-    `also` is what must hold besides. After so many seconds: `Unsettled`.
+    `also` is what must be true of that number besides.
+
+    Raises:
+        StepFailed: that was not so within `seconds`. `fix` and `log` are for its reader.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -30,7 +37,7 @@ def settle(executor: Client, seconds: float, also: Callable[[int], bool] = lambd
                 return ready
             standing = f"{ready} sandboxes are ready, of {alive} that are alive"
         if time.monotonic() > deadline:
-            raise Unsettled(f"the pool is not at rest after {seconds:g} s: {standing}")
+            raise StepFailed(f"The pool is not at rest after {seconds:g} s: {standing}.", fix, log)
         time.sleep(_BETWEEN_LOOKS)
 
 

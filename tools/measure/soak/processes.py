@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.machine import process
 from tools.machine.ports import free_port
 from tools.measure.bench import machine
 from tools.measure.bench.client import Client, tcp, unix
@@ -82,24 +82,18 @@ class Processes:
         return [
             Reading(
                 process=module.removeprefix("app."),
-                pid=process.pid,
-                descriptors=_entries(process.pid, "fd") - (ready if module == "app.executor" else 0),
-                threads=_entries(process.pid, "task"),
-                memory=machine.memory([process.pid]),
+                pid=running.pid,
+                descriptors=_entries(running.pid, "fd") - (ready if module == "app.executor" else 0),
+                threads=_entries(running.pid, "task"),
+                memory=machine.memory([running.pid]),
             )
-            for module, process in self._running.items()
+            for module, running in self._running.items()
         ]
 
     def stop(self) -> None:
         """End both, as an operator does."""
-        for process in self._running.values():
-            process.send_signal(signal.SIGTERM)
-        for process in self._running.values():
-            try:
-                process.wait(_SECONDS_TO_END)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        for running in self._running.values():
+            process.terminate(running, _SECONDS_TO_END)
 
     def close(self) -> None:
         """End both, and remove what they wrote."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tools.console.steps import Report, StepFailed
 from tools.measure.bench import pool
 from tools.measure.bench.client import Answer, Lost
-from tools.measure.soak.engine import PrivateEngine
+from tools.measure.soak.engine import SoakDocker
 from tools.measure.soak.processes import Processes, Reading
 from tools.measure.soak.visitors import KILLED, Visit, visit
 
@@ -56,7 +56,7 @@ class Soak:
     """Four legs. In the middle of the first and the third the executor is killed, in that of the second the engine is
     restarted. After each the platform comes to rest, and is looked at."""
 
-    def __init__(self, processes: Processes, engine: PrivateEngine, environments: tuple[str, ...], wanted: int) -> None:
+    def __init__(self, processes: Processes, engine: SoakDocker, environments: tuple[str, ...], wanted: int) -> None:
         self.tally = Tally()
         self.rests: list[Rest] = []
         self.leaks: list[str] = []
@@ -142,15 +142,13 @@ class Soak:
 
     def _settle(self) -> int:
         """The ready sandboxes, once the engine has no others."""
-        try:
-            return pool.settle(
-                self._processes.executor, SECONDS_TO_SETTLE, lambda ready: self._engine.containers() == ready
-            )
-        except pool.Unsettled as error:
-            there = f"{self._engine.containers()} containers and {self._engine.shims()} shims are there"
-            raise StepFailed(
-                f"{error}; {there}.", "The log tells what the executor says.", self._processes.log
-            ) from error
+        return pool.settle(
+            self._processes.executor,
+            SECONDS_TO_SETTLE,
+            "The log tells what the executor says.",
+            self._processes.log,
+            also=lambda ready: self._engine.containers() == ready,
+        )
 
     def _look(self) -> None:
         ready = self._settle()
@@ -165,11 +163,11 @@ class Soak:
 
     def _same_process(self) -> list[tuple[Reading, Reading]]:
         """The first and the last reading of each process that has two."""
-        by_pid: dict[int, list[Reading]] = {}
-        for rest in self.rests:
-            for reading in rest.readings:
-                by_pid.setdefault(reading.pid, []).append(reading)
-        return [(readings[0], readings[-1]) for readings in by_pid.values()]
+        pairs: dict[int, tuple[Reading, Reading]] = {}
+        for reading in (it for rest in self.rests for it in rest.readings):
+            first, _ = pairs.get(reading.pid, (reading, reading))
+            pairs[reading.pid] = first, reading
+        return list(pairs.values())
 
 
 def growth(first: Reading, last: Reading) -> list[str]:

@@ -1,0 +1,89 @@
+"""A Docker of one's own beside the machine's: it may be restarted, has another disk, or knows other runtimes."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from tools.machine import docker_engine, process
+from tools.machine.docker_engine import DockerEngine
+
+OWN_NETWORK = ("unshare", "--net")
+"""Two daemons in one network namespace would take each other's bridge away."""
+_SECONDS_TO_END = 60
+
+
+class OwnDocker:
+    """`dockerd` in a network namespace that ends with it. Its containers have no network, and it starts with no image
+    but those that its data folder holds. It needs root.
+
+    Args:
+        data: the folder of images and containers, which stays; by default one that `close` removes.
+        runtimes: further OCI runtimes, as dockerd's configuration file describes them.
+    """
+
+    def __init__(self, data: Path | None = None, runtimes: Mapping[str, object] = MappingProxyType({})) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="vps-docker-"))
+        self.log = self.folder / "log"
+        self.engine = DockerEngine(f"unix://{self.folder}/docker.sock")
+        self._data = data or self.folder / "data"
+        (self.folder / "daemon.json").write_text(json.dumps({"runtimes": dict(runtimes)}))
+        self._daemon: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            StepFailed: it has ended, or does not answer in time.
+        """
+        folder = self.folder
+        arguments = [
+            *(
+                "--config-file",
+                f"{folder}/daemon.json",
+                "--data-root",
+                str(self._data),
+                "--exec-root",
+                f"{folder}/exec",
+            ),
+            *("--pidfile", f"{folder}/pid", "--host", self.engine.url),
+            *("--bridge=none", "--iptables=false", "--ip6tables=false"),
+        ]
+        with self.log.open("ab") as log:
+            daemon = self._daemon = subprocess.Popen(
+                [*OWN_NETWORK, "dockerd", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "DOCKER_HOST": ""},
+            )
+        docker_engine.wait(self.engine.url, self.log, lambda: daemon.poll() is not None)
+
+    def stop(self) -> None:
+        """End it as an upgrade would, with all that runs on it."""
+        if self._daemon:
+            process.terminate(self._daemon, _SECONDS_TO_END)
+
+    def close(self) -> None:
+        """End it, and remove everything of it but the data folder that was given."""
+        self.stop()
+        for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+            if (where := line.split()[1]).startswith(f"{self.folder}/"):
+                subprocess.run(["umount", "--lazy", where], check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def take_images(self, source: DockerEngine, references: Iterable[str]) -> None:
+        """Copy images from another Docker."""
+        from_api, to_api = source.client().api, self.engine.client().api
+        for reference in references:
+            _load(to_api, from_api.get_image(reference))
+
+
+def _load(api: Any, image: Any) -> None:
+    """The SDK has no types for this call."""
+    api.load_image(image)

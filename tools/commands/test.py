@@ -49,6 +49,8 @@ class Suite:
     paths: tuple[str, ...]
     environments: tuple[str, ...] | None = None
     runtime: str | None = None
+    by_file: bool = True
+    """Whether the tests of a file run one after the other: those on real parts share what is dear to make."""
 
     def images(self, images: Mapping[str, str]) -> dict[str, str]:
         """Those of the suite's environments."""
@@ -69,7 +71,7 @@ UNDER_GVISOR = (
         for name in ("half_a_core", "processes_are_counted", "threads_are_counted")
     ),
 )
-UNIT = {"no parts": Suite(("unit", "policies", "workflows"))}
+UNIT = {"no parts": Suite(("unit", "policies", "workflows"), by_file=False)}
 SUITES = {
     **UNIT,
     "real parts": Suite(("monitoring", "sandbox", "fuzz", "stack", "vps", "page")),
@@ -77,9 +79,8 @@ SUITES = {
     "gVisor": Suite(UNDER_GVISOR, ("python",), _GVISOR),
 }
 WHOLE_GVISOR = {"gVisor": Suite(UNDER_GVISOR, ("python", "node", "bash"), _GVISOR)}
-# Two files at once, each in its own order: tests wait for the engine, for health checks and for deadlines, more than
-# for a processor.
-BESIDE = ("--numprocesses=2", "--dist=loadfile")
+# Tests wait for Docker, for health checks and for deadlines, more than for a processor.
+_AT_ONCE = "--numprocesses=2"
 
 
 class Tests:
@@ -121,7 +122,8 @@ class Tests:
         if self._preparation:
             sandboxes["VPS_SANDBOX_RUNTIME"] = suite.runtime or self._preparation.engine.runtime()
         paths = [f"tests/{path}" for path in suite.paths]
-        argv = ("pytest", *paths, *suite.selection(images), *BESIDE, f"--junitxml={results}", "--color=no", "-rs")
+        spread = (_AT_ONCE, f"--dist={'loadfile' if suite.by_file else 'worksteal'}")
+        argv = ("pytest", *paths, *suite.selection(images), *spread, f"--junitxml={results}", "--color=no", "-rs")
         try:
             said = _python(argv, report, sandboxes, f"Tests with {name} failed.")
         finally:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infra.host.host import engine_url
+from infra.host.host import docker_url
 from infra.settings import PlatformSettings
 from tools.build import images
 from tools.commands.up import STACK
@@ -49,7 +49,7 @@ def reached(stack: str, report: Report) -> Iterator[Target]:
         yield Target(engine, found.name, made.references["app"])
     elif found.host:
         with docker_tunnel.engine(found.host, report) as url:
-            yield Target(_answering(url, engine_url(found.host), report), found.name, found.image("app"))
+            yield Target(_answering(url, docker_url(found.host), report), found.name, found.image("app"))
     else:
         url = found.engine.host
         yield Target(_answering(url, url, report), found.name, found.image("app"))

@@ -29,7 +29,8 @@ _RESOLVER = "acme"
 _CONFIG = "/etc/traefik"
 _CERTIFICATES = "/certificates"
 _PLUGIN = "problems"
-_PLUGIN_FILES = Path(__file__).parent / "traefik_problems"
+_PLUGIN_FOLDER = Path(__file__).parent / "traefik_problems"
+_PLUGIN_FILES = (".traefik.yml", "problems.go")
 _RETRY_SECONDS = 5
 _AUTHORITY = "authority.pem"
 _AUTHORITIES = {
@@ -64,7 +65,7 @@ def describe(context: Context) -> ServiceArgs:
     config = {
         "traefik.yml": yaml.safe_dump(static_config(settings, proxies, context.otlp_endpoint)),
         "routes.yml": yaml.safe_dump(dynamic_config(settings, context.routes, proxies)),
-        **{f"plugins-local/src/{_PLUGIN}/{file.name}": file.read_text() for file in _PLUGIN_FILES.iterdir()},
+        **{f"plugins-local/src/{_PLUGIN}/{name}": (_PLUGIN_FOLDER / name).read_text() for name in _PLUGIN_FILES},
     }
     secrets = {"users": context.secret("dashboard_password").apply(password_line)}
     environment: dict[str, str] = {}
@@ -237,13 +238,15 @@ def dynamic_config(
         rate = f"rate-{service}"
         limit = {"average": route.requests_per_minute, "period": "1m", "burst": route.requests_per_minute}
         middlewares[rate] = {"rateLimit": limit | visitor}
-        chain = [rate, *(["password"] if route.authentication == "password" else [])]
+        chain = [rate]
         if route.problems:
             refused = f"refused-{rate}"
             retry = math.ceil(60 / route.requests_per_minute)
             too_many = Refused(Code.RATE_LIMITED, "Too many requests come from this address.", retry)
             middlewares[refused] = _plugin("limit", too_many)
             chain = [refused, rate, "admitted", "unreachable"]
+        if route.authentication == "password":
+            chain.append("password")
         internal = route.target.endswith("@internal")
         routers[service] = {
             "rule": " || ".join(f"Host(`{host}`)" for host in hosts(settings, service)),

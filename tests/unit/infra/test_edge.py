@@ -83,12 +83,18 @@ def test_only_a_route_with_problems_has_them_and_keeps_its_rate() -> None:
     routes = {
         "api": Route("http://api:8000", "none", requests_per_minute=30, problems=True),
         "prometheus": Route("http://prometheus:9090", "password", requests_per_minute=600),
+        "jaeger": Route("http://jaeger:16686", "password", requests_per_minute=600, problems=True),
     }
     http = dynamic_config(Edge(), routes)["http"]
     chains = {name: router["middlewares"] for name, router in http["routers"].items()}
     assert chains == {
         "api": ["security-headers", "refused-rate-api", "rate-api", "admitted", "unreachable"],
         "prometheus": ["security-headers", "rate-prometheus", "password"],
+        "jaeger": [
+            "security-headers",
+            *("refused-rate-jaeger", "rate-jaeger", "admitted", "unreachable"),
+            "password",
+        ],
     }
     answers = [http["middlewares"][name]["plugin"]["problems"] for name in ("refused-rate-api", "answer-unreachable")]
     found = {status: Problem.model_validate_json(text) for each in answers for status, text in each["problems"].items()}

@@ -10,11 +10,14 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.wire.media import preferred
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 PAGE = Path(__file__).parent / "page"
 
 _INDEX = "index.html"
+_GZIP = "gzip"
 _SECURITY = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -27,17 +30,17 @@ _SECURITY = {
 
 @dataclass(frozen=True)
 class StaticFile:
-    """One file, as it is answered."""
+    """One file with what its answer needs."""
 
     content: bytes
     compressed: bytes
     media_type: str
     etag: str
-    """Of the content: the same in every replica, and after a restart. Weak, as one holds for both encodings."""
+    """A hash of the content, so that it is the same in every process. Weak, because both codings share it."""
 
 
 def page_files(folder: Path) -> Mapping[str, Endpoint]:
-    """What answers GET for each file of the folder, by path: index.html at /, others without .html."""
+    """The endpoint of each file of the folder, by path: index.html is at /, and other pages have no .html."""
     return {
         "/" if path.name == _INDEX else f"/{path.name.removesuffix('.html')}": _serve(_read(path))
         for path in sorted(folder.iterdir())
@@ -57,16 +60,14 @@ def _read(path: Path) -> StaticFile:
 
 
 def _serve(file: StaticFile) -> Endpoint:
-    # The names are stable, so a browser asks each time whether its copy is still good: mostly a 304.
+    # The names never change, so a browser has to ask each time whether its copy is current. Mostly the answer is 304.
     headers = {"Cache-Control": "no-cache", "ETag": file.etag, "Vary": "Accept-Encoding", **_SECURITY}
 
     async def serve(request: Request) -> Response:
         if file.etag in request.headers.get("If-None-Match", ""):
             return Response(status_code=304, headers=headers)
-        if "gzip" in request.headers.get("Accept-Encoding", ""):
-            return Response(
-                file.compressed, media_type=file.media_type, headers={**headers, "Content-Encoding": "gzip"}
-            )
+        if preferred(request.headers.get("Accept-Encoding", ""), ("identity", _GZIP)) == _GZIP:
+            return Response(file.compressed, media_type=file.media_type, headers={**headers, "Content-Encoding": _GZIP})
         return Response(file.content, media_type=file.media_type, headers=headers)
 
     return serve

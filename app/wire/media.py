@@ -1,4 +1,4 @@
-"""Media types in a request's headers: of its body (Content-Type) and of the answer (Accept)."""
+"""Media types and codings in a request's headers: those of its body, and those that it accepts in the answer."""
 
 import math
 from collections.abc import Sequence
@@ -33,16 +33,16 @@ def require_json(headers: Headers) -> None:
 
 
 def preferred(accept: str, offered: Sequence[str]) -> str:
-    """The media type among `offered` that an Accept header prefers (RFC 9110, section 12.5.1).
+    """The media type among `offered` that an Accept header prefers, or the coding that Accept-Encoding does.
 
-    The highest weight wins; among equal weights the more specific range, then the earlier one. Without a preference,
-    or when the header accepts none of them, it is the first of `offered`.
+    RFC 9110, sections 12.5.1 and 12.5.3. The highest weight wins; among equal weights the more specific range, then the
+    earlier one. Without a preference, or when the header accepts none of them, it is the first of `offered`.
     """
     ranges = [found for position, item in enumerate(accept.split(",")) if (found := _range(item, position))]
 
     def rank(media_type: str) -> tuple[float, int, int]:
         kind = media_type.partition("/")[0]
-        specificity = {"*/*": 0, f"{kind}/*": 1, media_type: 2}
+        specificity = {"*": 0, "*/*": 0, f"{kind}/*": 1, media_type: 2}
         # The most specific range that matches a type gives its weight, also when a wildcard has a higher one.
         matching = [(specificity[name], -position, q) for name, q, position in ranges if name in specificity]
         level, order, weight = max(matching, default=(0, 0, 0.0))

@@ -25,7 +25,7 @@ async def test_the_page(executor: FakeExecutor) -> None:
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_a_copy_is_used_while_it_is_good(executor: FakeExecutor) -> None:
+async def test_a_copy_is_used_while_it_is_current(executor: FakeExecutor) -> None:
     async with api(executor) as client:
         first = await client.get("/page.js")
         again = await client.get("/page.js", headers={"If-None-Match": first.headers["etag"]})
@@ -35,10 +35,12 @@ async def test_a_copy_is_used_while_it_is_good(executor: FakeExecutor) -> None:
     assert other.status_code == 200
 
 
-async def test_it_is_compressed_for_those_who_can(executor: FakeExecutor) -> None:
+async def test_it_is_compressed_for_clients_that_accept_gzip(executor: FakeExecutor) -> None:
     async with api(executor) as client:
         small = await client.get("/page.js", headers={"Accept-Encoding": "gzip"})
         plain = await client.get("/page.js", headers={"Accept-Encoding": "identity"})
+        refusing = await client.get("/page.js", headers={"Accept-Encoding": "gzip;q=0, *;q=0.1"})
+    assert "content-encoding" not in refusing.headers
     assert int(small.headers["content-length"]) < int(plain.headers["content-length"]) / 2
     assert small.content == plain.content
     assert "Accept-Encoding" in small.headers["vary"]

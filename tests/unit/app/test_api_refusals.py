@@ -215,6 +215,7 @@ STREAM, WHOLE = "text/event-stream", "application/json"
     [
         ("", WHOLE),
         ("*/*", WHOLE),
+        ("*", WHOLE),
         ("text/html", WHOLE),
         (STREAM, STREAM),
         ("Text/Event-Stream", STREAM),

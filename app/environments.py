@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 _BOOT = "import sys; sys.path[0] = '/opt'; from guest.supervisor import main; main()"
-"""Starts PID 1. The assignment keeps the visitor's folder out of the search path for modules."""
+"""Python code that starts PID 1. The assignment keeps the visitor's folder out of the search path for modules."""
 
 _DATA_PACKAGES = ("numpy", "pandas", "matplotlib")
 
 
 @dataclass(frozen=True)
 class Environment:
-    """One interpreter in its image."""
+    """An interpreter in an image of its own, and how to start it there."""
 
     name: str
     """What requests, settings and metrics call it; its image is `sandbox-<name>`."""
@@ -47,12 +47,12 @@ class Environment:
 
 
 def _python(*preload: str) -> tuple[str, ...]:
-    # Unbuffered: stdout and stderr keep their order, and a run that is stopped keeps what it had printed.
+    # -u: output is not buffered, so stdout and stderr keep their order, and a stopped run keeps what it printed.
     return ("python3", "-u", "-c", _BOOT, "python", *preload)
 
 
 def _python_survey(*packages: str) -> str:
-    # Debian adds "+dfsg" to some versions.
+    # Debian appends "+dfsg" to some versions.
     return f"""
 import json, platform
 from importlib.metadata import version
@@ -98,7 +98,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
     {
         environment.name: environment
         for environment in (
-            # Memory of one that is ready, as Docker counts it: python 8 MB, python-data 68, node 18, bash 7.
+            # Memory of a ready sandbox, as Docker reports it: python 8 MB, python-data 68, node 18, bash 7.
             Environment(
                 name="python",
                 language="python",
@@ -124,7 +124,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 language="javascript",
                 aliases=("javascript", "js"),
                 main="main.js",
-                # Without it V8 gives up at half of the sandbox's memory, and calls that a crash.
+                # By default V8 aborts at half of the sandbox's memory, which would be reported as a crash.
                 guest=_program("node", "--max-old-space-size={memory_mb}"),
                 survey="console.log(JSON.stringify({ version: process.versions.node, packages: {} }))",
                 hello='console.log("Hello, World!")',
@@ -174,5 +174,5 @@ _NAMES: Mapping[str, str] = MappingProxyType(
 
 
 def canonical(name: str) -> str:
-    """The name of the environment that has this alias; any other text as it is."""
+    """Return the name of the environment that has this alias; return any other text unchanged."""
     return _NAMES.get(name, name)

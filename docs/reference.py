@@ -19,6 +19,7 @@ from pydantic_core import to_jsonable_python
 from app.api.metrics import Metrics as ApiMetrics
 from app.api.server import build_api
 from app.api.settings import api_settings
+from app.environments import ENVIRONMENTS
 from app.executor.containers import Containers
 from app.executor.docker_api import Listed
 from app.executor.metrics import Metrics as ExecutorMetrics
@@ -28,7 +29,7 @@ from infra.settings import PlatformSettings
 from monitoring.prometheus.rules import alerts
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = (Path("docs/OPERATIONS.md"), Path("docs/SETTINGS.md"))
+DOCUMENTS = (Path("README.md"), Path("docs/OPERATIONS.md"), Path("docs/SETTINGS.md"))
 OPENAPI = Path("frontend/openapi.json")
 """A source of the built pages: `npm run build` in frontend/ renders it and copies it to where the api serves it."""
 _OURS = ("api_", "sandbox_", "container_", "executor_")
@@ -75,6 +76,15 @@ def metrics_table() -> str:
     return "\n".join(rows)
 
 
+def environments_table() -> str:
+    """Each environment, as requests name it."""
+    rows = ["| environment | language | aliases | on by default |", "|---|---|---|---|"]
+    for name, environment in ENVIRONMENTS.items():
+        aliases = ", ".join(f"`{alias}`" for alias in environment.aliases)
+        rows.append(f"| `{name}` | {environment.language} | {aliases} | {'yes' if environment.default else 'no'} |")
+    return "\n".join(rows)
+
+
 def openapi() -> str:
     """The OpenAPI document of the public interface."""
     table = build_api(api_settings({"API_PROFILE": "{}"})).operations
@@ -106,7 +116,12 @@ def settings(model: type[BaseModel] = PlatformSettings, above: str = "") -> Iter
 
 
 TABLES: Mapping[str, Callable[[], str]] = MappingProxyType(
-    {"alerts": alerts_table, "metrics": metrics_table, "settings": settings_table}
+    {
+        "alerts": alerts_table,
+        "environments": environments_table,
+        "metrics": metrics_table,
+        "settings": settings_table,
+    }
 )
 
 

@@ -1,6 +1,6 @@
-// Builds the page and the API's documentation into app/api/page/. tests/unit/test_page_build.py checks without npm that
-// what is committed there belongs to these sources: index.html holds a hash of the sources, and one of each other file,
-// or of the file that holds it.
+// Builds the page and the API's documentation into app/api/page/. index.html holds a hash of the sources and of each
+// built file, or of a file that holds that file's hash. With them tests/unit/test_page_build.py checks, without npm, that
+// the committed files were built from these sources.
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
@@ -10,7 +10,7 @@ import { build } from "esbuild";
 const HERE = dirname(fileURLToPath(import.meta.url));
 const TARGET = join(HERE, "..", "app", "api", "page");
 
-/** Every file that the build depends on, as paths with slashes, in the order of their code points. */
+/** The paths of all files that the build depends on, with slashes, sorted by code points. */
 function sources(folder = HERE) {
   const entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.name !== "node_modules");
   const found = entries.flatMap((entry) => {
@@ -20,7 +20,7 @@ function sources(folder = HERE) {
   return found.sort((a, b) => (a < b ? -1 : 1));
 }
 
-/** SHA-256 over each source's path, a NUL, its size in bytes, a NUL, and its bytes. */
+/** The SHA-256, in hexadecimal, of each source's path, a NUL, its size in bytes, a NUL, and its bytes. */
 function hashOfSources() {
   const hash = createHash("sha256");
   for (const path of sources()) {
@@ -30,14 +30,14 @@ function hashOfSources() {
   return hash.digest("hex");
 }
 
-/** The copyright lines of what is bundled, and the licence that they share: MIT asks to keep both with each copy. */
+/** The copyright line of each bundled package, and the MIT licence, which requires both in every copy. */
 function notices(inputs) {
   const packages = new Set(inputs.map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]).filter(Boolean));
   let terms = "";
   const lines = [...packages].sort().map((name) => {
     const folder = join(HERE, "node_modules", name);
     const { version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-    if (license !== "MIT") throw new Error(`${name} is under ${license}: see to its terms, then teach notices() them.`);
+    if (license !== "MIT") throw new Error(`${name} is under ${license}: read its terms, then add them to notices().`);
     const text = readFileSync(join(folder, "LICENSE"), "utf8");
     terms = text.slice(text.indexOf("Permission is hereby granted"));
     return `${name} ${version}: ${/^copyright.*$/im.exec(text)[0]}`;
@@ -47,7 +47,7 @@ function notices(inputs) {
 
 const integrity = (text) => `sha384-${createHash("sha384").update(text).digest("base64")}`;
 
-/** The documentation of the API, rendered by src/docs.tsx in this process. */
+/** The documentation of the API as HTML, rendered by src/docs.tsx in this process. */
 async function documentation(document, style) {
   const entryPoints = ["src/docs.tsx"];
   const options = { absWorkingDir: HERE, entryPoints, bundle: true, platform: "node", format: "esm", jsx: "automatic" };

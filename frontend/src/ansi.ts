@@ -1,4 +1,4 @@
-/** Terminal output as runs of plain text and their style. Every escape sequence but SGR (colours) is dropped. */
+/** Parses terminal output into runs of text with one style. Escape sequences other than SGR (colours) are dropped. */
 
 export interface Style {
   /** One of the 16 colours, 0 to 15. */
@@ -10,7 +10,7 @@ export interface Style {
   readonly underline: boolean;
 }
 
-/** `return` goes back to the start of the line, which the next run then replaces. */
+/** `return` is a carriage return: the next run replaces the current line. */
 export type Run = { readonly text: string; readonly style: Style } | "return";
 
 const PLAIN: Style = { colour: null, background: null, bold: false, dim: false, italic: false, underline: false };
@@ -18,12 +18,12 @@ const PLAIN: Style = { colour: null, background: null, bold: false, dim: false, 
 // CSI ... final byte; OSC, DCS, SOS, PM and APC up to their terminator; any other escape.
 const ESCAPE = /\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-OQ-WYZ\\`-~])/;
 const TOKEN = new RegExp(`${ESCAPE.source}|\\r+\\n|\\r|[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]`, "g");
-/** An escape sequence, or a carriage return, whose rest may be in the next frame. */
+/** An incomplete escape sequence, or a carriage return: the rest may be in the next frame. */
 const UNFINISHED = /(?:\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)|\r+)$/;
-/** A sequence this long without an end is none. */
+/** In characters. Longer text without a terminator is no escape sequence. */
 const LONGEST = 4096;
 
-/** Parses one stream, in pieces that may cut a sequence anywhere. */
+/** Parses one stream, which may be split anywhere, within a sequence too. */
 export class AnsiParser {
   private style = PLAIN;
   private kept = "";

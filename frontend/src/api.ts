@@ -1,4 +1,4 @@
-/** The public API as this page uses it. Addresses are relative, so the page also works below a path. */
+/** The calls of the public API that this page makes. URLs are relative, so the page also works below a path. */
 
 export interface Package {
   readonly name: string;
@@ -62,7 +62,7 @@ export interface Problem {
   readonly retry_after?: number;
 }
 
-/** The request was refused: `problem` says why, and whether to come back. */
+/** The request was refused. `problem` says why, and when to try again. */
 export class Refused extends Error {
   constructor(readonly problem: Problem) {
     super(problem.detail);
@@ -79,7 +79,7 @@ export async function execute(request: ExecutionRequest, signal: AbortSignal): P
   return (await answer(response)) as ExecutionResult;
 }
 
-/** Where the streaming socket is. */
+/** The URL of the streaming WebSocket. */
 export function streamAddress(): URL {
   const address = new URL("execute/stream", document.baseURI);
   address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
@@ -100,11 +100,11 @@ async function answer(response: Response): Promise<unknown> {
   const type = response.headers.get("Content-Type") ?? "";
   if (response.ok && type.startsWith("application/json")) return response.json();
   if (type.startsWith("application/problem+json")) throw new Refused((await response.json()) as Problem);
-  // Not the API but something on the way to it, such as a reverse proxy.
+  // The answer is not the API's: it comes from something before it, such as a reverse proxy.
   const retryAfter = Number(response.headers.get("Retry-After"));
   throw new Refused({
     status: response.status,
-    detail: `The sandbox isn't there: HTTP ${response.status} ${response.statusText}`.trim() + ".",
+    detail: `The sandbox is unavailable: HTTP ${response.status} ${response.statusText}`.trim() + ".",
     ...(retryAfter > 0 ? { retry_after: retryAfter } : {}),
   });
 }

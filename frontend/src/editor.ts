@@ -1,4 +1,4 @@
-/** The code editor: CodeMirror with what a small program needs. */
+/** The code editor: CodeMirror with the features that a small program needs. */
 
 import { closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
@@ -32,7 +32,7 @@ interface Language {
   readonly indent: string;
 }
 
-/** By the language that the API names. Another one is shown as plain text. */
+/** By the API's name of the language. Code in any other language is shown without colours. */
 const LANGUAGES: Readonly<Record<string, Language>> = {
   python: { support: pythonLanguage, indent: "    " },
   javascript: { support: javascriptLanguage, indent: "  " },
@@ -41,7 +41,7 @@ const LANGUAGES: Readonly<Record<string, Language>> = {
   sql: { support: StreamLanguage.define(sqlite), indent: "  " },
 };
 
-// Colours are the page's own properties (page.css), which hold for light and for dark.
+// The colours are custom properties of page.css, which have values for light and for dark.
 const highlighting = HighlightStyle.define([
   { tag: [tags.keyword, tags.modifier, tags.operatorKeyword], color: "var(--code-keyword)" },
   { tag: [tags.string, tags.special(tags.string), tags.regexp], color: "var(--code-string)" },
@@ -66,11 +66,11 @@ const theme = EditorView.theme({
   "&.cm-focused .cm-matchingBracket": { backgroundColor: "var(--selection)" },
 });
 
-/** In a shadow root CodeMirror's styles are constructed sheets, which a strict style-src lets through. */
+/** CodeMirror in a shadow root: there its styles are constructed style sheets, which a strict style-src permits. */
 export class Editor {
   private readonly view: EditorView;
 
-  /** `edited` is called whenever the code changes, by hand or by `replace`. */
+  /** `edited` is called after each change of the code, by the user or by `replace`. */
   constructor(
     host: HTMLElement,
     private readonly edited: () => void,
@@ -83,7 +83,7 @@ export class Editor {
     return this.view.state.doc.toString();
   }
 
-  /** Show this code in an environment's language; undo doesn't go back beyond it. */
+  /** Show this code in the environment's language, with an empty undo history. */
   open(code: string, environment: Environment): void {
     const language = LANGUAGES[environment.language];
     this.view.setState(
@@ -105,7 +105,7 @@ export class Editor {
           theme,
           EditorView.updateListener.of((update) => update.docChanged && this.edited()),
           keymap.of([
-            // Before the default keymap, which makes a new line of it: the page runs the code.
+            // Takes precedence over the default keymap, which inserts a line: the page handles this key, and runs the code.
             { key: "Mod-Enter", run: () => true },
             ...closeBracketsKeymap,
             ...defaultKeymap,
@@ -118,7 +118,7 @@ export class Editor {
     );
   }
 
-  /** Replace the code; undo brings the old one back. */
+  /** Replace the code. Undo restores the old code. */
   replace(code: string): void {
     this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: code }, scrollIntoView: true });
   }

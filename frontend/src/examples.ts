@@ -1,4 +1,4 @@
-/** Programs to begin with, by environment. The first one is shown when the page opens. */
+/** Example programs by environment. The first one is shown when the page opens. */
 
 import type { Environment } from "./api";
 
@@ -172,7 +172,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   bash: BASH,
 };
 
-/** The examples of an environment: the page's own, else the one that the API gives. */
+/** The page's examples for an environment, or the API's example if the page has none. */
 export function examplesOf(environment: Environment): readonly Example[] {
   return EXAMPLES[environment.name] ?? [{ title: "Hello", code: environment.example }];
 }

@@ -5,7 +5,7 @@ import { type ExecutionRequest, type ExecutionResult, type Problem, Refused, exe
 export type Stream = "stdout" | "stderr";
 
 export interface Listener {
-  /** It streams, so input can be typed and signals sent until it ends. */
+  /** The execution has started, and takes input and signals until it ends. */
   streaming(): void;
   output(stream: Stream, text: string): void;
 }
@@ -16,13 +16,13 @@ type Frame =
   | ({ readonly type: "result" } & ExecutionResult)
   | ({ readonly type: "problem" } & Problem);
 
-/** How long a cancelled execution has to tell how it ended, in milliseconds. */
+/** How long to wait for the result of a cancelled execution, in milliseconds. */
 const PATIENCE = 3000;
 
 export class Stopped extends Error {}
 
 export class RunningExecution {
-  /** Settles once: with the answer, or fails with `Refused` or `Stopped`. */
+  /** Resolves to the result, or rejects with `Refused` or `Stopped`. */
   readonly ended: Promise<ExecutionResult>;
   private socket: WebSocket | null = null;
   private readonly aborted = new AbortController();
@@ -46,7 +46,7 @@ export class RunningExecution {
     this.send({ type: "signal", signal: "SIGINT" });
   }
 
-  /** End it now. Its answer still comes when the sandbox gives one soon. */
+  /** Cancel the execution. `ended` still resolves if the result arrives within `PATIENCE`. */
   stop(): void {
     if (this.socket?.readyState !== WebSocket.OPEN) return this.aborted.abort();
     this.send({ type: "cancel" });
@@ -64,7 +64,7 @@ export class RunningExecution {
     }
   }
 
-  /** The open socket; null when it can't be had, whatever the reason: a browser isn't told. */
+  /** The open socket, or null if it can't be opened. A browser does not learn the reason. */
   private open(): Promise<WebSocket | null> {
     return new Promise((resolve) => {
       const socket = new WebSocket(streamAddress());

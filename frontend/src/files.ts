@@ -1,9 +1,9 @@
-/** The files that an execution gave back: pictures are shown, the rest can be saved. */
+/** Shows the result files of an execution: pictures as such, and every file as a download. */
 
 import type { ResultFile } from "./api";
 import { bytes } from "./words";
 
-/** Only as the source of an <img>, where a browser runs no script, not even one inside an SVG. */
+/** Media types by extension. Used only for the source of an <img>, where browsers run no script, not even in an SVG. */
 const PICTURES: Readonly<Record<string, string>> = {
   gif: "image/gif",
   jpeg: "image/jpeg",
@@ -23,7 +23,7 @@ export function fileElement(file: ResultFile): HTMLElement {
     figure.append(image);
   }
   const link = document.createElement("a");
-  // As bytes of no kind, so that it can only be saved and never opened as a page of this origin.
+  // octet-stream: a browser saves the file and never opens it as a page of this origin.
   link.href = `data:application/octet-stream;base64,${file.content}`;
   link.download = file.name;
   link.textContent = `${file.name}, ${bytes(file.size)}`;

@@ -1,4 +1,4 @@
-/** The page: picks a program and an environment, and has the panel run it. */
+/** The page: the visitor picks an environment and a program, and the panel runs it. */
 
 import { type Environment, type Environments, Refused, environments } from "./api";
 import { byId } from "./dom";
@@ -8,10 +8,10 @@ import { RunPanel } from "./panel";
 import { fromFragment, toFragment } from "./share";
 import * as words from "./words";
 
-/** Between attempts to load the environments where no answer says when to come back, in seconds. */
+/** Seconds between attempts to load the environments, if the answer has no Retry-After. */
 const RELOAD = 5;
 
-/** The entry of the examples' list that stands for what is none of them; it can't be chosen. */
+/** Index of the entry in the list of examples that stands for the visitor's own code. It can't be selected. */
 const YOUR_CODE = 0;
 
 const panel = new RunPanel();
@@ -23,7 +23,7 @@ const runButton = byId("run", HTMLButtonElement);
 const shareButton = byId("share", HTMLButtonElement);
 
 const served = await load();
-/** What was last written in each environment, so that looking at another one loses nothing. */
+/** The last code in each environment, by name, so that switching environments loses nothing. */
 const drafts = new Map<string, Example>();
 let current = named(served.environments[0]?.name ?? "");
 
@@ -39,7 +39,7 @@ async function load(): Promise<Environments> {
   }
 }
 
-/** The environment of this name, which must be one that is served. */
+/** The environment with this name. Throws if it is not served. */
 function named(name: string): Environment {
   const found = served.environments.find((each) => each.name === name);
   if (!found) throw new Error(`The environment ${name} isn't served here.`);
@@ -74,7 +74,7 @@ function first(environment: Environment): Example {
   return examplesOf(environment)[0] ?? { title: "Empty", code: "" };
 }
 
-/** Open the program in the address, if there is one. */
+/** Open the program in the fragment of the URL. Returns whether there was one, damaged or not. */
 async function openShared(): Promise<boolean> {
   try {
     const program = await fromFragment(location.hash);

@@ -1,4 +1,4 @@
-/** The run panel: its buttons, the status line, the output, the line to type, notices and files. */
+/** The run panel: buttons, status line, output, input line, notices and result files. */
 
 import { type ExecutionRequest, type ExecutionResult, Refused } from "./api";
 import { byId } from "./dom";
@@ -9,7 +9,7 @@ import { refusal, seconds, summary } from "./words";
 
 type Kind = "idle" | "running" | "good" | "bad";
 
-/** A program that ends sooner than this, in milliseconds, shows no line to type: it would only flicker. */
+/** Milliseconds until the input line appears, so that it does not flicker for a short program. */
 const TYPING_DELAY = 300;
 const CLOCK_TICK = 100;
 
@@ -50,14 +50,14 @@ export class RunPanel {
     this.clock.textContent = "";
   }
 
-  /** Say why something was refused and when to come back. */
+  /** Show why a request was refused and when to try again. */
   refuse({ problem }: Refused): void {
     const wait = problem.retry_after;
     this.say("bad", wait ? `${refusal(problem)} Try again in ${wait} s.` : refusal(problem));
     if (wait) this.comeBack = setTimeout(() => this.say("idle", "You can try again now."), wait * 1000);
   }
 
-  /** Run a program to its end. While one runs, another is not started. */
+  /** Run a program to its end. Does nothing while another one runs. */
   async run(request: ExecutionRequest): Promise<void> {
     if (this.running) return;
     this.begin();

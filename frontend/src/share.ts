@@ -1,4 +1,4 @@
-/** A program as the fragment of a link. Browsers send no fragment to a server, so sharing tells nobody but its reader. */
+/** Encodes a program in the fragment of a URL. Browsers send no fragment to a server: only the reader gets the program. */
 
 export interface Program {
   readonly environment: string;
@@ -7,7 +7,7 @@ export interface Program {
 }
 
 const VERSION = "1.";
-/** More than any sandbox accepts; a small link can't fill the memory. In bytes of JSON. */
+/** Bytes of JSON, more than any sandbox accepts. The bound keeps a small link from filling the memory. */
 const LARGEST = 1 << 20;
 
 export async function toFragment(program: Program): Promise<string> {
@@ -16,7 +16,7 @@ export async function toFragment(program: Program): Promise<string> {
   return `#${VERSION}${base64url(packed)}`;
 }
 
-/** The program in a fragment; null when it holds none, an error when what it holds is damaged. */
+/** The program in a fragment, or null if there is none. Throws if the program is damaged. */
 export async function fromFragment(fragment: string): Promise<Program | null> {
   const text = fragment.replace(/^#/, "");
   if (!text.startsWith(VERSION)) return null;
@@ -27,7 +27,7 @@ export async function fromFragment(fragment: string): Promise<Program | null> {
     const [environment, code, stdin] = parts as [string, string, string];
     return { environment, code, stdin };
   } catch {
-    throw new Error("This link is damaged: a part of it may have been lost on the way. Ask for it again.");
+    throw new Error("This link is damaged: a part of it may be missing. Ask for it again.");
   }
 }
 

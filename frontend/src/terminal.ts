@@ -1,4 +1,4 @@
-/** Shows output. All of it goes in as text nodes: nothing that a program prints is ever read as HTML. */
+/** Shows output as text nodes, so that nothing that a program prints is interpreted as HTML. */
 
 import { AnsiParser, type Run, type Style } from "./ansi";
 import type { Stream } from "./execution";
@@ -42,7 +42,7 @@ export class Terminal {
     this.element.append(span);
   }
 
-  /** What was printed since the last line feed is printed over. */
+  /** Remove the text after the last line feed. */
   private dropLastLine(): void {
     for (let last = this.element.lastElementChild; last; last = this.element.lastElementChild) {
       const text = last.textContent ?? "";

@@ -1,4 +1,4 @@
-/** Figures and refusals in words. */
+/** Results, sizes, times and refusals as text. */
 
 import type { ExecutionResult, Limits, Problem } from "./api";
 

@@ -1,2 +1,2 @@
-# stdout and stderr keep their order, and a run that is stopped keeps what it had printed.
+# Output is not buffered: stdout and stderr keep their order, and a stopped run keeps what it printed.
 $stdout.sync = true

@@ -270,7 +270,7 @@ puts JSON.generate(key: [1, nil])
     ]
 
 
-def test_an_error_of_ruby_is_the_codes_own(platform: Platform) -> None:
+def test_an_error_of_ruby_names_the_codes_file(platform: Platform) -> None:
     answer = platform.run("ruby", "def divide = 1 / 0\ndivide")
     assert (answer["status"], answer["exit_code"]) == ("error", 1)
     assert answer["stderr"].startswith("/tmp/main.rb:1:in `/': divided by 0 (ZeroDivisionError)\n")
@@ -280,10 +280,11 @@ def test_an_error_of_ruby_is_the_codes_own(platform: Platform) -> None:
     ("environment", "code"),
     [
         ("ruby", "6.times { |n| (n.even? ? $stdout : $stderr).puts n; sleep 0.05 }"),
-        ("sqlite", "".join(f".print {n}\n" if n % 2 == 0 else f".shell echo {n} >&2\n" for n in range(6))),
+        ("sqlite", "".join(f".print {n}\n.shell sleep .05; echo {n + 1} >&2; sleep .05\n" for n in (0, 2, 4))),
     ],
+    ids=["ruby", "sqlite"],
 )
-def test_output_of_a_program_keeps_its_order(platform: Platform, environment: str, code: str) -> None:
+def test_ruby_and_sql_keep_the_order_of_output(platform: Platform, environment: str, code: str) -> None:
     assert platform.run(environment, code)["output"].split() == list("012345")
 
 

@@ -26,6 +26,15 @@ def copy(tmp_path: Path) -> Copy:
     return Copy(tmp_path / "copy")
 
 
+def test_an_environment_that_is_added_so_can_be_switched_on_and_is_in_the_documents(copy: Copy) -> None:
+    """Whether its code runs, tests/sandbox/ shows of those that there are."""
+    (change,) = commands(DOCUMENT, "Add an environment", "diff")
+    (check,) = commands(DOCUMENT, "Add an environment")
+    copy.apply(change)
+    copy.run(f"{check}.venv/bin/ruff check app && .venv/bin/ruff format --check app")
+    assert "| `lua` | lua | `lua5.4` | no |" in (copy.folder / "README.md").read_text()
+
+
 def test_a_service_that_is_added_so_has_its_container_and_its_route_and_passes_the_pack(copy: Copy) -> None:
     (change,) = commands(DOCUMENT, "Add a service", "diff")
     copy.apply(change)

@@ -27,7 +27,7 @@ def integrity(path: Path) -> str:
     return "sha384-" + base64.b64encode(hashlib.sha384(path.read_bytes()).digest()).decode()
 
 
-def test_the_build_is_of_these_sources() -> None:
+def test_the_committed_page_was_built_from_these_sources() -> None:
     html = (SOURCES / "index.html").read_text(encoding="utf-8")
     for mark, value in (
         ("{{sources}}", hash_of_sources()),

@@ -12,7 +12,7 @@ from functools import partial
 
 from rich.text import Text
 
-from app.environments import ENVIRONMENTS
+from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from tools.console import columns, junit
 from tools.console.junit import Count, Failure
 from tools.console.steps import EXIT_FAILED, Report, Result, Runner, Step, StepFailed
@@ -65,7 +65,7 @@ class Suite:
 # The attacks, and those limits that gVisor holds in place of the host's kernel, or that must hold gVisor too.
 UNDER_GVISOR = (
     "sandbox/attacks",
-    "sandbox/test_interpreters.py::test_running_out_of_processes_is_its_own_status",
+    "sandbox/test_interpreters.py::test_running_out_of_processes_has_the_status_process_limit",
     *(
         f"sandbox/test_limits.py::test_{name}"
         for name in ("half_a_core", "processes_are_counted", "threads_are_counted")
@@ -78,7 +78,7 @@ SUITES = {
     # Each attack once: seen to take 75 seconds, and from all environments four minutes with two busy cores.
     "gVisor": Suite(UNDER_GVISOR, ("python",), _GVISOR),
 }
-WHOLE_GVISOR = {"gVisor": Suite(UNDER_GVISOR, ("python", "node", "bash"), _GVISOR)}
+WHOLE_GVISOR = {"gVisor": Suite(UNDER_GVISOR, DEFAULT_ENVIRONMENTS, _GVISOR)}
 # Tests wait for Docker, for health checks and for deadlines, more than for a processor.
 _AT_ONCE = "--numprocesses=2"
 

@@ -9,6 +9,7 @@ import pytest
 from infra.settings import SERVICES
 from offline import programs
 from offline.pulumi import build
+from tools.machine import pulumi_toolchain
 from tools.paths import ROOT
 
 PROGRAMS = tomllib.loads((ROOT / "versions.toml").read_text())
@@ -51,6 +52,10 @@ def test_a_program_of_debian_needs_nothing_else(name: str) -> None:
 @pytest.mark.parametrize("name", built(None))
 def test_what_is_only_pulled_has_no_recipe(name: str) -> None:
     assert not (ROOT / "images" / name).exists()
+
+
+def test_the_pulumi_that_is_built_is_the_oldest_that_is_accepted() -> None:
+    assert ".".join(map(str, pulumi_toolchain.MINIMUM)) == build.PULUMI
 
 
 def test_plugins_of_pulumi_are_built_in_the_versions_of_their_sdks() -> None:

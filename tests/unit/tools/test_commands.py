@@ -6,7 +6,7 @@ import pytest
 from tools.__main__ import COMMANDS
 from tools.commands import up
 from tools.commands.generate import lock_files
-from tools.commands.test import Suite
+from tools.commands.test import UNDER_GVISOR, Suite
 from tools.console import junit
 from tools.console.junit import Count, Failure
 from tools.paths import ROOT
@@ -112,4 +112,13 @@ def test_the_images_packages_are_those_that_the_tests_run_with() -> None:
 
 
 def test_make_generate_runs_the_commands_that_the_lock_files_name() -> None:
-    assert {command[:4] for command in lock_files().values()} == {("uv", "pip", "compile", "requirements.in")}
+    assert {(*command[:3], command[-1]) for command in lock_files().values()} == {
+        ("uv", "pip", "compile", "requirements.in")
+    }
+
+
+@pytest.mark.parametrize("path", UNDER_GVISOR)
+def test_the_tests_that_run_under_gvisor_exist(path: str) -> None:
+    file, _, name = path.partition("::")
+    assert (ROOT / "tests" / file).exists()
+    assert not name or f"\ndef {name}(" in (ROOT / "tests" / file).read_text()

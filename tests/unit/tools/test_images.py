@@ -1,3 +1,5 @@
+"""How the images of the platform are named, and which are pulled, built, compiled for or left out."""
+
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -39,13 +41,13 @@ def test_another_base_is_another_image(checkout: Path) -> None:
     assert recipe("app", "base:1", root=checkout).reference != recipe("app", "base:2", root=checkout).reference
 
 
-def test_a_program_and_a_file_are_different(checkout: Path) -> None:
+def test_making_a_file_executable_is_another_image(checkout: Path) -> None:
     before = recipe("app", "base:1", root=checkout).reference
     (checkout / "app/main.py").chmod(0o755)
     assert recipe("app", "base:1", root=checkout).reference != before
 
 
-def test_byte_code_is_no_part_of_an_image(checkout: Path) -> None:
+def test_bytecode_is_not_part_of_an_image(checkout: Path) -> None:
     assert set(recipe("app", "base:1", root=checkout).files) == {"Dockerfile", "app/main.py"}
 
 
@@ -62,7 +64,7 @@ def test_a_context_is_readable_by_any_user_whatever_the_umask(checkout: Path, tm
 
 
 class FakeEngine:
-    """An engine with images; a registry answers it when `registry` is set. Builds succeed."""
+    """Plays Docker with these images. A registry answers it if `registry` is set. Builds succeed."""
 
     def __init__(self, *present: str, registry: bool) -> None:
         self.present = {*present}
@@ -97,7 +99,7 @@ class FakeEngine:
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """The programs that were compiled: it takes no time, and needs no Go."""
+    """The names of the programs that were compiled, which takes no time and needs no Go."""
     done: list[str] = []
 
     def compile_program(build: GoBuild, folder: Path, *_: object) -> None:
@@ -141,7 +143,15 @@ def test_with_a_registry_only_our_own_are_built(report: Report) -> None:
 
 
 @pytest.mark.usefixtures("_no_wheels")
-def test_what_is_there_is_neither_built_nor_pulled(report: Report) -> None:
+def test_only_the_images_of_these_environments_are_built(report: Report) -> None:
+    engine: Any = FakeEngine(base_image.tag("amd64"), registry=True)
+    found = images.ensure(engine, ["bash", "sqlite"], report)
+    assert {tag.partition(":")[0] for tag in engine.built} == {"vps/app", "vps/sandbox-bash", "vps/sandbox-sqlite"}
+    assert list(found.sandboxes()) == ["bash", "sqlite"]
+
+
+@pytest.mark.usefixtures("_no_wheels")
+def test_images_on_docker_are_neither_built_nor_pulled(report: Report) -> None:
     engine = FakeEngine(base_image.tag("amd64"), registry=True)
     engine.present |= set(ensure(engine, report).references.values())
     engine.built.clear()
@@ -151,7 +161,7 @@ def test_what_is_there_is_neither_built_nor_pulled(report: Report) -> None:
 
 
 @pytest.mark.usefixtures("_no_wheels")
-def test_nothing_waits_for_a_program_until_it_is_asked_for(compiled: list[str], report: Report) -> None:
+def test_programs_are_compiled_only_by_complete(compiled: list[str], report: Report) -> None:
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
     first = images.ensure(engine, ENVIRONMENTS, report)
     waiting = {own.name for own, _ in first.uncompiled}
@@ -169,7 +179,7 @@ def test_nothing_waits_for_a_program_until_it_is_asked_for(compiled: list[str], 
 
 
 @pytest.mark.usefixtures("_no_wheels")
-def test_a_program_that_was_compiled_before_is_waited_for(compiled: list[str], report: Report) -> None:
+def test_a_program_that_was_compiled_before_is_used_at_once(compiled: list[str], report: Report) -> None:
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
     images.complete(engine, images.ensure(engine, ENVIRONMENTS, report), report)
     compiled.clear()
@@ -221,7 +231,7 @@ def test_nothing_is_compiled_for_a_service_that_is_off(report: Report) -> None:
     assert left.references == first.references
 
 
-def test_an_image_is_named_after_what_its_program_is_made_of(checkout: Path) -> None:
+def test_an_images_name_depends_on_its_programs_recipe(checkout: Path) -> None:
     loki = programs.program("loki", "amd64")
     assert loki
     other = replace(loki, variables=("main.Version=other",))
@@ -238,6 +248,6 @@ def test_a_program_is_compiled_for_the_containers_and_not_for_this_machine() -> 
     assert on_arm.key() != on_amd.key()
 
 
-def test_sandboxes_are_named_by_their_environment() -> None:
+def test_images_of_sandboxes_by_environment() -> None:
     found = ImageSet({"app": "a:1", "sandbox-python": "p:1", "sandbox-bash": "b:1"}, {})
     assert found.sandboxes() == {"python": "p:1", "bash": "b:1"}

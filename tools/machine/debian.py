@@ -1,4 +1,4 @@
-"""Installing packages, on the machines where that is ours to do: Debian or Ubuntu, as root."""
+"""Installs packages with apt: on Debian or Ubuntu, as root."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from tools.machine import process
 
 
 def may_install() -> bool:
-    """Whether this is a Debian (or a child of it) and we are root."""
+    """Whether this is Debian or a distribution derived from it, and the user is root."""
     return os.geteuid() == 0 and Path("/etc/debian_version").exists() and shutil.which("apt-get") is not None
 
 
@@ -18,7 +18,7 @@ def install(packages: Sequence[str], report: Report) -> None:
     """Install packages with apt.
 
     Raises:
-        StepFailed: apt refused.
+        StepFailed: apt failed.
     """
     report.say(f"installing {', '.join(packages)}")
     patience = ("-o", "DPkg::Lock::Timeout=120")
@@ -29,7 +29,7 @@ def install(packages: Sequence[str], report: Report) -> None:
     except process.CommandFailed as error:
         raise StepFailed(
             f"apt could not install {', '.join(packages)}.",
-            "See to what apt says, then run the same command again.",
+            "Fix what apt reports, then run the same command again.",
             report.log,
         ) from error
 
@@ -42,7 +42,7 @@ def ensure(programs: Mapping[str, str], report: Report) -> str:
         report: where apt's output goes.
 
     Raises:
-        StepFailed: some are missing and this machine is not ours to change, or apt refused.
+        StepFailed: some are missing and `may_install` is false, or apt failed.
     """
     if missing := [program for program in programs if not shutil.which(program)]:
         if not may_install():

@@ -1,4 +1,4 @@
-"""The engine of a VPS as a socket of this machine: the Docker SDK's own way over SSH pins no host key."""
+"""The Docker of a VPS as a socket of this machine. The SDK's own SSH transport does not pin the host key."""
 
 import contextlib
 import socketserver
@@ -14,16 +14,16 @@ from tools.console.steps import Report
 
 
 class _Sockets(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """Each connection has a thread, which ends with it."""
+    """A server with a thread for each connection."""
 
     daemon_threads = True
 
 
 @contextlib.contextmanager
 def engine(host: Host, report: Report) -> Iterator[str]:
-    """A URL at which the host's engine answers while the block runs.
+    """A URL at which the host's Docker answers while the block runs.
 
-    Each connection is one of SSH's own, as the deploy user, whom sshd gives the engine and nothing else.
+    Each connection is an SSH connection of its own, as the deploy user, for whom sshd allows this command only.
     """
     argv = command(host)
 
@@ -43,6 +43,6 @@ def engine(host: Host, report: Report) -> Iterator[str]:
 
 
 def command(host: Host) -> Sequence[str]:
-    """What speaks to the engine through its input and output."""
+    """The command that passes its standard input and output on to Docker."""
     destination = ["-p", str(host.ssh.port), f"{host.deploy_user}@{host.ssh.address}"]
     return ["ssh", "-T", *ssh.options(host.ssh), *destination, "docker system dial-stdio"]

@@ -1,4 +1,4 @@
-"""A Docker of one's own beside the machine's: it may be restarted, has another disk, or knows other runtimes."""
+"""A second Docker daemon beside the machine's: it can be restarted, use another disk, or know other runtimes."""
 
 import json
 import os
@@ -19,11 +19,11 @@ _SECONDS_TO_END = 60
 
 
 class OwnDocker:
-    """`dockerd` in a network namespace that ends with it. Its containers have no network, and it starts with no image
-    but those that its data folder holds. It needs root.
+    """`dockerd` in a network namespace of its own. Its containers have no network, and it has the images of its data
+    folder only. It needs root.
 
     Args:
-        data: the folder of images and containers, which stays; by default one that `close` removes.
+        data: the folder of images and containers, which `close` keeps; by default a temporary one.
         runtimes: further OCI runtimes, as dockerd's configuration file describes them.
     """
 
@@ -39,7 +39,7 @@ class OwnDocker:
         """Start it and wait until it answers.
 
         Raises:
-            StepFailed: it has ended, or does not answer in time.
+            StepFailed: it has ended, or does not answer within 60 seconds.
         """
         folder = self.folder
         arguments = [
@@ -65,12 +65,12 @@ class OwnDocker:
         docker_engine.wait(self.engine.url, self.log, lambda: daemon.poll() is not None)
 
     def stop(self) -> None:
-        """End it as an upgrade would, with all that runs on it."""
+        """End it, and with it all its containers, as an upgrade of Docker does."""
         if self._daemon:
             process.terminate(self._daemon, _SECONDS_TO_END)
 
     def close(self) -> None:
-        """End it, and remove everything of it but the data folder that was given."""
+        """End it and remove its files, except a data folder that was given."""
         self.stop()
         for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             if (where := line.split()[1]).startswith(f"{self.folder}/"):

@@ -1,4 +1,4 @@
-"""What can be known to go wrong before anything is changed."""
+"""Checks what would make `make up` fail, before anything is changed."""
 
 import os
 import platform
@@ -20,10 +20,10 @@ MINIMUM_FREE_BYTES = 2 * 1024**3
 
 
 def check(settings: PlatformSettings, template: Path) -> str:
-    """Check machine, disk and port. Returns a line that sums them up.
+    """Check the system, the disks and the port. Returns a summary line.
 
     Raises:
-        StepFailed: what is wrong, and how to mend it.
+        StepFailed: one of them does not meet the needs of the stack; the message says which.
     """
     if sys.platform not in ("linux", "darwin"):
         raise StepFailed(f"This runs on Linux and macOS, not on {sys.platform}.", "On Windows, run it inside WSL 2.")
@@ -36,10 +36,10 @@ def check(settings: PlatformSettings, template: Path) -> str:
 
 
 def check_disk(folders: list[Path], minimum: int = MINIMUM_FREE_BYTES) -> int:
-    """The least free space among the folders' disks, in bytes.
+    """The free space of the fullest of the folders' disks, in bytes.
 
     Raises:
-        StepFailed: it is less than `minimum`.
+        StepFailed: it is less than `minimum` bytes.
     """
     free = {folder: shutil.disk_usage(folder).free for folder in folders}
     tightest = min(free, key=free.__getitem__)
@@ -47,16 +47,16 @@ def check_disk(folders: list[Path], minimum: int = MINIMUM_FREE_BYTES) -> int:
     if free[tightest] < minimum:
         raise StepFailed(
             f"The disk of {tightest} is nearly full: {megabytes} MB free, {needed} MB needed.",
-            "Make room (`docker system df` and `docker image prune` help with the engine's part), then run this again.",
+            "Make room (`docker system df` and `docker image prune` free Docker's part), then run this again.",
         )
     return free[tightest]
 
 
 def check_port(settings: PlatformSettings, engine: DockerEngine | None, template: Path) -> None:
-    """Check that the edge can have its port: it is free, or it is the edge's already.
+    """Check that the edge's port is free, or that the edge of this stack has it already.
 
     Raises:
-        StepFailed: someone else has it; the message says who, where that can be known.
+        StepFailed: another program has it; the message names the program if this user can see it.
     """
     port = settings.edge.http_port
     if all(ports.is_free(address, port) for address in settings.edge.addresses):
@@ -70,7 +70,7 @@ def check_port(settings: PlatformSettings, engine: DockerEngine | None, template
                 holder = f"the container {container.attrs['Names'][0].lstrip('/')}"
     raise StepFailed(
         f"Port {port} is taken by {holder or ports.listening_process(port) or 'another program'}.",
-        f"End that, or set another port in {template.name}: vps:platform -> edge -> http_port.",
+        f"Stop that program, or set another port in {template.name}: vps:platform -> edge -> http_port.",
     )
 
 

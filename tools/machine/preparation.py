@@ -1,4 +1,4 @@
-"""What every run on real parts needs first: an engine, a toolchain and the images."""
+"""What every run on real parts needs first: Docker, Pulumi and the images."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from tools.paths import HOME
 
 @dataclass(frozen=True)
 class Prepared:
-    """All of it, ready to use."""
+    """The results of the preparation."""
 
     engine: DockerEngine
     toolchain: Toolchain
@@ -23,9 +23,9 @@ class Prepared:
 
 
 class Preparation:
-    """The steps that make a machine ready; each leaves its result here for the ones after it.
+    """The steps that prepare a machine. Each stores its result here for the later ones.
 
-    `environments` are those whose images are made.
+    `environments` are the names of those whose images are built.
     """
 
     engine: DockerEngine
@@ -57,16 +57,16 @@ class Preparation:
         return self.images.summary()
 
     def compile_programs(self, report: Report) -> str:
-        """The images that wait for a program: minutes, where it was never compiled."""
+        """Build the images whose program is compiled first: minutes, unless this machine has done it before."""
         self.images = images.complete(self.engine, self.images, report)
         return self.images.summary()
 
 
 def prepare() -> Prepared:
-    """Engine, toolchain and images, for a session fixture of tests. Quick once `make up` or `make test` has run.
+    """Docker, Pulumi and images for a session fixture of tests. Quick once `make up` or `make test` has run.
 
     Raises:
-        StepFailed: one of them can't be had; the message says why, and what to do.
+        StepFailed: one of them is not available; the message says why, and what to do.
     """
     preparation = Preparation(ENVIRONMENTS)
     for step in [*preparation.steps(), Step("Programs", preparation.compile_programs)]:

@@ -1,4 +1,7 @@
-"""Other programs: which run, and running one, its output into the step's log. Interrupted, it has time to end well."""
+"""Other programs: which of them run, and running one with its output in the step's log.
+
+When this process is interrupted, a program that it runs is interrupted too and has 60 seconds to end.
+"""
 
 import contextlib
 import os
@@ -11,7 +14,7 @@ from typing import IO, TypedDict, Unpack
 from tools.console.steps import Report
 from tools.paths import ROOT
 
-# An interrupted engine finishes the operations that it has begun: a container with its health check needs this long.
+# An interrupted Pulumi finishes the operations that it has started: a container with its health check takes this long.
 _SECONDS_TO_END = 60
 
 
@@ -30,7 +33,7 @@ def name(pid: int) -> str:
 
 
 class CommandFailed(Exception):
-    """A program ended with another exit code than 0. `output` is what it said."""
+    """A program ended with an exit code other than 0. `output` is its output."""
 
     def __init__(self, argv: Sequence[str], code: int, output: str) -> None:
         super().__init__(f"`{' '.join([Path(argv[0]).name, *argv[1:3]])}` ended with exit code {code}")
@@ -93,7 +96,7 @@ def _started(
     held: Sequence[int] = (),
 ) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     wanted = {**os.environ, **(environment or {})}
-    # A session of its own: Ctrl-C reaches this program only, which then asks the other to end, once.
+    # A session of its own: Ctrl-C reaches this process only, which then interrupts the program once.
     with subprocess.Popen(
         argv,
         stdin=subprocess.PIPE,
@@ -106,7 +109,7 @@ def _started(
         start_new_session=True,
         pass_fds=held,
     ) as process:
-        assert process.stdin and process.stdout  # noqa: S101 - both are pipes, which the type can't say
+        assert process.stdin and process.stdout  # noqa: S101 - both are pipes, which the type does not show
         try:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(stdin)
@@ -119,7 +122,7 @@ def _started(
 
 
 def terminate(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """End a program, without asking when it has not ended within so many seconds."""
+    """Send SIGTERM to a program, and SIGKILL if it has not ended within `seconds`."""
     process.terminate()
     try:
         process.wait(seconds)

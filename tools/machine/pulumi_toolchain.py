@@ -1,6 +1,6 @@
-"""Pulumi and its plugins: the user's own when it is new enough, else the official release, else built from modules.
+"""Pulumi and its plugins: the one on PATH if it is new enough, else the official release, else built from Go modules.
 
-Whichever it is, it runs with a PULUMI_HOME of ours: the user's logins and workspaces stay as they are.
+It always runs with a PULUMI_HOME in the cache, so that the user's logins and workspaces are not changed.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from tools.console.steps import Report, StepFailed
 from tools.machine import process
 from tools.paths import cache
 
-# The oldest engine that has run this program, with the SDK that requirements.txt locks.
+# The oldest Pulumi that this program has been tested with, with the SDK that requirements.txt locks.
 MINIMUM = (3, 228, 0)
 RELEASES = "https://github.com/pulumi/pulumi/releases/download"
 PLUGINS = ("docker", "command", "cloudflare")
-"""Those that the program's resources need, each in the version of its SDK in requirements.txt."""
+"""The plugins that the program's resources need, each in the version of its SDK in requirements.txt."""
 _SECONDS_TO_ANSWER = 5
 _PLATFORMS = {
     ("Linux", "x86_64"): "linux-x64",
@@ -47,14 +47,14 @@ class Toolchain:
 
 
 class _Unavailable(Exception):
-    """One way to get the toolchain is closed on this machine; the message says why."""
+    """One source of Pulumi is not available on this machine; the message says why."""
 
 
 def ensure(report: Report) -> Toolchain:
-    """The first toolchain that this machine can have.
+    """Pulumi from the first source that this machine has.
 
     Raises:
-        StepFailed: not even the build from Go modules worked.
+        StepFailed: none of the sources is available, not even the build from Go modules.
     """
     closed: list[str] = []
     for attempt in (_on_path, _released):
@@ -68,7 +68,7 @@ def ensure(report: Report) -> Toolchain:
     except BuildError as error:
         raise StepFailed(
             f"There is no usable Pulumi: {'; '.join(closed)}; and building it from Go modules failed: {error}",
-            f"Install Pulumi {_text(MINIMUM)} or newer, or see to what the build needs, then run this again.",
+            f"Install Pulumi {_text(MINIMUM)} or newer, or install what the build needs, then run this again.",
             report.log,
         ) from error
     environment = {**_environment(), **built.environment}
@@ -95,10 +95,10 @@ def _released(report: Report) -> Toolchain:
 
 
 def _download(number: str, folder: Path, report: Report) -> None:
-    """Put an official release into `folder`, whole or not at all.
+    """Download an official release into `folder`, which appears once it is complete.
 
-    Its checksum comes from the checksum file of the same release, over HTTPS: that finds a broken download, and trusts
-    the release's page as `get.pulumi.com` does.
+    Its checksum comes from the checksum file of the same release, over HTTPS. That detects a broken download, and
+    trusts the release page, as the installer of `get.pulumi.com` does.
     """
     target = _PLATFORMS.get((platform.system(), platform.machine()))
     if target is None:
@@ -117,8 +117,8 @@ def _download(number: str, folder: Path, report: Report) -> None:
         if f"{found}  {name}" not in sums.splitlines():
             raise StepFailed(
                 f"{name} does not have the checksum of its release.",
-                "Nothing of it was kept. Run this again; if it repeats, something between here and the release "
-                "changes downloads: do not use that network.",
+                "It was deleted. Run this again; if it happens again, something in this network changes downloads: "
+                "use another network.",
             )
         process.run(["tar", "-xzf", str(archive), "-C", scratch], report)
         (Path(scratch) / "pulumi").rename(folder)
@@ -157,7 +157,7 @@ def _version(pulumi: Path, report: Report) -> tuple[int, ...]:
         raise _Unavailable(f"{pulumi} does not run ({error})") from error
     numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", said.strip())
     if not numbers:
-        raise _Unavailable(f"{pulumi} does not tell its version")
+        raise _Unavailable(f"{pulumi} does not print its version")
     return tuple(int(part) for part in numbers.groups())
 
 

@@ -1,4 +1,4 @@
-"""Container registries, as the engine reaches them. One that does not answer is asked once in a run."""
+"""Container registries, as Docker reaches them. If none answers, that is found out once in a run."""
 
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ _SECONDS_TO_ANSWER = 8
 
 
 class Registry:
-    """What the engine can pull from. `probe` is the reference that finds out whether anything answers."""
+    """Pulls images. `probe` is the image that is looked up to find out whether a registry answers."""
 
     def __init__(self, engine: DockerEngine, probe: str, report: Report) -> None:
         self._engine = engine
@@ -22,7 +22,7 @@ class Registry:
 
     @cached_property
     def refusal(self) -> str | None:
-        """Why nothing can be pulled, in the same words each time (the log has details); None when something can."""
+        """Why nothing can be pulled (the log has the details); None if a registry answers."""
         self._report.say("asking for a container registry")
         try:
             api: Any = self._engine.client(_SECONDS_TO_ANSWER).api
@@ -33,7 +33,7 @@ class Registry:
         return None
 
     def pull(self, reference: str) -> str | None:
-        """Pull an image. Returns None, or why it can't be had."""
+        """Pull an image. Returns None, or why that failed, as the second half of a sentence."""
         if self.refusal:
             return self.refusal
         self._report.say(f"pulling {reference}")

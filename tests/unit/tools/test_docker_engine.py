@@ -14,7 +14,7 @@ from tools.machine import debian, docker_engine, process
 
 @pytest.fixture(autouse=True)
 def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Nothing answers at the default place, and nobody's settings point elsewhere."""
+    """Nothing answers at the default URL, and no setting points elsewhere."""
     url = f"unix://{tmp_path}/docker.sock"
     monkeypatch.setattr(docker_engine, "DEFAULT_URL", url)
     monkeypatch.delenv("DOCKER_HOST", raising=False)
@@ -30,17 +30,17 @@ def is_installed(monkeypatch: pytest.MonkeyPatch, yes: bool) -> None:
     monkeypatch.setattr(shutil, "which", lambda name, path=None: f"/usr/sbin/{name}" if yes else None)
 
 
-def test_on_a_machine_that_is_not_ours_the_message_says_what_to_install(
+def test_where_nothing_can_be_installed_the_message_says_what_to_install(
     report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_installed(monkeypatch, False)
     monkeypatch.setattr(debian, "may_install", lambda: False)
-    with pytest.raises(StepFailed, match="not ours to change") as caught:
+    with pytest.raises(StepFailed, match="only on Debian or Ubuntu, as root") as caught:
         docker_engine.ensure(report)
     assert "Install Docker Engine" in caught.value.fix
 
 
-def test_on_a_debian_that_is_ours_it_is_installed_and_started(
+def test_root_on_debian_gets_it_installed_and_started(
     report: Report, monkeypatch: pytest.MonkeyPatch, no_engine: str
 ) -> None:
     installed: list[str] = []
@@ -60,7 +60,7 @@ def test_a_user_is_told_to_start_an_installed_one(report: Report, monkeypatch: p
         docker_engine.ensure(report)
 
 
-def test_an_engine_that_the_user_named_is_never_started_by_us(
+def test_a_docker_that_the_user_configured_is_not_started(
     report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/other.sock")
@@ -69,26 +69,24 @@ def test_an_engine_that_the_user_named_is_never_started_by_us(
     assert "DOCKER_HOST" in caught.value.fix
 
 
-def test_on_macos_docker_desktop_is_named(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_macos_the_message_names_docker_desktop(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(StepFailed) as caught:
         docker_engine.ensure(report)
     assert "Docker Desktop" in caught.value.fix
 
 
-def test_a_socket_that_is_not_permitted_names_the_group(
+def test_without_permission_for_the_socket_the_message_names_the_group(
     report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "docker.sock").touch()
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(StepFailed, match="not permitted") as caught:
+    with pytest.raises(StepFailed, match="no permission") as caught:
         docker_engine.ensure(report)
     assert "usermod -aG docker" in caught.value.fix
 
 
-def test_a_daemon_that_ends_at_once_is_not_waited_for(
-    report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_daemon_that_ends_is_not_waited_for(report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docker_engine, "_init_system", lambda: None)
     with pytest.raises(StepFailed, match="does not answer") as caught:
         docker_engine.start(f"unix://{tmp_path}/docker.sock", report, ("sh", "-c", "echo no cgroups; exit 1"))
@@ -98,13 +96,13 @@ def test_a_daemon_that_ends_at_once_is_not_waited_for(
 
 @pytest.fixture
 def mounts(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What is mounted, instead of mounting it."""
+    """The commands that would mount and unmount."""
     ran: list[list[str]] = []
     monkeypatch.setattr(process, "run", lambda argv, report: ran.append(argv))
     return ran
 
 
-def test_the_state_of_containers_is_in_memory_where_run_is_on_the_disk(
+def test_a_tmpfs_is_mounted_where_run_is_on_a_disk(
     report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: list[list[str]]
 ) -> None:
     monkeypatch.setattr(process, "named", lambda name: ())
@@ -112,7 +110,7 @@ def test_the_state_of_containers_is_in_memory_where_run_is_on_the_disk(
     assert [argv[-1] for argv in mounts] == [f"{tmp_path}/run/docker"]
 
 
-def test_a_run_in_memory_is_left_as_it_is(
+def test_nothing_is_mounted_where_run_is_a_mount(
     report: Report, monkeypatch: pytest.MonkeyPatch, mounts: list[list[str]]
 ) -> None:
     monkeypatch.setattr(process, "named", lambda name: ())
@@ -121,27 +119,23 @@ def test_a_run_in_memory_is_left_as_it_is(
     assert mounts == []
 
 
-def test_only_memory_that_was_mounted_here_is_given_back(
+def test_only_the_tmpfs_mounted_here_is_unmounted(
     report: Report, monkeypatch: pytest.MonkeyPatch, mounts: list[list[str]]
 ) -> None:
-    docker_engine._give_memory_back(report)
+    docker_engine._unmount_state(report)
     assert mounts == []
     state = f"{docker_engine._RUN}/docker"
     monkeypatch.setattr(Path, "read_text", lambda path: f"vps-engine {state} tmpfs rw 0 0\n")
-    docker_engine._give_memory_back(report)
+    docker_engine._unmount_state(report)
     assert mounts == [["umount", state]]
 
 
-def test_containers_that_have_outlived_their_engine_are_found_by_the_next(
-    report: Report, mounts: list[list[str]]
-) -> None:
+def test_nothing_is_mounted_while_containers_of_an_earlier_daemon_run(report: Report, mounts: list[list[str]]) -> None:
     docker_engine._keep_state_in_memory(report)
     assert mounts == []
 
 
-def test_a_mount_that_is_refused_does_not_keep_the_engine_from_starting(
-    report: Report, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_mount_does_not_prevent_the_start(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(argv: list[str], report: Report) -> str:
         raise process.CommandFailed(argv, 32, "permission denied")
 
@@ -150,7 +144,7 @@ def test_a_mount_that_is_refused_does_not_keep_the_engine_from_starting(
     docker_engine._keep_state_in_memory(report)
 
 
-def test_a_daemon_of_ours_is_told_of_the_fast_runtime_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crun_is_registered_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     is_installed(monkeypatch, True)
     assert docker_engine._runtimes() == ["--add-runtime=crun=/usr/sbin/crun"]
     is_installed(monkeypatch, False)
@@ -160,7 +154,7 @@ def test_a_daemon_of_ours_is_told_of_the_fast_runtime_where_it_is_installed(monk
 @pytest.mark.parametrize(
     ("known", "runtime"), [({"runc": {}, "crun": {}}, "crun"), ({"runc": {}, "runsc": {}}, "runc")]
 )
-def test_the_sandboxes_runtime_is_the_fastest_that_the_engine_knows(
+def test_the_runtime_is_the_fastest_registered_one(
     monkeypatch: pytest.MonkeyPatch, known: dict[str, object], runtime: str
 ) -> None:
     engine = SimpleNamespace(info=lambda: {"Runtimes": known})
@@ -168,7 +162,7 @@ def test_the_sandboxes_runtime_is_the_fastest_that_the_engine_knows(
     assert docker_engine.DockerEngine("unix:///x.sock").runtime() == runtime
 
 
-def test_a_process_id_that_is_another_program_now_is_not_ours(own_cache: Path, report: Report) -> None:
+def test_a_process_id_that_another_program_has_now_is_ignored(own_cache: Path, report: Report) -> None:
     folder = own_cache / "dockerd"
     folder.mkdir(parents=True)
     (folder / "dockerd.pid").write_text(str(os.getpid()))
@@ -176,7 +170,7 @@ def test_a_process_id_that_is_another_program_now_is_not_ours(own_cache: Path, r
     assert "left alone" in docker_engine.stop(report)
 
 
-def test_it_has_ended_once_it_is_stopped(own_cache: Path, report: Report, tmp_path: Path) -> None:
+def test_stop_waits_until_the_process_has_ended(own_cache: Path, report: Report, tmp_path: Path) -> None:
     pid_file, daemon = own_cache / "dockerd" / "dockerd.pid", tmp_path / "dockerd"
     pid_file.parent.mkdir(parents=True)
     daemon.write_text(

@@ -20,15 +20,15 @@ from app.wire.admission import longest_body
 
 _GRACE_SECONDS = 5
 _UNREAD_SECONDS = 30
-"""How long an answer may lie unread."""
+"""Seconds without a byte acknowledged by the client, after which the kernel closes its connection."""
 
 
 class _SideServer(uvicorn.Server):
-    """A server that leaves signals to the main one."""
+    """The server of the metrics. It handles no signals: the public server does."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Nothing is captured."""
+        """Install no signal handlers."""
         yield
 
 
@@ -50,9 +50,9 @@ def _config(app: ASGIApp, settings: ApiSettings, port: int) -> uvicorn.Config:
 
 
 def _bound(config: uvicorn.Config) -> list[socket.socket]:
-    """The listening socket, whose connections are dropped by the kernel when their reader stands still.
+    """The listening socket. The kernel closes connections whose client stops reading.
 
-    Without it a client that never reads keeps its whole answer in this process's memory for as long as it likes.
+    Otherwise the answer to a client that never reads would stay in this process's memory.
     """
     found = config.bind_socket()
     found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_SECONDS * 1000)
@@ -71,11 +71,11 @@ async def _serve(settings: ApiSettings) -> None:
 
 
 def main() -> None:
-    """Serve until a signal. Settings that can't be used are refused with one clear message and exit code 1."""
+    """Serve until SIGINT or SIGTERM. Invalid settings end the process with a message and exit code 1."""
     try:
         settings = api_settings(os.environ)
     except SettingsError as error:
-        sys.exit(f"The api can't start; its settings are at fault:\n{error}")
+        sys.exit(f"The api can't start; its settings are invalid:\n{error}")
     configure_logs()
     uvloop.run(_serve(settings))
 

@@ -1,4 +1,4 @@
-"""What holds for every request: the headers of its answer, how it is counted, and that a client may go away."""
+"""Middleware for every request: headers of the answer, metrics, and a log line when the client disconnects."""
 
 import logging
 import time
@@ -16,25 +16,25 @@ _log = logging.getLogger(__name__)
 _STATE = "answering"
 _SWITCHING_PROTOCOLS = 101
 _CLIENT_CLOSED_REQUEST = 499
-"""nginx's code for a client that closed the connection before it had its answer. The edge logs the same."""
+"""nginx's code for a client that closes its connection before the answer is complete. Traefik logs the same code."""
 _OTHER = "other"
 
 
 @dataclass
 class _Answer:
-    """What is known of one request's answer before it is sent."""
+    """Headers to add to the answer of one request, and whether its client disconnected."""
 
     headers: dict[str, str] = field(default_factory=lambda: {"X-Content-Type-Options": "nosniff"})
     gone: bool = False
 
 
 def answer_headers(connection: HTTPConnection) -> MutableMapping[str, str]:
-    """Headers that the answer to this request will have, whether it succeeds or is refused."""
+    """Headers to add to the answer of this request, whether it succeeds or is refused. The caller may change them."""
     return _answer(connection).headers
 
 
 def note_gone(connection: HTTPConnection) -> None:
-    """The client went away before its answer was whole, or did not read it: count the request as that alone."""
+    """Count this request with status 499: its client disconnected, or stopped sending or reading."""
     _answer(connection).gone = True
 
 
@@ -44,7 +44,7 @@ def _answer(connection: HTTPConnection) -> _Answer:
 
 
 class Answering:
-    """Around each request. `paths` are the routes' paths: all others are counted as one, so that labels are bounded."""
+    """The middleware. Requests of paths that are not in `paths` share one label, so the number of labels is bounded."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: frozenset[str]) -> None:
         self._app = app
@@ -78,5 +78,5 @@ class Answering:
                 status = _CLIENT_CLOSED_REQUEST
                 self._metrics.client_gone(route)
                 fields = {"route": route, "status": status, "seconds": round(seconds, 3)}
-                _log.info("the client is gone", extra={"fields": fields})
+                _log.info("client disconnected", extra={"fields": fields})
             self._metrics.answered(route, status, seconds)

@@ -1,7 +1,7 @@
-"""uvicorn's protocols with a bound on what one connection may keep in this process's memory.
+"""uvicorn's HTTP and WebSocket protocols, with limits on the memory that one connection can use.
 
-A connection that reaches a bound is closed. Requests that are refused before the application sees them are answered
-with problem documents.
+A connection that exceeds a limit is closed. Requests that never reach the application are refused with problem
+documents.
 """
 
 import asyncio
@@ -24,23 +24,23 @@ from app.process.correlation import REQUEST_ID
 from app.wire.problems import Code, Refused, problem_response
 
 LONGEST_HEAD = 32 * 1024
-"""Bytes of a request's first line and headers together. The bound holds to one _SLICE."""
+"""Bytes of a request's first line and headers together. Up to _SLICE more may be accepted."""
 _SLICE = 4096
-"""Bytes that are parsed at once. The event loop reads up to 256 KB, which as empty frames, compressed messages or
-header lines would become up to a thousand times as much."""
+"""Bytes that are parsed at once. The event loop reads up to 256 KB at a time. Parsed into empty frames, compressed
+messages or header lines, that can take up to 1,000 times as much memory."""
 _MOST_PONGS = 100
-"""Pongs that may wait behind output that the client doesn't read. Clients usually ping every 20 to 60 seconds."""
+"""Pongs queued behind output that the client doesn't read. Clients usually ping every 20 to 60 seconds."""
 _ABORT = "abort"
 _HEADERS = {"Connection": "close", "X-Content-Type-Options": "nosniff"}
 
 
 def abort(connection: HTTPConnection) -> None:
-    """Close this request's connection at once. What the client has not read is dropped."""
+    """Close this request's connection at once and discard what the client has not read."""
     connection.scope["state"][_ABORT]()
 
 
 class HttpConnection(H11Protocol):
-    """HTTP/1.1. Pipelined requests wait as bytes that are not parsed, at most one read of the event loop."""
+    """HTTP/1.1 by h11. Pipelined requests wait unparsed, at most 256 KB of them."""
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class HttpConnection(H11Protocol):
         self.conn = h11.Connection(h11.SERVER, LONGEST_HEAD)
 
     def data_received(self, data: bytes) -> None:
-        """Parse slice by slice, until the connection is closed or becomes a WebSocket."""
+        """Parse slice by slice until the connection is closed or upgraded to a WebSocket."""
         for start in range(0, len(data), _SLICE):
             if self.transport.is_closing() or self.transport.get_protocol() is not self:
                 return
             super().data_received(data[start : start + _SLICE])
 
     def send_400_response(self, msg: str) -> None:
-        """Called by uvicorn while it handles the parser's exception. `msg` is uvicorn's own text for the log."""
+        """Answer a request that h11 can't parse. uvicorn calls this; `msg` is its log message."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             self.transport.write(_answer(self._refusal()))
         self.transport.close()
@@ -80,7 +80,7 @@ class HttpConnection(H11Protocol):
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
-    """A WebSocket. Frames wait as bytes that are not parsed until the application has received the earlier ones."""
+    """A WebSocket. Frames stay unparsed until the application has received the messages before them."""
 
     def __init__(
         self,
@@ -96,25 +96,25 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._scheduled = False
 
     def data_received(self, data: bytes) -> None:
-        """Parse it, or keep it until the application asks for more."""
+        """Queue the data and parse as much as the application can take."""
         self._unparsed += data
         self._parse()
 
     async def receive(self) -> Any:
-        """Pass the next message to the application, then parse more."""
+        """The next message for the application. More data is parsed once it is taken."""
         message = await super().receive()
         self._parse()
         return message
 
     async def send(self, message: Any) -> None:
-        """Send the application's message. After a close frame, the client's answer may be among what was kept."""
+        """Send the application's message. After a close frame, unparsed data may contain the client's close frame."""
         await super().send(message)
-        # uvicorn takes a handshake that was refused for one that was forgotten, and logs an error.
+        # After a denial response, uvicorn would log that the handshake was not completed.
         self.handshake_complete |= self.close_sent
         self._parse()
 
     def handle_cont(self, event: Frame) -> None:
-        """Join the fragments of a message as they arrive. A list of them would grow with empty ones too."""
+        """Join the fragments of a message as they arrive: a list of them would grow even with empty fragments."""
         self._message += b"".join(self.frames) + event.data
         self.frames = []
         if event.fin:
@@ -123,7 +123,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.send_receive_event_to_app()
 
     def handle_ping(self) -> None:
-        """Send the pong, unless too many of them wait for a client that doesn't read."""
+        """Answer with a pong, or close the connection when _MOST_PONGS are queued for a client that doesn't read."""
         self._pongs = 0 if self.writable.is_set() else self._pongs + 1
         if self._pongs > _MOST_PONGS:
             self.transport.abort()
@@ -131,7 +131,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             super().handle_ping()
 
     def send_receive_event_to_app(self) -> None:
-        """Pass a message on, or close: a text that is not UTF-8 is the client's fault, and uvicorn logs an error."""
+        """Pass a message on. Text that is not UTF-8 closes the connection, without the error that uvicorn logs."""
         if self.curr_msg_data_type == "text" and not _is_utf8(self.frames):
             self.conn.send_close(CloseCode.INVALID_DATA)
             self.handle_parser_exception()
@@ -139,7 +139,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             super().send_receive_event_to_app()
 
     def _parse(self) -> None:
-        """Parse one slice, and the next one in the loop's next turn, as long as the application takes the messages."""
+        """Parse one slice, and schedule the next one, as long as the application takes the messages."""
         self._scheduled = False
         if self.transport.is_closing():
             return
@@ -163,7 +163,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     @property
     def _taken(self) -> bool:
-        """Whether the application waits for a message, or has closed and wants none."""
+        """Whether the application has received every message, or has closed the WebSocket."""
         return self.queue.empty() or self.close_sent
 
 

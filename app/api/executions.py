@@ -1,4 +1,4 @@
-"""The one way through for every interface: count against the rate, look at the code, run, count, log."""
+"""What every interface does with an execution: rate limit, pattern check, run, metrics, log."""
 
 import contextlib
 import hashlib
@@ -25,22 +25,22 @@ Happening = Started | Output | Result
 _log = logging.getLogger(__name__)
 
 _ABANDONED = "abandoned"
-"""The status, in the log alone, of an execution whose client went away."""
+"""Logged as the status of an execution whose client disconnected."""
 
 
 class Stream:
-    """An execution as it happens."""
+    """A running execution: commands in, events out."""
 
     def __init__(self, stream: ExecutorStream, record: "_Record") -> None:
         self._stream = stream
         self._record = record
 
     async def send(self, command: Command) -> None:
-        """Pass on what the client says. After the end it is dropped."""
+        """Pass on a command of the client. Commands after the end have no effect."""
         await self._stream.send(command.model_dump_json())
 
     async def events(self) -> AsyncIterator[Said[Happening]]:
-        """What happens, the result last; or `Refused`."""
+        """Events with the executor's JSON; the last one is the result. `Refused` when the executor refuses or fails."""
         while True:
             said = await self._stream.receive()
             event = said.message
@@ -53,7 +53,12 @@ class Stream:
 
 
 class Executions:
-    """`refuse_patterns` turns a warning into a refusal. `log_code` puts visitors' code into the log."""
+    """Runs executions.
+
+    Args:
+        refuse_patterns: whether dangerous patterns in the code are refused. Otherwise the answer has warnings.
+        log_code: whether visitors' code is logged.
+    """
 
     def __init__(
         self,
@@ -75,20 +80,20 @@ class Executions:
         self._log_code = log_code
 
     async def admit(self, connection: HTTPConnection) -> None:
-        """Count a request of this client, before its body is read; `Refused` when it has had its share."""
+        """Count a request of this client before its body is read; `Refused` when it exceeds the rate limit."""
         allowance = await self._rate.count(connection.client.host if connection.client else "unknown")
         answer_headers(connection).update(allowance.headers)
         if not allowance.admitted:
             raise refusal(allowance)
 
     async def run(self, execution: Execution) -> Said[ExecutionResult]:
-        """Run it and wait for its end."""
+        """Run it and return the result with the executor's JSON; `Refused` when the executor refuses or fails."""
         with self._recorded(execution) as record:
             return record.finish(await self._executor.execute(execution))
 
     @contextlib.asynccontextmanager
     async def stream(self, execution: Execution) -> AsyncIterator[Stream]:
-        """Run it and follow it. To leave is to cancel."""
+        """Start it and stream its events. Leaving the context cancels it."""
         with self._recorded(execution) as record, self._metrics.streams.track_inprogress():
             async with self._executor.stream(execution) as stream:
                 yield Stream(stream, record)
@@ -123,7 +128,7 @@ class Executions:
         return found
 
     def _log(self, execution: Execution, record: "_Record") -> None:
-        """One line of metadata. The code is the visitor's: its size in bytes and its hash are kept, itself if asked."""
+        """Log one line of metadata, with the code's size in bytes and SHA-256; the code itself only with `log_code`."""
         code = b"".join(execution.sources.values())
         result = record.result
         fields = {
@@ -140,7 +145,7 @@ class Executions:
 
 
 class _Record:
-    """What is known of one execution until now. `seconds` is the time from here to its result."""
+    """The state of one execution for metrics and log. `seconds` is the time from admission to the result."""
 
     def __init__(self, patterns: tuple[Pattern, ...]) -> None:
         self.patterns = patterns
@@ -149,7 +154,7 @@ class _Record:
         self._admitted = time.perf_counter()
 
     def finish(self, said: Said[R]) -> Said[R]:
-        """The result as the visitor gets it: the executor's own JSON, unless there are warnings to add."""
+        """The result for the visitor. The executor's JSON is kept unless there are warnings to add."""
         self.result = said.message
         self.seconds = time.perf_counter() - self._admitted
         if not self.patterns:

@@ -1,4 +1,4 @@
-"""The api's side of the Unix socket."""
+"""The client of the executor's HTTP interface on its Unix socket."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 _QUICK_SECONDS = 5.0
 _BESIDE_THE_RUN_SECONDS = 120.0
-"""The longest queue (60 s), and making and removing the sandbox."""
+"""Time beside the run: up to 60 s in the queue, and creating and removing the sandbox."""
 _GOODBYE_SECONDS = 1.0
 _RETRY_SECONDS = 5
 _ENVIRONMENTS = TypeAdapter(tuple[EnvironmentInfo, ...])
@@ -38,36 +38,36 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 @dataclass(frozen=True)
 class Said(Generic[M_co]):
-    """A message of the executor, and its JSON as it came."""
+    """A message of the executor and the JSON that it was parsed from."""
 
     message: M_co
     json: bytes
 
 
 class ExecutorStream:
-    """An execution that is under way: frames go both ways until its result."""
+    """The WebSocket of a running execution."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
 
     async def send(self, frame: str) -> None:
-        """Pass a client's command on. One that comes after the end is dropped."""
+        """Send a command as JSON. It has no effect after the end of the execution."""
         with contextlib.suppress(WebSocketException):
             await self._connection.send(frame)
 
     async def receive(self) -> Said[Event]:
-        """What happens next, or `Refused` when the executor goes away before the end."""
+        """The next event; `Refused` when the executor disconnects or its frame can't be parsed."""
         with _reachable():
             json = await self._connection.recv(decode=False)
         try:
             return Said(_EVENT.validate_json(json), json)
         except ValidationError:
-            _log.error("the executor's frame can't be understood; is it of the same version?")
+            _log.error("a frame of the executor is invalid; does it have the same version?")
             raise _away() from None
 
 
 class ExecutorClient:
-    """Asks the executor. Every failure is `Refused`: the executor's own refusals keep their code."""
+    """Requests to the executor. Every failure raises `Refused`; the executor's refusals keep their code."""
 
     def __init__(self, socket: Path, profile: SandboxProfile) -> None:
         self._socket = socket
@@ -75,18 +75,18 @@ class ExecutorClient:
         self._run_seconds = profile.timeout_seconds + _BESIDE_THE_RUN_SECONDS
 
     async def execute(self, execution: Execution) -> Said[ExecutionResult]:
-        """Run it in a sandbox."""
+        """Run an execution and wait for its result."""
         answer = await self._ask("POST", "/execute", self._run_seconds, execution.model_dump_json().encode())
         return Said(_read(_RESULT, answer), answer.body)
 
     @contextlib.asynccontextmanager
     async def stream(self, execution: Execution) -> AsyncIterator[ExecutorStream]:
-        """Run it in a sandbox, frame by frame. To leave is to cancel."""
+        """Start an execution. Leaving the context cancels it."""
         connection: ClientConnection | None = None
         try:
             async with asyncio.timeout(self._run_seconds):
                 with _reachable():
-                    # The executor answers for its frames' sizes: they follow from the profile.
+                    # The executor's frames need no size limit here: the profile bounds them.
                     connection = await unix_connect(
                         str(self._socket),
                         "ws://executor/stream",
@@ -101,26 +101,26 @@ class ExecutorClient:
                     await connection.send(start.model_dump_json())
                 yield ExecutorStream(connection)
         except TimeoutError as error:
-            _log.error("the executor did not end an execution in %g s", self._run_seconds)
+            _log.error("the executor did not end an execution within %g s", self._run_seconds)
             raise _away() from error
         finally:
             if connection is not None:
                 await connection.close()
 
     async def environments(self) -> tuple[EnvironmentInfo, ...]:
-        """What can be run."""
+        """The environments that the executor serves."""
         return _read(_ENVIRONMENTS, await self._ask("GET", "/environments"))
 
     async def health(self) -> ExecutorHealth:
-        """Whether the engine answers; `Refused` when the executor itself doesn't."""
+        """The state of the engine; `Refused` when the executor doesn't answer."""
         return _read(_HEALTH, await self._ask("GET", "/health"), also=503)
 
     async def stats(self) -> ExecutorStats:
-        """Its load now."""
+        """The executor's current load."""
         return _read(_STATS, await self._ask("GET", "/stats"))
 
     async def metrics(self) -> bytes:
-        """Its numbers in Prometheus' text format."""
+        """The executor's metrics in Prometheus' text format."""
         answer = await self._ask("GET", "/metrics")
         if answer.status != 200:
             raise _away()
@@ -152,7 +152,7 @@ def _read(answer: TypeAdapter[T], response: Answer, also: int = 200) -> T:
             return answer.validate_json(response.body)
         problem = Problem.model_validate_json(response.body)
     except ValidationError:
-        _log.error("the executor's answer %d can't be understood; is it of the same version?", response.status)
+        _log.error("the executor's answer with status %d is invalid; does it have the same version?", response.status)
         raise _away() from None
     raise Refused(problem.code, problem.detail, problem.retry_after)
 
@@ -160,6 +160,6 @@ def _read(answer: TypeAdapter[T], response: Answer, also: int = 200) -> T:
 def _away() -> Refused:
     return Refused(
         Code.EXECUTOR_UNAVAILABLE,
-        "The executor is away. This is a fault of the platform, not of your code: try again later.",
+        "The executor is unavailable. This is a fault of the platform, not of your code: try again later.",
         _RETRY_SECONDS,
     )

@@ -1,4 +1,4 @@
-"""The api's own numbers for Prometheus. Every label has a bounded set of values."""
+"""The api's metrics for Prometheus. Every label has a bounded set of values."""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,13 +18,13 @@ from app.wire.problems import Code
 from app.wire.protocol import ExecutionResult
 
 _BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-"""Seconds: from a warm sandbox's hello to the longest run after the longest queue."""
+"""Seconds: from a short run in a sandbox that was ready, to the longest run after the longest queue."""
 _OVERHEAD_BUCKETS = (0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-"""Seconds: from a warm sandbox that was claimed at once to the longest queue."""
+"""Seconds: from a sandbox that was ready to the longest queue."""
 
 
 class Metrics:
-    """What is counted, in a registry of its own."""
+    """The metrics, in a registry of their own."""
 
     def __init__(self, profile: SandboxProfile) -> None:
         self._registry = CollectorRegistry()
@@ -43,7 +43,7 @@ class Metrics:
         )
         self._clients_gone = Counter(
             "api_clients_gone",
-            "Requests whose client went away before its answer was whole, or did not send or read in time, by route.",
+            "Requests whose client disconnected before the end of its answer, or stopped sending or reading, by route.",
             ["route"],
             registry=self._registry,
         )
@@ -62,14 +62,14 @@ class Metrics:
         )
         self._overhead_seconds = Histogram(
             "api_overhead_seconds",
-            "What the platform adds: seconds from an execution's admission to its result, less its wall time in its "
+            "Seconds that the platform adds: from an execution's admission to its result, minus its wall time in the "
             "sandbox, by environment.",
             ["environment"],
             buckets=_OVERHEAD_BUCKETS,
             registry=self._registry,
         )
         self._refusals = Counter("api_refusals", "Refused requests, by reason.", ["reason"], registry=self._registry)
-        # From 0 on, so that Prometheus sees the first one as an increase.
+        # Each starts at 0, so that Prometheus sees the first refusal as an increase.
         for code in Code:
             self._refusals.labels(code)
         self._patterns = Counter(
@@ -78,7 +78,7 @@ class Metrics:
         limit_metrics.register(profile, self._registry)
         self._spans_dropped = Counter(
             "api_spans_dropped",
-            "Spans that the collector has not got, by the service whose they are.",
+            "Spans that never reached the collector, by service.",
             ["service"],
             registry=self._registry,
         )
@@ -87,32 +87,32 @@ class Metrics:
         self.streams = Gauge("api_streams_open", "Executions being streamed now.", registry=self._registry)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
-        """A request has been answered. `route` is one of a fixed set."""
+        """Count a request that was answered in so many seconds. `route` is one of a fixed set."""
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
     def client_gone(self, route: str) -> None:
-        """A client has gone away. `route` is one of a fixed set."""
+        """Count a request whose client disconnected. `route` is one of a fixed set."""
         self._clients_gone.labels(route).inc()
 
     def executed(self, result: ExecutionResult, seconds: float) -> None:
-        """An execution has its result, so many seconds after it was admitted."""
+        """Count an execution. `seconds` is the time from its admission to its result."""
         self._executions.labels(result.environment, result.status).inc()
         self._execution_seconds.labels(result.environment).observe(result.execution_time)
         self._overhead_seconds.labels(result.environment).observe(max(0.0, seconds - result.execution_time))
 
     def refused(self, code: Code) -> None:
-        """A request has been refused."""
+        """Count a refused request."""
         self._refusals.labels(code).inc()
 
     def warned(self, pattern: Pattern) -> None:
-        """A dangerous pattern has been seen."""
+        """Count a dangerous pattern that was found in code."""
         self._patterns.labels(pattern.name).inc()
 
     def spans_dropped(self, service: str, count: int) -> None:
-        """Spans of `api` or `executor` were given up."""
+        """Count spans of the service, `api` or `executor`, that were discarded."""
         self._spans_dropped.labels(service).inc(count)
 
     def text(self) -> bytes:
-        """Everything in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)

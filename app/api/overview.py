@@ -1,4 +1,4 @@
-"""What the platform tells of itself: health, environments, statistics."""
+"""Endpoints about the platform: health, environments, statistics."""
 
 from typing import Literal
 
@@ -68,7 +68,7 @@ class Overview:
             status="ok" if well else "unavailable",
             engine=found.engine,
             active_sandboxes=found.active_sandboxes,
-            # The executor's own reason may name what is inside: it stays in its log.
+            # The executor's reason may contain internal details: it stays in the executor's log.
             reason=None if well else "No sandbox can be made now.",
         )
 

@@ -1,4 +1,4 @@
-"""How many executions one client address may ask for."""
+"""The rate limit: executions a minute for each client address."""
 
 import ipaddress
 import math
@@ -16,15 +16,15 @@ from limits.errors import StorageError
 from app.wire.problems import Code, Refused
 
 _IPV6_SUBSCRIBER = 64
-"""Bits of an IPv6 address that tell subscribers apart: each commonly holds a whole /64."""
+"""Prefix length by which IPv6 clients are counted: a subscriber commonly has a whole /64."""
 _WINDOW_SECONDS = 60.0
 _STORE_SECONDS = 1.0
-"""How long a remote store may take to answer."""
+"""Seconds for the remote store to answer."""
 _RETRY_SECONDS = 5
 
 
 def client_key(address: str) -> str:
-    """What the limit counts by: an IPv4 address, an IPv6 /64, or the text itself when it is no address."""
+    """The key that requests are counted by: an IPv4 address, an IPv6 /64, or the text itself if it is no address."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -38,7 +38,7 @@ def client_key(address: str) -> str:
 
 @dataclass(frozen=True)
 class Window:
-    """Where one client stands after a request: `remaining` more now, and one at least in `seconds`."""
+    """A client's state after a request: it may send `remaining` more now, and at least one more in `seconds`."""
 
     admitted: bool
     remaining: int
@@ -46,21 +46,21 @@ class Window:
 
 
 class RateLimitStore(Protocol):
-    """Where the requests of the last minute are remembered."""
+    """Stores the requests of the last minute."""
 
     async def hit(self, key: str, limit: int) -> Window:
-        """Remember a request unless the last minute has `limit` of them; `StorageError` when that can't be known."""
+        """Store a request unless there are `limit` of them in the last minute. `StorageError` when that is unknown."""
 
 
 class MemoryStore:
-    """In this process. A request costs the same however many clients there are (docs/adr/0008)."""
+    """In this process's memory. A request's cost does not depend on the number of clients (docs/adr/0008)."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._hits: OrderedDict[str, deque[float]] = OrderedDict()
 
     def __len__(self) -> int:
-        """Clients that are remembered."""
+        """The number of clients that are stored."""
         return len(self._hits)
 
     async def hit(self, key: str, limit: int) -> Window:
@@ -77,13 +77,13 @@ class MemoryStore:
         return Window(admitted, limit - len(hits), hits[0] + _WINDOW_SECONDS - now)
 
     def _forget(self, before: float) -> None:
-        """Drop the clients that have made no request since: they are the first in the order."""
+        """Remove clients without a request since then. They are first: each request moves its client to the end."""
         while self._hits and next(iter(self._hits.values()))[-1] <= before:
             self._hits.popitem(last=False)
 
 
 class ValkeyStore:
-    """In a Valkey that several replicas of the api share."""
+    """In a Valkey that the replicas of the api share."""
 
     def __init__(self, url: str) -> None:
         storage = RedisStorage(
@@ -104,13 +104,13 @@ class ValkeyStore:
 
 
 def rate_limit_store(url: str) -> RateLimitStore:
-    """`memory://`, or `valkey://host:port/db` when the api has several replicas."""
+    """The store of a URL: `memory://` for one replica, `valkey://host:port/db` for several."""
     return MemoryStore() if url == "memory://" else ValkeyStore(url)
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """Where one client stands after a request: `remaining` of `limit` a minute, and when more come, in seconds."""
+    """A client's allowance after a request: `remaining` of `limit` a minute, and seconds until there is more."""
 
     limit: int
     admitted: bool
@@ -119,7 +119,7 @@ class Allowance:
 
     @property
     def headers(self) -> dict[str, str]:
-        """As draft-ietf-httpapi-ratelimit-headers-10 writes them."""
+        """The headers of draft-ietf-httpapi-ratelimit-headers-10."""
         return {
             "RateLimit-Policy": f'"executions";q={self.limit};w={_WINDOW_SECONDS:.0f}',
             "RateLimit": f'"executions";r={self.remaining};t={self.reset}',
@@ -134,7 +134,7 @@ class RateLimit:
         self._store = store
 
     async def count(self, address: str) -> Allowance:
-        """Count a request of this address; `Refused` when the store is away, so that nobody is unlimited then."""
+        """Count a request of this address; `Refused` when the store is unavailable, so that the limit always holds."""
         try:
             window = await self._store.hit(client_key(address), self._limit)
         except StorageError as error:
@@ -147,7 +147,7 @@ class RateLimit:
 
 
 def refusal(allowance: Allowance) -> Refused:
-    """What a client is told that may not run more now."""
+    """The refusal of a client that exceeds the limit."""
     return Refused(
         Code.RATE_LIMITED,
         f"At most {allowance.limit} executions a minute are allowed for one address.",

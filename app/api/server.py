@@ -1,4 +1,4 @@
-"""The public HTTP interface and, apart from it, the one for Prometheus."""
+"""The public HTTP interface, and a separate one for Prometheus."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
@@ -62,7 +62,7 @@ class Api:
 
 
 def build_api(settings: ApiSettings) -> Api:
-    """The applications."""
+    """The applications of these settings. Nothing is connected or started yet."""
     executor = ExecutorClient(settings.executor_socket, settings.profile)
     statistics = Statistics()
     metrics = Metrics(settings.profile)
@@ -128,7 +128,7 @@ def build_api(settings: ApiSettings) -> Api:
 
 
 def _relay(settings: ApiSettings, traces: Tracing, metrics: Metrics) -> AbstractAsyncContextManager[None]:
-    """What sends the spans away while the public interface is served."""
+    """Sends spans to the collector while the public interface is served, if traces are on."""
     if settings.otlp_endpoint is None:
         return contextlib.nullcontext()
     from app.api.span_relay import SpanRelay  # noqa: PLC0415 - only where traces are on
@@ -152,7 +152,7 @@ def _execute(executions: Executions, profile: SandboxProfile, refused: Callable[
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse a path without a route, for a WebSocket too: Starlette would close it without a reason."""
+    """Refuse a path without a route. Starlette would close a WebSocket there without a problem document."""
     if scope["type"] == "websocket":
         refused = Refused(Code.NOT_FOUND, f"There is nothing at {scope['path']}.")
         await WebSocket(scope, receive, send).send_denial_response(problem_response(refused.problem))

@@ -1,4 +1,4 @@
-"""The api's settings. The only place in this process that reads the environment."""
+"""The api's settings: only this module of the process reads environment variables."""
 
 import ipaddress
 import re
@@ -80,5 +80,5 @@ class ApiSettings(ApiOptions):
 
 
 def api_settings(environ: Mapping[str, str]) -> ApiSettings:
-    """The settings in `environ`, or `SettingsError` that names each variable at fault."""
+    """The settings in `environ`; `SettingsError` names each invalid variable."""
     return read_settings(ApiSettings, PREFIX, environ)

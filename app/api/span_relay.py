@@ -1,4 +1,4 @@
-"""Passes the spans of both processes on to the collector: the executor has no network of its own."""
+"""Sends the spans of both processes to the collector: the executor has no network."""
 
 import asyncio
 import contextlib
@@ -20,9 +20,9 @@ _PERIOD_SECONDS = 2.0
 _POST_SECONDS = 5.0
 _FETCH_SECONDS = 5.0
 _LAST_SECONDS = 2.0
-"""For what is left at the end. The stop of the process has 5."""
+"""Seconds to send the remaining spans when the process stops, which may take 5 s."""
 _KEPT_BYTES = 4 * 1024 * 1024
-"""Of spans, while the collector is away: about 5,000 executions."""
+"""Bytes of spans that are kept while the collector is unavailable: about 5,000 executions."""
 _HEADERS = {"Content-Type": "application/x-protobuf"}
 _TOO_MANY = 429
 
@@ -41,7 +41,7 @@ class _Batch:
 
 
 class SpanRelay:
-    """To the OTLP/HTTP endpoint `url`. `dropped` is told of spans that were given up: of which service, how many."""
+    """Sends to the OTLP/HTTP endpoint `url`. `dropped` is called with the service and the number of lost spans."""
 
     def __init__(self, url: str, executor: UnixHttp, own: Tracing, dropped: Callable[[str, int], None]) -> None:
         self._url = f"{url.rstrip('/')}/v1/traces"
@@ -53,7 +53,7 @@ class SpanRelay:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Pass on, again and again, and once more at the end."""
+        """Send spans every 2 s while the context is open, and once more at its end."""
         over = asyncio.Event()
         async with httpx.AsyncClient(timeout=_POST_SECONDS, trust_env=False) as client:
             relaying = asyncio.create_task(self._relay(client, over))
@@ -71,7 +71,7 @@ class SpanRelay:
             await self._pass_on(client)
 
     async def _pass_on(self, client: httpx.AsyncClient) -> None:
-        """Send what there is, the oldest first. What the collector can't take now is tried again the next time."""
+        """Send all spans, the oldest first. Those that the collector can't take now are sent again the next time."""
         self._keep("api", self._own.take())
         with contextlib.suppress(Unreachable):
             answer = await self._executor.ask("GET", "/spans", _FETCH_SECONDS, {})
@@ -83,10 +83,10 @@ class SpanRelay:
         if body:
             self._batches.append(_Batch(service, body))
         while sum(len(batch.body) for batch in self._batches) > _KEPT_BYTES:
-            self._give_up(self._batches.popleft(), "there are too many for its absence")
+            self._give_up(self._batches.popleft(), "the collector has been unavailable for too long")
 
     async def _post(self, client: httpx.AsyncClient, batch: _Batch) -> bool:
-        """Whether it is done with: taken, or refused for good."""
+        """Send a batch. False when it has to be sent again."""
         try:
             answer = await client.post(self._url, content=batch.body, headers=_HEADERS)
         except httpx.HTTPError as error:
@@ -101,7 +101,7 @@ class SpanRelay:
         return True
 
     def _note_failure(self, why: str) -> None:
-        """Once until it works again."""
+        """Log the failure once until sending works again."""
         if not self._failing:
             _log.warning("the collector of API_OTLP_ENDPOINT takes no spans: %s", why)
         self._failing = True

@@ -1,4 +1,4 @@
-"""What happened since the process started, in bounded memory."""
+"""Statistics since the start of the process, in bounded memory."""
 
 import math
 import time
@@ -13,7 +13,7 @@ _STEP = 1.05
 """Ratio of neighbouring buckets of durations: a quantile is within 2.5% of the truth."""
 _SHORTEST = 0.001
 _BUCKETS = 256
-"""Enough for 1 ms to 4 minutes."""
+"""Number of buckets: enough for durations from 1 ms to 4 minutes."""
 
 
 class Stats(BaseModel):
@@ -36,12 +36,12 @@ class Durations:
         self._counts = [0] * _BUCKETS
 
     def add(self, seconds: float) -> None:
-        """Count one duration."""
+        """Add one duration in seconds."""
         bucket = round(math.log(max(seconds, _SHORTEST) / _SHORTEST, _STEP))
         self._counts[min(bucket, _BUCKETS - 1)] += 1
 
     def quantile(self, share: float) -> float | None:
-        """The duration in seconds that this share (0 to 1) of all did not exceed; None when there are none."""
+        """The duration in seconds that this share (0 to 1) of all durations does not exceed; None without any."""
         rank = share * sum(self._counts)
         seen = 0
         for bucket, count in enumerate(self._counts):
@@ -61,16 +61,16 @@ class Statistics:
         self._durations = Durations()
 
     def count(self, result: ExecutionResult) -> None:
-        """An execution that was answered."""
+        """Count an execution that has its result."""
         self._executions.setdefault(result.environment, Counter())[result.status] += 1
         self._durations.add(result.execution_time)
 
     def refuse(self, code: Code) -> None:
-        """A request that was refused."""
+        """Count a refused request."""
         self._refusals[code] += 1
 
     def snapshot(self, executor: ExecutorStats | None) -> Stats:
-        """Everything until now, with the executor's load as given."""
+        """All statistics until now, together with the executor's load."""
         return Stats(
             uptime_seconds=round(time.monotonic() - self._started, 3),
             executions={name: dict(counts) for name, counts in self._executions.items()},

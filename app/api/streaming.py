@@ -28,41 +28,46 @@ from app.wire.protocol import Command, EndOfInput, Execution, Fault, Input
 EVENT_STREAM = "text/event-stream"
 
 _SLOW_READER_SECONDS = 10
-"""How long a client may take to read the rest once the execution is over."""
+"""Seconds for a client to read the remaining frames once the execution has ended."""
 _START_SECONDS = 10
-"""How long a client may take from the opening of a WebSocket to its first frame."""
+"""Seconds from the opening of a WebSocket to the client's first frame."""
 _MOST_UNREAD = 4 * 1024 * 1024
-"""Bytes that may wait for a client. All frames of an execution within the profile come to 2.3 MB at most: 1 MB of
-files in base64, and 10 KB of output, each byte a frame of its own, and twice in the result."""
+"""Bytes of frames that may wait for a client. One execution within the profile's floor produces 2.3 MB at most: 1 MB
+of files in base64, and 10 KB of output, which is twice in the result and may have one frame for each byte."""
 _GONE = (ClientDisconnect, WebSocketDisconnect, ClientDisconnected)
-"""What Starlette and uvicorn raise when the client is gone: while a body is read, and while a WebSocket is used."""
+"""Exceptions of Starlette and uvicorn when a client disconnects: from a request's body, and from a WebSocket."""
 
 
 class Client(Protocol):
-    """The one who follows an execution. `commands` and `write` raise one of _GONE when there is nobody any more."""
+    """The client of a stream. `commands` and `write` raise one of _GONE when it disconnects."""
 
     def commands(self) -> AsyncIterator[Command]:
-        """What the client asks for while the code runs, without an end; `Refused` when it breaks a rule."""
+        """Commands of the client, without an end. `Refused` when a frame is invalid."""
 
     def frames(self, said: Said[Happening]) -> Iterable[bytes]:
-        """The frames that tell the client of an event."""
+        """An event as frames for `write`."""
 
     async def write(self, frame: bytes) -> None:
         """Send a frame. Waits while the client doesn't read."""
 
 
 async def converse(stream: Stream, client: Client) -> bool:
-    """Pass frames both ways until the client has read the last one. Raises `Refused` as the executor or client does.
+    """Pass commands to the execution and events to the client until the client has been sent the last frame.
 
-    False when the client went away, or didn't read: what it has not got is dropped.
+    Returns:
+        Whether the client stayed. False when it disconnected or did not read in time; the execution is to be
+        cancelled, and unsent frames are discarded.
+
+    Raises:
+        Refused: the executor refused the execution, or the client sent an invalid frame. Earlier frames were sent.
     """
     return await _Conversation(stream, client).hold()
 
 
 class _Conversation:
-    """Three tasks: one listens to the client, one follows the execution, and one writes what waits in the outbox.
+    """Three tasks: one receives commands, one follows the execution, and one sends the frames of the outbox.
 
-    To put a frame in the outbox is never to wait, since a slow reader must not hold a sandbox.
+    Putting a frame into the outbox never waits, so that a slow reader does not occupy a sandbox.
     """
 
     def __init__(self, stream: Stream, client: Client) -> None:
@@ -87,7 +92,7 @@ class _Conversation:
         return True
 
     async def _run(self) -> None:
-        """Until the execution ends, or the client breaks a rule."""
+        """Run until the execution ends or the client sends an invalid frame."""
         async with anyio.create_task_group() as running:
             running.start_soon(self._listen, running.cancel_scope)
             try:
@@ -125,7 +130,7 @@ class _Conversation:
 
 
 class EventStream(Response):
-    """The answer that is the execution itself, as it happens. What is refused before the start is a plain problem."""
+    """The execution as server-sent events. A refusal before the first event is answered with a problem document."""
 
     def __init__(self, executions: Executions, execution: Execution, refused: Callable[[Code], None]) -> None:
         super().__init__(media_type=EVENT_STREAM, headers={"Cache-Control": "no-store"})
@@ -135,7 +140,7 @@ class EventStream(Response):
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer. A client that goes away ends the execution."""
+        """Run the execution and send its events. It is cancelled when the client disconnects."""
         request = Request(scope, receive)
         client = _EventReader(request, send, self.raw_headers)
         try:
@@ -154,7 +159,7 @@ class EventStream(Response):
 
 
 class _EventReader:
-    """A `Client` that reads server-sent events, and can only hang up."""
+    """A `Client` of server-sent events. It sends no commands."""
 
     def __init__(self, request: Request, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         self.started = False
@@ -201,7 +206,7 @@ class WebSocketStream:
         self._refused = refused
 
     async def serve(self, websocket: WebSocket) -> None:
-        """One execution. Each way to end but the client's own is told by a last frame and a close code."""
+        """Run one execution. It ends with a last frame and a close code, unless the client disconnects."""
         dialect = self._dialect()
         try:
             self._check_origin(websocket)
@@ -217,7 +222,7 @@ class WebSocketStream:
             await _close(websocket, None, dialect.ended())
 
     def _check_origin(self, websocket: WebSocket) -> None:
-        """Browsers let any page open a WebSocket, and tell whose it is; programs tell nothing, and may."""
+        """Browsers let any page open a WebSocket and send its origin. Other programs send none, and are allowed."""
         origin = websocket.headers.get("Origin")
         if origin is None or origin in self._origins or urlsplit(origin).netloc == websocket.headers.get("Host"):
             return
@@ -226,7 +231,7 @@ class WebSocketStream:
     async def _serve(self, websocket: WebSocket, dialect: Dialect) -> None:
         try:
             await self._executions.admit(websocket)
-        finally:  # Only an open WebSocket can tell a script why it was refused.
+        finally:  # A script can read the reason of a refusal only on an open WebSocket.
             await websocket.accept()
         client = _WebSocketClient(websocket, dialect, self._profile)
         execution = None
@@ -250,7 +255,7 @@ class WebSocketStream:
 
 
 class _WebSocketClient:
-    """A `Client` at a WebSocket. Its frames are held to the limits that a request's body is held to."""
+    """A `Client` of a WebSocket. Its frames together have the limits of a request's body."""
 
     def __init__(self, websocket: WebSocket, dialect: Dialect, profile: SandboxProfile) -> None:
         self._websocket = websocket
@@ -260,7 +265,7 @@ class _WebSocketClient:
         self._stdin = 0
 
     async def start(self) -> Execution:
-        """The execution that the client asks for."""
+        """The execution that the client's first frames ask for."""
         while (execution := await self._dialect.start(await self._text())) is None:
             pass
         self._stdin = len(execution.stdin.encode())
@@ -299,7 +304,7 @@ class _WebSocketClient:
 
 
 async def _close(websocket: WebSocket, last: BaseModel | None, close: Close) -> None:
-    """Send the last frame, and the close code. A client that has gone by now has missed nothing else."""
+    """Send the last frame, if any, and the close code. A client that has disconnected is ignored."""
     with contextlib.suppress(*_GONE):
         if last is not None:
             await websocket.send_text(last.model_dump_json())

@@ -1,4 +1,4 @@
-"""Work that nobody waits for any longer is cancelled."""
+"""Cancels work whose client has disconnected."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -15,8 +15,8 @@ async def while_connected(request: Request, work: Awaitable[T]) -> T:
 
     The request's body must have been read.
 
-    A cancel scope does it, and not the task's own `cancel`: that would also tear a call in a thread away from its
-    result, and a sandbox that is just being created would not be seen by those who remove it.
+    A cancel scope is used in place of the task's `cancel`, which would also abandon calls in threads: a sandbox that is
+    being created would then never be removed.
     """
     with anyio.CancelScope() as scope:
 

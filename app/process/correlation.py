@@ -1,4 +1,4 @@
-"""The ids by which one request is found again: in both processes' logs, and in the traces."""
+"""The ids that connect one request's log lines in both processes and its trace."""
 
 import re
 import uuid
@@ -18,7 +18,7 @@ _TRACEPARENT_SHAPE = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}
 
 @dataclass(frozen=True)
 class Correlation:
-    """`request_id` is the client's when it is well-formed, else made here. `traceparent` is W3C Trace Context's."""
+    """`request_id` comes from the client if it is valid, else it is generated. `traceparent` is W3C Trace Context's."""
 
     request_id: str
     traceparent: str | None = None
@@ -30,13 +30,13 @@ class Correlation:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What carries the ids on to the next process."""
+        """Headers that pass the ids to the next process."""
         traceparent = {} if self.traceparent is None else {TRACEPARENT: self.traceparent}
         return {REQUEST_ID: self.request_id, **traceparent}
 
     @property
     def fields(self) -> dict[str, str]:
-        """What each log line of the request says."""
+        """Fields of each log line of the request."""
         trace = {} if self.trace_id is None else {"trace_id": self.trace_id}
         return {"request_id": self.request_id, **trace}
 
@@ -45,7 +45,7 @@ current: ContextVar[Correlation | None] = ContextVar("correlation", default=None
 
 
 def correlation_of(headers: Mapping[str, str]) -> Correlation:
-    """The ids in these headers; what is missing or malformed is not believed."""
+    """The ids in these headers. A missing or malformed request id is replaced, a malformed traceparent ignored."""
     request_id = headers.get(REQUEST_ID, "")
     traceparent = headers.get(TRACEPARENT, "")
     return Correlation(
@@ -55,13 +55,13 @@ def correlation_of(headers: Mapping[str, str]) -> Correlation:
 
 
 class Correlate:
-    """Sets `current` for each request, and tells the request id in every answer."""
+    """Middleware that sets `current` for each request and adds the request id to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. The server runs each in a context of its own, so `current` needs no reset."""
+        """Answer one request. The server gives each its own context, so `current` is not reset."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return

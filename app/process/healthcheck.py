@@ -1,10 +1,10 @@
-"""A GET for container health checks: exit code 0 when the answer is 200, else 1 with a line that says why.
+"""A GET for container health checks: exit code 0 when the answer is 200, else 1 with the reason on stderr.
 
     python -I -S healthcheck.py http://127.0.0.1:8000/health
     python -I -S healthcheck.py unix:/run/executor/executor.sock
 
-On a Unix socket the path asked for is /health. Nothing is imported but `socket` and `sys`: this starts every few
-seconds in every service, and an HTTP library would cost several times what the check does.
+On a Unix socket the path is /health. Only `socket` and `sys` are imported: the check starts every few seconds in every
+service, and importing an HTTP library would take several times as long as the check.
 """
 
 import socket
@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 5.0
 
 
 def connect(target: str) -> tuple[socket.socket, str]:
-    """A connection to the target, and the path to ask for."""
+    """A connection to the target, and the path to request."""
     scheme, _, rest = target.partition(":")
     if scheme == "unix":
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -29,7 +29,7 @@ def connect(target: str) -> tuple[socket.socket, str]:
 
 
 def check(target: str) -> str | None:
-    """None when the target answers 200, else what is wrong."""
+    """None when the target answers 200, else the reason."""
     try:
         connection, path = connect(target)
         with connection:

@@ -31,6 +31,6 @@ def configure_logs() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    # A line for each request or connection of theirs says nothing that ours don't, and may name a visitor's address.
+    # These log a line for each request or connection, which may contain a visitor's address and adds nothing to ours.
     for chatty in ("httpx", "websockets", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Spans that are kept in this process until somebody takes them: the executor has no network to send its own by."""
+"""Spans that are kept in memory until the api fetches them: the executor has no network to send its own."""
 
 import contextlib
 from collections import deque
@@ -16,7 +16,7 @@ from app.process.correlation import TRACEPARENT
 from app.process.tracing import Annotate, Tracing
 
 _KEPT = 2048
-"""Spans, 5 an execution in the executor: taken every 2 s, that is far from reached."""
+"""Most spans that are kept. The executor makes 5 for each execution, and the api fetches them every 2 s."""
 
 
 class RecordedTracing(Tracing):
@@ -31,7 +31,7 @@ class RecordedTracing(Tracing):
 
     @contextlib.contextmanager
     def span(self, name: str) -> Iterator[Annotate]:
-        """See `Tracing`. One that ends with an exception is marked, and says nothing of it: it may quote a visitor."""
+        """See `Tracing`. An exception marks the span as failed; its text is not recorded, as it may quote a visitor."""
         outer = correlation.current.get()
         if outer is None:
             yield lambda _name, _value: None
@@ -56,14 +56,14 @@ class RecordedTracing(Tracing):
 
 
 class _Ended(SpanProcessor):
-    """Keeps the latest."""
+    """Keeps the latest _KEPT spans that have ended."""
 
     def __init__(self, dropped: Callable[[], None]) -> None:
         self.spans: deque[ReadableSpan] = deque()
         self._dropped = dropped
 
     def on_end(self, span: ReadableSpan) -> None:
-        """A span has ended. Those of a trace that is not sampled never come here."""
+        """Keep a span. The SDK does not call this for traces that are not sampled."""
         if len(self.spans) == _KEPT:
             self.spans.popleft()
             self._dropped()

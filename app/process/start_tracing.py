@@ -1,4 +1,4 @@
-"""The traces of a process, as its settings ask for them."""
+"""Chooses the tracing of a process by its settings."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from app.process.tracing import Tracing
 
 
 def start_tracing(service: str, on: bool, dropped: Callable[[], None]) -> Tracing:
-    """The traces of a process. `dropped` is called for each span that was not taken in time."""
+    """The tracing of the service, without spans unless `on`. `dropped` is called for each span that is discarded."""
     if not on:
         return Tracing()
     from app.process.spans import RecordedTracing  # noqa: PLC0415 - it takes memory

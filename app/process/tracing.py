@@ -1,6 +1,6 @@
-"""Traces by OpenTelemetry. Only a process that is told to trace imports OpenTelemetry's packages at all.
+"""The interface of tracing, without OpenTelemetry: a process imports its packages only when traces are on.
 
-Without, the edge's `traceparent` still reaches both processes and their logs.
+Without traces, the edge's `traceparent` still reaches both processes and their logs.
 """
 
 import contextlib
@@ -8,18 +8,19 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 Annotate = Callable[[str, str | float], None]
-"""Gives the span an attribute: its name and its value."""
+"""Sets an attribute of the span by name."""
 
 
 class Tracing:
-    """No spans: ids are passed on as they came."""
+    """No spans: the ids of a request are passed on unchanged."""
 
     def span(self, name: str) -> AbstractContextManager[Annotate]:
-        """What happens inside belongs to a span of this name, below the one that `correlation.current` names, and the
-        new one is named there. Outside of a request there is none.
+        """A span around the context, as a child of the one in `correlation.current`, which it replaces there meanwhile.
+
+        Outside of a request there is no span. The context's value sets attributes of the span.
         """
         return contextlib.nullcontext(lambda _name, _value: None)
 
     def take(self) -> bytes:
-        """The spans that have ended, as an OTLP ExportTraceServiceRequest. They are forgotten here. Empty: none."""
+        """Remove and return the spans that have ended, as an OTLP ExportTraceServiceRequest; b"" without any."""
         return b""

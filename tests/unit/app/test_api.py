@@ -136,7 +136,7 @@ async def unavailable(client: httpx.AsyncClient) -> None:
     health = await client.get("/health")
     assert health.status_code == 503
     assert health.json()["status"] == "unavailable"
-    assert "executor is away" in health.json()["reason"]
+    assert "executor is unavailable" in health.json()["reason"]
 
 
 @pytest.mark.parametrize("answer", [says({}), says("?", 502)])

@@ -156,7 +156,7 @@ def test_a_client_that_goes_away_is_no_fault_of_ours(api: ApiProcess, kind: str)
     (route,) = (labels for _, labels in gone)
     assert api.figures("api_requests")["api_requests_total", "499", route] == 1
     assert not OUR_FAULTS & {reason for _, reason in api.figures("api_refusals")}
-    assert [line["status"] for line in api.lines if line["message"] == "the client is gone"] == [499]
+    assert [line["status"] for line in api.lines if line["message"] == "client disconnected"] == [499]
     assert quiet(api)
 
 

@@ -127,6 +127,6 @@ def test_a_backup_is_readable_by_its_owner_only(
 ) -> None:
     backup.save(client, prefix, image, tmp_path / "saved", report)
     assert (tmp_path / "saved").stat().st_mode & 0o777 == 0o700
-    with pytest.raises(StepFailed, match="is there already"):
+    with pytest.raises(StepFailed, match="exists"):
         backup.save(client, prefix, image, tmp_path / "saved", report)
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]

@@ -1,8 +1,8 @@
-"""The images of the platform: ours are built here, the others pulled, or built from distribution packages.
+"""The platform's images: our own are built, the others are pulled, or built from distribution packages.
 
-An image that is built is named `vps/<name>:<hash of its recipe>`: the same recipe is never built twice, and a change
-of anything that goes into it is another image. Where an image needs a program that takes minutes to compile, nothing
-waits for that here: `complete` does it, once the rest is put to use.
+A built image is named `vps/<name>:<hash of its recipe>`, so that a recipe is built once, and a change of anything in it
+gives another name. `ensure` does not wait for programs that take minutes to compile: `complete` compiles them after the
+core of the platform runs.
 """
 
 import hashlib
@@ -28,20 +28,20 @@ from tools.machine.registry import Registry
 from tools.paths import ROOT, cache
 
 FOLDER = ROOT / "images"
-# What a Dockerfile copies from the checkout, beside the files of its own folder and `wheels/`.
+# Folders of the checkout that a Dockerfile copies, besides the files of its own folder and `wheels/`.
 TREES: Mapping[str, tuple[str, ...]] = {
     "app": ("app",),
     **{environment.image: ("app/guest",) for environment in ENVIRONMENTS.values()},
 }
-# Builds wait for downloads more than for the processor, so two at once help on two cores.
+# Builds wait for downloads more than for the CPU: on two cores, two at once are faster than one.
 _AT_ONCE = 2
 _PLAIN_FILE, _PROGRAM = 0o644, 0o755
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one built image is made of: a file by its path in the build's context, a program compiled for it, and the
-    image underneath."""
+    """What a built image is made of: files by their paths in the build context, a program compiled for it, and its base
+    image."""
 
     name: str
     base: str
@@ -55,19 +55,19 @@ class Recipe:
             content = file.read_bytes()
             digest.update(f"\0{path}\0{_mode(file):o}\0{len(content)}\0".encode() + content)
         if self.program:
-            # What it is made of, and not its bytes: the name is known before anything is compiled.
+            # Its recipe and not its bytes, so that the name is known before anything is compiled.
             digest.update(f"\0program {self.program.key()}".encode())
         return f"vps/{self.name}:{digest.hexdigest()[:12]}"
 
     @property
     def requirements(self) -> Path | None:
-        """The locked wheels that its Dockerfile finds in `wheels/`."""
+        """The lock file of the wheels that the Dockerfile copies from `wheels/`."""
         return self.files.get("requirements.txt")
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Each image's reference on the engine, and for each that can't be had the reason, in a sentence's second half.
+    """The references of the images in Docker, and why the others are not available, as the second half of a sentence.
 
     `uncompiled` are those of the latter that can be had once their program is compiled.
     """
@@ -77,7 +77,7 @@ class ImageSet:
     uncompiled: tuple[tuple[Recipe, GoBuild], ...] = ()
 
     def summary(self) -> str:
-        """How many there are, and the names of the others."""
+        """How many images are ready, and the names of the others."""
         waiting = [own.name for own, _ in self.uncompiled]
         missing = [name for name in self.unavailable if name not in waiting]
         others = {"can't be had here": missing, "to be compiled": waiting}
@@ -85,7 +85,7 @@ class ImageSet:
         return f"{len(self.references)} ready{''.join(lists)}"
 
     def only(self, wanted: Callable[[str], bool]) -> "ImageSet":
-        """The set without what would be compiled for services that nobody wants."""
+        """The set without images that would be compiled for services that are off; `wanted` tells by name."""
         waiting = tuple((own, program) for own, program in self.uncompiled if wanted(own.name))
         dropped = {own.name for own, _ in self.uncompiled} - {own.name for own, _ in waiting}
         unavailable = {name: reason for name, reason in self.unavailable.items() if name not in dropped}
@@ -101,12 +101,12 @@ class ImageSet:
 
 
 def compiled() -> BuildCache:
-    """The programs that this machine has compiled for images and for tests."""
+    """The cache of programs that this machine has compiled for images and tests."""
     return BuildCache(cache() / "programs")
 
 
 def recipe(name: str, base: str, program: GoBuild | None = None, root: Path = ROOT) -> Recipe:
-    """The recipe of `images/<name>` in a checkout."""
+    """The recipe of `images/<name>` in the checkout `root`."""
     files = dict(_tree(root / "images" / name))
     for tree in TREES.get(name, ()):
         files |= {f"{tree}/{path}": file for path, file in _tree(root / tree)}
@@ -156,7 +156,7 @@ def ensure(engine: DockerEngine, environments: Iterable[str], report: Report) ->
 
 
 def complete(engine: DockerEngine, images: ImageSet, report: Report) -> ImageSet:
-    """The same set with all programs compiled and their images built. One that does not compile has a reason then.
+    """The same set with all programs compiled and their images built. If one does not compile, its reason says so.
 
     Raises:
         StepFailed: an image that can be built could not be.
@@ -177,7 +177,7 @@ def complete(engine: DockerEngine, images: ImageSet, report: Report) -> ImageSet
 
 
 def remove_superseded(engine: DockerEngine, current: ImageSet) -> list[str]:
-    """Remove images of ours that no container uses and whose recipe is not a current one. Returns their names."""
+    """Remove built images of other recipes that no container uses. Returns their names."""
     client = engine.client()
     keep = {*current.references.values(), base_image.tag(engine.architecture())}
     names = {reference.partition(":")[0] for reference in keep}
@@ -229,7 +229,7 @@ def _build(
         files |= {f"wheels/{wheel.name}": wheel for wheel in wheel_folder.iterdir()}
     with tempfile.TemporaryFile() as context:
         _write_context(files, context)
-        # The classic builder: it is in every engine, and needs neither the docker CLI nor its buildx plugin.
+        # The classic builder: every Docker has it, and it needs neither the docker CLI nor its buildx plugin.
         events: Any = client.api.build(
             fileobj=context,
             custom_context=True,
@@ -247,13 +247,13 @@ def _build(
                 report.write(f"{problem}\n")
                 raise StepFailed(
                     f"The image {own.name} could not be built: {problem}",
-                    f"See to the cause in the log or in images/{own.name}/, then run this again.",
+                    f"Fix the cause in images/{own.name}/ or what the log reports, then run this again.",
                     report.log,
                 )
 
 
 def _write_context(files: Mapping[str, Path], sink: IO[bytes]) -> None:
-    """A build's context as a tar file, the same for everyone whatever the checkout's owner and umask are."""
+    """Write a build context as a tar file that does not depend on the checkout's owner and umask."""
     with tarfile.open(fileobj=sink, mode="w") as archive:
         for path, file in sorted(files.items()):
             entry = tarfile.TarInfo(path)

@@ -1,4 +1,4 @@
-"""The images that are ours, in a registry: pushed once, and known from then on by their digest."""
+"""Pushes our own images to a registry, where their digests identify them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +9,12 @@ from tools.console.steps import Report, StepFailed
 
 
 def push(client: docker.DockerClient, references: Mapping[str, str], registry: str, report: Report) -> dict[str, str]:
-    """Push images, given by name as their references on the engine. Returns `<registry>/<name>@sha256:...` by name.
+    """Push images. `references` are their names in Docker. Returns `<registry>/<name>@sha256:...` for each name.
 
-    The tag is that of the recipe, so what is there already is not sent again. The engine's own logins are used.
+    The tag is the recipe's hash, so layers that the registry has are not sent again. Docker's logins are used.
 
     Raises:
-        StepFailed: the registry refused, or can't be reached.
+        StepFailed: the registry refused, or does not answer.
     """
     return {name: _push(client, name, reference, registry, report) for name, reference in references.items()}
 
@@ -29,7 +29,7 @@ def _push(client: docker.DockerClient, name: str, reference: str, registry: str,
             if problem := event.get("error"):
                 raise StepFailed(
                     f"{registry} refuses {name}: {problem}",
-                    "Log in to it (`docker login`), and see that you may write there; then run this again.",
+                    "Log in to it (`docker login`) as a user who may push there, then run this again.",
                     report.log,
                 )
             report.say(f"{name}: {event.get('status', '')} {event.get('progress', '')}")
@@ -37,4 +37,4 @@ def _push(client: docker.DockerClient, name: str, reference: str, registry: str,
                 return f"{repository}@{digest}"
     finally:
         client.images.remove(f"{repository}:{tag}", noprune=True)
-    raise StepFailed(f"{registry} does not tell the digest of {name}.", "Run this again.", report.log)
+    raise StepFailed(f"{registry} did not return the digest of {name}.", "Run this again.", report.log)

@@ -1,4 +1,4 @@
-"""Python wheels for an image, fetched on this machine: a build then needs no index, no settings and no certificates."""
+"""Downloads Python wheels for an image on this machine, so that the build needs no index, settings or certificates."""
 
 import hashlib
 import os
@@ -17,16 +17,16 @@ _GLIBC = ("manylinux_2_41", "manylinux_2_34", "manylinux_2_31", "manylinux_2_28"
 
 
 def fetch(requirements: Path, architecture: str, report: Report) -> Path:
-    """A folder with the wheels that a hash-locked requirements file names, for an engine's architecture.
+    """A folder with the wheels that a hash-locked requirements file names, for Docker's architecture.
 
     Raises:
-        StepFailed: pip could not get one of them.
+        StepFailed: pip could not download one of them.
     """
     recipe = f"{PYTHON} {architecture} {_GLIBC}".encode() + requirements.read_bytes()
     folder = cache() / "wheels" / hashlib.sha256(recipe).hexdigest()[:16]
     if folder.exists():
         return folder
-    # Of this process alone: two that fetch the same don't disturb each other.
+    # A name of this process's own, because another may fetch the same wheels.
     partial = folder.with_suffix(f".partial-{os.getpid()}")
     machine = _MACHINES[architecture]
     platforms = [option for glibc in _GLIBC for option in ("--platform", f"{glibc}_{machine}")]
@@ -39,8 +39,8 @@ def fetch(requirements: Path, architecture: str, report: Report) -> Path:
         process.run(argv, report)
     except process.CommandFailed as error:
         raise StepFailed(
-            f"The wheels that {requirements} locks could not be had for Python {PYTHON} on {architecture}.",
-            "See to what pip says (most often the network), then run this again.",
+            f"The wheels that {requirements} locks could not be downloaded for Python {PYTHON} on {architecture}.",
+            "Fix what pip reports (most often the network), then run this again.",
             report.log,
         ) from error
     try:

@@ -1,7 +1,7 @@
-"""The data of a stack as files: an archive of each data volume, with owners and modes, and a list of their checksums.
+"""The data of a stack as files: an archive of each data volume, with owners and modes, and a list of checksums.
 
-Everything goes through the engine's API (a container that is never started carries the volume), so that an engine on
-this machine and one over SSH are the same.
+Volumes are read and written through Docker's API, by a container that is never started. So it works the same for Docker
+on this machine and over SSH.
 """
 
 import contextlib
@@ -39,19 +39,19 @@ class Archive:
 
 
 def save(client: docker.DockerClient, prefix: str, image: str, folder: Path, report: Report) -> list[Archive]:
-    """Write every data volume of the stack into `folder`, which appears whole or not at all.
+    """Write every data volume of the stack into `folder`, which appears once it is complete.
 
-    Services that use a volume are frozen while it is read (seconds): the archive is what a power cut would leave, which
-    all of them recover from by their own logs.
+    Services that use a volume are paused while it is read (seconds). The archive is like the data after a power cut,
+    from which all services recover by their own logs.
 
     Raises:
-        StepFailed: there is nothing to save, or the folder is there already.
+        StepFailed: the stack has no data, or the folder exists.
     """
     volumes = docker_objects.find(client, prefix).volumes
     if not volumes:
-        raise StepFailed(f"The stack {prefix} has no data on this engine.", "`make up` makes a stack that has.")
+        raise StepFailed(f"The stack {prefix} has no data in this Docker.", "`make up` brings one up that has.")
     if folder.exists():
-        raise StepFailed(f"{folder} is there already.", "Name another folder, or remove that one.")
+        raise StepFailed(f"{folder} exists.", "Name another folder, or remove that one.")
     private_folder(folder.parent)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as scratch:
         whole = private_folder(Path(scratch) / "backup")
@@ -65,10 +65,10 @@ def save(client: docker.DockerClient, prefix: str, image: str, folder: Path, rep
 
 
 def restore(client: docker.DockerClient, prefix: str, image: str, folder: Path, report: Report) -> list[Archive]:
-    """Put the volumes back as they were saved. What is in them now is lost.
+    """Put the volumes back as they were saved. What they hold now is lost.
 
     Raises:
-        StepFailed: the backup is not whole, or one of the volumes still has a service. Nothing was changed then.
+        StepFailed: the backup is damaged, or a service uses one of the volumes. Nothing was changed then.
     """
     archives = read(folder)
     there = set(docker_objects.find(client, prefix).volumes)
@@ -96,16 +96,18 @@ def restore(client: docker.DockerClient, prefix: str, image: str, folder: Path, 
 
 
 def read(folder: Path) -> list[Archive]:
-    """What a backup holds, each archive compared with its checksum.
+    """The archives of a backup, checked against their checksums.
 
     Raises:
-        StepFailed: something of it is missing or damaged.
+        StepFailed: the list or an archive is missing or damaged.
     """
     try:
         archives = [Archive(**entry) for entry in json.loads((folder / LIST).read_text())]
         damaged = [it.file for it in archives if _sha256(folder / it.file) != it.sha256]
     except (OSError, ValueError, TypeError) as error:
-        raise StepFailed(f"{folder} is no whole backup: {error}.", "Name a folder that `make backup` wrote.") from error
+        raise StepFailed(
+            f"{folder} is not a complete backup: {error}.", "Name a folder that `make backup` wrote."
+        ) from error
     if damaged:
         raise StepFailed(f"{', '.join(damaged)} in {folder} is damaged.", "Take an older backup. Nothing was changed.")
     return archives
@@ -124,7 +126,7 @@ def _save(client: docker.DockerClient, prefix: str, name: str, image: str, folde
 
 @contextlib.contextmanager
 def _carrier(client: docker.DockerClient, prefix: str, volume: str, image: str) -> Iterator[Any]:
-    """A container that is never started, through which the engine reads and writes the volume."""
+    """A container that is never started, through which Docker reads and writes the volume."""
     container = client.containers.create(
         image,
         ["never-started"],
@@ -139,7 +141,7 @@ def _carrier(client: docker.DockerClient, prefix: str, volume: str, image: str) 
 
 
 def _is_loader(container: Any) -> bool:
-    """Whether it was only made to open the volume, never started, and is made again by the next `up`."""
+    """Whether it only prepares the volume for its service; the next `up` creates it again."""
     return str(container.labels.get(ROLE_LABEL, "")).endswith("-loader")
 
 

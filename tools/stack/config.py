@@ -1,6 +1,6 @@
-"""The config that a stack runs with: the tracked template, the machine's own values, and secrets made here.
+"""The config that a stack runs with: the tracked template, this machine's values, and generated secrets.
 
-The result is a file in the stack's home. The template is only read, so that `git status` stays clean.
+It is a file in the stack's home. The template is never written, so that `git status` stays clean.
 """
 
 from collections.abc import Mapping
@@ -23,19 +23,19 @@ _SECRETS = {f"{NAMESPACE}:{key}" for key in SECRET_KEYS.values()}
 ONLY_CORE: Mapping[str, Mapping[str, bool]] = {field: {"enabled": False} for field in Services.model_fields}
 """The `services` of a stack that runs the API and what it depends on, and no other service."""
 SALT = "encryptionsalt"
-_HEADER = "# Made by `make up` from {template}: change that one.\n"
+_HEADER = "# Written by `make up` from {template}: change that file.\n"
 
 
 def template_file(template: str, root: Path = ROOT) -> Path:
-    """The tracked file of a stack's config."""
+    """The tracked config file of a stack."""
     return root / f"Pulumi.{template}.yaml"
 
 
 def load(file: Path) -> dict[str, Any]:
-    """A config file as it is; empty when there is none.
+    """The content of a config file; empty when there is no file.
 
     Raises:
-        StepFailed: it isn't YAML, or no mapping.
+        StepFailed: it is not YAML, or not a mapping.
     """
     try:
         content = yaml.safe_load(file.read_text()) if file.exists() else None
@@ -47,7 +47,7 @@ def load(file: Path) -> dict[str, Any]:
 
 
 def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` on top of `under`, mappings merged key by key; anything else in `over` wins whole."""
+    """`over` on top of `under`: mappings are merged key by key, any other value of `over` replaces that of `under`."""
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
@@ -57,7 +57,7 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def machine_values(engine: DockerEngine, images: ImageSet) -> dict[str, Any]:
-    """What this machine adds to `vps:platform`."""
+    """The values of `vps:platform` that this machine provides."""
     return {
         "engine": {"host": engine.url, "socket": engine.socket_on_its_host()},
         "images": dict(images.references),
@@ -69,9 +69,9 @@ def machine_values(engine: DockerEngine, images: ImageSet) -> dict[str, Any]:
 def compose(
     template: Mapping[str, Any], machine: Mapping[str, Any], overrides: Mapping[str, Any], previous: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The whole generated file. The template's own values win over the machine's, and `overrides` over both.
+    """The content of the generated file. The template wins over the machine's values, and `overrides` win over both.
 
-    The salt and the secrets come from `previous`, the file as it was, so that what they encrypt stays readable.
+    The salt and the secrets are taken from `previous`, the file's content so far: they encrypt what the state holds.
     """
     config = dict(template.get("config") or {})
     kept = {key: value for key, value in (previous.get("config") or {}).items() if key in _SECRETS}
@@ -80,15 +80,15 @@ def compose(
 
 
 def render(content: Mapping[str, Any], template: str) -> str:
-    """The file's text."""
+    """The text of the generated file."""
     return _HEADER.format(template=template_file(template).name) + yaml.safe_dump(dict(content), sort_keys=False)
 
 
 def settings(name: str, template: str, overrides: Mapping[str, Any]) -> PlatformSettings:
-    """What a stack is going to be, as far as it is known before its images are.
+    """The settings of a stack, before its images are known.
 
     Raises:
-        StepFailed: the template or the overrides can't be used; the message names each bad key.
+        StepFailed: the template or the overrides are not valid; the message names each bad key.
     """
     file = template_file(template)
     config = load(file).get("config") or {}

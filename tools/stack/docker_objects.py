@@ -1,4 +1,4 @@
-"""What a stack has on the engine, found by its label, whatever the state says."""
+"""The containers, networks and volumes of a stack in Docker, found by their label and not by Pulumi's state."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import docker
 from infra.service import DATA_ROLE, ROLE_LABEL, STACK_LABEL
 
 SANDBOX_LABEL = "vps.sandbox"
-# What holds another comes first.
+# The order of removal: containers use networks and volumes.
 _ORDER = ("container", "network", "volume")
 
 
 @dataclass(frozen=True)
 class Thing:
-    """A container, a network, or a volume that is made anew from the program."""
+    """A container, a network, or a volume that holds no data of the stack."""
 
     kind: str
     id: str
@@ -24,7 +24,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What is there of a stack. `volumes` are apart from the rest: they hold its data."""
+    """What Docker has of a stack. `volumes` are those that hold its data, and are not among `things`."""
 
     things: tuple[Thing, ...]
     volumes: tuple[str, ...]
@@ -41,16 +41,16 @@ class Leftovers:
         return [f"{thing.kind} {thing.name}" for thing in self.things]
 
     def without(self, known: Iterable[str]) -> "Leftovers":
-        """All but those with these ids."""
+        """All things except those with these ids."""
         ids = set(known)
         return self._those(lambda thing: thing.id not in ids)
 
     def without_sandboxes(self) -> "Leftovers":
-        """All but the sandboxes, which belong to the executor and not to the state."""
+        """All things except the sandboxes, which the executor creates and Pulumi's state does not know."""
         return self._those(lambda thing: not thing.is_sandbox)
 
     def sandboxes(self) -> "Leftovers":
-        """Only the sandboxes."""
+        """The sandboxes only."""
         return self._those(lambda thing: thing.is_sandbox)
 
     def _those(self, wanted: Callable[[Thing], bool]) -> "Leftovers":
@@ -58,7 +58,7 @@ class Leftovers:
 
 
 def find(client: docker.DockerClient, prefix: str) -> Leftovers:
-    """Everything labelled as of the stack with this name prefix."""
+    """Everything with the label of the stack with this name prefix."""
     mine: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={prefix}"}
     containers = [
         Thing("container", str(it.id), it.attrs["Names"][0].lstrip("/"), SANDBOX_LABEL in it.attrs["Labels"])
@@ -73,7 +73,7 @@ def find(client: docker.DockerClient, prefix: str) -> Leftovers:
 
 
 def remove(client: docker.DockerClient, found: Leftovers) -> None:
-    """Remove all but the data. What is already gone is fine."""
+    """Remove everything but the data. It is no error if something is gone already."""
     for thing in sorted(found.things, key=lambda thing: _ORDER.index(thing.kind)):
         try:
             if thing.kind == "container":
@@ -87,14 +87,14 @@ def remove(client: docker.DockerClient, found: Leftovers) -> None:
 
 
 def remove_all(client: docker.DockerClient, prefix: str) -> tuple[str, ...]:
-    """Remove everything of a stack but its data. Returns the volumes with data, which stay."""
-    # An executor that lives makes new sandboxes in the place of those that go: it goes first.
+    """Remove everything of a stack but its data. Returns the names of the volumes with data."""
+    # The executor goes first: it would replace the sandboxes that are removed.
     remove(client, find(client, prefix).without_sandboxes())
     remove(client, find(client, prefix))
     return find(client, prefix).volumes
 
 
 def remove_volumes(client: docker.DockerClient, names: Iterable[str]) -> None:
-    """Remove volumes, with the data in them."""
+    """Remove volumes and the data in them."""
     for name in names:
         client.api.remove_volume(name)

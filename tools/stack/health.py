@@ -1,5 +1,4 @@
-"""Waiting until a stack works: every service healthy by the engine, and where that is ours to see, the API answering
-through the edge."""
+"""Waits until a stack works: Docker reports every service healthy, and the API answers through the edge."""
 
 import time
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ _LINES_OF_LOG = 10
 
 @dataclass(frozen=True)
 class ServiceState:
-    """One service: `health` is what its health check says, or how its container is, where there is none."""
+    """One service. `health` is the result of its health check, or its container's state if it has none."""
 
     service: str
     container: str
@@ -32,19 +31,20 @@ class ServiceState:
 
 
 def services(client: docker.DockerClient, prefix: str) -> list[ServiceState]:
-    """The state of each service of a stack, by name."""
+    """The states of a stack's services, sorted by name."""
     mine: dict[str, str | list[str] | bool] = {"label": [f"{STACK_LABEL}={prefix}", f"{ROLE_LABEL}=service"]}
     found = client.containers.list(all=True, filters=mine, ignore_removed=True)
     return sorted((_state(container.attrs) for container in found), key=lambda state: state.service)
 
 
 def wait(engine: DockerEngine, prefix: str, api_url: str | None, report: Report) -> str:
-    """Wait until everything is well. Returns a line that sums it up.
+    """Wait until every service is healthy. Returns a summary line.
 
-    Without `api_url` nothing is asked through the edge: a server may let in nobody but a proxy.
+    Without `api_url` nothing is requested through the edge: a server may accept requests from a proxy only.
 
     Raises:
-        StepFailed: after SECONDS_TO_BE_HEALTHY something is not; it is named, and the log has the end of its logs.
+        StepFailed: a service is not healthy after SECONDS_TO_BE_HEALTHY; the message names it, and the log has the end
+            of its logs.
     """
     client = engine.client()
     deadline = time.monotonic() + SECONDS_TO_BE_HEALTHY
@@ -63,15 +63,15 @@ def wait(engine: DockerEngine, prefix: str, api_url: str | None, report: Report)
         tail = client.containers.get(state.container).logs(tail=_LINES_OF_LOG).decode(errors="replace")
         report.write(f"--- {state.service}, the end of its log\n{tail}")
     raise StepFailed(
-        f"Not everything works {SECONDS_TO_BE_HEALTHY} s after it was started: {', '.join(waits)}.",
-        "`make logs SERVICE=<name>` (on a server: `docker logs`) shows more. Once the cause is mended, the same "
-        "command goes on from there.",
+        f"Not every service works {SECONDS_TO_BE_HEALTHY} s after it was started: {', '.join(waits)}.",
+        "`make logs SERVICE=<name>` (on a server: `docker logs`) shows more. Fix the cause, then run the same "
+        "command again: it resumes.",
         report.log,
     )
 
 
 def api_refusal(api_url: str) -> str | None:
-    """Why the API does not answer through the edge, in a few words; None when it does."""
+    """Why the API does not answer through the edge; None when it does."""
     try:
         answer = httpx.get(f"{api_url}/health", timeout=5, trust_env=False)
     except httpx.HTTPError as error:

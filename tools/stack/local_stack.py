@@ -1,4 +1,4 @@
-"""A stack that keeps everything itself: state, passphrase and generated config, on a file backend of its own."""
+"""A stack with its state, passphrase and generated config in a folder of its own, on Pulumi's file backend."""
 
 import secrets
 import shutil
@@ -20,16 +20,16 @@ from tools.stack.pulumi_stack import PulumiStack
 _PROJECT = "name: vps\nruntime: python\n"
 _OWN_IDS = tuple(f"docker:index/{kind.lower()}:{kind}" for kind in ("Container", "Network", "Volume"))
 PASSWORD_BYTES = 18
-"""Of randomness in a generated password: 24 characters."""
+"""Random bytes of a generated password, which makes 24 characters."""
 _START_OVER = "If it is lost, `make down FORGET=1` removes the stack without it (data volumes stay); then `make up`."
 
 
 @dataclass(frozen=True)
 class Stack(PulumiStack):
-    """A stack and everything that it keeps: state, passphrase and generated config, all in `home`.
+    """A stack whose state, passphrase and generated config are in `home`.
 
-    `template` names the tracked config file (`Pulumi.<template>.yaml`), `overrides` are merged into its
-    `vps:platform`: a test runs the very same program under another name, home and port.
+    `template` names the tracked config file (`Pulumi.<template>.yaml`); `overrides` are merged into its
+    `vps:platform`, so that tests run the same program under another name, home and port.
     """
 
     toolchain: Toolchain
@@ -63,7 +63,7 @@ class Stack(PulumiStack):
             **self.toolchain.environment,
             "PULUMI_BACKEND_URL": f"file://{(self.home / 'state').resolve()}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase_file.resolve()),
-            "PULUMI_CONFIG_PASSPHRASE": None,  # it would win over the file
+            "PULUMI_CONFIG_PASSPHRASE": None,  # it would override the file
         }
 
     @property
@@ -71,7 +71,7 @@ class Stack(PulumiStack):
         return ("--config-file", str(self.config_file))
 
     def configure(self, images: ImageSet, report: Report) -> None:
-        """Make the stack if there is none, and write the config that it runs with. Secrets are made once."""
+        """Create the stack if there is none, and write its config. Secrets are generated once."""
         private_folder(self.home)
         (self.home / "state").mkdir(exist_ok=True)
         previous = config.load(self.config_file)
@@ -84,19 +84,20 @@ class Stack(PulumiStack):
                 self.set_secret(key, secrets.token_urlsafe(PASSWORD_BYTES), report)
 
     def destroy(self, report: Report) -> None:
-        """Remove what the state knows, and sandboxes. Nothing happens when the stack was never made."""
+        """Remove the resources in the state, and the sandboxes. Does nothing when the stack was never created."""
         if self.config_file.exists():
             self._run("destroy", "--yes", "--skip-preview", *self.config_arguments, report=report)
-            # An executor that was told to end while it began may have left sandboxes.
+            # An executor that was stopped while it started may have left sandboxes.
             docker_objects.remove(
                 self.engine.client(), docker_objects.find(self.engine.client(), self.prefix).sandboxes()
             )
 
     def mend(self, report: Report) -> list[str]:
-        """Put right what an interrupted command left. For the holder of the lock. Returns what was done, in words.
+        """Repair what an interrupted command left. Returns what was done, for the user.
 
-        A backend lock is stale then. A creation that was cut off may have made something that the state doesn't know,
-        and whose name is taken: it is removed. What the state knows and the engine lost is read anew.
+        The caller holds the stack's lock, so a lock of Pulumi's backend is stale. An interrupted creation may have left
+        something that is not in the state and whose name is taken: it is removed. Resources of the state that Docker no
+        longer has are refreshed.
         """
         done = []
         if any((self.home / "state" / ".pulumi" / "locks").rglob("*.json")):
@@ -106,9 +107,9 @@ class Stack(PulumiStack):
         known = {resource["id"] for resource in state.get("resources", ()) if resource["type"] in _OWN_IDS}
         found = docker_objects.find(self.engine.client(), self.prefix)
         if state.get("pending_operations") or known - found.ids:
-            report.say("reading what is there")
+            report.say("refreshing the state")
             self.refresh(report)
-            done.append("took up what an earlier command left")
+            done.append("refreshed the state after an interrupted command")
         if orphans := found.without(known).without_sandboxes():
             docker_objects.remove(self.engine.client(), orphans)
             done.append(f"removed {', '.join(orphans.names)}")
@@ -125,8 +126,8 @@ class Stack(PulumiStack):
         write_private(self.passphrase_file, secrets.token_urlsafe(32))
 
     def _init(self, report: Report) -> str:
-        """Make the stack. Returns its encryption salt: from the state, when an earlier attempt got as far as that."""
-        # The engine writes the salt beside the project file: a project file of the home's own keeps ours untouched.
+        """Create the stack. Returns its encryption salt, from the state if an earlier attempt has created the stack."""
+        # Pulumi writes the salt next to the project file. With one in `home`, the tracked file is unchanged.
         (self.home / "Pulumi.yaml").write_text(_PROJECT)
         try:
             self._pulumi("stack", "init", "--no-select", cwd=self.home, report=report)
@@ -147,18 +148,18 @@ class Stack(PulumiStack):
             return StepFailed(message, f"Put the old one back. {_START_OVER}", report.log)
         if "failed to load checkpoint" in said:
             message = f"The stack's state in {self.home / 'state'} can't be read."
-            fix = f"Put a backup back: the engine keeps one beside it, *.json.bak. {_START_OVER}"
+            fix = f"Restore its backup: Pulumi keeps one beside it, *.json.bak. {_START_OVER}"
             return StepFailed(message, fix, report.log)
         return super()._explain(error, report)
 
 
 def config_file(home: Path, name: str) -> Path:
-    """The generated config of a stack; it is there once the stack was made."""
+    """The generated config of a stack. It exists once the stack was created."""
     return home / f"Pulumi.{name}.yaml"
 
 
 def forget(home: Path, name: str) -> None:
-    """Drop a stack's state, passphrase and generated config. What is on the engine is left to its labels."""
+    """Delete a stack's state, passphrase and generated config. What Docker has of it is found by its labels."""
     shutil.rmtree(home / "state", ignore_errors=True)
     config_file(home, name).unlink(missing_ok=True)
     (home / "passphrase").unlink(missing_ok=True)

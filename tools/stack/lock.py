@@ -1,4 +1,4 @@
-"""One command at a time may change a stack."""
+"""A lock, so that one command at a time changes a stack."""
 
 import contextlib
 import fcntl
@@ -12,10 +12,10 @@ from tools.paths import private_folder
 
 @contextlib.contextmanager
 def exclusive(home: Path, command: str) -> Iterator[int]:
-    """Hold the stack's lock. Gives its file descriptor, for `Stack(held=...)`.
+    """Hold the stack's lock. Yields its file descriptor, for `Stack(held=...)`.
 
-    The programs that change the stack inherit the descriptor, so that the lock outlives this process for as long as
-    one of them is still at work: whoever gets the lock knows that nothing else is.
+    The programs that change the stack inherit the descriptor: if this process is killed, the lock lasts until they have
+    ended too.
 
     Raises:
         StepFailed: another command holds it.

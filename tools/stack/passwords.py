@@ -1,5 +1,5 @@
-"""Passwords that a service keeps in its own data: the configured one counts at its very first start, and from then on
-only its API changes it."""
+"""Passwords that a service stores in its own data. It reads the configured one at its first start only; after that, its
+API changes the password."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ _SECONDS_TO_ANSWER = 20
 
 @dataclass(frozen=True)
 class Keeper:
-    """A service that keeps a password: its name, and how it is given another one.
+    """A service that stores a password, and how to change it.
 
-    `change(client, old, new)` is false when `old` is not its password; nothing has changed then. It raises
-    httpx.HTTPError for everything else that went wrong.
+    `change(client, old, new)` returns False, and changes nothing, if `old` is not the password. It raises
+    httpx.HTTPError for any other failure.
     """
 
     service: str
@@ -26,9 +26,9 @@ class Keeper:
 
 
 def client(url: str, edge_password: str, address: Address | None = None) -> httpx.Client:
-    """A client of a service behind the edge, with what the edge itself may ask for.
+    """A client of a service behind the edge, with the edge's own user and password.
 
-    With `address`, it is reached there under its name: what an edge on this machine publishes needs no name resolved.
+    With `address`, requests go there with the service's host name: so the names of a local edge need not resolve.
     """
     asked = httpx.URL(url)
     return httpx.Client(
@@ -41,7 +41,7 @@ def client(url: str, edge_password: str, address: Address | None = None) -> http
 
 
 def change_grafana(client: httpx.Client, old: str, new: str) -> bool:
-    """The edge asks for no password before Grafana, which takes the header itself."""
+    """The edge does not authenticate Grafana's route: Grafana reads the Authorization header itself."""
     body = {"oldPassword": old, "newPassword": new, "confirmNew": new}
     answer = client.put("/api/user/password", json=body, auth=(USER, old))
     if answer.status_code == httpx.codes.UNAUTHORIZED:
@@ -51,8 +51,8 @@ def change_grafana(client: httpx.Client, old: str, new: str) -> bool:
 
 
 def change_portainer(client: httpx.Client, old: str, new: str) -> bool:
-    """As its page does it: the edge takes the header of the authentication, so the session is a cookie, and a change by
-    cookie needs the token that came with an earlier answer, and the page's own address."""
+    """As Portainer's page does it. The edge uses the Authorization header, so the session is a cookie; with a cookie, a
+    change needs the CSRF token of an earlier answer, and the origin of the page."""
     answer = client.post("/api/auth", json={"username": USER, "password": old})
     if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
         return False
@@ -70,4 +70,4 @@ KEEPERS: Mapping[str, Keeper] = {
     "grafanaPassword": Keeper("grafana", change_grafana),
     "portainerPassword": Keeper("portainer", change_portainer),
 }
-"""By the key of the password in a stack's config."""
+"""By the key of the password in the stack's config."""

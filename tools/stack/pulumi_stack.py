@@ -1,4 +1,4 @@
-"""The commands of Pulumi on one stack of the program. Each that matters goes through the policy pack."""
+"""Pulumi's commands on one stack of the program. `preview` and `up` run the policy pack."""
 
 import json
 import re
@@ -13,15 +13,15 @@ from tools.machine.pulumi_toolchain import Toolchain
 from tools.paths import ROOT
 
 POLICIES = ROOT / "policies"
-# How the engine prints what a rule of the pack reports (see policies/rules.py).
+# How Pulumi prints a violation of the policy pack (see policies/rules.py).
 _REFUSAL = re.compile(r"\[mandatory\]\s+(\S+).*?Found: (.*?) Fix: ([^\n]*)", re.DOTALL)
 
 
 class PulumiStack(ABC):
-    """A stack by its name. Where its config, state and passphrase are is each kind's own.
+    """A stack by its name. The subclasses tell where its config, state and passphrase are.
 
-    `held` are file descriptors that Pulumi inherits (see `tools.stack.lock`). Every method raises StepFailed when the
-    engine refuses.
+    `held` are file descriptors that Pulumi inherits (see `tools.stack.lock`). Every method raises StepFailed when
+    Pulumi fails.
     """
 
     toolchain: Toolchain
@@ -31,23 +31,23 @@ class PulumiStack(ABC):
     @property
     @abstractmethod
     def environment(self) -> Mapping[str, str | None]:
-        """What tells the engine where state and passphrase are, added to our own environment."""
+        """The variables that tell Pulumi where state and passphrase are, added to our own environment."""
 
     @property
     @abstractmethod
     def config_arguments(self) -> tuple[str, ...]:
-        """What tells the engine where the config is; empty where it is at its usual place."""
+        """The arguments that tell Pulumi where the config is; empty where it is at its default place."""
 
     def preview(self, report: Report, *arguments: str) -> str:
-        """What `up` would change, as text. `arguments` go to the engine, for instance `--expect-no-changes`."""
+        """What `up` would change, as text. `arguments` are passed to Pulumi, for instance `--expect-no-changes`."""
         return self._run("preview", "--policy-pack", str(POLICIES), *self.config_arguments, *arguments, report=report)
 
     def up(self, report: Report) -> str:
-        """Make everything as the program says. A preview runs first, so that what a policy refuses changes nothing."""
+        """Deploy the program. A preview runs first, so that a policy violation changes nothing."""
         return self._run("up", "--yes", "--policy-pack", str(POLICIES), *self.config_arguments, report=report)
 
     def refresh(self, report: Report) -> None:
-        """Read the real resources into the state, and forget creations that were cut off."""
+        """Read the real resources into the state, and clear creations that were interrupted."""
         flags = ("--yes", "--skip-preview", "--clear-pending-creates")
         self._run("refresh", *flags, *self.config_arguments, report=report)
 
@@ -62,7 +62,7 @@ class PulumiStack(ABC):
         return False
 
     def outputs(self, report: Report, show_secrets: bool = False) -> dict[str, Any]:
-        """What the program exports. Secret values are masked, or in clear."""
+        """The outputs of the program. Secret values are masked unless `show_secrets`."""
         shown = ("--show-secrets",) if show_secrets else ()
         outputs: dict[str, Any] = json.loads(self._capture("stack", "output", "--json", *shown, report=report))
         return outputs
@@ -107,5 +107,5 @@ class PulumiStack(ABC):
             return StepFailed(f"The policy pack refuses this stack.\n{found}", fixes)
         said = error.output.splitlines()
         cause = next((line.partition("error: ")[2] for line in said if "error: " in line), f"{error}.")
-        fix = "See to that cause; what was done is kept, and the same command goes on from there."
+        fix = "Fix the cause above and run it again; it resumes where it stopped."
         return StepFailed(cause, fix, report.log)

@@ -1,5 +1,5 @@
-"""The stack of a server, as docs/DEPLOYMENT.md has it: its config is tracked, and state and passphrase are where the
-operator's own environment says."""
+"""The stack of a server, as docs/DEPLOYMENT.md describes it: its config is tracked, and the operator's environment
+tells Pulumi where state and passphrase are."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -28,6 +28,6 @@ class ServerStack(PulumiStack):
 
 
 def operators_environment(toolchain: Toolchain) -> Mapping[str, str | None]:
-    """What the toolchain needs, its plugins among it, with the operator's own logins."""
+    """The variables that the toolchain and its plugins need, with the operator's own logins."""
     home = os.environ.get("PULUMI_HOME") or str(Path.home() / ".pulumi")
     return {"PULUMI_CREDENTIALS_PATH": os.environ.get("PULUMI_CREDENTIALS_PATH", home), **toolchain.environment}

@@ -1,4 +1,4 @@
-"""Which stack a command is about: the one on this machine, or one of a tracked config file on its own engine."""
+"""The stack that a command is for: the one on this machine, or one of a tracked config file on its server."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tools.stack import config
 
 @dataclass(frozen=True)
 class Target:
-    """An engine that answers, and the stack on it. `image` is one of the stack's, for helpers that need any."""
+    """A Docker that answers, and the stack in it. `image` is one of the stack's images, for helper containers."""
 
     engine: DockerEngine
     prefix: str
@@ -24,10 +24,10 @@ class Target:
 
 
 def settings(stack: str) -> PlatformSettings:
-    """What `Pulumi.<stack>.yaml` says.
+    """The settings of `Pulumi.<stack>.yaml`.
 
     Raises:
-        StepFailed: there is no such file, or it can't be used.
+        StepFailed: there is no such file, or its settings are not valid.
     """
     if not config.template_file(stack).exists():
         raise StepFailed(f"There is no Pulumi.{stack}.yaml.", "Name a stack that has one: local, prod.")
@@ -36,10 +36,10 @@ def settings(stack: str) -> PlatformSettings:
 
 @contextlib.contextmanager
 def reached(stack: str, report: Report) -> Iterator[Target]:
-    """The stack of `Pulumi.<stack>.yaml`, whose engine answers while the block runs.
+    """The stack of `Pulumi.<stack>.yaml`, whose Docker is reached while the block runs.
 
     Raises:
-        StepFailed: there is no such file, it can't be used, or its engine does not answer.
+        StepFailed: there is no such file, its settings are not valid, or its Docker does not answer.
     """
     found = settings(stack)
     if stack == STACK:
@@ -59,6 +59,6 @@ def _answering(url: str, place: str, report: Report) -> DockerEngine:
     engine = docker_engine.find(url)
     if engine is None:
         raise StepFailed(
-            f"No Docker engine answers at {place}.", "Start it, or see to the way there (SSH, its key).", report.log
+            f"No Docker answers at {place}.", "Start it, or fix the connection (SSH, its key).", report.log
         )
     return engine

@@ -150,8 +150,8 @@ def test_the_engine_is_told_where_all_is_by_its_environment_only(
             r"refuses this stack.\n  read-only-root: readOnly is None\.",
             r"Set readOnly to true\.",
         ),
-        ("pulumi:Stack error: unknown config vps:x", "^unknown config vps:x$", "same command goes on"),
-        ("no reason at all", "pulumi up --yes` ended with exit code 255", "same command goes on"),
+        ("pulumi:Stack error: unknown config vps:x", "^unknown config vps:x$", "it resumes where it stopped"),
+        ("no reason at all", "pulumi up --yes` ended with exit code 255", "it resumes where it stopped"),
     ],
 )
 def test_what_the_engine_refuses_is_explained(
@@ -206,7 +206,7 @@ def test_pending_operations_are_cleared(make_stack: MakeStack, report: Report, t
 def test_what_the_engine_lost_is_read_anew(make_stack: MakeStack, report: Report, tmp_path: Path) -> None:
     stack = make_stack(FakeEngine({}))
     state(tmp_path, "gone")
-    assert stack.mend(report) == ["took up what an earlier command left"]
+    assert stack.mend(report) == ["refreshed the state after an interrupted command"]
 
 
 def test_what_the_state_does_not_know_is_removed_but_sandboxes_are_not(

@@ -38,7 +38,7 @@ def test_composing_changes_none_of_its_sources() -> None:
 
 def test_what_is_rendered_says_where_to_change_it_and_reads_back() -> None:
     text = config.render({"config": {"a": 1}}, "local")
-    assert text.startswith("# Made by `make up` from Pulumi.local.yaml")
+    assert text.startswith("# Written by `make up` from Pulumi.local.yaml")
     assert yaml.safe_load(text) == {"config": {"a": 1}}
 
 

@@ -1,4 +1,4 @@
-"""`python -m tools <command>`, in the virtual environment that tools/bootstrap.py made."""
+"""`python -m tools <command>`, in the virtual environment that tools/bootstrap.py created."""
 
 import argparse
 import importlib
@@ -24,7 +24,7 @@ def main() -> int:
     if hasattr(command, "options"):
         command.options(parser)
     options = parser.parse_args(sys.argv[2:])
-    # SIGINT too: whoever starts this in the background may have it ignored, and what we start would inherit that.
+    # SIGINT too: a shell that starts this in the background ignores it, and child processes would inherit that.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     console = Console(highlight=False)
@@ -35,7 +35,7 @@ def main() -> int:
         runner.explain(failure)
         return EXIT_FAILED
     except KeyboardInterrupt:
-        console.print(f"\nInterrupted. Nothing is lost: `make {name}` again goes on from here.")
+        console.print(f"\nInterrupted. Nothing is lost: run `make {name}` again to resume.")
         return EXIT_INTERRUPTED
     return code
 

@@ -1,4 +1,4 @@
-"""Where things are kept: in the checkout, and in the machine's cache beside it."""
+"""Folders: of the checkout, and of the machine's cache."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ HOME = ROOT / ".vps"
 
 
 def cache() -> Path:
-    """What is built once for a machine and not once for a checkout. Made when it isn't there."""
+    """The folder of what is built once for a machine and not for each checkout. It is created if it is missing."""
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = Path(base).expanduser().resolve() / "vps"
     folder.mkdir(parents=True, exist_ok=True)
@@ -16,14 +16,14 @@ def cache() -> Path:
 
 
 def private_folder(folder: Path) -> Path:
-    """The folder, readable by its owner only. Made when it isn't there."""
+    """The folder, readable by its owner only. It is created if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     return folder
 
 
 def write_private(file: Path, text: str) -> None:
-    """Replace a file at once (a reader sees the old or the new text), readable by its owner only."""
+    """Replace a file atomically (a reader sees the old or the new text), readable by its owner only."""
     partial = file.with_name(f"{file.name}.partial")
     partial.unlink(missing_ok=True)
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as sink:

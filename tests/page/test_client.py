@@ -31,5 +31,5 @@ def test_code_typed_by_hand_runs_and_reads_the_next_input(page_url: str) -> None
 def test_the_tour_fails_when_the_api_does_not_answer() -> None:
     done = run("http://127.0.0.1:9", "--tour")
     assert done.returncode == 1
-    assert "Not as it should be: " in done.stdout
+    assert "Unexpected: " in done.stdout
     assert "Traceback" not in done.stderr

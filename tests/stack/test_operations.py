@@ -177,7 +177,7 @@ def test_a_rotated_password_replaces_only_the_service_that_reads_it(server: Serv
     after = server.containers()
     assert {service for service in before if before[service] != after[service]} == {"traefik"}
     new = server.passwords()["dashboardPassword"]
-    assert f"The new one holds: {new}\n" in said
+    assert f"The new password is deployed: {new}\n" in said
     assert server.ask("traefik", old, "/api/version").status_code == httpx.codes.UNAUTHORIZED
     assert server.ask("traefik", new, "/api/version").status_code == httpx.codes.OK
     assert new not in server.checkout.shell("pulumi stack output --stack prod")

@@ -1,4 +1,4 @@
-"""Walks through the API, then runs what is typed."""
+"""Makes every call of the API, then runs the code that the user types."""
 
 import argparse
 import asyncio
@@ -20,7 +20,7 @@ FAULTS = (Unexpected, httpx.HTTPError, WebSocketException, OSError)
 
 
 class Session:
-    """One person at one terminal."""
+    """A session of the user at this terminal."""
 
     def __init__(self, client: Client, console: Console) -> None:
         self._client = client
@@ -28,7 +28,7 @@ class Session:
         self._keyboard = Keyboard()
 
     async def tour(self, *, ask: bool) -> int:
-        """Make every call; with `ask`, wait before each. Returns how many went otherwise than they should."""
+        """Make every call; with `ask`, wait for Enter before each. Returns the number of unexpected answers."""
         failures = 0
         for number, stop in enumerate(TOUR, 1):
             self._console.print()
@@ -43,7 +43,7 @@ class Session:
         return failures
 
     async def type_code(self) -> None:
-        """Run what is typed, streamed, with this terminal as its input, until the end of input."""
+        """Run the code that is typed, streamed, with this terminal as its input, until the end of input."""
         environment = "python"
         while True:
             self._console.print()
@@ -69,25 +69,25 @@ class Session:
         return line.strip()
 
     def _complain(self, error: Exception) -> None:
-        self._console.print(Text(f"Not as it should be: {error or type(error).__name__}", style="bold red"))
+        self._console.print(Text(f"Unexpected: {error or type(error).__name__}", style="bold red"))
 
 
 async def run(url: str, *, only_tour: bool) -> int:
-    """The whole session; its exit code."""
+    """Run the session. Returns its exit code."""
     console = Console(highlight=False)
     console.print(f"The sandbox at {url}", style="bold")
     async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as http:
         session = Session(Client(url, console, http), console)
         failures = await session.tour(ask=not only_tour)
         if only_tour:
-            console.print(f"\n{len(TOUR) - failures} of {len(TOUR)} calls were answered as they should be.")
+            console.print(f"\n{len(TOUR) - failures} of {len(TOUR)} calls were answered as expected.")
             return 1 if failures else 0
         await session.type_code()
     return 0
 
 
 def start(url: str, *, only_tour: bool) -> int:
-    """Hold the session until it ends, or its user leaves. Its exit code."""
+    """Run the session until it ends or the user leaves. Returns its exit code."""
     try:
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
             return runner.run(run(url, only_tour=only_tour))

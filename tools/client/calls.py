@@ -18,11 +18,11 @@ from websockets.exceptions import WebSocketException
 Body = dict[str, Any]
 
 TIMEOUT = 60.0
-"""Seconds for one answer: an execution's 30 and a place in the queue."""
+"""Seconds to wait for an answer: an execution takes up to 30, after up to as long in the queue."""
 
 
 class Unexpected(Exception):
-    """The API couldn't be reached, or answered otherwise than the tour expects."""
+    """The API did not answer, or not as expected."""
 
 
 class Client:
@@ -44,7 +44,7 @@ class Client:
         return self._show_answer(await self._http.post(f"{self._url}/execute", json=request))
 
     async def stream(self, request: Body, lines: AsyncIterator[str]) -> Body:
-        """WS /execute/stream: show output as it comes, give `lines` to the program, and Ctrl+C too; the last frame."""
+        """WS /execute/stream: show output as it arrives, send `lines` and Ctrl+C. Returns the last frame."""
         self._show_request("WS /execute/stream", {"type": "start", **request})
         address = urlsplit(f"{self._url}/execute/stream")
         address = address._replace(scheme="wss" if address.scheme == "https" else "ws")
@@ -105,6 +105,6 @@ async def _interrupt(socket: ClientConnection) -> None:
 
 
 def printable(text: str, stream: str) -> Text:
-    """Output for this terminal, with control characters (which could do things to it) made visible."""
+    """Output for this terminal. Control characters, which could change the terminal, are shown as escapes."""
     shown = "".join(letter if letter.isprintable() or letter in "\n\t" else f"\\x{ord(letter):02x}" for letter in text)
     return Text(shown, style="red" if stream == "stderr" else "")

@@ -1,4 +1,4 @@
-"""The lines of this terminal."""
+"""Lines that are typed at this terminal."""
 
 import asyncio
 import os
@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 
 class Keyboard:
-    """Reads the standard input without a thread, so that waiting for a line can be cancelled and loses nothing.
+    """Reads standard input without a thread, so that waiting for a line can be cancelled without losing input.
 
-    The event loop must be able to watch it: where it is a file, only one that uses select() can.
+    The event loop must be able to watch standard input. If that is a file, only a loop that uses select() can.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A tour of the API: what to call, and what its answer should say."""
+"""A tour of the API: the calls, and the answers that are expected."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -10,7 +10,11 @@ ENDLESS = "print('begun')\nwhile True: pass"
 
 
 def expect(body: Body, **fields: object) -> None:
-    """Hold an answer against what it should say."""
+    """Compare an answer's fields with the expected values.
+
+    Raises:
+        Unexpected: one of them differs.
+    """
     for name, value in fields.items():
         if body.get(name) != value:
             raise Unexpected(f"{name} is {body.get(name)!r} and should be {value!r}")

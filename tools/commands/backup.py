@@ -1,4 +1,4 @@
-"""`make backup`: the data of a stack as files on this machine."""
+"""`make backup`: save a stack's data as files on this machine."""
 
 import argparse
 from datetime import UTC, datetime
@@ -27,5 +27,5 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     results = runner.run([Step("Backup", save)])
     if results[-1].failure:
         return EXIT_FAILED
-    runner.console.print("Certificates and passwords may be in it: keep it where only you can read it.")
+    runner.console.print("It may contain certificates and passwords: keep it where only you can read it.")
     return 0

@@ -1,7 +1,7 @@
-"""`make bench`: how fast the platform is, beside Docker's own ways, and how long it takes to be there.
+"""`make bench`: how fast the platform is, compared with `docker run`, and how long `make up` takes.
 
-Figures to read, not a test. They are of a stack under another name and port, which is gone at the end; a platform
-that runs already is left alone, but takes its share of the machine.
+The figures are to be read; nothing is asserted. They are of a stack with another name and port, which is removed at the
+end. A platform that runs already is not touched, but uses CPU meanwhile.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from tools.measure.bench.platform import BenchStack
 
 _UP, _AGAIN = "Up, everything built, to the first execution", "Up again, nothing to change"
 _QUIET = 0.2
-"""Processors at work, at rest, on a machine that has nothing else to do."""
+"""CPUs in use on an idle machine with an idle platform. With more, something else runs."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -67,9 +67,7 @@ def _show(figures: measurements.Figures, plan: measurements.Plan, runner: Runner
     runner.console.print()
     columns.show(runner.console, list(tables.goal_rows(reached)))
     if figures.rest and (beside := figures.rest.cpu[measurements.MACHINE]) > _QUIET:
-        busy = (
-            f"At rest, {beside:.1f} processors were at work for something else: no figure here is the platform's alone."
-        )
+        busy = f"While the platform was idle, {beside:.1f} CPUs were in use by other programs: no figure is exact."
         runner.console.print(Text(f"\n{busy}", style="yellow"), soft_wrap=True)
     loads = ", ".join(f"{load:.1f}" for load in (*figures.load, machine.load()))
     runner.console.print(Text(f"\nLoad of the machine before each step and at the end: {loads}."), soft_wrap=True)

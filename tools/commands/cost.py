@@ -1,6 +1,7 @@
-"""`make cost`: what each service costs at rest and under 6 executions a second; docs/OPERATIONS.md has the table.
+"""`make cost`: the CPU and memory of each service, idle and at 6 executions a second; the table in docs/OPERATIONS.md.
 
-Figures to read, not a test. They are of a whole stack under another name and port, which is gone at the end.
+The figures are to be read; nothing is asserted. They are of a whole stack with another name and port, which is
+removed at the end.
 """
 
 import argparse

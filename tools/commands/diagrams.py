@@ -1,7 +1,7 @@
-"""`make diagrams`: the pictures of docs/workspace.dsl, drawn anew. They are committed.
+"""`make diagrams`: draw the committed pictures of docs/workspace.dsl again.
 
-Structurizr's own parser reads the DSL (Maven and Java), Graphviz draws. Each picture names the hash of what it was
-made from, by which a test notices one that was forgotten.
+Structurizr's own parser reads the DSL (by Maven and Java), and Graphviz draws. Each picture contains a hash of its
+sources, by which a test finds one that is out of date.
 """
 
 import argparse
@@ -20,7 +20,7 @@ PROGRAMS = {"mvn": "maven", "java": "default-jre-headless", "dot": "graphviz"}
 
 
 def source_hash() -> str:
-    """Of everything that decides how the pictures look, but the versions of Java and Graphviz."""
+    """A hash of everything that determines the pictures, except the versions of Java and Graphviz."""
     digest = hashlib.sha256()
     for file in (WORKSPACE, FOLDER / "pom.xml", FOLDER / "Export.java"):
         content = file.read_bytes()
@@ -42,7 +42,9 @@ def _draw(report: Report) -> str:
                 (FOLDER / f"{graph.stem}.svg").write_text(_signed(drawn))
         except process.CommandFailed as error:
             raise StepFailed(
-                f"The diagrams could not be drawn: {error}.", "See to what it says in the log.", report.log
+                f"The diagrams could not be drawn: {error}.",
+                "Fix what the log reports, then run this again.",
+                report.log,
             ) from error
     for stale in {file.stem for file in FOLDER.glob("*.svg")} - {graph.stem for graph in graphs}:
         (FOLDER / f"{stale}.svg").unlink()
@@ -59,6 +61,6 @@ def _export(scratch: Path, report: Report) -> list[Path]:
 
 
 def _signed(svg: str) -> str:
-    """The picture with the hash of its source, without the lines that name who drew it when."""
+    """The picture with the hash of its sources, without the lines that name the drawing program."""
     start = svg.index("<svg")
     return f"<!-- made by `make diagrams` from {source_hash()} -->\n{svg[start:]}"

@@ -1,4 +1,4 @@
-"""`make down`: nothing of the platform is left, but its data, unless that is asked for too."""
+"""`make down`: remove the platform; its data only with VOLUMES=1."""
 
 import argparse
 
@@ -20,13 +20,13 @@ class _Down:
         self._preparation = Preparation()
 
     def steps(self) -> list[Step]:
-        steps = [Step("Docker engine", self._find_engine)]
+        steps = [Step("Docker", self._find_engine)]
         made = config_file(HOME, STACK).exists()
         if made and not self._options.forget:
             steps += [Step("Pulumi", self._preparation.find_toolchain), Step("Stack", self._destroy)]
-        steps.append(Step("Leftovers", self._remove))
+        steps.append(Step("Docker objects", self._remove))
         if self._options.engine:
-            steps.append(Step("Engine", docker_engine.stop))
+            steps.append(Step("Stop Docker", docker_engine.stop))
         return steps
 
     def _find_engine(self, report: Report) -> str:
@@ -34,8 +34,8 @@ class _Down:
         engine = docker_engine.find(url)
         if engine is None:
             raise StepFailed(
-                f"No Docker engine answers at {url}, so what is on it can't be removed.",
-                "Start it (`make up` starts one that is installed), then run this again.",
+                f"No Docker answers at {url}, so the platform in it can't be removed.",
+                "Start it (`make up` starts an installed one), then run this again.",
             )
         self._preparation.engine = engine
         return f"{engine.version()} at {url}"
@@ -48,7 +48,7 @@ class _Down:
         stack = Stack(self._preparation.toolchain, self._engine, STACK, template=TEMPLATE, held=(self._held,))
         stack.mend(report)
         stack.destroy(report)
-        return "destroyed what its state knew"
+        return "destroyed the resources in its state"
 
     def _remove(self, report: Report) -> str:
         client = self._engine.client()
@@ -76,5 +76,5 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     if results[-1].failure:
         return EXIT_FAILED
     if docker_engine.daemon_pid():
-        runner.console.print("The Docker engine that `make up` started still runs; `make down ENGINE=1` stops it.")
+        runner.console.print("The Docker that `make up` started still runs; `make down ENGINE=1` stops it.")
     return 0

@@ -1,4 +1,4 @@
-"""`make format`: the code laid out and sorted as `make check` wants it."""
+"""`make format`: format the code and sort its imports, as `make check` expects."""
 
 import argparse
 import sys

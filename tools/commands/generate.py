@@ -1,6 +1,6 @@
-"""`make generate`: every committed file that a program writes, written again. Tests compare each with its source.
+"""`make generate`: write every generated file that is committed again. Tests compare each with its source.
 
-`make diagrams` writes the diagrams: it needs Java, Maven and Graphviz.
+The diagrams need Java, Maven and Graphviz, and have a command of their own: `make diagrams`.
 """
 
 import argparse
@@ -20,7 +20,7 @@ MODULES = {
     "Dashboards": "monitoring.grafana.render",
     "Tables of the documents": "docs.reference",
 }
-"""The modules that write files when they are run."""
+"""Modules that write generated files when they are run."""
 FRONTEND = ROOT / "frontend"
 
 
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
 
 
 def lock_files() -> dict[Path, tuple[str, ...]]:
-    """Each requirements.txt of the checkout, with the command that its second line says it was written by."""
+    """Each requirements.txt of the checkout, with the command in its second line that wrote it."""
     files = [ROOT / "requirements.txt", *sorted((ROOT / "images").glob("*/requirements.txt"))]
     return {file: tuple(shlex.split(file.read_text().splitlines()[1].lstrip("# "))) for file in files}
 
@@ -50,7 +50,7 @@ def _page(report: Report) -> str:
 
 
 def _locks(report: Report) -> str:
-    """Versions that still satisfy a requirements.in stay as they are."""
+    """Write the lock files again. Versions that still satisfy a requirements.in are kept."""
     locks = lock_files()
     for file, (program, *arguments) in locks.items():
         _run([str(Path(sys.executable).with_name(program)), *arguments, "--quiet"], file.parent, report)

@@ -1,4 +1,4 @@
-"""`make logs`: what the services write, followed when someone watches."""
+"""`make logs`: the services' logs, followed on a terminal."""
 
 import argparse
 import threading
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     try:
         for reader in readers:
             reader.join()
-    except KeyboardInterrupt:  # the way to end following them
+    except KeyboardInterrupt:  # this is how the user ends it
         return 0
     return 0
 

@@ -1,4 +1,4 @@
-"""`make publish`: the images that are ours in a registry, and their digests in a stack's config."""
+"""`make publish`: push our own images to a registry, and write their digests into a stack's config."""
 
 import argparse
 
@@ -28,7 +28,7 @@ class _Publication(Preparation):
         return [*steps, Step("Config", self._name)] if self._stack else steps
 
     def find_images(self, report: Report) -> str:
-        """Those of the stack's environments, or of all when no stack is named."""
+        """The images of the stack's environments, or of all environments when no stack is named."""
         if self._stack:
             self.environments = target.settings(self._stack).sandbox.environments
         return super().find_images(report)
@@ -39,7 +39,7 @@ class _Publication(Preparation):
         return f"{len(ours)} images are in {self._registry}"
 
     def _name(self, report: Report) -> str:
-        """Through the engine's own command, which keeps the file's comments."""
+        """Write the digests with Pulumi's own command, which keeps the file's comments."""
         environment = operators_environment(self.toolchain)
         for name, reference in self.published.items():
             set_one = ["config", "set", "--stack", str(self._stack), "--path", f"{PLATFORM}.images.{name}", reference]
@@ -47,8 +47,8 @@ class _Publication(Preparation):
                 process.run([str(self.toolchain.pulumi), *set_one], report, environment=environment)
             except process.CommandFailed as error:
                 raise StepFailed(
-                    f"The images are pushed, and Pulumi.{self._stack}.yaml could not be changed.",
-                    "See to what Pulumi says (most often the stack is in another backend), then run this again.",
+                    f"The images are pushed, but Pulumi.{self._stack}.yaml could not be changed.",
+                    "Fix what Pulumi reports (most often the stack is in another backend), then run this again.",
                     report.log,
                 ) from error
         return f"Pulumi.{self._stack}.yaml names their digests"

@@ -1,4 +1,4 @@
-"""`make ranges`: take the ranges of Cloudflare's proxy from its API into infra/cloudflare_ranges.json."""
+"""`make ranges`: download the address ranges of Cloudflare's proxy into infra/cloudflare_ranges.json."""
 
 import argparse
 import json
@@ -27,10 +27,10 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
 
 
 def parse(answer: bytes) -> Ranges:
-    """The API's answer as ranges of today.
+    """The ranges in the API's answer, dated today.
 
     Raises:
-        StepFailed: it has another shape, or an empty list, which would lock every visitor out.
+        StepFailed: the answer has another shape, or an empty list, which would lock every visitor out.
     """
     try:
         result = json.loads(answer)["result"]
@@ -39,7 +39,7 @@ def parse(answer: bytes) -> Ranges:
         )
     except (ValueError, KeyError, TypeError, ValidationError) as error:
         raise StepFailed(
-            f"{SOURCE} does not answer as expected ({error}).", f"Nothing was changed. Compare {FILE} by hand."
+            f"{SOURCE} returned something unexpected ({error}).", f"Nothing was changed. Compare {FILE} by hand."
         ) from error
 
 

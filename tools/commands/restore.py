@@ -1,4 +1,4 @@
-"""`make restore`: the data of a stack from a backup, while the stack is down."""
+"""`make restore`: restore a stack's data from a backup, while the stack is down."""
 
 import argparse
 from pathlib import Path

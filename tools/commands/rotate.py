@@ -1,7 +1,7 @@
-"""`make rotate SECRET=dashboardPassword`: another password for a stack; only what reads it is replaced.
+"""`make rotate SECRET=dashboardPassword`: set a new password; only the services that read it are replaced.
 
-The new one is in the stack's config before anybody else hears of it, and the former one in the state until it is
-deployed. So a rotation that is cut off has lost neither, and the next one tries both.
+The new password is written to the stack's config before a service gets it, and the old one stays in the state until the
+new one is deployed. So an interrupted rotation loses neither, and the next one tries both.
 """
 
 import argparse
@@ -28,7 +28,7 @@ _EDGE = SECRET_KEYS["dashboard_password"]
 
 
 class _Rotation(ABC):
-    """Steps around one that changes a password. `new` is there once that one did."""
+    """The steps of a rotation. `new` is the new password, once the step that changes it has succeeded."""
 
     key: str
     new: str | None = None
@@ -37,12 +37,12 @@ class _Rotation(ABC):
     def rotation_steps(self) -> list[Step]: ...
 
     def change(self, stack: PulumiStack, address: Address | None, report: Report) -> str:
-        """Put a new password into the config, and before that is deployed into the service that keeps it.
+        """Write a new password to the config, and set it in the service that stores it, if one does.
 
-        Services are reached at `address`, or where their URLs say.
+        The service is reached at `address`, or else at its URL.
 
         Raises:
-            StepFailed: the service is away or did not take it; the message says which password holds.
+            StepFailed: the service does not answer or refuses; the message says which password is valid.
         """
         qualified = f"{NAMESPACE}:{self.key}"
         new = secrets.token_urlsafe(PASSWORD_BYTES)
@@ -61,11 +61,11 @@ class _Rotation(ABC):
                     stack.set_secret(qualified, former, report)
                     raise
         self.new = new
-        return f"{qualified} is another one"
+        return f"{qualified} has a new value"
 
 
 class _NotTaken(StepFailed):
-    """The service holds the password that it held before."""
+    """The service has kept its old password."""
 
 
 def _client(keeper: Keeper, outputs: Mapping[str, Mapping[str, str]], address: Address | None) -> httpx.Client:
@@ -79,14 +79,14 @@ def _tell(keeper: Keeper, client: httpx.Client, known: list[str], new: str) -> N
     try:
         if not any(keeper.change(client, old, new) for old in known):
             raise _NotTaken(
-                f"{keeper.service} refuses the stack's password, so it took no new one.",
-                "It was changed by hand: put that one into the stack first (pulumi config set --secret), then run this "
+                f"{keeper.service} refuses the stack's password, so its password was not changed.",
+                "Someone changed it by hand: set it in the stack first (pulumi config set --secret), then run this "
                 "again.",
             )
     except (httpx.HTTPStatusError, httpx.ConnectError) as error:
         raise _NotTaken(
-            f"{keeper.service} did not take a new password ({error}).",
-            f"See that {client.base_url} answers, then run this again. Nothing was changed.",
+            f"{keeper.service} did not accept a new password ({error}).",
+            f"Make sure that {client.base_url} answers, then run this again. Nothing was changed.",
         ) from error
     except httpx.HTTPError as error:
         raise StepFailed(
@@ -96,7 +96,7 @@ def _tell(keeper: Keeper, client: httpx.Client, known: list[str], new: str) -> N
 
 
 class _LocalRotation(_Rotation, LocalStack):
-    """The steps of `make up`, with another password in between."""
+    """The steps of `make up`, with the change of the password before the deployment."""
 
     def __init__(self, held: int, key: str) -> None:
         super().__init__(held)
@@ -111,7 +111,7 @@ class _LocalRotation(_Rotation, LocalStack):
 
 
 class _ServerRotation(_Rotation):
-    """What docs/DEPLOYMENT.md does by hand, with another password."""
+    """The steps that docs/DEPLOYMENT.md describes, with the change of the password."""
 
     toolchain: Toolchain
 
@@ -156,7 +156,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, runner: Runner) -> int:
     known = [key.removeprefix(f"{NAMESPACE}:") for key in config.GENERATED]
     if options.secret not in known:
-        raise StepFailed(f"{options.secret!r} is no password of a stack.", f"Name one of {', '.join(known)}.")
+        raise StepFailed(f"{options.secret!r} is not a password of a stack.", f"Name one of {', '.join(known)}.")
     target.settings(options.stack)
     with lock.exclusive(HOME, "make rotate") as held:
         rotation = (
@@ -166,6 +166,6 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
         )
         results = runner.run(rotation.rotation_steps())
     if rotation.new:
-        holds = "is in the stack's config, and not yet deployed" if results[-1].failure else "holds"
-        runner.console.print(Text(f"\nThe new one {holds}: {rotation.new}"), soft_wrap=True)
+        state = "is in the stack's config, and not yet deployed" if results[-1].failure else "is deployed"
+        runner.console.print(Text(f"\nThe new password {state}: {rotation.new}"), soft_wrap=True)
     return EXIT_FAILED if results[-1].failure else 0

@@ -1,6 +1,6 @@
-"""`make soak`: many executions while the executor is killed twice and the engine is restarted once.
+"""`make soak`: many executions while the executor is killed twice and Docker is restarted once.
 
-It runs on an engine of its own, so that what runs on the machine's engine is left alone. It needs root.
+It uses a Docker daemon of its own, so that the machine's is not touched. It needs root.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
     preparation = Preparation()
-    needed = [Step("Docker engine", preparation.find_engine), Step("Images", preparation.find_images)]
+    needed = [Step("Docker", preparation.find_engine), Step("Images", preparation.find_images)]
     if runner.run(needed)[-1].failure:
         return EXIT_FAILED
     images = preparation.images.sandboxes()
@@ -55,7 +55,7 @@ def _show(soak: Soak, runner: Runner) -> None:
     tally = soak.tally
     rows = [("what became of the requests", "number")]
     rows += [(name, str(number)) for name, number in sorted(tally.answered.items())]
-    rows.append(("ended by our killing of a part, and told so", str(tally.cut)))
+    rows.append(("ended by a kill of the test, and reported so", str(tally.cut)))
     rows += [(f"refused: {code}", str(number)) for code, number in sorted(tally.refused.items())]
     rows.append(("lost or wrong", str(len(tally.faults))))
     runner.console.print()

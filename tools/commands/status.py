@@ -12,7 +12,7 @@ from tools.stack.local_stack import Stack
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
-    """Exit code 0 when everything is well, 1 when something is not, or nothing runs."""
+    """The exit code is 0 if every service is healthy, else 1."""
     engine = docker_engine.find(docker_engine.configured_url())
     prefix = config.settings(STACK, TEMPLATE, {}).name
     states = health.services(engine.client(), prefix) if engine else []
@@ -28,6 +28,6 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
 
 
 def _version(engine: docker_engine.DockerEngine, image: str) -> str:
-    """The image's name on the engine, which says its version or recipe."""
+    """The image's name in Docker, which tells its version or recipe."""
     tags = engine.client().images.get(image).tags
     return tags[0] if tags else image

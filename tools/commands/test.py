@@ -26,7 +26,7 @@ CHECKS = {
     "Spelling": ("codespell_lib",),
 }
 UNIT_PROGRAMS = {"redis-check-rdb": "redis-tools", "shellcheck": "shellcheck"}
-"""What the tests without parts run, and the Debian package of each."""
+"""Programs that the tests without Docker run, and the Debian package of each."""
 PROGRAMS = {
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
@@ -34,35 +34,35 @@ PROGRAMS = {
     "pebble": "pebble",
     **UNIT_PROGRAMS,
 }
-"""What all tests run beside the platform."""
+"""Programs that the tests run besides the platform, and the Debian package of each."""
 _GVISOR = "runsc"
 
 
 @dataclass(frozen=True)
 class Suite:
-    """What runs in one go: paths below tests/.
+    """Tests that run together: paths below tests/.
 
-    Sandboxes are of these environments (None: all), and of `runtime` (None: the fastest that the engine knows). Tests
-    of another environment, named so by their parameter, are left out.
+    Their sandboxes have these environments (None: all) and this runtime (None: the fastest that Docker has). Tests
+    whose parameter is the name of another environment are deselected.
     """
 
     paths: tuple[str, ...]
     environments: tuple[str, ...] | None = None
     runtime: str | None = None
     by_file: bool = True
-    """Whether the tests of a file run one after the other: those on real parts share what is dear to make."""
+    """Whether the tests of a file run in one process, in order. Those on real parts share expensive fixtures."""
 
     def images(self, images: Mapping[str, str]) -> dict[str, str]:
-        """Those of the suite's environments."""
+        """The images of the suite's environments."""
         return {name: image for name, image in images.items() if self.environments is None or name in self.environments}
 
     def selection(self, environments: Iterable[str]) -> tuple[str, ...]:
-        """The arguments that make pytest leave out what is not the suite's, when there are these environments."""
+        """The arguments with which pytest deselects the tests of those `environments` that are not the suite's."""
         out = [f"not [{name}]" for name in environments if self.environments and name not in self.environments]
         return ("-k", " and ".join(out)) if out else ()
 
 
-# The attacks, and those limits that gVisor holds in place of the host's kernel, or that must hold gVisor too.
+# The attacks, and the limits that gVisor enforces instead of the host's kernel, or that must apply to gVisor too.
 UNDER_GVISOR = (
     "sandbox/attacks",
     "sandbox/test_interpreters.py::test_running_out_of_processes_has_the_status_process_limit",
@@ -75,7 +75,7 @@ UNIT = {"no parts": Suite(("unit", "policies", "workflows"), by_file=False)}
 SUITES = {
     **UNIT,
     "real parts": Suite(("monitoring", "sandbox", "fuzz", "stack", "vps", "page")),
-    # Each attack once: seen to take 75 seconds, and from all environments four minutes with two busy cores.
+    # Each attack from one environment takes 75 seconds; from all environments, four minutes on two busy cores.
     "gVisor": Suite(UNDER_GVISOR, ("python",), _GVISOR),
 }
 WHOLE_GVISOR = {"gVisor": Suite(UNDER_GVISOR, DEFAULT_ENVIRONMENTS, _GVISOR)}
@@ -84,9 +84,9 @@ _AT_ONCE = "--numprocesses=2"
 
 
 class Tests:
-    """The steps that check the code, and how many tests of each step passed and failed.
+    """The steps that check the code, and the numbers of tests that passed and failed in each.
 
-    `preparation` has run before a suite that needs real parts.
+    `preparation` is needed for suites on real parts, and its steps have run before them.
     """
 
     def __init__(self, preparation: Preparation | None = None) -> None:
@@ -132,7 +132,7 @@ class Tests:
         return "; ".join([said.strip().rpartition("\n")[2].strip("= "), *junit.reasons(said)])
 
     def _summarise(self, results: list[Result], runner: Runner) -> None:
-        """What ran, then what failed, so that the end of a log alone tells which test failed and why."""
+        """Print what ran, then what failed: so the end of a log tells which tests failed and why."""
         rows = [("what ran", "result", "passed", "failed", "skipped", "seconds")]
         for result in results:
             of = self.counts[result.step.name]
@@ -150,7 +150,7 @@ class Tests:
 
 
 def _find_programs(report: Report) -> str:
-    """What the tests run beside the platform; and gVisor, where a package of it exists."""
+    """Install the programs of the tests, and gVisor where a package of it exists."""
     found = debian.ensure(PROGRAMS, report)
     if not shutil.which(_GVISOR) and debian.may_install():
         # Not every distribution has it. Its suite is skipped then, and says why.
@@ -177,5 +177,5 @@ def _python(argv: tuple[str, ...], report: Report, environment: Mapping[str, str
     try:
         return process.run([sys.executable, "-m", *argv], report, environment=environment)
     except process.CommandFailed as error:
-        fix = f"The whole output is in {report.log}. Again, only this: .venv/bin/python -m {shlex.join(argv)}"
+        fix = f"The whole output is in {report.log}. To run only this: .venv/bin/python -m {shlex.join(argv)}"
         raise StepFailed(message, fix, report.log) from error

@@ -1,4 +1,4 @@
-"""`make up`: from whatever state the machine is in to a running platform."""
+"""`make up`: bring the platform up, whatever state the machine is in."""
 
 import argparse
 
@@ -20,7 +20,7 @@ TRY_THIS = """curl -s {api}/execute -H 'content-type: application/json' \\
 
 
 class LocalStack(Preparation):
-    """The steps of the stack on this machine, after those that make the machine ready."""
+    """The steps of `make up`: those that prepare the machine, then those of its stack."""
 
     def __init__(self, held: int, *, only_core: bool = False) -> None:
         super().__init__()
@@ -31,17 +31,17 @@ class LocalStack(Preparation):
         return [Step("This machine", self._check), *super().steps(), Step("Stack", self._configure)]
 
     def up_steps(self) -> list[Step]:
-        """To the whole platform, or to its core, where `rest_steps` are to follow."""
+        """The steps to a running platform, or to its core if `rest_steps` follow."""
         return [*self.steps(), *self._deployment()]
 
     def rest_steps(self) -> list[Step]:
-        """From a core that answers to the whole platform."""
+        """The steps from a running core to the whole platform."""
         compiled = Step("Programs", self.compile_programs)
         return [compiled, Step("Stack", self._configure), *self._deployment()]
 
     @property
     def rest(self) -> list[GoBuild]:
-        """The programs that the core didn't wait for."""
+        """The programs that are compiled after the core runs."""
         return [] if self._only_core else [program for _, program in self.images.uncompiled]
 
     @property
@@ -49,8 +49,8 @@ class LocalStack(Preparation):
         return Stack(self.toolchain, self.engine, STACK, template=TEMPLATE, held=(self._held,))
 
     def find_images(self, report: Report) -> str:
-        """A platform that answers already loses no service while a new version of it is compiled; another begins with
-        its core."""
+        """If the platform runs, all programs are compiled first, so that no service is missing meanwhile. Else the
+        core is brought up first."""
         settings = config.settings(STACK, TEMPLATE, {})
         self.images = images.ensure(self.engine, settings.sandbox.environments, report).only(settings.runs)
         services = health.services(self.engine.client(), settings.name)
@@ -102,8 +102,8 @@ def _announce(local: LocalStack, runner: Runner) -> None:
     waits = "; ".join(f"{program.title}, {program.duration}" for program in local.rest)
     runner.console.print(
         Text(
-            f"\nThe API answers at {local.outputs['urls']['api']}. What is still to come is compiled now, once for a "
-            f"machine: {waits}. It may be interrupted: `make up` goes on from there.\n",
+            f"\nThe API answers at {local.outputs['urls']['api']}. The rest is compiled now, once for a machine: "
+            f"{waits}. You can interrupt it: `make up` resumes.\n",
             style="bold",
         ),
         soft_wrap=True,
@@ -125,7 +125,7 @@ def _show(local: LocalStack, runner: Runner) -> None:
 
 
 def _changes(said: list[str]) -> str:
-    """The engine's own count of what it did, from the last summary that it printed."""
+    """Pulumi's count of changes, from the last summary in its output."""
     start = max((number for number, line in enumerate(said) if line.startswith("Resources:")), default=len(said))
     counts = [line.strip() for line in said[start + 1 :] if line.startswith("    ")]
     return ", ".join(counts) or "done"

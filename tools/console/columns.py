@@ -1,4 +1,4 @@
-"""Tables in plain columns: whole on a terminal and in a log, easy to copy from."""
+"""Tables in plain columns without borders, for terminals and logs."""
 
 from collections.abc import Sequence
 

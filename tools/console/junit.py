@@ -1,4 +1,4 @@
-"""The results of tests, by the JUnit file and the output of pytest."""
+"""Reads the results of tests from pytest's JUnit file and its output."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 @dataclass(frozen=True)
 class Count:
-    """How many tests passed, failed and were skipped. A check that is no suite counts as one test."""
+    """How many tests passed, failed and were skipped. A check that runs no tests counts as one."""
 
     passed: int
     failed: int
@@ -16,19 +16,19 @@ class Count:
 
 @dataclass(frozen=True)
 class Failure:
-    """A test that failed: its name, and in one line where and what was said."""
+    """A test that failed: its name, and one line with the place and the message."""
 
     test: str
     reason: str
 
 
 def reasons(said: str) -> list[str]:
-    """Why tests were skipped, by what pytest says with `-rs`: each reason once."""
+    """The reasons why tests were skipped, each once, from pytest's output with `-rs`."""
     return sorted({line.split(": ", 1)[1] for line in said.splitlines() if line.startswith("SKIPPED [")})
 
 
 def count(results: Path) -> Count:
-    """The totals of a JUnit file. A suite that left none, or ran nothing, counts as one failure."""
+    """The totals of a JUnit file. A missing file, or one without tests, counts as one failure."""
     if not results.exists():
         return Count(0, 1)
     suites = _parse(results).iter("testsuite")
@@ -43,7 +43,7 @@ def count(results: Path) -> Count:
 
 
 def failures(results: Path) -> list[Failure]:
-    """The tests that failed, by a JUnit file; none when there is no file."""
+    """The failed tests in a JUnit file; none when there is no file."""
     cases = _parse(results).iter("testcase") if results.exists() else ()
     return [
         Failure("::".join(filter(None, (case.get("classname"), case.get("name")))), _reason(entry.text or ""))
@@ -54,7 +54,8 @@ def failures(results: Path) -> list[Failure]:
 
 
 def _reason(text: str) -> str:
-    """Pytest puts an E before what was said, and ends with `<place>: <kind>`, or with what was said of an import."""
+    """One line from pytest's text of a failure. Its messages begin with E; the last line is `<place>: <kind>`, or the
+    message of a failed import."""
     lines = text.strip().splitlines() or ["nothing was said"]
     said = next((line[1:].strip() for line in lines if line.startswith("E ")), None)
     if said is None or lines[-1].startswith("E "):

@@ -1,6 +1,6 @@
-"""Steps as data, and the runner that shows each one's name, progress and seconds.
+"""Steps, and the runner that shows the name, the progress and the seconds of each.
 
-On a terminal the running step is one line that moves; elsewhere each step is a few plain lines.
+On a terminal, the running step is one line that is updated; elsewhere, each step prints a few plain lines.
 """
 
 import re
@@ -27,7 +27,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class StepFailed(Exception):
-    """A step can't go on. `message` names the cause, `fix` what to do, `log` the file whose end explains more."""
+    """A step has failed. `message` names the cause, `fix` says what to do, and the end of the file `log` says more."""
 
     def __init__(self, message: str, fix: str, log: Path | None = None) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class StepFailed(Exception):
 
 
 class Report:
-    """What a running step writes to: a log file, and the line that shows how far it is."""
+    """Where a running step writes: a log file, and the line on the console that shows its progress."""
 
     def __init__(self, log: Path, show: Callable[[str], None] = lambda text: None) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -50,13 +50,13 @@ class Report:
             self._show(line)
 
     def write(self, text: str) -> None:
-        """Put text at the end of the log, and show its last line."""
+        """Append text to the log, and show its last line."""
         with self.log.open("a") as sink:
             sink.write(_CONTROL.sub("", text))
         self.say(text.rstrip().rpartition("\n")[2])
 
     def part(self, name: str) -> "Report":
-        """The report of something that runs beside others in the same step: a log of its own, the same line."""
+        """A report for one of several things that a step does at once: it has its own log, and shares the line."""
         log = self.log.with_name(f"{self.log.stem}-{name}.log")
         log.unlink(missing_ok=True)
         return Report(log, lambda text: self._show(f"{name}: {text}"))
@@ -64,7 +64,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Step:
-    """A named piece of work. `run` returns one line that sums up what it found or did, or raises StepFailed."""
+    """A named piece of work. `run` returns a summary line, or raises StepFailed."""
 
     name: str
     run: Callable[[Report], str]
@@ -76,7 +76,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Result:
-    """How a step ended, after how many seconds."""
+    """How a step ended, and how many seconds it took."""
 
     step: Step
     seconds: float
@@ -85,14 +85,14 @@ class Result:
 
 
 class Runner:
-    """Runs steps in their order and shows them on `console`; their logs go to `logs`."""
+    """Runs steps in order and shows them on `console`. Their logs are files in `logs`."""
 
     def __init__(self, console: Console, logs: Path) -> None:
         self.console = console
         self._logs = logs
 
     def run(self, steps: Sequence[Step], *, keep_going: bool = False) -> list[Result]:
-        """Run the steps up to the first that fails, or all of them with `keep_going`; failures are explained."""
+        """Run the steps until one fails, or all of them with `keep_going`. Failures are printed."""
         results: list[Result] = []
         width = max(len(step.name) for step in steps)
         for number, step in enumerate(steps, 1):
@@ -119,12 +119,12 @@ class Runner:
             failure = error
         except Exception as error:
             report.write(traceback.format_exc())
-            fix = "This case is not foreseen. If running it again does not help, report it together with that log."
+            fix = "This is a bug. If running it again does not help, report it with that log."
             failure = StepFailed(f"{type(error).__name__}: {error}", fix, log)
         return Result(step, time.monotonic() - started, summary, failure)
 
     def explain(self, failure: StepFailed) -> None:
-        """Print what failed, the end of its log, and how to go on."""
+        """Print what failed, the end of its log, and what to do."""
         self.console.print(Text(f"\n{failure.message}", style="bold red"), soft_wrap=True)
         if failure.log and (tail := _tail(failure.log)):
             self.console.print(Text(f"The end of {failure.log}:"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""How long each step took on this machine when it had the most to do: an estimate for a bare one."""
+"""The longest time of each step on this machine: an estimate for a machine where nothing is built yet."""
 
 import json
 from collections.abc import Iterable, Mapping

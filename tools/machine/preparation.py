@@ -37,7 +37,7 @@ class Preparation:
 
     def steps(self) -> list[Step]:
         return [
-            Step("Docker engine", self.find_engine),
+            Step("Docker", self.find_engine),
             Step("Pulumi", self.find_toolchain),
             Step("Images", self.find_images),
         ]

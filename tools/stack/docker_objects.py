@@ -13,7 +13,7 @@ _ORDER = ("container", "network", "volume")
 
 
 @dataclass(frozen=True)
-class Thing:
+class DockerObject:
     """A container, a network, or a volume that holds no data of the stack."""
 
     kind: str
@@ -23,58 +23,58 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Leftovers:
-    """What Docker has of a stack. `volumes` are those that hold its data, and are not among `things`."""
+class StackObjects:
+    """What Docker has of a stack. `volumes` are those that hold its data, and are not among `objects`."""
 
-    things: tuple[Thing, ...]
+    objects: tuple[DockerObject, ...]
     volumes: tuple[str, ...]
 
     def __bool__(self) -> bool:
-        return bool(self.things)
+        return bool(self.objects)
 
     @property
     def ids(self) -> set[str]:
-        return {*self.volumes, *(thing.id for thing in self.things)}
+        return {*self.volumes, *(thing.id for thing in self.objects)}
 
     @property
     def names(self) -> list[str]:
-        return [f"{thing.kind} {thing.name}" for thing in self.things]
+        return [f"{thing.kind} {thing.name}" for thing in self.objects]
 
-    def without(self, known: Iterable[str]) -> "Leftovers":
+    def without(self, known: Iterable[str]) -> "StackObjects":
         """All things except those with these ids."""
         ids = set(known)
         return self._those(lambda thing: thing.id not in ids)
 
-    def without_sandboxes(self) -> "Leftovers":
+    def without_sandboxes(self) -> "StackObjects":
         """All things except the sandboxes, which the executor creates and Pulumi's state does not know."""
         return self._those(lambda thing: not thing.is_sandbox)
 
-    def sandboxes(self) -> "Leftovers":
+    def sandboxes(self) -> "StackObjects":
         """The sandboxes only."""
         return self._those(lambda thing: thing.is_sandbox)
 
-    def _those(self, wanted: Callable[[Thing], bool]) -> "Leftovers":
-        return Leftovers(tuple(thing for thing in self.things if wanted(thing)), self.volumes)
+    def _those(self, wanted: Callable[[DockerObject], bool]) -> "StackObjects":
+        return StackObjects(tuple(thing for thing in self.objects if wanted(thing)), self.volumes)
 
 
-def find(client: docker.DockerClient, prefix: str) -> Leftovers:
+def find(client: docker.DockerClient, prefix: str) -> StackObjects:
     """Everything with the label of the stack with this name prefix."""
     mine: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={prefix}"}
     containers = [
-        Thing("container", str(it.id), it.attrs["Names"][0].lstrip("/"), SANDBOX_LABEL in it.attrs["Labels"])
+        DockerObject("container", str(it.id), it.attrs["Names"][0].lstrip("/"), SANDBOX_LABEL in it.attrs["Labels"])
         for it in client.containers.list(all=True, sparse=True, filters=mine)
     ]
-    networks = [Thing("network", str(it.id), str(it.name)) for it in client.networks.list(filters=mine)]
+    networks = [DockerObject("network", str(it.id), str(it.name)) for it in client.networks.list(filters=mine)]
     volumes = {str(it.name): it.attrs["Labels"].get(ROLE_LABEL) for it in client.volumes.list(filters=mine)}
-    made = [Thing("volume", name, name) for name, role in volumes.items() if role != DATA_ROLE]
-    return Leftovers(
+    made = [DockerObject("volume", name, name) for name, role in volumes.items() if role != DATA_ROLE]
+    return StackObjects(
         (*containers, *networks, *made), tuple(name for name, role in volumes.items() if role == DATA_ROLE)
     )
 
 
-def remove(client: docker.DockerClient, found: Leftovers) -> None:
+def remove(client: docker.DockerClient, found: StackObjects) -> None:
     """Remove everything but the data. It is no error if something is gone already."""
-    for thing in sorted(found.things, key=lambda thing: _ORDER.index(thing.kind)):
+    for thing in sorted(found.objects, key=lambda thing: _ORDER.index(thing.kind)):
         try:
             if thing.kind == "container":
                 client.api.remove_container(thing.id, v=True, force=True)

@@ -4,17 +4,21 @@ from typing import Any
 import docker
 
 from tools.stack import docker_objects
-from tools.stack.docker_objects import Leftovers, Thing
+from tools.stack.docker_objects import DockerObject, StackObjects
 
-CONTAINER, NETWORK, VOLUME = Thing("container", "1", "c"), Thing("network", "2", "n"), Thing("volume", "v", "v")
-SANDBOX = Thing("container", "3", "s", is_sandbox=True)
+CONTAINER, NETWORK, VOLUME = (
+    DockerObject("container", "1", "c"),
+    DockerObject("network", "2", "n"),
+    DockerObject("volume", "v", "v"),
+)
+SANDBOX = DockerObject("container", "3", "s", is_sandbox=True)
 
 
 def test_they_are_told_apart() -> None:
-    found = Leftovers((CONTAINER, NETWORK, SANDBOX), ("data",))
-    assert found.without_sandboxes().things == (CONTAINER, NETWORK)
+    found = StackObjects((CONTAINER, NETWORK, SANDBOX), ("data",))
+    assert found.without_sandboxes().objects == (CONTAINER, NETWORK)
     assert found.without(["1"]).names == ["network n", "container s"]
-    assert not found.without(["1", "2", "3"]).things
+    assert not found.without(["1", "2", "3"]).objects
 
 
 def test_data_volumes_are_apart_from_those_that_the_program_makes() -> None:
@@ -44,5 +48,5 @@ def test_what_holds_another_goes_first_and_what_is_gone_already_is_fine() -> Non
             remove_container=remove_container, remove_network=removed.append, remove_volume=removed.append
         )
     )
-    docker_objects.remove(client, Leftovers((VOLUME, NETWORK, CONTAINER), ("data",)))
+    docker_objects.remove(client, StackObjects((VOLUME, NETWORK, CONTAINER), ("data",)))
     assert removed == ["1", "2", "v"]

@@ -123,7 +123,7 @@ def test_a_service_that_did_not_take_it_leaves_all_as_it_was(
 ) -> None:
     stack = FakeStack("old")
     grafana.before = trouble
-    with pytest.raises(StepFailed, match="did not take a new password"):
+    with pytest.raises(StepFailed, match="did not accept a new password"):
         change(stack, report)
     assert stack.config[KEY] == grafana.password == "old"
 
@@ -133,7 +133,7 @@ def test_a_password_that_was_changed_by_hand_is_told(grafana: FakeGrafana, repor
     grafana.password = "by hand"
     with pytest.raises(StepFailed) as caught:
         change(stack, report)
-    assert "put that one into the stack first" in caught.value.fix
+    assert "set it in the stack first" in caught.value.fix
     assert stack.config[KEY] == "old"
 
 
@@ -158,7 +158,7 @@ def test_a_service_that_does_not_run_has_no_password_to_change(
     assert stack.config[KEY] == "old"
 
 
-@pytest.mark.parametrize(("code", "said"), [(1, "not yet deployed"), (0, "The new one holds")])
+@pytest.mark.parametrize(("code", "said"), [(1, "not yet deployed"), (0, "The new password is deployed")])
 def test_the_new_password_is_shown_also_where_the_deployment_failed(
     grafana: FakeGrafana, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, said: str
 ) -> None:

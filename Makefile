@@ -1,4 +1,4 @@
-# Every target is a command of the Python program in tools/. It makes its own virtual environment first.
+# Every target is a command of the Python program in tools/, which creates its own virtual environment first.
 PYTHON ?= python3
 TOOLS := $(PYTHON) tools/bootstrap.py
 
@@ -9,16 +9,16 @@ TOOLS := $(PYTHON) tools/bootstrap.py
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
 
-up: ## Bring the platform up on this machine; again to go on after a failure, or after a change
+up: ## Bring the platform up on this machine; run it again after a failure or a change
 	@$(TOOLS) up $(if $(filter core,$(MAKECMDGOALS)),--core)
 
-core: up ## The same as `make up core`: without what would have to be compiled first
+core: up ## As `make up`, without the services that must be compiled first
 	@:
 
 preview: ## Show what `make up` would change
 	@$(TOOLS) preview
 
-down: ## Remove all but its data. VOLUMES=1: the data too; ENGINE=1: our engine too; FORGET=1: where its state is lost
+down: ## Remove the platform. VOLUMES=1: its data too; ENGINE=1: stop our Docker; FORGET=1: without Pulumi's state
 	@$(TOOLS) down $(if $(VOLUMES),--volumes) $(if $(ENGINE),--engine) $(if $(FORGET),--forget)
 
 status: ## Show the services, their health and their URLs
@@ -27,16 +27,16 @@ status: ## Show the services, their health and their URLs
 logs: ## Show the logs, and follow them on a terminal. SERVICE=name: only that one
 	@$(TOOLS) logs $(if $(SERVICE),--service $(SERVICE))
 
-client: ## Walk through the API in a terminal, then run what you type. URL=https://...: another platform's
+client: ## Make every call of the API in a terminal, then run your code. URL=https://...: another platform's
 	@$(TOOLS) client $(if $(URL),--url $(URL))
 
-backup: ## Save the data of the stack. STACK=prod: that of another; TO=folder: there
+backup: ## Save the stack's data. STACK=prod: another stack's; TO=folder: where to
 	@$(TOOLS) backup $(if $(STACK),--stack $(STACK)) $(if $(TO),--to $(TO))
 
-restore: ## Put the data of a stack that is down back. FROM=folder: what `make backup` wrote; STACK=prod
+restore: ## Restore the data of a stack that is down. FROM=folder: what `make backup` wrote; STACK=prod
 	@$(TOOLS) restore --from "$(FROM)" $(if $(STACK),--stack $(STACK))
 
-publish: ## Push the images that are ours. REGISTRY=ghcr.io/me/vps; STACK=prod: name their digests in its config
+publish: ## Push our own images. REGISTRY=ghcr.io/me/vps; STACK=prod: write their digests into its config
 	@$(TOOLS) publish --registry "$(REGISTRY)" $(if $(STACK),--stack $(STACK))
 
 check: ## Lint, format, types and spelling, in less than 30 s
@@ -45,29 +45,29 @@ check: ## Lint, format, types and spelling, in less than 30 s
 unit: ## The tests that need neither Docker nor Pulumi, in less than a minute
 	@$(TOOLS) unit
 
-format: ## Lay out the code and sort its imports
+format: ## Format the code and sort its imports
 	@$(TOOLS) format
 
-generate: ## Write every generated file again: dashboards, tables of the documents, lock files, ...
+generate: ## Write every generated file again: seccomp profile, dashboards, tables of the documents, page, lock files
 	@$(TOOLS) generate
 
-test: ## Lint, types and every test, on real parts. GVISOR=1: the attacks under gVisor alone, from each environment
+test: ## `make check` and every test, with real Docker and Pulumi. GVISOR=1: only the attacks, under gVisor
 	@$(TOOLS) test $(if $(GVISOR),--gvisor)
 
-bench: ## Measure the platform beside docker run, in about 6 minutes. QUICK=1: in one, and rougher
+bench: ## Compare the platform with `docker run`, in about 6 minutes. QUICK=1: in one, less exactly
 	@$(TOOLS) bench $(if $(QUICK),--quick)
 
-cost: ## Measure what each service takes at rest and under 6 executions a second, in about 5 minutes
+cost: ## Measure the CPU and memory of each service, idle and at 6 executions a second, in about 5 minutes
 	@$(TOOLS) cost
 
-soak: ## Run 10,000 executions while parts of it are killed, and look for what leaks. N=number: so many
+soak: ## Run 10,000 executions while parts are killed, and look for leaks. N=number: that many
 	@$(TOOLS) soak $(if $(N),--executions $(N))
 
 diagrams: ## Draw the pictures of docs/workspace.dsl again, after a change of it
 	@$(TOOLS) diagrams
 
-ranges: ## Refresh the list of Cloudflare's addresses, which the firewall and the edge use
+ranges: ## Download the list of Cloudflare's addresses, which the firewall and the edge use
 	@$(TOOLS) ranges
 
-rotate: ## Make another password. SECRET=dashboardPassword, grafanaPassword or portainerPassword; STACK=prod
+rotate: ## Set a new password. SECRET=dashboardPassword, grafanaPassword or portainerPassword; STACK=prod
 	@$(TOOLS) rotate $(SECRET) $(if $(STACK),--stack $(STACK))

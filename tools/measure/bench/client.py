@@ -1,4 +1,4 @@
-"""A client that costs little processor time itself. Each request has a connection of its own, as a visitor's has."""
+"""An HTTP client that takes little CPU itself. Each request has a connection of its own, as a visitor's has."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ Connect = Callable[[], socket.socket]
 
 
 class Lost(Exception):
-    """A request without an answer."""
+    """A request got no answer."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ class _Connection(HTTPConnection):
 
 
 class Client:
-    """Speaks HTTP to one address, from as many threads as one likes. No answer after `seconds` is `Lost`."""
+    """Sends requests to one address, from any thread. A request raises `Lost` after `seconds` without an answer."""
 
     def __init__(self, connect: Connect, seconds: float = 60) -> None:
         self._connect = connect
         self._seconds = seconds
 
     def get(self, path: str) -> Answer:
-        """The answer, or `Lost`."""
+        """GET a path."""
         return self._ask("GET", path, b"")
 
     def execute(self, body: dict[str, object]) -> Answer:
-        """The answer to an execution, or `Lost`."""
+        """POST an execution."""
         return self.post("/execute", json.dumps(body).encode())
 
     def post(self, path: str, body: bytes) -> Answer:
@@ -70,12 +70,12 @@ class Client:
 
 
 def tcp(host: str, port: int) -> Connect:
-    """A way to connect to a TCP port."""
+    """A function that connects to a TCP port."""
     return lambda: socket.create_connection((host, port))
 
 
 def unix(path: Path) -> Connect:
-    """A way to connect to a Unix socket."""
+    """A function that connects to a Unix socket."""
 
     def connect() -> socket.socket:
         opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""What each service costs at rest and under load, and how many series that makes."""
+"""Measures the CPU and memory of each service, idle and under load, and the number of Prometheus's series."""
 
 import random
 import threading
@@ -21,12 +21,12 @@ OBSERVABILITY = (
     *("prometheus", "alertmanager", "loki", "collector", "jaeger"),
     *("node-exporter", "blackbox-exporter", "grafana"),
 )
-"""The services that only look at the others."""
+"""The services that observe the others."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """What a service used for a while: processors on average, and the most memory in bytes."""
+    """A service's average CPUs and peak memory in bytes, over a period."""
 
     cpus: float
     memory: int
@@ -34,7 +34,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Cost:
-    """One service: its limit of memory in bytes, and what it used."""
+    """One service: its memory limit in bytes, and its use."""
 
     service: str
     limit: int
@@ -44,7 +44,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Figures:
-    """All services, the executions that were answered, and Prometheus's series before and after them."""
+    """The services, the executions, and the number of Prometheus's series before and after them."""
 
     costs: Sequence[Cost]
     executions: load.Times
@@ -52,7 +52,7 @@ class Figures:
 
 
 def measure(stack: BenchStack, say: Callable[[str], None]) -> Figures:
-    """Read the engine's counts for a minute of rest, then for as long as the executions take."""
+    """Read Docker's counters over an idle minute, then while the executions run."""
     containers = stack.services()
     say("at rest")
     with _used(containers) as at_rest:
@@ -69,7 +69,7 @@ def measure(stack: BenchStack, say: Callable[[str], None]) -> Figures:
 
 
 def rows(figures: Figures) -> Iterator[tuple[str, ...]]:
-    """The table, with the sum of the services that only look at the others."""
+    """The rows of the table, with sums for the observing services and for all."""
     yield "service", "MB at rest", "MB at most, loaded", "MB allowed", "CPU % at rest", "CPU % loaded"
     for cost in figures.costs:
         yield _row(cost.service, [cost])
@@ -86,7 +86,7 @@ def _row(name: str, costs: Sequence[Cost]) -> tuple[str, ...]:
 
 @contextmanager
 def _used(containers: Mapping[str, Any]) -> Iterator[dict[str, Use]]:
-    """What the services use inside of the block; filled in at its end."""
+    """The use of each service during the block. The mapping is filled at its end."""
     used: dict[str, Use] = {}
     over = threading.Event()
     peaks = dict.fromkeys(containers, 0)
@@ -111,7 +111,7 @@ def _used(containers: Mapping[str, Any]) -> Iterator[dict[str, Use]]:
 
 
 def _read(containers: Mapping[str, Any]) -> dict[str, tuple[float, int]]:
-    """CPU seconds so far and bytes of memory now, by service. The engine answers once a second: all at once."""
+    """CPU seconds so far and bytes of memory now, by service. Docker takes a second each, so all are read at once."""
     with ThreadPoolExecutor(len(containers)) as pool:
         return dict(zip(containers, pool.map(_reading, containers.values()), strict=True))
 

@@ -1,7 +1,7 @@
-"""The profile's flags, as an operator gives them to Docker who has the profile and nothing else of the platform.
+"""The sandbox profile as flags of `docker run`.
 
-What the platform has of its own to be faster is left out: `NetworkDisabled`, no IPC, no log driver, another runtime, a
-seccomp profile for one architecture. The engine's default stands for each.
+What makes the platform faster is left out, and Docker's default used instead: `NetworkDisabled`, no IPC, no log driver,
+another runtime, a seccomp profile for one architecture.
 """
 
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ _CPU = 1_000_000_000
 _SAME = ("NetworkMode", "ReadonlyRootfs", "CapDrop", "PidsLimit", "NanoCpus", "Memory", "MemorySwap")
 _TMP = "/tmp"
 CAPTION = (
-    "docker run and docker SDK have the profile's flags and the engine's defaults. NetworkDisabled, no IPC, no log "
-    "driver and a seccomp profile for one architecture are the platform's own means, and they have none of them."
+    "docker run and docker SDK have the profile's flags and else Docker's defaults. Only the platform uses "
+    "NetworkDisabled, no IPC, no log driver and a seccomp profile for one architecture."
 )
 Inspected = Mapping[str, Any]
 
 
 class OtherFlags(Exception):
-    """A container that was to have the profile's flags has not. The message names each property."""
+    """A container does not have the profile's flags. The message names each property that differs."""
 
 
 def host_config(sandbox: Inspected) -> dict[str, Any]:
-    """The part of a sandbox's HostConfig that the profile asks for."""
+    """The part of a sandbox's HostConfig that the profile requires."""
     host = sandbox["HostConfig"]
     return {
         **{key: host[key] for key in _SAME},
@@ -34,7 +34,7 @@ def host_config(sandbox: Inspected) -> dict[str, Any]:
 
 
 def options(sandbox: Inspected) -> list[str]:
-    """The same for the command line, with the user, and the image behind them."""
+    """The same as options of the command line, followed by the user and the image."""
     host = host_config(sandbox)
     return [
         f"--network={host['NetworkMode']}",
@@ -52,7 +52,11 @@ def options(sandbox: Inspected) -> list[str]:
 
 
 def check(client: docker.DockerClient, container: str, sandbox: Inspected) -> None:
-    """Return when the container has what the profile asks for, else raise `OtherFlags`."""
+    """Compare a container with what the profile requires.
+
+    Raises:
+        OtherFlags: a property differs.
+    """
     found = client.api.inspect_container(container)["HostConfig"]
     wanted = host_config(sandbox)
     if other := [f"{key} is {found[key]!r}, not {value!r}" for key, value in wanted.items() if found[key] != value]:

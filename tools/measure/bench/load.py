@@ -1,4 +1,4 @@
-"""Ways under load: one after the other, by clients that never pause, by arrivals that never wait, all at once."""
+"""Kinds of load: one request after the other, clients without a pause, random arrivals, and a burst."""
 
 import math
 import random
@@ -17,18 +17,18 @@ _AFTER_A_FAILURE = 0.1
 
 @dataclass
 class Times:
-    """What the requests of one kind came to: the seconds of those answered, the reasons of those that were not."""
+    """The seconds of the requests that were answered, and the reasons why the others were not."""
 
     seconds: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def quantile(self, share: float) -> float:
-        """The nearest rank: the smallest time that so many of them do not exceed. NaN when none was answered."""
+        """The quantile in seconds, by nearest rank. NaN if no request was answered."""
         ordered = sorted(self.seconds)
         return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
 
     def take(self, way: Way, environment: str, since: float) -> None:
-        """Run one hello; its time counts from `since`, of the monotonic clock."""
+        """Run one hello. Its time counts from `since`, on the monotonic clock."""
         try:
             way.hello(environment)
         except (Unanswered, Lost) as error:
@@ -38,12 +38,12 @@ class Times:
 
 
 Meter = Callable[[], Mapping[str, float]]
-"""CPU seconds that each part of the machine has spent so far, by its name."""
+"""Returns the CPU seconds that each part of the machine has used so far, by the part's name."""
 
 
 @dataclass
 class Rate:
-    """What clients without a pause came to. `spent` are the CPU seconds of each part of the machine meanwhile."""
+    """What clients without a pause achieved. `spent` are the CPU seconds of each part of the machine meanwhile."""
 
     done: int = 0
     seconds: float = 0.0
@@ -55,7 +55,7 @@ class Rate:
         return self.done / self.seconds if self.seconds else math.nan
 
     def cpu_ms(self, part: str, at_rest: float = 0.0) -> float:
-        """CPU milliseconds of one hello, less what the part spends `at_rest`, in seconds a second."""
+        """CPU milliseconds of a part for one hello, without what it uses idle (`at_rest`, in CPUs)."""
         return 1000 * (self.spent[part] - at_rest * self.seconds) / self.done if self.done else math.nan
 
 
@@ -66,9 +66,9 @@ Kind = tuple[Way, str]
 def latency(
     kinds: Sequence[Kind], seconds: float, settle: Callable[[], None], order: random.Random, say: Callable[[str], None]
 ) -> dict[tuple[str, str], Times]:
-    """Times by the names of way and environment, in blocks that hold each kind once, shuffled.
+    """Times by the names of way and environment, from blocks that contain each kind once, in random order.
 
-    Each hello begins when the platform has nothing left to do: `settle` returns then. The last block is finished.
+    Each hello starts when the platform is idle: `settle` waits for that. A block that has started is finished.
     """
     taken = {(way.name, environment): Times() for way, environment in kinds}
     deadline = time.monotonic() + seconds
@@ -85,9 +85,9 @@ def latency(
 def closed(
     way: Way, environment: str, clients: int, *, rate: Rate, warm_up: float, seconds: float, meter: Meter
 ) -> None:
-    """Add to `rate` what so many clients reach that ask again as soon as they are answered.
+    """Add to `rate` what this number of clients achieve, each sending its next request when the last was answered.
 
-    The sandboxes that were ready at the beginning are used up in the warm-up, which is not counted.
+    `warm_up` and `seconds` are durations. The warm-up, which uses up the sandboxes that were ready, is not counted.
     """
     start = time.monotonic() + warm_up
     end = start + seconds
@@ -117,7 +117,7 @@ def closed(
 
 
 def arrivals(way: Way, environment: str, per_second: float, seconds: float, order: random.Random) -> Times:
-    """Requests that come at random (Poisson), and that nobody holds back: each counts from when it was due."""
+    """Requests that arrive at random (Poisson), without waiting for answers. Each counts from when it was due."""
     times = Times()
     due = time.monotonic()
     last = due + seconds
@@ -129,7 +129,7 @@ def arrivals(way: Way, environment: str, per_second: float, seconds: float, orde
 
 
 def burst(way: Way, environment: str, requests: int) -> Times:
-    """So many requests in the same moment."""
+    """This number of requests at the same moment."""
     times = Times()
     together = threading.Barrier(requests)
 

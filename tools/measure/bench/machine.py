@@ -1,4 +1,4 @@
-"""What processes cost, as the kernel's /proc tells it."""
+"""CPU and memory of processes, from /proc."""
 
 import os
 from collections.abc import Iterable
@@ -6,28 +6,28 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _AT_WORK = (0, 1, 2, 5, 6)
-"""Columns of /proc/stat: user, nice, system, irq and softirq. Idle, iowait and steal are nobody's work."""
+"""Columns of /proc/stat: user, nice, system, irq and softirq. Idle, iowait and steal are not work."""
 _KB = 1024
 
 
 def busy_seconds() -> float:
-    """CPU seconds that this machine has worked since it started, all processors together."""
+    """CPU seconds of work since the machine started, summed over its CPUs."""
     columns = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
     return sum(int(columns[at]) for at in _AT_WORK) / _TICKS
 
 
 def load() -> float:
-    """The load average of the last minute."""
+    """The load average over the last minute."""
     return os.getloadavg()[0]
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """CPU seconds of processes since each started. One that has ended counts nothing."""
+    """CPU seconds of processes since they started. A process that has ended counts as 0."""
     return sum(sum(map(int, fields[11:13])) / _TICKS for pid in pids if (fields := _stat(pid)))
 
 
 def memory(pids: Iterable[int]) -> int:
-    """Bytes of processes, with pages that several share split among them."""
+    """Memory of processes in bytes (PSS: shared pages are divided among the processes that share them)."""
     return sum(_pss(pid) for pid in pids)
 
 
@@ -50,7 +50,7 @@ def parent(pid: int) -> int:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields after the process's name, which may hold anything."""
+    """The fields of /proc/PID/stat after the name, which may contain spaces and parentheses."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""What `make bench` measures, step by step, all in one run and side by side."""
+"""The measurements of `make bench`, as steps."""
 
 import random
 import time
@@ -16,9 +16,9 @@ from tools.measure.bench.refusals import Refusal
 from tools.measure.bench.ways import DockerRun, DockerSdk, Way
 
 SEED = 4
-"""Of every shuffle and every arrival, so that two runs differ by the machine alone."""
+"""The seed of all random orders and arrivals, so that two runs do the same."""
 _ENVIRONMENT = "python"
-"""What runs under load."""
+"""The environment that is used under load."""
 SERVICES = ("traefik", "api", "executor")
 ENGINE = ("dockerd", "containerd")
 CLIENT, MACHINE, SANDBOXES = "client", "machine", "ready sandboxes"
@@ -26,7 +26,7 @@ CLIENT, MACHINE, SANDBOXES = "client", "machine", "ready sandboxes"
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured, in seconds unless it says otherwise."""
+    """How much is measured. Values are seconds, unless the name says otherwise."""
 
     latency: float
     rate_blocks: int
@@ -55,7 +55,7 @@ QUICK = replace(FULL, latency=10, rate_blocks=1, rate_warm_up=0.5, rate=1.5, cli
 
 @dataclass(frozen=True)
 class Rest:
-    """The platform with nobody asking. Memory in bytes; CPU in seconds a second, by part."""
+    """The idle platform: memory in bytes, and CPUs in use by part."""
 
     sandboxes: int
     sandbox_memory: int
@@ -66,7 +66,7 @@ class Rest:
 
 @dataclass
 class Figures:
-    """Everything that was measured. Rates by way and number of clients, arrivals by their number a second."""
+    """All results. Rates are by way and number of clients, arrivals by their number per second."""
 
     latency: dict[tuple[str, str], Times] = field(default_factory=dict)
     rates: dict[tuple[str, int], Rate] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Figures:
 
 
 class Measurements:
-    """The steps, for a stack that is up."""
+    """The steps, for a stack that runs."""
 
     def __init__(self, stack: BenchStack, plan: Plan) -> None:
         self.figures = Figures()
@@ -104,7 +104,7 @@ class Measurements:
         ]
 
     def prepare(self, engine: DockerEngine) -> None:
-        """Read the profile's flags from a sandbox, for Docker's ways."""
+        """Read the profile's flags from a sandbox, for `docker run` and the SDK."""
         self._stack.settle()
         sandboxes = self._stack.sandboxes()
         ways = (DockerRun, DockerSdk)

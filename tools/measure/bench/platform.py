@@ -1,4 +1,4 @@
-"""The platform that is measured: the real program as a stack of its own, and the doors at which it is asked."""
+"""The platform that is measured: a stack of the real program, and the addresses at which it answers."""
 
 import secrets
 import tempfile
@@ -27,17 +27,17 @@ from tools.stack.local_stack import Stack
 
 _SECONDS_TO_SETTLE = 60
 _CALM = 0.05
-"""Seconds between the pool's last deed and the engine's."""
+"""Seconds to wait after the pool is idle, because Docker still works then."""
 _NO_LIMIT = 1_000_000
 
 
 class BenchStack:
-    """A stack under another name and port, with the rate limit out of the way. What runs beside it is left alone."""
+    """A stack with another name and port, and without a rate limit. A stack that runs beside it is not touched."""
 
     SCRAPE_SECONDS = 5
 
     def __init__(self, preparation: Preparation, *, whole: bool = False) -> None:
-        """`whole`: with the services that observe. Without them, what is measured is the core alone."""
+        """With `whole`, it has all services, else only those that the API needs."""
         self._preparation = preparation
         self._services = {"prometheus": {"scrape_seconds": self.SCRAPE_SECONDS}} if whole else ONLY_CORE
         self._home = tempfile.TemporaryDirectory(prefix="vps-bench-")
@@ -60,11 +60,11 @@ class BenchStack:
 
     @property
     def label(self) -> str:
-        """The stack's name, with which everything of it is labelled."""
+        """The value of the stack's label on its containers, networks and volumes."""
         return self._stack.prefix
 
     def up(self, report: Report) -> str:
-        """Bring it up, or up again, until a hello is answered through the edge."""
+        """Bring it up, until a hello is answered through the edge."""
         self._stack.configure(self._preparation.images, report)
         self._stack.up(report)
         health.wait(self._preparation.engine, self.label, f"http://localhost:{self._port}", report)
@@ -73,7 +73,7 @@ class BenchStack:
 
     @cached_property
     def edge(self) -> Requested:
-        """Where visitors ask."""
+        """The address that visitors use."""
         return Requested("edge", Client(tcp("127.0.0.1", self._port)))
 
     @cached_property
@@ -98,23 +98,23 @@ class BenchStack:
 
     @cached_property
     def environments(self) -> tuple[str, ...]:
-        """What it serves."""
+        """The environments that it serves and that have a hello."""
         served = {it["name"] for it in self.edge.client.get("/environments").content["environments"]}
         return tuple(name for name in HELLO if name in served)
 
     def sandboxes(self) -> Mapping[str, Mapping[str, Any]]:
-        """One that is ready of each environment, inspected."""
+        """A ready sandbox of each environment, as Docker inspects it."""
         references = self._preparation.images.sandboxes()
         images = {self._engine.images.get(references[name]).id: name for name in self.environments}
         return {images[it["Image"]]: it for it in self._ready() if it["Image"] in images}
 
     def settle(self) -> None:
-        """Return when the pool is full and no sandbox is made or destroyed."""
+        """Wait until the pool is full and no sandbox is created or removed."""
         pool.settle(self.executor.client, _SECONDS_TO_SETTLE, f"`docker logs {self.label}-executor` tells why.")
         time.sleep(_CALM)
 
     def memory_peak(self, environment: str) -> int | None:
-        """The most memory that the sandbox of a hello held, in bytes."""
+        """The peak memory of a hello's sandbox in bytes; None if the kernel does not tell."""
         answer = self.executor.client.execute({"environment": environment, "code": HELLO[environment][-1]})
         peak: int | None = answer.content["memory_peak"]
         return peak
@@ -126,7 +126,7 @@ class BenchStack:
         return {str(it.labels[SERVICE_LABEL]): it for it in found}
 
     def series(self) -> int:
-        """How many series Prometheus has a sample of from the last minutes."""
+        """The number of series of which Prometheus has a recent sample."""
         answer = (
             self._client("prometheus", PROMETHEUS_PORT)
             .get("/api/v1/query?query=" + quote('count({__name__=~".+"})'))
@@ -135,15 +135,15 @@ class BenchStack:
         return int(answer["data"]["result"][0]["value"][1])
 
     def service_pids(self, service: str) -> tuple[int, ...]:
-        """The processes of a service."""
+        """The process ids of a service."""
         return self._pids(self._service(service)["Id"])
 
     def pool_pids(self) -> Mapping[str, tuple[int, ...]]:
-        """The processes of the ready sandboxes and of the engine's shims that hold them, by sandbox."""
+        """The process ids of each ready sandbox, with that of its containerd shim first, by container id."""
         return {it["Id"]: (machine.parent(it["State"]["Pid"]), *self._pids(it["Id"])) for it in self._ready()}
 
     def close(self) -> None:
-        """Remove everything of it. The services first: an executor that lives would make new sandboxes."""
+        """Remove everything of it. The services go first, because the executor would replace sandboxes."""
         client = self._engine
         for container in self.services().values():
             container.remove(v=True, force=True)

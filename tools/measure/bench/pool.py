@@ -1,4 +1,4 @@
-"""The executor's pool, as its metrics tell it."""
+"""The state of the executor's pool, from its metrics."""
 
 import time
 from collections.abc import Callable
@@ -19,12 +19,12 @@ def settle(
     log: Path | None = None,
     also: Callable[[int], bool] = lambda ready: True,
 ) -> int:
-    """Return the number of ready sandboxes once each environment has one, and none is made, run or destroyed.
+    """Wait until each environment has a ready sandbox and no sandbox is created, used or removed.
 
-    `also` is what must be true of that number besides.
+    Returns the number of ready sandboxes. `also` is a further condition on that number.
 
     Raises:
-        StepFailed: that was not so within `seconds`. `fix` and `log` are for its reader.
+        StepFailed: that did not happen within `seconds`; it has this `fix` and `log`.
     """
     deadline = time.monotonic() + seconds
     while True:

@@ -1,4 +1,4 @@
-"""The figures as tables, and the goals with what was reached."""
+"""The results as tables, and the goals with what was achieved."""
 
 import math
 from collections import Counter
@@ -12,7 +12,7 @@ from tools.measure.bench.ways import DockerRun
 Row = Sequence[str]
 _EDGE, _DOCKER = "edge", DockerRun.name
 _BUSY = 2
-"""With so many clients and more, `docker run` keeps two processors at work too."""
+"""From this number of clients on, `docker run` uses two CPUs fully too."""
 _KB = 1024
 _MB = _KB * _KB
 _REASONS = 5
@@ -20,7 +20,7 @@ _REASONS = 5
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound that the platform is to keep, and where it stands. Not measured is not met."""
+    """A goal of the platform, and what was achieved. A goal that was not measured is not met."""
 
     name: str
     wanted: str
@@ -29,7 +29,7 @@ class Goal:
 
 
 def goals(figures: Figures, burst_requests: int) -> list[Goal]:
-    """Each of them. Ratios are to `docker run` in the same run."""
+    """All goals. Ratios are to `docker run` in the same run."""
     return [
         _faster(figures, "python", 0.50, 25),
         _faster(figures, "python", 0.95, 12),
@@ -41,14 +41,14 @@ def goals(figures: Figures, burst_requests: int) -> list[Goal]:
 
 
 def latency(figures: Figures) -> Iterator[Row]:
-    """Milliseconds of a hello, from request to output. The p99 of fewer than 100 is the slowest."""
+    """Milliseconds of a hello, from request to output. With fewer than 100 of them, the p99 is the slowest."""
     yield "a hello, one client", "way", "p50 ms", "p95 ms", "p99 ms", "n", "failed"
     for (way, environment), times in sorted(figures.latency.items(), key=lambda item: item[0][1], reverse=True):
         yield environment, way, *_quantiles(times), str(len(times.seconds)), str(len(times.failures))
 
 
 def rates(figures: Figures) -> Iterator[Row]:
-    """Hellos a second, and what one costs the machine."""
+    """Hellos per second, and the CPU time of one."""
     clients = sorted({number for _, number in figures.rates})
     yield "python hellos a second", *(f"{number} clients" for number in clients), "CPU ms each", "failed"
     for way in dict.fromkeys(way for way, _ in figures.rates):
@@ -58,7 +58,7 @@ def rates(figures: Figures) -> Iterator[Row]:
 
 
 def shares(figures: Figures) -> Iterator[Row]:
-    """Where the processor time of an execution through the edge goes."""
+    """The CPU time of an execution through the edge, by part of the machine."""
     all_of_it = together([rate for (way, _), rate in figures.rates.items() if way == _EDGE])
     known = {part: _cost(figures, all_of_it, part) for part in (*SERVICES, *ENGINE, CLIENT)}
     rest = _cost(figures, all_of_it, MACHINE) - sum(known.values())
@@ -68,7 +68,7 @@ def shares(figures: Figures) -> Iterator[Row]:
 
 
 def arrivals(figures: Figures, burst_requests: int) -> Iterator[Row]:
-    """What those who do not wait for each other see."""
+    """Latency with random arrivals and in a burst."""
     yield "python hellos through the edge", "p50 ms", "p95 ms", "p99 ms", "answered", "failed"
     for per_second, times in figures.arrivals.items():
         name = f"{per_second} arrivals a second, random"
@@ -78,7 +78,7 @@ def arrivals(figures: Figures, burst_requests: int) -> Iterator[Row]:
 
 
 def costs(figures: Figures) -> Iterator[Row]:
-    """Memory and processor time, at rest and of one execution."""
+    """Memory and CPU, idle and of one execution."""
     yield "cost", "figure"
     for environment, peak in figures.memory_peaks.items():
         yield f"most memory of a {environment} sandbox that says hello", _mb(peak)
@@ -108,7 +108,7 @@ def refusals(figures: Figures) -> Iterator[Row]:
 
 
 def failures(figures: Figures) -> Iterator[Row]:
-    """Why hellos were not answered, and how often."""
+    """The reasons why hellos were not answered, with their numbers."""
     every: list[Times | Rate] = [*figures.latency.values(), *figures.rates.values(), *figures.arrivals.values()]
     yield "not answered, because", "times"
     counted = Counter(reason for each in [*every, figures.burst] for reason in each.failures)
@@ -116,7 +116,7 @@ def failures(figures: Figures) -> Iterator[Row]:
 
 
 def goal_rows(reached: Sequence[Goal]) -> Iterator[Row]:
-    """The goals, each with its verdict."""
+    """The goals, and whether each is met."""
     yield "goal", "wanted", "reached", "verdict"
     yield from ((goal.name, goal.wanted, goal.reached, "met" if goal.met else "NOT MET") for goal in reached)
 
@@ -149,7 +149,7 @@ def _more(figures: Figures) -> Goal:
 
 
 def _sustained(figures: Figures, way: str) -> float:
-    """All that keeps the processors busy together: the best of several short runs would be that of the luckiest."""
+    """Executions per second over all runs that use the CPUs fully. The best of several short runs would be chance."""
     busy = [rate for (name, clients), rate in figures.rates.items() if name == way and clients >= _BUSY]
     return together(busy).per_second
 

@@ -1,4 +1,4 @@
-"""The ways to run a hello that are measured side by side: the platform's, and Docker's own with the profile's flags."""
+"""The ways to run a hello that are compared: requests to the platform, and Docker with the profile's flags."""
 
 import subprocess
 from collections.abc import Mapping
@@ -18,29 +18,34 @@ HELLO: Mapping[str, tuple[str, ...]] = {
     "node": ("node", "-e", 'console.log("hello")'),
     "bash": ("bash", "-c", "echo hello"),
 }
-"""The command that says it, by environment. Its last word is the code."""
+"""The command of a hello, by environment. Its last argument is the code."""
 _SAID = "hello\n"
 _SECONDS = 60
 
 
 class Unanswered(Exception):
-    """A hello that did not come. The message says what came instead."""
+    """A hello had another output. The message tells which."""
 
 
 class Way(Protocol):
-    """Runs a hello from beginning to end."""
+    """Runs a hello."""
 
     @property
     def name(self) -> str:
-        """As the tables show it."""
+        """Its name in the tables."""
 
     def hello(self, environment: str) -> None:
-        """Return when the output is there and right, else raise `Unanswered` or `Lost`."""
+        """Run a hello and compare its output.
+
+        Raises:
+            Unanswered: the output is wrong.
+            Lost: there was no answer.
+        """
 
 
 @dataclass(frozen=True)
 class Requested:
-    """A request to the platform, at one of its doors."""
+    """A request to the platform, at one of its addresses."""
 
     name: str
     client: Client
@@ -53,9 +58,9 @@ class Requested:
 
 
 class DockerRun:
-    """`docker run --rm` of the command line, with the profile's flags.
+    """`docker run --rm` on the command line, with the profile's flags.
 
-    `sandboxes` are inspected ones by environment; `stack` is the label by which what is left is found.
+    `sandboxes` are the results of inspecting one of each environment; `stack` is the value of the containers' label.
     """
 
     name = "docker run"

@@ -1,4 +1,4 @@
-"""A Docker of the soak's own, so that it may be restarted. What runs on the machine's Docker is left alone."""
+"""The Docker of the soak test, which is restarted. The machine's Docker is not touched."""
 
 import contextlib
 from pathlib import Path
@@ -9,19 +9,19 @@ from tools.machine.own_docker import OwnDocker
 
 
 class SoakDocker(OwnDocker):
-    """Counts what is there of containers, and leaves none."""
+    """A Docker of which containers and shims are counted, and which leaves no container."""
 
     def restart(self) -> None:
-        """End it as an upgrade would, with all that runs on it, and start it again."""
+        """End it, and with it all its containers, as an upgrade does; then start it again."""
         self.stop()
         self.start()
 
     def containers(self) -> int:
-        """How many containers there are, in whatever state."""
+        """The number of containers in any state."""
         return len(self.engine.client().api.containers(all=True, quiet=True))
 
     def shims(self) -> int:
-        """How many of its own processes hold a container."""
+        """The number of its containerd shims, each of which holds a container."""
         mine = f"{self.folder}/".encode()
         count = 0
         for file in Path("/proc").glob("[0-9]*/cmdline"):
@@ -31,7 +31,7 @@ class SoakDocker(OwnDocker):
         return count
 
     def close(self) -> None:
-        """See `OwnDocker`. Containers would outlive it."""
+        """See `OwnDocker`. Containers are removed first: they can outlive the daemon."""
         with contextlib.suppress(docker.errors.DockerException, OSError):
             api = self.engine.client().api
             for container in api.containers(all=True, quiet=True):

@@ -1,4 +1,4 @@
-"""The api and the executor as processes, and what the kernel says of them."""
+"""The api and the executor as processes, and the kernel's figures of them."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _NO_LIMIT = "1000000"
 
 @dataclass(frozen=True)
 class Reading:
-    """A process at rest. Memory in bytes."""
+    """The figures of an idle process. Memory is in bytes."""
 
     process: str
     pid: int
@@ -32,7 +32,7 @@ class Reading:
 
 
 class Processes:
-    """Both, over a Unix socket. `engine` is the URL of the engine, `images` are by environment."""
+    """An api and an executor that share a Unix socket. `engine` is Docker's URL, `images` are by environment."""
 
     def __init__(self, engine: str, images: Mapping[str, str]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="vps-soak-"))
@@ -62,7 +62,7 @@ class Processes:
 
     @property
     def log(self) -> Path:
-        """What both say."""
+        """The log of both."""
         return self._folder / "log"
 
     def start(self) -> None:
@@ -71,14 +71,14 @@ class Processes:
             self._start(module)
 
     def kill_executor(self) -> None:
-        """End the executor without a warning, and start it again as the engine's restart policy does."""
+        """Kill the executor and start it again, as Docker's restart policy does."""
         executor = self._running["app.executor"]
         executor.kill()
         executor.wait()
         self._start("app.executor")
 
     def read(self, ready: int) -> list[Reading]:
-        """Both now. Each of the `ready` sandboxes has one of the executor's descriptors, which is left out."""
+        """The figures of both, without the descriptor that the executor has for each of the `ready` sandboxes."""
         return [
             Reading(
                 process=module.removeprefix("app."),
@@ -91,12 +91,12 @@ class Processes:
         ]
 
     def stop(self) -> None:
-        """End both, as an operator does."""
+        """End both with SIGTERM."""
         for running in self._running.values():
             process.terminate(running, _SECONDS_TO_END)
 
     def close(self) -> None:
-        """End both, and remove what they wrote."""
+        """End both and remove their files."""
         self.stop()
         shutil.rmtree(self._folder)
 

@@ -1,4 +1,4 @@
-"""Many executions while parts of the platform are killed, and the search for what they leave behind."""
+"""Runs many executions while parts of the platform are killed, and looks for leaks."""
 
 import random
 import threading
@@ -20,18 +20,18 @@ VISITORS = 6
 SECONDS_TO_SETTLE = 90
 _AFTER_A_REFUSAL = 0.2
 _AFTERMATH_SECONDS = 20
-"""So long after a part was killed, what ran on it may end with `killed`."""
+"""Seconds after a kill in which an execution may end with the status `killed`."""
 _LONGEST_SECONDS_EACH = 1.0
 _STARTING_SECONDS = 300
 _MORE_DESCRIPTORS, _MORE_THREADS = 6, 2
-"""What a process at rest may have more than before: connections that are kept, a worker thread."""
+"""The growth of an idle process that is no leak: kept connections, a worker thread."""
 _MORE_MEMORY = 8 * 1024 * 1024
 _FAULTS_SHOWN = 20
 
 
 @dataclass
 class Tally:
-    """What became of the requests. `faults` are answers that are wrong, and requests without one."""
+    """What became of the requests. `faults` are wrong answers and requests without an answer."""
 
     answered: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
@@ -45,7 +45,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Rest:
-    """The platform at rest, after so many executions."""
+    """The idle platform, after this number of executions."""
 
     executions: int
     ready: int
@@ -53,8 +53,8 @@ class Rest:
 
 
 class Soak:
-    """Four legs. In the middle of the first and the third the executor is killed, in that of the second the engine is
-    restarted. After each the platform comes to rest, and is looked at."""
+    """A test in four parts. In the middle of the first and the third, the executor is killed; in that of the second,
+    Docker is restarted. After each part, the idle platform is measured."""
 
     def __init__(self, processes: Processes, engine: SoakDocker, environments: tuple[str, ...], wanted: int) -> None:
         self.tally = Tally()
@@ -70,7 +70,11 @@ class Soak:
         self._deadline = 0.0
 
     def run(self, report: Report) -> str:
-        """All of it, within a second an execution, or `StepFailed`."""
+        """Run the test.
+
+        Raises:
+            StepFailed: it takes more than a second for each execution, or the platform does not become idle.
+        """
         self._processes.start()
         self._settle()
         started = time.monotonic()
@@ -85,7 +89,7 @@ class Soak:
         return f"{self.tally.executions} executions in {seconds:.0f} s, {self.tally.executions / seconds:.1f} a second"
 
     def problems(self) -> list[str]:
-        """All that must not be, in sentences. None is what is hoped for."""
+        """The faults and leaks that were found, as sentences; empty if there are none."""
         found = [*self.tally.faults[:_FAULTS_SHOWN], *self.leaks]
         if (more := len(self.tally.faults) - _FAULTS_SHOWN) > 0:
             found.append(f"and {more} more faults")
@@ -111,7 +115,7 @@ class Soak:
             if time.monotonic() > self._deadline:
                 raise StepFailed(
                     f"Only {self.tally.executions} executions in the time for {self._wanted}.",
-                    "The log tells what api and executor say.",
+                    "The log of the api and the executor says more.",
                     self._processes.log,
                 )
             with self._counting:
@@ -141,11 +145,11 @@ class Soak:
             time.sleep(_AFTER_A_REFUSAL)
 
     def _settle(self) -> int:
-        """The ready sandboxes, once the engine has no others."""
+        """Wait until the ready sandboxes are Docker's only containers. Returns their number."""
         return pool.settle(
             self._processes.executor,
             SECONDS_TO_SETTLE,
-            "The log tells what the executor says.",
+            "The log of the executor says more.",
             self._processes.log,
             also=lambda ready: self._engine.containers() == ready,
         )
@@ -154,7 +158,7 @@ class Soak:
         ready = self._settle()
         self.rests.append(Rest(self.tally.executions, ready, self._processes.read(ready)))
         if (shims := self._engine.shims()) > ready:
-            self.leaks.append(f"{shims} shims hold {ready} sandboxes")
+            self.leaks.append(f"there are {shims} shims and {ready} sandboxes")
 
     def _find_left_behind(self) -> None:
         for what, number in (("containers", self._engine.containers()), ("shims", self._engine.shims())):
@@ -162,7 +166,7 @@ class Soak:
                 self.leaks.append(f"{number} {what} are left after the executor has stopped")
 
     def _same_process(self) -> list[tuple[Reading, Reading]]:
-        """The first and the last reading of each process that has two."""
+        """The first and the last reading of each process."""
         pairs: dict[int, tuple[Reading, Reading]] = {}
         for reading in (it for rest in self.rests for it in rest.readings):
             first, _ = pairs.get(reading.pid, (reading, reading))
@@ -171,7 +175,7 @@ class Soak:
 
 
 def growth(first: Reading, last: Reading) -> list[str]:
-    """What the last reading has more than the first, beyond the bounds, in sentences."""
+    """The growth from the first to the last reading beyond the bounds, as sentences."""
     bounds = {
         "descriptors": (first.descriptors, last.descriptors, _MORE_DESCRIPTORS),
         "threads": (first.threads, last.threads, _MORE_THREADS),

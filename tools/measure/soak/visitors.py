@@ -1,4 +1,4 @@
-"""What the soak's visitors send, and what they must get."""
+"""The requests of the soak test, and the answers that are right."""
 
 import random
 import secrets
@@ -13,8 +13,8 @@ KILLED = "killed"
 HOSTILE_SHARE = 0.05
 _SHARES = {"python-data": 1}
 _USUAL_SHARE = 4
-"""How often an environment is asked for, beside others. To make a sandbox of python-data takes as much processor time
-as seven of the others (at equal shares, 10,000 executions take 45 minutes on two cores)."""
+"""The relative frequency of an environment. A sandbox of python-data takes as much CPU as seven others: with equal
+shares, 10,000 executions take 45 minutes on two cores."""
 
 _GREETING = "Hello, World!"
 
@@ -89,7 +89,7 @@ ATTACKS = (
 
 @dataclass(frozen=True)
 class Visit:
-    """One request, and how to judge its result."""
+    """A request, and the right results."""
 
     name: str
     body: Mapping[str, object]
@@ -97,7 +97,7 @@ class Visit:
     says: str | None
 
     def fault(self, answer: Answer) -> str | None:
-        """What is wrong with a result; None when nothing is."""
+        """What is wrong with an answer; None if it is right."""
         result = answer.content
         if result["status"] not in self.ends:
             return f"{self.name} ended with {result['status']}: {result['error']} {result['output'][-200:]!r}"
@@ -107,7 +107,7 @@ class Visit:
 
 
 def visit(environments: tuple[str, ...], chance: random.Random) -> Visit:
-    """A random visit: nearly always a word that nobody else has, which must come back, or an attack."""
+    """A random request: mostly a program that prints a unique word, which must be the output; else an attack."""
     if chance.random() < HOSTILE_SHARE:
         attack = chance.choice([it for it in ATTACKS if it.environment in environments])
         body = {"environment": attack.environment, "code": attack.code, "timeout": attack.timeout}

@@ -1,4 +1,4 @@
-"""An OTLP/HTTP collector that is played, and what is in a request to one."""
+"""A fake OTLP/HTTP collector, and a reader of its requests."""
 
 import contextlib
 import threading
@@ -49,7 +49,7 @@ def spans(body: bytes) -> list[Span]:
 
 @dataclass
 class Collector:
-    """Answers with `status`, and keeps what it has taken."""
+    """Answers with `status` and keeps the spans that it accepted."""
 
     url: str
     status: int = 200

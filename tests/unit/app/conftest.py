@@ -1,4 +1,4 @@
-"""What the app's unit tests share."""
+"""Fixtures of the app's unit tests."""
 
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +26,6 @@ def _executor() -> Iterator[FakeExecutor]:
 
 @pytest.fixture
 def executor(_executor: FakeExecutor) -> FakeExecutor:
-    """An executor that is well, until the test says otherwise."""
+    """A fake executor that works until the test changes it."""
     _executor.reset()
     return _executor

@@ -1,4 +1,4 @@
-"""An executor that is played: it speaks its protocol on a real Unix socket, and says what a test wants."""
+"""A fake executor: the executor's protocol on a real Unix socket, with the answers that a test sets."""
 
 import contextlib
 import json
@@ -57,7 +57,7 @@ Conversation = Callable[[WebSocket], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Seen:
-    """A request that has reached the executor."""
+    """A request that reached the executor."""
 
     path: str
     headers: dict[str, str]
@@ -92,7 +92,7 @@ async def nothing(_: Request) -> Response:
 
 
 async def echo(websocket: WebSocket) -> None:
-    """Writes back what comes on stdin, until it ends."""
+    """Writes stdin back as output until stdin ends."""
     heard = ""
     while (frame := json.loads(await websocket.receive_text()))["type"] != "stdin_end":
         heard += frame.get("data", f"<{frame['type']}>")
@@ -104,7 +104,7 @@ async def echo(websocket: WebSocket) -> None:
 
 @dataclass
 class FakeExecutor:
-    """`answers` are by path; `conversation` follows `started` on a stream; `gone` is set when a stream was left."""
+    """`answers` are by path; `conversation` follows `started` on a stream; `gone` is set when a client left it."""
 
     socket: Path
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class FakeExecutor:
     gone: threading.Event = field(default_factory=threading.Event)
 
     def reset(self) -> None:
-        """As new."""
+        """Undo all changes of earlier tests."""
         self.answers = {
             "/health": says({"engine": "reachable", "active_sandboxes": 2}),
             "/environments": says(ENVIRONMENTS),
@@ -132,12 +132,12 @@ class FakeExecutor:
         return [seen.fields for seen in self.seen if seen.path in {"/execute", "/stream"}]
 
     async def answer(self, request: Request) -> Response:
-        """Any request."""
+        """Answer any request."""
         self.seen.append(Seen(request.url.path, dict(request.headers), await request.body()))
         return await self.answers[request.url.path](request)
 
     async def stream(self, websocket: WebSocket) -> None:
-        """Any stream."""
+        """Serve any stream."""
         await websocket.accept()
         start = await websocket.receive_text()
         self.seen.append(Seen("/stream", dict(websocket.headers), start.encode()))

@@ -1,4 +1,4 @@
-"""Visitors of the api."""
+"""Clients of the api, in the process of the test."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager

@@ -1,4 +1,4 @@
-"""The public interface in front of an executor that is played."""
+"""The public interface in front of a fake executor."""
 
 import hashlib
 import logging
@@ -27,14 +27,14 @@ def problem(response: httpx.Response) -> Problem:
     return found
 
 
-async def test_a_failure_of_the_code_is_an_answer(executor: FakeExecutor) -> None:
+async def test_code_that_fails_is_answered_with_200(executor: FakeExecutor) -> None:
     async with api(executor) as client:
         response = await client.post("/execute", json=HELLO)
     assert response.status_code == 200
     assert response.json() == RESULT
 
 
-async def test_what_reaches_the_executor_is_the_execution_alone(executor: FakeExecutor) -> None:
+async def test_only_the_executions_fields_reach_the_executor(executor: FakeExecutor) -> None:
     async with api(executor) as client:
         await client.post("/execute", json={**HELLO, "args": ["a"]}, headers={"X-Image": "evil"})
     nothing = {"files": None, "main": None, "stdin": "", "timeout": None, "results": None}
@@ -61,7 +61,9 @@ async def test_what_reaches_the_executor_is_the_execution_alone(executor: FakeEx
         (b'{"environment": "python", "code": " \\n\\t"}', 400, Code.EMPTY_CODE, "empty"),
     ],
 )
-async def test_bad_bodies(executor: FakeExecutor, body: bytes, status: int, code: Code, words: str) -> None:
+async def test_invalid_bodies_are_refused(
+    executor: FakeExecutor, body: bytes, status: int, code: Code, words: str
+) -> None:
     async with api(executor) as client:
         response = await client.post("/execute", content=body, headers=JSON)
     found = problem(response)
@@ -85,7 +87,9 @@ LIMIT = FLOOR.code_kb * 1024
         ({"code": "\x01" * LIMIT, "stdin": "\x01" * LIMIT, "args": ["\x01" * LIMIT]}, 200, None),
     ],
 )
-async def test_sizes(executor: FakeExecutor, change: dict[str, object], status: int, code: Code | None) -> None:
+async def test_sizes_are_limited(
+    executor: FakeExecutor, change: dict[str, object], status: int, code: Code | None
+) -> None:
     async with api(executor) as client:
         response = await client.post("/execute", json={**HELLO, **change})
     assert response.status_code == status
@@ -140,13 +144,13 @@ async def unavailable(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("answer", [says({}), says("?", 502)])
-async def test_an_executor_that_is_strange(executor: FakeExecutor, answer: Answer) -> None:
+async def test_an_executor_with_invalid_answers_counts_as_unavailable(executor: FakeExecutor, answer: Answer) -> None:
     executor.answers = dict.fromkeys(executor.answers, answer)
     async with api(executor) as client:
         await unavailable(client)
 
 
-async def test_an_executor_that_is_away(executor: FakeExecutor) -> None:
+async def test_an_executor_that_does_not_listen_is_unavailable(executor: FakeExecutor) -> None:
     async with api(executor, EXECUTOR_SOCKET="/nowhere/executor.sock") as client:
         await unavailable(client)
 
@@ -177,7 +181,7 @@ async def test_environments_have_versions_and_limits(executor: FakeExecutor) -> 
     assert response.json()["limits"]["timeout_seconds"] == 30
 
 
-async def test_other_paths_and_methods(executor: FakeExecutor) -> None:
+async def test_unknown_paths_and_methods_are_refused(executor: FakeExecutor) -> None:
     async with api(executor) as client:
         missing, wrong = await client.get("/nothing"), await client.get("/execute")
     assert (missing.status_code, problem(missing).code) == (404, Code.NOT_FOUND)
@@ -185,7 +189,7 @@ async def test_other_paths_and_methods(executor: FakeExecutor) -> None:
     assert wrong.headers["allow"] == "POST"
 
 
-async def test_a_fault_of_ours_is_a_problem_without_details(
+async def test_an_internal_error_is_a_problem_without_details(
     executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Executions, "run", lambda *_: 1 / 0)
@@ -213,23 +217,23 @@ async def test_the_rate_is_limited_and_says_when_to_return(executor: FakeExecuto
         assert (await client.get("/health")).status_code == 200
 
 
-async def test_a_stranger_cannot_forge_its_address(executor: FakeExecutor) -> None:
+async def test_a_client_cannot_forge_its_address(executor: FakeExecutor) -> None:
     async with api(executor, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES='["172.20.0.0/16"]') as client:
         assert await statuses(client, ["198.51.100.1", "198.51.100.2"]) == [200, 429]
 
 
-async def test_behind_the_proxy_each_client_counts_for_itself(executor: FakeExecutor) -> None:
+async def test_clients_behind_the_proxy_are_counted_separately(executor: FakeExecutor) -> None:
     async with api(executor, peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES='["172.20.0.0/16"]') as client:
         assert await statuses(client, ["198.51.100.1", "198.51.100.2", "198.51.100.1"]) == [200, 200, 429]
 
 
-async def test_behind_the_proxy_only_the_address_that_it_saw_counts(executor: FakeExecutor) -> None:
+async def test_only_the_address_that_the_proxy_saw_is_counted(executor: FakeExecutor) -> None:
     forged = ["6.6.6.1, 198.51.100.1", "6.6.6.2, 198.51.100.1", "172.20.0.1, 198.51.100.1"]
     async with api(executor, peer=PROXY, REQUESTS_PER_MINUTE="1", TRUSTED_PROXIES='["172.20.0.0/16"]') as client:
         assert await statuses(client, forged) == [200, 429, 429]
 
 
-async def test_without_trusted_proxies_the_header_means_nothing(executor: FakeExecutor) -> None:
+async def test_without_trusted_proxies_x_forwarded_for_is_ignored(executor: FakeExecutor) -> None:
     async with api(executor, peer="127.0.0.1", REQUESTS_PER_MINUTE="1") as client:
         assert await statuses(client, ["198.51.100.1", "198.51.100.2"]) == [200, 429]
 
@@ -253,7 +257,7 @@ async def test_cors_is_an_allow_list(executor: FakeExecutor) -> None:
     assert refused.status_code == 400
 
 
-async def test_stats_count_what_happened(executor: FakeExecutor) -> None:
+async def test_stats_count_executions_and_refusals(executor: FakeExecutor) -> None:
     async with api(executor, REQUESTS_PER_MINUTE="4") as client:
         for body in (HELLO, HELLO, {**HELLO, "code": ""}, {}, HELLO):
             await client.post("/execute", json=body)
@@ -273,9 +277,7 @@ async def test_stats_without_an_executor(executor: FakeExecutor) -> None:
     assert stats["median_seconds"] is None
 
 
-async def test_the_log_has_metadata_and_never_the_code(
-    executor: FakeExecutor, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_log_has_metadata_and_not_the_code(executor: FakeExecutor, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with api(executor) as client:
         await client.post("/execute", json=HELLO)

@@ -1,4 +1,4 @@
-"""The ids that lead from an answer to the logs of both processes."""
+"""Request ids and trace ids in answers and in the logs of both processes."""
 
 import json
 import logging
@@ -17,12 +17,12 @@ PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 
 
 @pytest.mark.parametrize("given", ["abc", "A-b_c.9", "x" * 64])
-def test_a_well_formed_request_id_is_taken(given: str) -> None:
+def test_a_valid_request_id_is_kept(given: str) -> None:
     assert correlation_of({"X-Request-Id": given}).request_id == given
 
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "a b", "a\nb", 'a"b', "é"])
-def test_any_other_is_replaced(given: str) -> None:
+def test_an_invalid_request_id_is_replaced(given: str) -> None:
     found = correlation_of({"X-Request-Id": given}).request_id
     assert len(found) == 32
     assert found != correlation_of({"X-Request-Id": given}).request_id
@@ -39,11 +39,11 @@ def test_any_other_is_replaced(given: str) -> None:
         ("", None),
     ],
 )
-def test_trace_ids(given: str, trace_id: str | None) -> None:
+def test_the_trace_id_comes_from_a_valid_traceparent(given: str, trace_id: str | None) -> None:
     assert correlation_of({"traceparent": given}).trace_id == trace_id
 
 
-def test_log_lines_say_both() -> None:
+def test_log_lines_have_both_ids() -> None:
     token = current.set(Correlation("r1", PARENT))
     try:
         line = json.loads(JsonLines().format(logging.makeLogRecord({"msg": "x"})))
@@ -54,7 +54,7 @@ def test_log_lines_say_both() -> None:
 
 
 @pytest.mark.anyio
-async def test_every_answer_has_one_and_the_executor_gets_it(executor: FakeExecutor) -> None:
+async def test_every_answer_has_a_request_id_and_the_executor_gets_it(executor: FakeExecutor) -> None:
     ids = {"X-Request-Id": "mine", "traceparent": PARENT}
     async with api(executor) as client:
         for path in ("/", "/health", "/nothing"):
@@ -69,9 +69,7 @@ async def test_every_answer_has_one_and_the_executor_gets_it(executor: FakeExecu
 
 
 @pytest.mark.anyio
-async def test_the_code_is_logged_when_the_operator_says_so(
-    executor: FakeExecutor, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_code_is_logged_with_log_code(executor: FakeExecutor, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with api(executor, LOG_CODE="true") as client:
         await client.post("/execute", json=HELLO)
@@ -79,7 +77,7 @@ async def test_the_code_is_logged_when_the_operator_says_so(
     assert record.__dict__["fields"]["code"] == HELLO["code"]
 
 
-def test_collectors_are_urls() -> None:
+def test_the_collectors_endpoint_is_a_url() -> None:
     assert api_settings({"API_PROFILE": "{}"}).otlp_endpoint is None
     given = {"API_PROFILE": "{}", "API_OTLP_ENDPOINT": "http://collector:4318"}
     assert api_settings(given).otlp_endpoint == "http://collector:4318"

@@ -1,4 +1,4 @@
-"""Clients that go away: each is counted as gone, and none as a fault of the platform."""
+"""Clients that disconnect: counted with status 499, and never as a fault of the platform."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from tests.unit.app.raw_client import TEXT, connected, frame, head_of, opened, p
 RUN = b'{"environment": "python", "code": "1"}'
 START = b'{"type": "start", "environment": "python", "code": "1"}'
 OUR_FAULTS = {"busy", "engine_unavailable", "executor_unavailable", "rate_store_unavailable", "internal_error"}
-"""Reasons that the rules of the objective `answered` count, see monitoring/prometheus/rules/slo.yml."""
+"""Reasons that count against the objective `answered`: see monitoring/prometheus/rules/slo.yml."""
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def api(executor: FakeExecutor) -> Iterator[ApiProcess]:
 
 
 def reset(connection: socket.socket) -> None:
-    """Close with RST in place of FIN."""
+    """Close the connection with RST."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
@@ -145,7 +145,7 @@ GONE: dict[str, Callable[[int], None]] = {
 
 
 @pytest.mark.parametrize("kind", GONE)
-def test_a_client_that_goes_away_is_no_fault_of_ours(api: ApiProcess, kind: str) -> None:
+def test_a_client_that_disconnects_is_counted_and_is_no_error(api: ApiProcess, kind: str) -> None:
     GONE[kind](api.port)
     deadline = time.monotonic() + 4
     while not (gone := api.figures("api_clients_gone")):
@@ -161,13 +161,13 @@ def test_a_client_that_goes_away_is_no_fault_of_ours(api: ApiProcess, kind: str)
 
 
 def quiet(api: ApiProcess) -> bool:
-    """Whether its log has no error and no stack trace."""
+    """Check that its log has no error and no stack trace."""
     bad = [line for line in api.lines if line["level"] not in {"info", "warning"} or "exception" in line]
     assert bad == []
     return True
 
 
-def test_a_refused_origin_leaves_no_error(api: ApiProcess) -> None:
+def test_a_refused_origin_logs_no_error(api: ApiProcess) -> None:
     with pytest.raises(AssertionError):
         opened(api.port, "Origin: https://stranger.example")
     assert api.figures("api_refusals") == {("api_refusals_total", "origin_not_allowed"): 1}
@@ -175,7 +175,7 @@ def test_a_refused_origin_leaves_no_error(api: ApiProcess) -> None:
     assert quiet(api)
 
 
-def test_what_is_no_request_leaves_no_error(api: ApiProcess) -> None:
+def test_malformed_requests_log_no_error(api: ApiProcess) -> None:
     for nonsense in (b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"GET /\x80 HTTP/1.1\r\n\r\n"):
         with connected(api.port) as connection:
             connection.sendall(nonsense)
@@ -193,7 +193,7 @@ def test_what_is_no_request_leaves_no_error(api: ApiProcess) -> None:
     assert quiet(api)
 
 
-def test_a_body_that_stalls_is_given_up(executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_body_is_answered_with_408(executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "_BODY_SECONDS", 0.2)
     with listening(executor) as host, connected(int(host.split(":")[1])) as connection:
         connection.sendall(post("/execute", RUN[:10], length=len(RUN)))

@@ -1,4 +1,4 @@
-"""What one connection may make the api keep in memory, whatever it sends and however little it reads."""
+"""The api's memory stays bounded, whatever one connection sends or does not read."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from tests.unit.app.fake_executor import FakeExecutor
 from tests.unit.app.raw_client import CONTINUATION, PING, TEXT, connected, flood, frame, opened, post
 
 _GROWTH_MB = 16
-"""The container has 192 MB, of which the process takes 50 when it has just started."""
+"""The container has 192 MB; the process takes 50 MB when it has just started."""
 RUN = b'{"environment": "python", "code": "1"}'
 
 
@@ -118,7 +118,7 @@ def a_slow_reader_of_a_websocket(port: int) -> socket:
 
 
 @pytest.mark.parametrize("reader", [a_slow_reader_of_events, a_slow_reader_of_a_websocket])
-def test_output_that_is_not_read_is_bounded_and_ends_the_execution(
+def test_unread_output_is_bounded_and_the_execution_cancelled(
     api: ApiProcess, executor: FakeExecutor, reader: Callable[[int], socket]
 ) -> None:
     async def talk(websocket: WebSocket) -> None:

@@ -1,4 +1,4 @@
-"""Figures for Prometheus, on a port that visitors don't reach."""
+"""Metrics for Prometheus, on a port of their own."""
 
 import json
 from typing import Any
@@ -25,7 +25,7 @@ def client(app: Any) -> httpx.AsyncClient:
 
 
 async def samples(app: object) -> dict[tuple[str, ...], float]:
-    """Each of the api's own figures that isn't zero, by its name and its labels' values."""
+    """Each of the api's own samples that isn't zero, by name and values of labels."""
     async with client(app) as prometheus:
         response = await prometheus.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -37,7 +37,7 @@ async def samples(app: object) -> dict[tuple[str, ...], float]:
     }
 
 
-async def test_what_happened_is_counted(executor: FakeExecutor) -> None:
+async def test_requests_executions_and_refusals_are_counted(executor: FakeExecutor) -> None:
     api = built(executor)
     async with client(api.public) as visitor:
         await visitor.post("/execute", json=HELLO)
@@ -66,7 +66,7 @@ async def test_what_happened_is_counted(executor: FakeExecutor) -> None:
     assert {name for name in found if "made" in "".join(name)} == set()
 
 
-async def test_what_the_platform_adds_is_apart_from_what_the_code_takes() -> None:
+async def test_overhead_excludes_the_time_of_the_code() -> None:
     metrics = Metrics(SandboxProfile())
     result = ExecutionResult.model_validate_json(json.dumps(RESULT))
     metrics.executed(result, seconds=result.execution_time + 0.5)
@@ -80,7 +80,7 @@ async def test_what_the_platform_adds_is_apart_from_what_the_code_takes() -> Non
     assert sums == {"python": pytest.approx(0.5)}
 
 
-async def test_the_limits_of_both_processes_can_be_compared() -> None:
+async def test_both_processes_export_the_limits_of_their_profile() -> None:
     profile = SandboxProfile(memory_mb=128)
     told = [
         {
@@ -96,7 +96,7 @@ async def test_the_limits_of_both_processes_can_be_compared() -> None:
     assert not {"network", "user", "cap_drop", "read_only_root", "no_new_privileges"} & set(told[0])
 
 
-async def test_the_executors_figures_are_relayed(executor: FakeExecutor) -> None:
+async def test_the_executors_metrics_are_relayed(executor: FakeExecutor) -> None:
     async with client(built(executor).metrics) as prometheus:
         response = await prometheus.get("/metrics/executor")
     assert "executor_pool 3" in response.text
@@ -105,12 +105,12 @@ async def test_the_executors_figures_are_relayed(executor: FakeExecutor) -> None
     assert response.status_code == 503
 
 
-async def test_visitors_find_no_figures(executor: FakeExecutor) -> None:
+async def test_the_public_port_has_no_metrics(executor: FakeExecutor) -> None:
     async with client(built(executor).public) as visitor:
         for path in ("/metrics", "/metrics/", "/metrics/executor"):
             assert (await visitor.get(path)).status_code == 404
 
 
-async def test_prometheus_finds_no_interface(executor: FakeExecutor) -> None:
+async def test_the_metrics_port_runs_no_code(executor: FakeExecutor) -> None:
     async with client(built(executor).metrics) as prometheus:
         assert (await prometheus.post("/execute", json=HELLO)).status_code == 404

@@ -1,4 +1,4 @@
-"""The page at / and the documentation, and nothing beside them."""
+"""The page at /, the documentation, and no other files."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.unit.app.fake_visitor import api
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_page(executor: FakeExecutor) -> None:
+async def test_the_page_is_served_with_security_headers(executor: FakeExecutor) -> None:
     async with api(executor) as client:
         response = await client.get("/")
         script = await client.get("/page.js")
@@ -25,7 +25,7 @@ async def test_the_page(executor: FakeExecutor) -> None:
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_a_copy_is_used_while_it_is_current(executor: FakeExecutor) -> None:
+async def test_a_current_copy_is_answered_with_304(executor: FakeExecutor) -> None:
     async with api(executor) as client:
         first = await client.get("/page.js")
         again = await client.get("/page.js", headers={"If-None-Match": first.headers["etag"]})
@@ -35,7 +35,7 @@ async def test_a_copy_is_used_while_it_is_current(executor: FakeExecutor) -> Non
     assert other.status_code == 200
 
 
-async def test_it_is_compressed_for_clients_that_accept_gzip(executor: FakeExecutor) -> None:
+async def test_files_are_compressed_for_clients_that_accept_gzip(executor: FakeExecutor) -> None:
     async with api(executor) as client:
         small = await client.get("/page.js", headers={"Accept-Encoding": "gzip"})
         plain = await client.get("/page.js", headers={"Accept-Encoding": "identity"})
@@ -49,7 +49,7 @@ async def test_it_is_compressed_for_clients_that_accept_gzip(executor: FakeExecu
 @pytest.mark.parametrize(
     "path", ["/index.html", "/docs.html", "/page", "/../server.py", "/%2e%2e/server.py", "/server.py", "/metrics"]
 )
-async def test_there_is_nothing_else(executor: FakeExecutor, path: str) -> None:
+async def test_other_paths_are_not_found(executor: FakeExecutor, path: str) -> None:
     async with api(executor) as client:
         response = await client.get(path)
     assert response.status_code == 404

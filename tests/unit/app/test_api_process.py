@@ -1,4 +1,4 @@
-"""`python -m app.api` as it is run: two ports, one process."""
+"""The process `python -m app.api` with its two ports."""
 
 import contextlib
 import signal
@@ -14,7 +14,7 @@ from tests.unit.app.fake_executor import STARTED, FakeExecutor
 from tools.machine.ports import free_port
 
 
-def test_it_serves_visitors_and_prometheus_and_stops(executor: FakeExecutor) -> None:
+def test_it_serves_visitors_and_prometheus_until_sigterm(executor: FakeExecutor) -> None:
     public, private = free_port(), free_port()
     ports = {"API_PORT": str(public), "API_METRICS_PORT": str(private)}
     with process(API_EXECUTOR_SOCKET=str(executor.socket), **ports) as api:
@@ -30,7 +30,7 @@ def test_it_serves_visitors_and_prometheus_and_stops(executor: FakeExecutor) -> 
     assert api.returncode in {0, -signal.SIGTERM}
 
 
-def test_two_of_them_hold_a_client_to_one_limit(executor: FakeExecutor) -> None:
+def test_two_replicas_share_the_rate_limit_of_a_client(executor: FakeExecutor) -> None:
     statuses = []
     with valkey_server.serving() as store, contextlib.ExitStack() as stack:
         variables = {
@@ -55,14 +55,14 @@ def test_two_of_them_hold_a_client_to_one_limit(executor: FakeExecutor) -> None:
         ({"API_UNKNOWN": "1"}, "API_UNKNOWN is not a setting"),
     ],
 )
-def test_it_refuses_settings_that_cannot_be_used(variables: dict[str, str], words: str) -> None:
+def test_invalid_settings_end_it_with_a_message(variables: dict[str, str], words: str) -> None:
     with process(**variables) as api:
         _, errors = api.communicate(timeout=START_SECONDS)
     assert api.returncode == 1
     assert words in errors
 
 
-def test_a_port_that_is_taken_ends_it() -> None:
+def test_a_port_in_use_ends_it_with_a_message() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

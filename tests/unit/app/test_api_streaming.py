@@ -1,4 +1,4 @@
-"""Executions frame by frame, over real sockets on both sides of the api."""
+"""Streamed executions, over real sockets on both sides of the api."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,7 @@ async def say(connection: ClientConnection, *frames: dict[str, Any]) -> None:
 
 
 async def heard(connection: ClientConnection) -> list[dict[str, Any]]:
-    """Every frame until the end, whatever its close code."""
+    """Every frame until the connection is closed, with any close code."""
     frames = []
     with contextlib.suppress(ConnectionClosed):
         async for text in connection:
@@ -68,7 +68,7 @@ async def refused_with(connection: ClientConnection) -> tuple[Code, int | None]:
     return Code(last["code"]), connection.close_code
 
 
-async def test_a_conversation(host: str) -> None:
+async def test_input_and_signals_reach_the_code_and_output_comes_back(host: str) -> None:
     async with opened(host) as connection:
         await say(connection, START)
         assert await hear(connection) == STARTED
@@ -81,7 +81,7 @@ async def test_a_conversation(host: str) -> None:
         assert connection.close_code == CloseCode.NORMAL_CLOSURE
 
 
-async def test_what_reaches_the_executor_is_the_execution_alone(executor: FakeExecutor, host: str) -> None:
+async def test_only_the_executions_fields_reach_the_executor(executor: FakeExecutor, host: str) -> None:
     async with opened(host) as connection:
         await say(connection, {**START, "stdin": "x"}, {"type": "stdin_end"})
         await heard(connection)
@@ -102,7 +102,9 @@ async def test_what_reaches_the_executor_is_the_execution_alone(executor: FakeEx
         (json.dumps({**START, "code": "x" * (FLOOR.code_kb * 1024 + 1)}), Code.CODE_TOO_LONG),
     ],
 )
-async def test_a_bad_start(executor: FakeExecutor, host: str, first: str | bytes, code: Code) -> None:
+async def test_an_invalid_first_frame_is_refused(
+    executor: FakeExecutor, host: str, first: str | bytes, code: Code
+) -> None:
     async with opened(host) as connection:
         await connection.send(first)
         assert await refused_with(connection) == (code, CloseCode.POLICY_VIOLATION)
@@ -121,7 +123,9 @@ async def test_a_bad_start(executor: FakeExecutor, host: str, first: str | bytes
         ([json.dumps({"type": "cancel"}) + " " * 100_000] * 20, Code.BODY_TOO_LONG),
     ],
 )
-async def test_bad_frames_later(executor: FakeExecutor, host: str, frames: list[str | bytes], code: Code) -> None:
+async def test_invalid_later_frames_are_refused(
+    executor: FakeExecutor, host: str, frames: list[str | bytes], code: Code
+) -> None:
     async with opened(host) as connection:
         await say(connection, START)
         for frame in frames:
@@ -130,7 +134,7 @@ async def test_bad_frames_later(executor: FakeExecutor, host: str, frames: list[
     assert await asyncio.to_thread(executor.gone.wait, 5)
 
 
-async def test_an_endless_message_is_cut_off(host: str) -> None:
+async def test_a_message_that_is_too_long_closes_the_connection(host: str) -> None:
     async with opened(host) as connection:
         await connection.send(" " * 20_000_000)
         with pytest.raises(ConnectionClosed):
@@ -159,7 +163,9 @@ async def test_the_executors_refusals_are_passed_on(executor: FakeExecutor, host
 
 
 @pytest.mark.parametrize("words", ['{"type": "riddle"}', None])
-async def test_an_executor_that_is_strange_or_dies(executor: FakeExecutor, host: str, words: str | None) -> None:
+async def test_an_executor_with_an_invalid_frame_or_a_lost_connection_is_unavailable(
+    executor: FakeExecutor, host: str, words: str | None
+) -> None:
     async def conversation(websocket: WebSocket) -> None:
         if words is not None:
             await websocket.send_text(words)
@@ -170,20 +176,20 @@ async def test_an_executor_that_is_strange_or_dies(executor: FakeExecutor, host:
         assert await refused_with(connection) == (Code.EXECUTOR_UNAVAILABLE, CloseCode.TRY_AGAIN_LATER)
 
 
-async def test_a_client_that_leaves_ends_its_execution(executor: FakeExecutor, host: str) -> None:
+async def test_the_execution_is_cancelled_when_its_client_disconnects(executor: FakeExecutor, host: str) -> None:
     async with opened(host) as connection:
         await say(connection, START)
         await hear(connection)
     assert await asyncio.to_thread(executor.gone.wait, 5)
 
 
-async def test_a_client_that_says_nothing_is_let_go(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_sends_no_first_frame_is_refused(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "_START_SECONDS", 0.05)
     async with opened(host) as connection:
         assert await refused_with(connection) == (Code.START_TOO_LATE, CloseCode.POLICY_VIOLATION)
 
 
-async def test_a_slow_reader_holds_nobody_up(
+async def test_a_slow_reader_does_not_delay_its_execution(
     executor: FakeExecutor, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "_SLOW_READER_SECONDS", 0.2)
@@ -214,14 +220,14 @@ async def test_the_rate_is_limited(executor: FakeExecutor) -> None:
 
 
 @pytest.mark.parametrize("origin", ["https://friend.example", "same", None])
-async def test_origins_that_may_open_it(host: str, origin: str | None) -> None:
+async def test_allowed_origins_may_open_a_websocket(host: str, origin: str | None) -> None:
     async with opened(host, origin=f"http://{host}" if origin == "same" else origin) as connection:
         await say(connection, START, {"type": "stdin_end"})
         assert (await heard(connection))[-1]["type"] == "result"
 
 
 @pytest.mark.parametrize("origin", ["https://stranger.example", "null", "https://friend.example.stranger.example"])
-async def test_origins_that_may_not(executor: FakeExecutor, host: str, origin: str) -> None:
+async def test_other_origins_may_not_open_a_websocket(executor: FakeExecutor, host: str, origin: str) -> None:
     with pytest.raises(InvalidStatus) as caught:
         async with opened(host, origin=origin):
             pass
@@ -261,7 +267,7 @@ async def test_server_sent_events(executor: FakeExecutor, host: str) -> None:
         ]
 
 
-async def test_events_that_are_refused_before_the_start_are_a_plain_problem(executor: FakeExecutor, host: str) -> None:
+async def test_a_refusal_before_the_first_event_is_a_problem_document(executor: FakeExecutor, host: str) -> None:
     async with event_stream(host, code="") as response:
         assert response.status_code == 400
         assert response.headers["content-type"] == "application/problem+json"
@@ -271,7 +277,7 @@ async def test_events_that_are_refused_before_the_start_are_a_plain_problem(exec
             assert json.loads(await response.aread())["code"] == Code.EXECUTOR_UNAVAILABLE
 
 
-async def test_events_that_are_refused_later_end_with_a_problem(executor: FakeExecutor, host: str) -> None:
+async def test_a_refusal_after_the_first_event_is_the_last_event(executor: FakeExecutor, host: str) -> None:
     async def dies(_: WebSocket) -> None:
         pass
 
@@ -282,7 +288,9 @@ async def test_events_that_are_refused_later_end_with_a_problem(executor: FakeEx
         assert (await client.get("/stats")).json()["refusals"] == {"executor_unavailable": 1}
 
 
-async def test_a_client_that_leaves_its_events_ends_its_execution(executor: FakeExecutor, host: str) -> None:
+async def test_the_execution_is_cancelled_when_the_reader_of_events_disconnects(
+    executor: FakeExecutor, host: str
+) -> None:
     async def silent(websocket: WebSocket) -> None:
         while True:
             await websocket.receive_text()

@@ -1,4 +1,4 @@
-"""The health check's verdicts, from a real process under `python -I -S`."""
+"""The health check as a process under `python -I -S`."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parents[3] / "app/process/healthcheck.py"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """/health is well, everything else is not."""
+    """Answers /health with 200 and everything else with 503."""
 
     def do_GET(self) -> None:
         self.send_response(200 if self.path == "/health" else 503)
@@ -45,18 +45,18 @@ def check(target: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 
 
-def test_well_over_tcp(port: int) -> None:
+def test_200_over_tcp_is_healthy(port: int) -> None:
     assert check(f"http://127.0.0.1:{port}/health").returncode == 0
 
 
-def test_unwell_says_why(port: int) -> None:
+def test_another_status_is_unhealthy_with_the_reason(port: int) -> None:
     done = check(f"http://127.0.0.1:{port}/other")
     assert done.returncode == 1
     assert "503" in done.stderr
     assert "the engine is away" in done.stderr
 
 
-def test_well_over_a_unix_socket(tmp_path: Path) -> None:
+def test_200_over_a_unix_socket_is_healthy(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     with UnixStreamServer(str(path), UnixHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -66,7 +66,7 @@ def test_well_over_a_unix_socket(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["unix:/nonexistent/s.sock", "http://127.0.0.1:1/", "ftp://x/", "http://host/"])
-def test_no_answer_is_one_line_and_exit_code_1(target: str) -> None:
+def test_no_answer_is_unhealthy_with_one_line(target: str) -> None:
     done = check(target)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1

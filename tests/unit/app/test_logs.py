@@ -1,4 +1,4 @@
-"""Each record is one line of JSON, whatever is in it."""
+"""Each log record is one line of JSON, with any content."""
 
 import json
 import logging
@@ -15,16 +15,16 @@ def line(message: str, **more: object) -> dict[str, object]:
     return found
 
 
-def test_fields_are_beside_the_message() -> None:
+def test_fields_are_top_level_keys() -> None:
     found = line("execution", fields={"seconds": 0.5})
     assert (found["message"], found["level"], found["logger"], found["seconds"]) == ("execution", "info", "app", 0.5)
 
 
-def test_a_message_cannot_forge_a_line() -> None:
+def test_a_message_with_newlines_stays_one_line() -> None:
     assert line('a\n{"level": "error"}')["message"] == 'a\n{"level": "error"}'
 
 
-def test_a_traceback_stays_on_its_line() -> None:
+def test_a_traceback_stays_one_line() -> None:
     try:
         raise ValueError("why")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Who counts as one client, and how many requests one may make."""
+"""The rate limit: what counts as one client, and how many requests it may make."""
 
 import time
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ from tools.machine.ports import free_port
         ("testclient", "testclient"),
     ],
 )
-def test_client_key(address: str, key: str) -> None:
+def test_requests_are_counted_by_address_or_ipv6_subscriber(address: str, key: str) -> None:
     assert client_key(address) == key
 
 
 @pytest.fixture
 def valkey() -> Iterator[str]:
-    """A store's URL."""
+    """The URL of a Valkey server."""
     with serving() as url:
         yield url
 
@@ -42,7 +42,7 @@ def store(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.anyio
-async def test_each_client_has_its_own_count(store: str) -> None:
+async def test_clients_are_counted_separately(store: str) -> None:
     rate = RateLimit(2, rate_limit_store(store))
     first, second, third = [await rate.count("203.0.113.7") for _ in range(3)]
     assert [(found.admitted, found.remaining) for found in (first, second, third)] == [(True, 1), (True, 0), (False, 0)]
@@ -57,7 +57,7 @@ async def test_each_client_has_its_own_count(store: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_window_moves_and_clients_are_forgotten() -> None:
+async def test_the_window_slides_and_old_clients_are_removed() -> None:
     now = 0.0
     store = MemoryStore(lambda: now)
     assert await store.hit("a", 2) == Window(admitted=True, remaining=1, seconds=60)
@@ -78,7 +78,7 @@ async def test_the_window_moves_and_clients_are_forgotten() -> None:
 
 
 @pytest.mark.anyio
-async def test_many_clients_make_no_request_dearer() -> None:
+async def test_the_cost_of_a_request_does_not_grow_with_the_clients() -> None:
     store = MemoryStore()
 
     async def cost(clients: int) -> float:
@@ -93,14 +93,14 @@ async def test_many_clients_make_no_request_dearer() -> None:
 
 
 @pytest.mark.anyio
-async def test_replicas_count_together(valkey: str) -> None:
+async def test_replicas_share_their_counts(valkey: str) -> None:
     one, other = (RateLimit(1, rate_limit_store(valkey)) for _ in range(2))
     assert (await one.count("198.51.100.1")).admitted
     assert not (await other.count("198.51.100.1")).admitted
 
 
 @pytest.mark.anyio
-async def test_without_its_store_nobody_is_unlimited_and_its_return_is_noticed() -> None:
+async def test_requests_are_refused_until_an_unavailable_store_returns() -> None:
     port = free_port()
     rate = RateLimit(2, rate_limit_store(f"valkey://127.0.0.1:{port}/0"))
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Settings that can't be used are refused with a sentence for each variable at fault."""
+"""The settings of both processes, and errors that name each invalid variable."""
 
 import json
 from collections.abc import Mapping
@@ -38,12 +38,12 @@ def test_executor_defaults() -> None:
     assert settings.engine == "unix:///var/run/docker.sock"
 
 
-def test_pools_that_are_not_named_keep_their_default() -> None:
+def test_pools_that_are_not_set_have_their_default() -> None:
     pools = executor_settings({**EXECUTOR, "EXECUTOR_POOLS": '{"python": {"min": 0, "max": 9}}'}).pools
     assert (pools["python"], pools["bash"]) == (Bounds(min=0, max=9), executor_settings(EXECUTOR).pools["bash"])
 
 
-def test_stricter_profile_is_taken() -> None:
+def test_a_stricter_profile_is_accepted() -> None:
     settings = executor_settings({**EXECUTOR, "EXECUTOR_PROFILE": '{"timeout_seconds": 2, "pids": 10}'})
     assert settings.profile == SandboxProfile(timeout_seconds=2, pids=10)
 
@@ -53,7 +53,7 @@ def test_every_field_of_the_profile_has_a_weaker_value_here() -> None:
 
 
 @pytest.mark.parametrize("field", WEAKER)
-def test_weaker_profile_is_refused_by_name(field: str) -> None:
+def test_a_weaker_profile_is_refused_with_the_fields_name(field: str) -> None:
     profile = FLOOR.model_copy(update={field: WEAKER[field]}).model_dump_json(warnings=False)
     fault = executor_fault({"EXECUTOR_PROFILE": profile})
     assert "EXECUTOR_PROFILE is wrong: the profile is weaker than the floor" in fault
@@ -91,7 +91,7 @@ def test_all_weaknesses_are_named_at_once() -> None:
         ({"EXECUTOR_TIMEOUT": "3"}, "EXECUTOR_TIMEOUT is not a setting. Remove it; the settings are EXECUTOR_RUNTIME"),
     ],
 )
-def test_bad_executor_variable_is_named_with_the_fix(changes: dict[str, str], words: str) -> None:
+def test_an_invalid_executor_variable_is_named_with_the_fix(changes: dict[str, str], words: str) -> None:
     assert words in executor_fault(changes)
 
 
@@ -165,7 +165,7 @@ def test_a_store_that_is_accepted_can_be_opened(store: str) -> None:
         "valkey://[::1",
     ],
 )
-def test_a_bad_store_is_refused_and_no_password_is_shown(store: str) -> None:
+def test_an_invalid_store_is_refused_without_showing_its_password(store: str) -> None:
     fault = api_fault({"API_RATE_STORE": store})
     assert "valkey://host:6379/0 for several" in fault
     assert "user:password" not in fault
@@ -184,5 +184,5 @@ def test_a_bad_store_is_refused_and_no_password_is_shown(store: str) -> None:
         ({"API_PORT": "70000"}, "the port on which to listen"),
     ],
 )
-def test_bad_api_variable_is_named(changes: dict[str, str], words: str) -> None:
+def test_an_invalid_api_variable_is_named(changes: dict[str, str], words: str) -> None:
     assert words in api_fault(changes)

@@ -1,4 +1,4 @@
-"""Durations are remembered in bounded memory, and closely enough."""
+"""Quantiles of durations in bounded memory, within their stated error."""
 
 import random
 
@@ -7,12 +7,12 @@ import pytest
 from app.api.stats import Durations
 
 
-def test_no_durations_no_quantiles() -> None:
+def test_without_durations_quantiles_are_none() -> None:
     assert Durations().quantile(0.5) is None
 
 
 @pytest.mark.parametrize("share", [0.5, 0.95])
-def test_quantiles_are_within_their_error(share: float) -> None:
+def test_quantiles_have_at_most_the_stated_error(share: float) -> None:
     seen = [random.Random(seed).lognormvariate(-1.5, 1) for seed in range(2001)]  # noqa: S311 - sample data
     durations = Durations()
     for seconds in seen:
@@ -21,7 +21,7 @@ def test_quantiles_are_within_their_error(share: float) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e-9, 1e9])
-def test_extremes_are_held(seconds: float) -> None:
+def test_extreme_durations_are_clamped(seconds: float) -> None:
     durations = Durations()
     durations.add(seconds)
     found = durations.quantile(0.5)

@@ -1,4 +1,4 @@
-"""Spans: what they are below, what they tell, and what becomes of those that nobody takes."""
+"""Spans: their parents, their attributes, and their way to the collector."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ HELLO = {"environment": "python", "code": "print('secret words')"}
 
 @pytest.fixture
 def request_of_the_edge() -> Iterator[None]:
-    """What is done in the test is part of a request."""
+    """Run the test as part of a request."""
     token = current.set(Correlation("r1", PARENT))
     yield
     current.reset(token)
@@ -61,7 +61,7 @@ def recorded(dropped: Callable[[], None] = lambda: None) -> Tracing:
 
 
 @pytest.mark.usefixtures("request_of_the_edge")
-def test_a_span_is_below_the_current_and_above_the_next() -> None:
+def test_spans_are_nested() -> None:
     traces = recorded()
     with traces.span("outer") as annotate:
         annotate("sandbox.environment", "python")
@@ -97,7 +97,7 @@ def test_a_trace_that_the_edge_does_not_sample_is_not_kept() -> None:
 
 
 @pytest.mark.usefixtures("request_of_the_edge")
-def test_a_failure_is_marked_and_not_quoted() -> None:
+def test_an_exception_marks_the_span_without_its_text() -> None:
     traces = recorded()
     with pytest.raises(ValueError, match="secret"), traces.span("execute"):
         raise ValueError("secret words")
@@ -107,7 +107,7 @@ def test_a_failure_is_marked_and_not_quoted() -> None:
 
 
 @pytest.mark.usefixtures("request_of_the_edge")
-def test_what_nobody_takes_is_bounded_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_spans_are_bounded_and_dropped_ones_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_KEPT", 3)
     dropped: list[None] = []
     traces = recorded(lambda: dropped.append(None))
@@ -128,7 +128,7 @@ def test_without_traces_ids_pass_through() -> None:
 
 
 class Workshop(FakeWorkshop):
-    """Notes in which request each thing is done."""
+    """Records the request in which each method is called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class Workshop(FakeWorkshop):
         await super().destroy(sandbox)
 
 
-async def test_one_trace_holds_all_of_an_execution_and_nothing_else() -> None:
+async def test_all_spans_of_an_execution_are_in_its_trace() -> None:
     traces, notes, workshop = RecordedTracing("executor", lambda: None), Notes(), Workshop()
     pool = Pool(workshop, {"python": Bounds(min=1, max=2)}, notes, 4, 4, tracing=traces)
     pool.start()
@@ -205,7 +205,7 @@ async def ask(client: httpx.AsyncClient, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["plain", "events", "websocket", "piston", "codapi"])
-async def test_each_way_to_an_execution_has_its_span(executor: FakeExecutor, collector: Collector, way: str) -> None:
+async def test_each_interface_makes_a_span(executor: FakeExecutor, collector: Collector, way: str) -> None:
     with listening(executor, OTLP_ENDPOINT=collector.url) as address:
         async with httpx.AsyncClient(base_url=f"http://{address}") as client:
             await ask(client, way)
@@ -220,7 +220,9 @@ async def test_each_way_to_an_execution_has_its_span(executor: FakeExecutor, col
     assert ran.headers["traceparent"] == f"00-{TRACE}-{span.id}-01"
 
 
-async def test_a_refused_execution_says_why_and_not_what(executor: FakeExecutor, collector: Collector) -> None:
+async def test_a_refused_executions_span_has_the_code_of_the_refusal_and_no_text(
+    executor: FakeExecutor, collector: Collector
+) -> None:
     executor.answers["/execute"] = refuses(Code.BUSY, 1)
     with listening(executor, OTLP_ENDPOINT=collector.url) as address:
         async with httpx.AsyncClient(base_url=f"http://{address}") as client:
@@ -230,7 +232,7 @@ async def test_a_refused_execution_says_why_and_not_what(executor: FakeExecutor,
 
 
 class Relayed:
-    """A relay of spans that the fake executor tells once, at a hundred times the pace; and what it has given up."""
+    """A relay with a hundredth of its period, whose executor has spans once; and the spans that it dropped."""
 
     def __init__(self, executor: FakeExecutor, collector: Collector, *names: str) -> None:
         self.dropped: list[tuple[str, int]] = []
@@ -268,7 +270,9 @@ async def test_the_executors_spans_are_passed_on(executor: FakeExecutor, collect
 
 
 @pytest.mark.usefixtures("quick")
-async def test_a_collector_that_was_away_gets_them_once(executor: FakeExecutor, collector: Collector) -> None:
+async def test_spans_are_sent_once_after_the_collector_was_unavailable(
+    executor: FakeExecutor, collector: Collector
+) -> None:
     collector.status = 503
     relayed = Relayed(executor, collector, "first")
     async with relayed.relay.running():
@@ -281,7 +285,9 @@ async def test_a_collector_that_was_away_gets_them_once(executor: FakeExecutor, 
 
 
 @pytest.mark.usefixtures("quick")
-async def test_what_the_collector_refuses_is_dropped_and_counted(executor: FakeExecutor, collector: Collector) -> None:
+async def test_spans_that_the_collector_refuses_are_counted_as_dropped(
+    executor: FakeExecutor, collector: Collector
+) -> None:
     collector.status = 400
     relayed = Relayed(executor, collector, "queue", "run")
     async with relayed.relay.running():
@@ -295,7 +301,7 @@ async def _asked_three_times(collector: Collector) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-async def test_while_it_is_away_the_oldest_are_dropped(
+async def test_the_oldest_spans_are_dropped_while_the_collector_is_unavailable(
     executor: FakeExecutor, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(span_relay, "_KEPT_BYTES", 600)
@@ -312,7 +318,7 @@ async def test_while_it_is_away_the_oldest_are_dropped(
     assert len(relayed.dropped) + len(collector.spans) == 5
 
 
-def test_what_was_dropped_is_told() -> None:
+def test_dropped_spans_are_a_metric() -> None:
     metrics = Metrics(SandboxProfile())
     metrics.span_dropped()
     assert told(metrics.exposition(), "executor_spans_dropped_total") == {(): 1}

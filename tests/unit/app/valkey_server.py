@@ -15,7 +15,7 @@ _PROGRAM = "redis-check-rdb"
 
 @contextmanager
 def serving(port: int | None = None) -> Iterator[str]:
-    """Its URL while it runs, with nothing in it, on this port of the loopback address or any."""
+    """An empty server on this port of 127.0.0.1, or on a free one. Yields its URL."""
     port = port or free_port()
     argv = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", "/"]
     with subprocess.Popen(argv, executable=_PROGRAM, stdout=subprocess.DEVNULL) as server:

@@ -1,1 +1,1 @@
-"""What is built where only package registries can be reached."""
+"""What is built on machines that reach package registries and nothing else. It imports no other folder."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 GIB = 1024**3
 SPACE_NEEDED = 6 * GIB
-"""Free bytes for a first build, by measurement: Go's build cache, its modules, and 0.5 GiB of outputs and scratch."""
+"""Free bytes needed for a first build, as measured: Go's build cache, its modules, 0.5 GiB of outputs and scratch."""
 
 _RECIPE_FILES = ("go.mod", "go.sum", "*.go")
 _UNFINISHED = ".building-"
@@ -31,7 +31,7 @@ Reporter = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ModuleFile:
-    """An executable script that a Go module carries beside its code."""
+    """An executable script that a Go module contains besides its code."""
 
     module: str
     path: str
@@ -179,7 +179,7 @@ def _compile(build: GoBuild, folder: Path, go: "_Go", report: Reporter) -> None:
 
 
 class _Go:
-    """The user's Go, as it is set up, at work on one build."""
+    """Runs the user's Go for one build."""
 
     def __init__(self, build: GoBuild, scratch: Path, log: Path) -> None:
         self._build = build
@@ -189,7 +189,7 @@ class _Go:
         self._environment = {**os.environ, **build.target(), "CGO_ENABLED": "0", "GOTMPDIR": str(scratch)}
 
     def check(self, space: int, folder: Path) -> None:
-        """Raises BuildError if this machine lacks Go, a new enough one, or the space (bytes)."""
+        """Raise BuildError if this machine lacks Go, a new enough version, or `space` free bytes."""
         needed = _required_go(self._build.source)
         advice = f"Install Go {needed} or newer (go.dev/dl), put its `go` on PATH, and run this again."
         if shutil.which("go") is None:
@@ -210,7 +210,7 @@ class _Go:
                 )
 
     def run(self, arguments: list[str], failure: str) -> str:
-        """Run `go`, its errors into the log, and return what it printed.
+        """Run `go` with its errors in the log, and return its output.
 
         Raises:
             BuildError: it failed; `failure` completes the sentence that begins with the build's title.
@@ -247,7 +247,7 @@ def required(module: Path, dependency: str) -> str:
 
 
 def _required_go(module: Path) -> str:
-    """The oldest Go that the module compiles with, by its own word."""
+    """The oldest Go that the module compiles with, as its go.mod says."""
     for line in (module / "go.mod").read_text().splitlines():
         if line.startswith("go "):
             return line.removeprefix("go ").strip()

@@ -1,5 +1,5 @@
-// Package shim hands out the upstream Docker provider, which sits in an internal package: only a module whose path
-// lies under the upstream module's own may import it, hence this one's name.
+// Package shim exports the upstream Docker provider, which is in an internal package. Only a module whose path is below
+// the upstream module's may import it, hence the name of this one.
 package shim
 
 import (

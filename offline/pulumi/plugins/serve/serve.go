@@ -1,4 +1,4 @@
-// Package serve runs a plugin for as long as its engine lives.
+// Package serve runs a plugin until Pulumi's engine ends.
 package serve
 
 import (
@@ -13,11 +13,11 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/util/rpcutil"
 )
 
-// engineCheckInterval bounds how long a plugin outlives an engine that was killed. The library's own is five minutes,
-// in which a plugin could go on changing what no state knows.
+// engineCheckInterval is the longest time that a plugin runs after the engine was killed. The library's default is five
+// minutes, in which a plugin could change resources that are not in the state.
 const engineCheckInterval = time.Second
 
-// Run serves what was built under a name and the version of the SDK whose names it answers to, and does not return.
+// Run serves a provider under the name and the version of the SDK that it serves. It does not return.
 func Run(name, version string, builder *infer.ProviderBuilder) {
 	if err := run(name, version, builder); err != nil {
 		fmt.Fprintf(os.Stderr, "pulumi-resource-%s: %v\n", name, err)

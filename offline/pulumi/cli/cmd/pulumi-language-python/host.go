@@ -18,11 +18,11 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// errorAlreadyShown is the exit code with which pulumi-language-python-exec says that the user has seen the error.
+// errorAlreadyShown is the exit code of pulumi-language-python-exec when it has printed the error itself.
 const errorAlreadyShown = 32
 
-// languageHost implements pulumirpc.LanguageRuntime for programs and policy packs. Generating code and packing
-// packages, which the rest of that service is about, answer "unimplemented".
+// languageHost implements pulumirpc.LanguageRuntime for programs and policy packs. The other calls of
+// that service, for generating code and packing packages, return "unimplemented".
 type languageHost struct {
 	pulumirpc.UnimplementedLanguageRuntimeServer
 
@@ -33,7 +33,7 @@ type languageHost struct {
 	executor       string // path of pulumi-language-python-exec
 }
 
-// whileBoth returns a context that ends with either of two.
+// whileBoth returns a context that ends when either of the two ends.
 func whileBoth(one, other context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(one)
 	release := context.AfterFunc(other, cancel)
@@ -50,7 +50,7 @@ func (h *languageHost) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirp
 	return &pulumirpc.PluginInfo{Version: version.Version}, nil
 }
 
-// GetRequiredPackages names none: the plugins lie ready, and the engine asks for each when its first resource comes.
+// GetRequiredPackages returns none: the plugins are installed, and the engine loads each with its first resource.
 func (h *languageHost) GetRequiredPackages(
 	context.Context, *pulumirpc.GetRequiredPackagesRequest,
 ) (*pulumirpc.GetRequiredPackagesResponse, error) {
@@ -63,7 +63,7 @@ func (h *languageHost) RuntimeOptionsPrompts(
 	return &pulumirpc.RuntimeOptionsResponse{}, nil
 }
 
-// Cancel ends the program. The policy packs stay: the engine still asks them about what is in flight.
+// Cancel ends the program. The policy packs keep running: the engine still sends them the resources in progress.
 func (h *languageHost) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
 	h.cancelPrograms()
 	return &emptypb.Empty{}, nil
@@ -150,7 +150,7 @@ func (h *languageHost) Run(ctx context.Context, request *pulumirpc.RunRequest) (
 	return outcome(ctx, program.Run()), nil
 }
 
-// outcome says how the program ended. One that was told to stop, or has reported its own error, leaves nothing to add.
+// outcome returns how the program ended. If it was told to stop or has printed its error, there is nothing to add.
 func outcome(ctx context.Context, err error) *pulumirpc.RunResponse {
 	var exit *exec.ExitError
 	switch {
@@ -163,7 +163,7 @@ func outcome(ctx context.Context, err error) *pulumirpc.RunResponse {
 	}
 }
 
-// programArguments are those of pulumi-language-python-exec, which belongs to the SDK.
+// programArguments are the arguments of pulumi-language-python-exec, which is a part of the SDK.
 func (h *languageHost) programArguments(request *pulumirpc.RunRequest) []string {
 	arguments := []string{
 		"--monitor", request.GetMonitorAddress(),
@@ -181,7 +181,7 @@ func (h *languageHost) programArguments(request *pulumirpc.RunRequest) []string 
 	return append(append(arguments, request.GetInfo().GetEntryPoint()), request.GetArgs()...)
 }
 
-// configuration is the stack's config in the two environment variables from which the SDK reads it.
+// configuration returns the two environment variables from which the SDK reads the stack's config.
 func configuration(request *pulumirpc.RunRequest) ([]string, error) {
 	values, err := json.Marshal(request.GetConfig())
 	if err != nil {
@@ -195,7 +195,7 @@ func configuration(request *pulumirpc.RunRequest) ([]string, error) {
 }
 
 // RunPlugin runs a policy pack, whose own runtime options in PulumiPolicy.yaml name its virtual environment relative
-// to the pack's folder. No other kind of plugin written in Python is part of this project.
+// to the pack's folder. This project has no other kind of plugin in Python.
 func (h *languageHost) RunPlugin(
 	request *pulumirpc.RunPluginRequest, stream pulumirpc.LanguageRuntime_RunPluginServer,
 ) error {

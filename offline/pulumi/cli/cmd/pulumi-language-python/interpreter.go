@@ -12,18 +12,18 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 )
 
-// terminationGrace is how long a Python process may take to end after SIGTERM, before it is killed. The engine gives
-// this host 5 s in all.
+// terminationGrace is the time that a Python process has to end after SIGTERM, before it is killed. Pulumi's engine
+// gives this host 5 s in all.
 const terminationGrace = 3 * time.Second
 
-// interpreter is the Python of one project or policy pack.
+// interpreter is the Python of a project or a policy pack.
 type interpreter struct {
 	executable string
-	activation []string // what activating the virtual environment sets
+	activation []string // the variables that activate the virtual environment
 }
 
-// interpreterFor reads the runtime's options. An option that this host would not honour is an error: left unheeded, it
-// would make the same project behave differently under the official host.
+// interpreterFor reads the runtime's options. An option that this host does not implement is an error: ignoring it
+// would make the project behave differently than under the official host.
 func interpreterFor(info *pulumirpc.ProgramInfo) (*interpreter, error) {
 	var virtualenv string
 	for name, value := range info.GetOptions().AsMap() {

@@ -1,5 +1,5 @@
 // Command pulumi-language-python is the Python language host of the Pulumi engine: it runs the program and the policy
-// packs in the project's virtual environment. The official one is not served as a Go module.
+// packs in the project's virtual environment. The official host is not available as a Go module.
 //
 // The engine starts it with its own gRPC address as the last argument and reads the host's port from the first line of
 // stdout.
@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// engineCheckInterval bounds how long the host, and with it the program, outlives an engine that was killed.
+// engineCheckInterval is the longest time that the host and the program run after the engine was killed.
 const engineCheckInterval = time.Second
 
 func main() {
@@ -29,8 +29,8 @@ func main() {
 	}
 }
 
-// serve answers the engine until a signal, or the engine's end. A signal is the engine's ordinary way to say that the
-// work is over, so that nothing is printed then.
+// serve answers the engine until a signal arrives or the engine ends. The engine normally sends a signal when the work
+// is done, so nothing is printed then.
 func serve(arguments []string) error {
 	if len(arguments) == 0 {
 		return fmt.Errorf("the engine's address is missing: this program is started by pulumi, not by hand")

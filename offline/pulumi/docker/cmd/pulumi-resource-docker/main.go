@@ -1,5 +1,5 @@
-// Command pulumi-resource-docker is the upstream Docker provider for Terraform under Pulumi's bridge: what the
-// official plugin of the same name is made of.
+// Command pulumi-resource-docker is the upstream Docker provider for Terraform under Pulumi's bridge, as the official
+// plugin of the same name is.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/util/rpcutil"
 )
 
-// engineCheckInterval bounds how long this plugin outlives an engine that was killed.
+// engineCheckInterval is the longest time that this plugin runs after Pulumi's engine was killed.
 const engineCheckInterval = time.Second
 
 func main() {
@@ -38,18 +38,18 @@ func fail(doing string, err error) {
 	os.Exit(1)
 }
 
-// endWithEngine ends this process soon after the engine, whose address is the last argument. The bridge would stay for
-// ever when the engine is killed, and go on changing containers that no state knows.
+// endWithEngine ends this process soon after Pulumi's engine, whose address is the last argument. The bridge alone would
+// run for ever after the engine was killed, and go on changing containers that are not in the state.
 func endWithEngine(arguments []string) error {
 	if len(arguments) == 0 || strings.HasPrefix(arguments[len(arguments)-1], "-") {
-		return nil // run by hand, for its version
+		return nil // run by hand, to print its version
 	}
 	engine := arguments[len(arguments)-1]
 	return rpcutil.Healthcheck(context.Background(), engine, engineCheckInterval, func() { os.Exit(1) })
 }
 
-// packageSchema makes the Pulumi schema (JSON) from the provider's own. It takes about 0.1 s at each start, which is
-// cheaper than a second program to generate it at build time. Its remarks on missing documentation have no reader.
+// packageSchema makes the Pulumi schema (JSON) from the provider's own. That takes 0.1 s at each start, and saves a
+// second program that would generate it at build time. Its warnings about missing documentation are dropped.
 func packageSchema(info tfbridge.ProviderInfo) ([]byte, error) {
 	sink := diag.DefaultSink(io.Discard, io.Discard, diag.FormatOptions{Color: colors.Never})
 	result, err := tfgen.GenerateSchemaWithOptions(tfgen.GenerateSchemaOptions{

@@ -7,11 +7,11 @@ import (
 	"github.com/terraform-providers/terraform-provider-docker/shim"
 )
 
-// version is that of the pulumi-docker SDK whose names this plugin answers to.
+// version is the version of the pulumi-docker SDK that this plugin serves.
 const version = "5.2.0"
 
-// providerInfo maps the upstream provider to the tokens and property names of the pulumi-docker SDK. Where the bridge's
-// own naming differs from the SDK's, the name is spelled here; tests/stack/test_plugin_schema.py compares them all.
+// providerInfo maps the upstream provider to the tokens and property names of the pulumi-docker SDK. Names that the
+// bridge would derive differently are listed here; tests/stack/test_plugin_schema.py compares all names.
 func providerInfo() tfbridge.ProviderInfo {
 	info := tfbridge.ProviderInfo{
 		P:           shimv2.NewProvider(shim.Provider()),
@@ -22,7 +22,7 @@ func providerInfo() tfbridge.ProviderInfo {
 		Resources: map[string]*tfbridge.ResourceInfo{
 			"docker_container": {
 				Tok: "docker:index/container:Container",
-				// A new container can't have the name of the old one while that exists.
+				// A container can't be created with the name of one that exists.
 				DeleteBeforeReplace: true,
 				Fields: map[string]*tfbridge.SchemaInfo{
 					"command":           {Name: "command"},

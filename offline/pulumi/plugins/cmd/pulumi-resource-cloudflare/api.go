@@ -19,7 +19,7 @@ const (
 
 var errNotFound = errors.New("there is no such record")
 
-// found is a record as the API tells it. Of its fields, those that a RecordArgs can set.
+// found is a record in the API's answer, with the fields that RecordArgs can set.
 type found struct {
 	ID      string          `json:"id"`
 	Name    string          `json:"name"`

@@ -9,7 +9,7 @@ import (
 	"vps/offline/pulumi/plugins/serve"
 )
 
-// version is that of the pulumi-cloudflare SDK whose names this plugin answers to.
+// version is the version of the pulumi-cloudflare SDK that this plugin serves.
 const version = "6.23.1"
 
 func main() {
@@ -20,7 +20,7 @@ func main() {
 		WithResources(infer.Resource(Record{})))
 }
 
-// Config is whom to ask, and with which right: a token that may edit the zone's DNS.
+// Config holds the API's address, and a token that may edit the zone's DNS.
 type Config struct {
 	APIToken string `pulumi:"apiToken" provider:"secret"`
 	BaseURL  string `pulumi:"baseUrl"`

@@ -11,7 +11,7 @@ import (
 // Record is `cloudflare:index/dnsRecord:DnsRecord`.
 type Record struct{}
 
-// RecordArgs is also what the API takes: its names are the same, but for the zone's, which is part of the address.
+// RecordArgs is also the API's request body: the names are the same. The zone's id is a part of the URL.
 type RecordArgs struct {
 	ZoneID  string      `pulumi:"zoneId" json:"-" provider:"replaceOnChanges"`
 	Name    string      `pulumi:"name" json:"name"`
@@ -87,8 +87,8 @@ func (Record) Delete(ctx context.Context, req infer.DeleteRequest[RecordState]) 
 	return infer.DeleteResponse{}, err
 }
 
-// over is what a record says now of the properties that the program sets. Those that it leaves out are the API's own
-// business, as the text that it makes of a CAA record's data.
+// over returns the record's current values of the properties that the program sets. The others are determined by the
+// API, as the text that it makes of a CAA record's data.
 func (f found) over(args RecordArgs) RecordArgs {
 	args.Name, args.Type, args.TTL = f.Name, f.Type, f.TTL
 	if args.Content != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
-// Script is what a local and a remote command have in common: what to run in each step of the resource's life, and how.
+// Script holds the properties that local and remote commands share: what to run when, and how.
 type Script struct {
 	Create                 *string           `pulumi:"create,optional"`
 	Update                 *string           `pulumi:"update,optional"`
@@ -24,13 +24,13 @@ type Script struct {
 	AddPreviousOutputInEnv *bool             `pulumi:"addPreviousOutputInEnv,optional"`
 }
 
-// Output is what the last command printed, without the line's end at its end.
+// Output is the output of the last command, without the final line feed.
 type Output struct {
 	Stdout string `pulumi:"stdout"`
 	Stderr string `pulumi:"stderr"`
 }
 
-// runner runs one command line in a shell. It returns an error that says how the command ended, if that was not well.
+// runner runs a command line in a shell. It returns an error if the command failed.
 type runner interface {
 	run(ctx context.Context, line string, environment map[string]string, stdin io.Reader, stdout, stderr io.Writer) error
 }
@@ -39,7 +39,7 @@ func (s Script) onCreate(ctx context.Context, with runner) (Output, error) {
 	return s.perform(ctx, with, s.Create, Output{}, nil)
 }
 
-// onUpdate runs `update`, or `create` where there is none. Without either, what was printed before stays.
+// onUpdate runs `update`, or `create` if there is none. Without either, the earlier output is kept.
 func (s Script) onUpdate(ctx context.Context, with runner, before Output) (Output, error) {
 	line := s.Update
 	if line == nil || *line == "" {
@@ -91,8 +91,8 @@ func (s Script) perform(
 	return Output{strings.TrimSuffix(stdout.String(), "\n"), strings.TrimSuffix(stderr.String(), "\n")}, nil
 }
 
-// wireOutput says what the printed output tells of: the commands and what they are given, and not the connection, which
-// is secret as a whole.
+// wireOutput declares that the output depends on the commands and their inputs, and not on the connection, which is
+// secret as a whole.
 func wireOutput(f infer.FieldSelector, script *Script, output *Output) {
 	told := []infer.InputField{
 		f.InputField(&script.Create),
@@ -105,7 +105,7 @@ func wireOutput(f infer.FieldSelector, script *Script, output *Output) {
 	f.OutputField(&output.Stderr).DependsOn(told...)
 }
 
-// newID names a resource that nothing outside of the state has a name for.
+// newID makes an id for a resource that has none outside of the state.
 func newID(name string) (string, error) {
 	id, err := resource.NewUniqueHex(name+"-", 8, 0)
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 
 const (
 	pauseBetweenDials = time.Second
-	// A peer that vanished is noticed after this long without an answer: an idle TCP connection alone never tells.
+	// A connection without an answer for this long is closed: TCP alone does not detect that an idle peer is gone.
 	keepaliveInterval = 10 * time.Second
 )
 
-// Connection is how to reach a host: with a private key, and with the one host key that it must show.
+// Connection holds how to reach a host: the private key, and the only host key that is accepted.
 type Connection struct {
 	Host           string   `pulumi:"host"`
 	HostKey        string   `pulumi:"hostKey"`
@@ -42,10 +42,10 @@ func (c Connection) address() string {
 	return net.JoinHostPort(c.Host, strconv.Itoa(int(*c.Port)))
 }
 
-// dial connects, and tries again up to DialErrorLimit times (-1: for ever) while the host can't be reached or does not
-// let us in, as one that is still starting may. Another host key than the pinned one is refused at once.
+// dial connects. While the host can't be reached or refuses the log-in, as one that is starting may, it tries again up to
+// DialErrorLimit times (-1: without limit). A host key other than the pinned one is an error at once.
 //
-// The connection is closed when ctx ends, or when the host stops to answer.
+// The connection is closed when ctx ends, or when the host stops answering.
 func (c Connection) dial(ctx context.Context) (*ssh.Client, error) {
 	config, err := c.clientConfig()
 	if err != nil {
@@ -93,8 +93,8 @@ func (c Connection) clientConfig() (*ssh.ClientConfig, error) {
 	}, nil
 }
 
-// algorithms are those in which a host can prove a key of this type. Asked for nothing else, a host that has several
-// keys shows the pinned one.
+// algorithms returns the signature algorithms of this type of host key. When no others are offered, a host that has
+// several keys uses the pinned one.
 func algorithms(keyType string) []string {
 	if keyType == ssh.KeyAlgoRSA {
 		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
@@ -133,7 +133,7 @@ func (c Connection) connect(whole, dialing context.Context, config *ssh.ClientCo
 	return client, nil
 }
 
-// watch closes a connection that has no more use, or no more peer.
+// watch closes a connection that is no longer used, or whose peer is gone.
 func watch(ctx context.Context, client *ssh.Client, ended <-chan struct{}) {
 	defer client.Close()
 	answered := make(chan error, 1)

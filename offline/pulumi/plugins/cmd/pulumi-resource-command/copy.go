@@ -12,8 +12,8 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer/types"
 )
 
-// Copy is `command:remote:CopyToRemote` for one file, which is a FileAsset or a StringAsset. What was copied stays on
-// the host when the resource goes.
+// Copy is `command:remote:CopyToRemote` for one file, which is a FileAsset or a StringAsset. The file
+// stays on the host when the resource is deleted.
 type Copy struct{}
 
 type CopyArgs struct {
@@ -49,7 +49,7 @@ func (Copy) Update(
 	return infer.UpdateResponse[CopyState]{Output: CopyState{req.Inputs}}, err
 }
 
-// copy writes the file over an older one, whose owner and mode stay. Folders above it are made.
+// copy writes the file, and keeps the owner and the mode of one that exists. It creates the folders above it.
 func (c CopyArgs) copy(ctx context.Context) (err error) {
 	if c.Source.Asset == nil {
 		return errors.New("source is an archive; this plugin copies one file, a FileAsset or a StringAsset")

@@ -12,7 +12,7 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 )
 
-// secondsToEnd is what an interrupted command's open pipes may still hold us up.
+// secondsToEnd is the longest wait for open pipes of an interrupted command.
 const secondsToEnd = 5 * time.Second
 
 // Local is `command:local:Command`.
@@ -80,7 +80,7 @@ func (l LocalArgs) run(
 		command.Env = append(command.Env, name+"="+value)
 	}
 	command.Stdin, command.Stdout, command.Stderr = stdin, stdout, stderr
-	// A group of its own, so that what the shell started ends with it.
+	// A process group of its own, so that the shell's child processes end with it.
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
 	command.WaitDelay = secondsToEnd

@@ -9,15 +9,15 @@ import (
 	provider "github.com/pulumi/pulumi-go-provider"
 )
 
-// lastLines is how many lines of output an error repeats.
+// lastLines is the number of output lines that an error repeats.
 const lastLines = 20
 
-// log passes a command's output on to the engine's log line by line, as far as `logging` lets it.
+// log sends a command's output to the engine's log, line by line, unless `logging` excludes it.
 type log struct {
 	stdout, stderr lines
 }
 
-// lines is a stream of output, and its last lines. What is silent is dropped.
+// lines is a stream of output and its last lines. The lines of a silent stream are dropped.
 type lines struct {
 	say     func(string)
 	pending []byte
@@ -73,7 +73,7 @@ func (l *log) flush() {
 	}
 }
 
-// explain adds the last of the output to an error: of the errors' stream, or of the other one where that is empty.
+// explain adds the last lines of stderr to an error, or those of stdout if stderr is empty.
 func (l *log) explain(err error) error {
 	last := l.stderr.last
 	if len(last) == 0 {

@@ -1,6 +1,6 @@
-// Command pulumi-resource-command runs commands here and over SSH, and copies files over SSH, for the resources of the
-// pulumi-command SDK that the program uses. Unlike the official plugin it refuses a connection without a host key, and
-// an error shows no output that `logging` keeps out of the log.
+// Command pulumi-resource-command runs commands locally and over SSH, and copies files over SSH: the resources of the
+// pulumi-command SDK that the program uses. Unlike the official plugin, it refuses connections without a host key, and
+// its errors contain no output that `logging` excludes from the log.
 package main
 
 import (
@@ -9,7 +9,7 @@ import (
 	"vps/offline/pulumi/plugins/serve"
 )
 
-// version is that of the pulumi-command SDK whose names this plugin answers to.
+// version is the version of the pulumi-command SDK that this plugin serves.
 const version = "1.2.1"
 
 func main() {

@@ -1,4 +1,4 @@
-"""The dashboards as files: written from the boards, and read back by whoever needs their queries."""
+"""The committed dashboards as files, and the queries in them."""
 
 import json
 from collections.abc import Iterator
@@ -32,12 +32,12 @@ def dashboards() -> list[dict[str, Any]]:
 
 
 def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
-    """The panels of a dashboard that ask for something, in their order."""
+    """The panels of a dashboard that have queries, in their order."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
 def queries(dashboard: dict[str, Any], panel: dict[str, Any]) -> Iterator[PanelQuery]:
-    """What one panel asks."""
+    """The queries of a panel."""
     for target in panel["targets"]:
         yield PanelQuery(
             dashboard=dashboard["uid"],

@@ -18,13 +18,13 @@ DASHBOARDS = "/etc/grafana/dashboards"
 
 @dataclass(frozen=True)
 class Source:
-    """A server that Grafana asks. `kind` is both the plugin and the uid: there is one of each."""
+    """A server that Grafana queries. `kind` is the name of its plugin and its uid: there is one of each kind."""
 
     kind: str
     name: str
 
     def reference(self) -> DataSourceRef:
-        """How a panel names it."""
+        """The reference by which a panel names it."""
         return DataSourceRef(type_val=self.kind, uid=self.kind)
 
 
@@ -33,7 +33,7 @@ LOKI = Source("loki", "Loki")
 JAEGER = Source("jaeger", "Jaeger")
 
 _TRACE_ID = r'(?:traceID|trace_id|TraceId)"?[=:]\s*"?([0-9a-f]{32})'
-"""In a line of JSON or of key=value."""
+"""Matches a trace id in a line of JSON or of key=value pairs."""
 
 
 def explore(source: Source, query: dict[str, Any]) -> str:
@@ -96,7 +96,7 @@ def provider() -> dict[str, Any]:
 
 
 def _to_traces() -> list[dict[str, Any]]:
-    """By the label that structured metadata is shown as, and for lines that carry the id in their text."""
+    """Links by the label for structured metadata, and for lines that have the id in their text."""
     # Provisioning files expand $: the doubled one arrives as one.
     target = {"url": "$${__value.raw}", "datasourceUid": JAEGER.kind, "urlDisplayLabel": "Trace"}
     return [

@@ -35,7 +35,7 @@ def test_a_quantile_is_the_nearest_rank() -> None:
     assert math.isnan(Times().quantile(0.5))
 
 
-def test_goals_that_are_kept_are_met() -> None:
+def test_goals_within_their_bounds_are_met() -> None:
     assert [goal.met for goal in tables.goals(figures(0.01, 0.25), 50)] == [True] * 6
 
 
@@ -52,11 +52,11 @@ def test_goals_that_are_kept_are_met() -> None:
         (replace(figures(0.01, 0.25), rates={}), {MORE}),
     ],
 )
-def test_a_goal_that_is_not_kept_or_not_measured_is_named(measured: Figures, missed: set[str]) -> None:
+def test_a_goal_that_is_missed_or_not_measured_is_not_met(measured: Figures, missed: set[str]) -> None:
     assert {goal.name for goal in tables.goals(measured, 50) if not goal.met} == missed
 
 
-def test_one_lucky_run_reaches_no_rate_and_one_client_is_none() -> None:
+def test_the_rate_is_that_of_all_runs_with_two_clients_and_more() -> None:
     measured = figures(0.1, 2.5)
     measured.rates = {
         ("edge", 1): Rate(done=500, seconds=10),
@@ -68,13 +68,13 @@ def test_one_lucky_run_reaches_no_rate_and_one_client_is_none() -> None:
     assert (more.met, more.reached) == (False, "1.90 times (9.5 and 5.0)")
 
 
-def test_a_failed_hello_keeps_its_goal_from_being_met() -> None:
+def test_a_goal_with_a_failed_hello_is_not_met() -> None:
     measured = figures(0.01, 0.25)
     measured.latency["edge", "node"].failures.append("503")
     assert [goal.name for goal in tables.goals(measured, 50) if not goal.met] == ["node hello through the edge, p50"]
 
 
-def test_the_cost_of_one_is_what_is_spent_beyond_rest() -> None:
+def test_the_cpu_time_of_a_hello_excludes_the_idle_use() -> None:
     rate = Rate(done=10, seconds=2)
     rate.spent["machine"] = 3
     assert rate.cpu_ms("machine", at_rest=0.5) == 200
@@ -90,14 +90,14 @@ def test_the_cost_of_one_is_what_is_spent_beyond_rest() -> None:
         (replace(READING, memory=READING.memory + 8 * MB + 1), ["memory"]),
     ],
 )
-def test_what_grows_beyond_its_bound_is_a_leak(later: Reading, grown: list[str]) -> None:
+def test_growth_beyond_a_bound_is_a_leak(later: Reading, grown: list[str]) -> None:
     assert [problem.rpartition(" ")[2] for problem in growth(READING, later)] == grown
 
 
 @pytest.mark.parametrize(
     ("status", "stdout", "right"), [("success", "abc\n", True), ("success", "xyz\n", False), ("error", "abc\n", False)]
 )
-def test_an_answer_must_have_the_right_end_and_the_visitors_own_word(status: str, stdout: str, right: bool) -> None:
+def test_an_answer_must_have_the_right_status_and_output(status: str, stdout: str, right: bool) -> None:
     hello = Visit("hello", {}, frozenset({"success"}), "abc\n")
     body = json.dumps({"status": status, "stdout": stdout, "output": stdout, "error": None}).encode()
     assert (hello.fault(Answer(200, body)) is None) is right

@@ -118,7 +118,7 @@ def test_the_files_lie_where_pulumi_looks_for_them(go: Go, cache: Path, log: Pat
     assert unfinished(cache) == []
 
 
-def test_the_user_reads_what_is_going_on(go: Go, cache: Path, log: Path) -> None:
+def test_the_progress_names_each_step(go: Go, cache: Path, log: Path) -> None:
     lines: list[str] = []
     build.ensure(cache, log, lines.append)
     assert [line.split(" (")[0] for line in lines] == [
@@ -133,7 +133,7 @@ def test_the_user_reads_what_is_going_on(go: Go, cache: Path, log: Path) -> None
     ]
 
 
-def test_what_was_built_is_found_without_go(go: Go, cache: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_build_is_found_without_go(go: Go, cache: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = build.ensure(cache, log, quiet)
     monkeypatch.setenv("PATH", str(cache))
     assert build.ensure(cache, log, quiet) == first
@@ -206,7 +206,7 @@ def test_a_module_is_not_served(go: Go, cache: Path, log: Path) -> None:
     assert unfinished(cache) == []
 
 
-def test_a_failed_compilation_names_its_last_words_and_the_log(go: Go, cache: Path, log: Path) -> None:
+def test_a_failed_compilation_names_gos_last_line_and_the_log(go: Go, cache: Path, log: Path) -> None:
     go.behave(compile_with="echo 'first trouble' >&2; echo 'undefined: x' >&2; exit 1")
     with pytest.raises(BuildError, match=r"pulumi 3\.228\.0 did not compile\. Go says: undefined: x"):
         build.ensure(cache, log, quiet)
@@ -260,7 +260,7 @@ def test_two_processes_compile_once(go: Go, cache: Path, log: Path) -> None:
 
 
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_build_is_begun_again(go: Go, cache: Path, log: Path, blow: signal.Signals) -> None:
+def test_an_interrupted_build_is_started_again(go: Go, cache: Path, log: Path, blow: signal.Signals) -> None:
     go.behave(compile_with='case "$PWD" in */docker) sleep 60 ;; esac')
     process = _another_process(cache, log)
     try:

@@ -38,11 +38,11 @@ def pretend(root: Path) -> list[list[str]]:
     return ran
 
 
-def test_without_an_environment_nothing_is_made(root: Path) -> None:
+def test_without_a_virtual_environment_there_is_no_finished_one(root: Path) -> None:
     assert not bootstrap.is_made(root)
 
 
-def test_once_made_it_is_not_made_again(root: Path) -> None:
+def test_a_finished_environment_is_reused(root: Path) -> None:
     pretend(root)
     assert bootstrap.is_made(root)
 
@@ -59,7 +59,7 @@ def test_pip_installs_uv_alone_in_the_version_that_is_locked(root: Path) -> None
     assert Path(pip[-1]).read_text() == "uv==0.13.9 \\\n    --hash=sha256:22 \\\n    --hash=sha256:33"
 
 
-def test_uv_asks_the_index_that_pip_is_configured_for() -> None:
+def test_uv_uses_the_index_and_certificates_of_pips_configuration() -> None:
     said = (
         ":env:.cert='/etc/ssl/ours.pem'\n:env:.timeout='9'\nglobal.cert='/etc/ssl/other.pem'\n"
         "global.extra-index-url='https://one.example\\nhttps://two.example'\nglobal.index-url='https://pypi.example'\n"
@@ -71,13 +71,13 @@ def test_uv_asks_the_index_that_pip_is_configured_for() -> None:
     }
 
 
-def test_other_requirements_make_it_anew(root: Path) -> None:
+def test_changed_requirements_need_a_new_environment(root: Path) -> None:
     pretend(root)
     (root / "requirements.txt").write_text(REQUIREMENTS.replace("00", "11"))
     assert not bootstrap.is_made(root)
 
 
-def test_another_python_makes_it_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_python_needs_a_new_environment(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(root)
     monkeypatch.setattr(sys, "version", "3.99.0")
     assert not bootstrap.is_made(root)
@@ -95,14 +95,14 @@ def test_an_interrupted_run_leaves_no_stamp(root: Path) -> None:
     assert not bootstrap.is_made(root)
 
 
-def test_a_damaged_stamp_counts_as_none(root: Path) -> None:
+def test_a_damaged_stamp_is_ignored(root: Path) -> None:
     pretend(root)
     (root / ".venv" / "stamp.json").write_text("{")
     assert not bootstrap.is_made(root)
 
 
 @pytest.mark.parametrize(("user", "installs"), [(0, True), (1000, False)])
-def test_a_missing_venv_module_is_installed_by_root_and_named_to_others(
+def test_root_installs_a_missing_venv_module_and_others_are_told_its_package(
     root: Path, monkeypatch: pytest.MonkeyPatch, user: int, installs: bool
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -116,7 +116,7 @@ def test_a_missing_venv_module_is_installed_by_root_and_named_to_others(
             pretend(root)
 
 
-def test_an_old_python_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_python_is_refused_with_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 9, 2))
     with pytest.raises(SystemExit, match=r"needs Python 3\.11 or newer.* is 3\.9.*PYTHON="):
         bootstrap.main()

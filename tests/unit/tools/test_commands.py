@@ -24,7 +24,7 @@ def test_a_suite_without_results_counts_as_a_failure(tmp_path: Path) -> None:
     assert junit.count(tmp_path / "unit.xml") == Count(0, 1)
 
 
-def test_a_suite_that_ran_nothing_counts_as_a_failure(tmp_path: Path) -> None:
+def test_a_suite_without_tests_counts_as_a_failure(tmp_path: Path) -> None:
     file = tmp_path / "unit.xml"
     file.write_text('<testsuites><testsuite tests="0" failures="0" errors="0" skipped="0"/></testsuites>')
     assert junit.count(file) == Count(0, 1)
@@ -44,7 +44,7 @@ E   ModuleNotFoundError: No module named 'gone'</error></testcase>
 </testsuite></testsuites>"""
 
 
-def test_the_tests_that_failed_are_named_with_place_and_reason(tmp_path: Path) -> None:
+def test_failed_tests_are_listed_with_place_and_reason(tmp_path: Path) -> None:
     file = tmp_path / "unit.xml"
     file.write_text(FAILURES)
     assert junit.failures(file) == [
@@ -53,7 +53,7 @@ def test_the_tests_that_failed_are_named_with_place_and_reason(tmp_path: Path) -
     ]
 
 
-def test_without_results_no_test_is_named(tmp_path: Path) -> None:
+def test_without_a_junit_file_no_failure_is_listed(tmp_path: Path) -> None:
     assert junit.failures(tmp_path / "unit.xml") == []
 
 
@@ -65,23 +65,23 @@ def test_without_results_no_test_is_named(tmp_path: Path) -> None:
         ("nothing that is known", "done"),
     ],
 )
-def test_the_engines_last_count_is_the_summary(said: str, summary: str) -> None:
+def test_pulumis_last_count_of_changes_is_the_summary(said: str, summary: str) -> None:
     assert up._changes(said.splitlines()) == summary
 
 
-def test_the_reason_of_skipped_tests_is_told_once() -> None:
+def test_each_reason_for_skipping_is_listed_once() -> None:
     said = "SKIPPED [2] tests/vps/a.py:3: no: root\nSKIPPED [1] tests/vps/b.py:1: no: root\n3 skipped in 1 s"
     assert junit.reasons(said) == ["no: root"]
 
 
-def test_a_suite_of_one_environment_leaves_the_others_out() -> None:
+def test_a_suite_of_one_environment_deselects_the_others() -> None:
     images = {"python": "p", "node": "n", "bash": "b"}
     suite = Suite(("sandbox",), ("python",))
     assert suite.images(images) == {"python": "p"}
     assert suite.selection(images) == ("-k", "not [node] and not [bash]")
 
 
-def test_a_suite_of_all_environments_leaves_none_out() -> None:
+def test_a_suite_of_all_environments_deselects_none() -> None:
     suite = Suite(("sandbox",))
     assert (suite.images({"bash": "b"}), suite.selection(["bash"])) == ({"bash": "b"}, ())
 
@@ -98,7 +98,7 @@ def pins(file: Path, operator: str) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("lock", lock_files(), ids=lambda lock: lock.parent.name)
-def test_a_lock_file_is_that_of_its_requirements(lock: Path) -> None:
+def test_a_lock_file_satisfies_its_requirements(lock: Path) -> None:
     wanted, locked = lock.with_suffix(".in"), pins(lock, "==")
     names = re.findall(r"^[a-z][\w-]*", wanted.read_text(), re.MULTILINE)
     assert set(names) <= set(locked), "run: make generate"
@@ -106,7 +106,7 @@ def test_a_lock_file_is_that_of_its_requirements(lock: Path) -> None:
     assert all(locked[name] >= least for name, least in pins(wanted, ">=").items())
 
 
-def test_the_images_packages_are_those_that_the_tests_run_with() -> None:
+def test_the_app_image_has_the_package_versions_that_are_tested() -> None:
     tested = pins(ROOT / "requirements.txt", "==")
     assert pins(ROOT / "images" / "app" / "requirements.txt", "==").items() <= tested.items()
 

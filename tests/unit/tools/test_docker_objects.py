@@ -14,14 +14,14 @@ CONTAINER, NETWORK, VOLUME = (
 SANDBOX = DockerObject("container", "3", "s", is_sandbox=True)
 
 
-def test_they_are_told_apart() -> None:
+def test_sandboxes_are_separated_from_other_objects() -> None:
     found = StackObjects((CONTAINER, NETWORK, SANDBOX), ("data",))
     assert found.without_sandboxes().objects == (CONTAINER, NETWORK)
     assert found.without(["1"]).names == ["network n", "container s"]
     assert not found.without(["1", "2", "3"]).objects
 
 
-def test_data_volumes_are_apart_from_those_that_the_program_makes() -> None:
+def test_data_volumes_are_separated_from_other_volumes() -> None:
     def listing(*found: Any) -> Any:
         return SimpleNamespace(list=lambda **_: list(found))
 
@@ -36,7 +36,7 @@ def test_data_volumes_are_apart_from_those_that_the_program_makes() -> None:
     assert found.ids == {"vps-x-prometheus-data", "vps-x-traefik-config-0123"}
 
 
-def test_what_holds_another_goes_first_and_what_is_gone_already_is_fine() -> None:
+def test_containers_are_removed_first_and_missing_objects_are_no_error() -> None:
     removed: list[str] = []
 
     def remove_container(id: str, **_: object) -> None:

@@ -40,7 +40,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "arguments"
 
 
-def test_each_connection_is_one_of_the_deploy_user_to_the_one_host(host: Host, report: Report, arguments: Path) -> None:
+def test_each_connection_runs_ssh_as_the_deploy_user(host: Host, report: Report, arguments: Path) -> None:
     with docker_tunnel.engine(host, report) as url:
         place = Path(url.removeprefix("unix://"))
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(place))) as client:
@@ -53,6 +53,6 @@ def test_each_connection_is_one_of_the_deploy_user_to_the_one_host(host: Host, r
     assert not place.parent.exists()
 
 
-def test_nobody_else_may_use_the_socket(host: Host, report: Report) -> None:
+def test_other_users_cannot_use_the_socket(host: Host, report: Report) -> None:
     with docker_tunnel.engine(host, report) as url:
         assert Path(url.removeprefix("unix://")).parent.stat().st_mode & 0o077 == 0

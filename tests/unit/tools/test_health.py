@@ -30,7 +30,7 @@ def wait(engine: Any, report: Report) -> str:
     return health.wait(engine, "vps-trial", "http://localhost:1", report)
 
 
-def test_all_healthy_and_an_answer_is_well(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_healthy_services_and_an_answer_end_the_wait(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "api_refusal", lambda url: None)
     assert wait(engine(container("api"), container("bare", check=None)), report).startswith("2 services healthy")
 
@@ -44,7 +44,7 @@ def test_all_healthy_and_an_answer_is_well(report: Report, monkeypatch: pytest.M
         (container("api", status="exited"), "api is exited"),
     ],
 )
-def test_what_is_not_well_is_named_and_its_log_is_shown(report: Report, bad: Any, named: str) -> None:
+def test_an_unhealthy_service_is_named_with_the_end_of_its_log(report: Report, bad: Any, named: str) -> None:
     with pytest.raises(StepFailed, match=named):
         wait(engine(bad), report)
     assert "api can't go on" in report.log.read_text()
@@ -55,6 +55,6 @@ def test_an_api_that_does_not_answer_through_the_edge_is_named(report: Report) -
         wait(engine(container("api")), report)
 
 
-def test_a_stack_without_services_is_not_well(report: Report) -> None:
+def test_a_stack_without_services_is_a_failure(report: Report) -> None:
     with pytest.raises(StepFailed, match="no service is there yet"):
         wait(engine(), report)

@@ -31,17 +31,17 @@ def test_the_same_recipe_has_the_same_name(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["images/app/Dockerfile", "app/main.py", "app/new.py"])
-def test_any_change_of_a_file_is_another_image(checkout: Path, path: str) -> None:
+def test_any_change_of_a_file_changes_the_name(checkout: Path, path: str) -> None:
     before = recipe("app", "base:1", root=checkout).reference
     (checkout / path).write_text("changed")
     assert recipe("app", "base:1", root=checkout).reference != before
 
 
-def test_another_base_is_another_image(checkout: Path) -> None:
+def test_another_base_changes_the_name(checkout: Path) -> None:
     assert recipe("app", "base:1", root=checkout).reference != recipe("app", "base:2", root=checkout).reference
 
 
-def test_making_a_file_executable_is_another_image(checkout: Path) -> None:
+def test_making_a_file_executable_changes_the_name(checkout: Path) -> None:
     before = recipe("app", "base:1", root=checkout).reference
     (checkout / "app/main.py").chmod(0o755)
     assert recipe("app", "base:1", root=checkout).reference != before
@@ -135,7 +135,7 @@ def test_without_a_registry_what_has_a_recipe_is_built_and_the_rest_has_a_reason
 
 
 @pytest.mark.usefixtures("_no_wheels")
-def test_with_a_registry_only_our_own_are_built(report: Report) -> None:
+def test_with_a_registry_only_our_own_images_are_built(report: Report) -> None:
     engine = FakeEngine(base_image.tag("amd64"), registry=True)
     found = ensure(engine, report)
     assert not found.unavailable
@@ -189,7 +189,7 @@ def test_a_program_that_was_compiled_before_is_used_at_once(compiled: list[str],
 
 
 @pytest.mark.usefixtures("_no_wheels", "compiled")
-def test_without_go_a_program_has_a_reason_and_nothing_is_to_come(
+def test_without_go_an_image_has_a_reason_and_nothing_is_left_to_compile(
     monkeypatch: pytest.MonkeyPatch, report: Report
 ) -> None:
     def check(cache: BuildCache, build: GoBuild, log: Path) -> None:
@@ -204,7 +204,7 @@ def test_without_go_a_program_has_a_reason_and_nothing_is_to_come(
 
 
 @pytest.mark.usefixtures("_no_wheels")
-def test_a_program_that_does_not_compile_leaves_the_others(
+def test_a_program_that_does_not_compile_does_not_affect_the_others(
     compiled: list[str], monkeypatch: pytest.MonkeyPatch, report: Report
 ) -> None:
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)

@@ -8,7 +8,7 @@ from tools.console.steps import StepFailed
 from tools.stack import lock
 
 
-def test_a_second_command_is_told_who_holds_the_lock(tmp_path: Path) -> None:
+def test_a_second_command_fails_and_names_the_holder_of_the_lock(tmp_path: Path) -> None:
     with (
         lock.exclusive(tmp_path, "make up"),
         pytest.raises(StepFailed, match=rf"make up \(process {os.getpid()}\)"),
@@ -17,13 +17,13 @@ def test_a_second_command_is_told_who_holds_the_lock(tmp_path: Path) -> None:
         pytest.fail("two held it")
 
 
-def test_it_is_free_after_its_holder(tmp_path: Path) -> None:
+def test_the_lock_is_released_at_the_end_of_the_block(tmp_path: Path) -> None:
     for _ in range(2):
         with lock.exclusive(tmp_path, "make up"):
             pass
 
 
-def test_it_stays_held_while_a_program_that_inherited_it_lives(tmp_path: Path) -> None:
+def test_the_lock_lasts_while_a_child_process_that_inherited_it_runs(tmp_path: Path) -> None:
     with lock.exclusive(tmp_path, "make up") as held:
         child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=(held,))
     try:
@@ -35,6 +35,6 @@ def test_it_stays_held_while_a_program_that_inherited_it_lives(tmp_path: Path) -
         pass
 
 
-def test_the_home_is_private(tmp_path: Path) -> None:
+def test_the_folder_of_the_lock_is_private(tmp_path: Path) -> None:
     with lock.exclusive(tmp_path / "home", "make up"):
         assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700

@@ -59,21 +59,21 @@ class Portainer:
         return httpx.Response(204)
 
 
-def test_portainer_takes_another_password_behind_the_edges_own() -> None:
+def test_portainers_password_is_changed_behind_the_edges_authentication() -> None:
     portainer = Portainer("old")
     with client(portainer) as asking:
         assert passwords.change_portainer(asking, "old", "new")
     assert portainer.password == "new"
 
 
-def test_a_password_that_is_not_portainers_changes_nothing() -> None:
+def test_a_wrong_old_password_of_portainer_changes_nothing() -> None:
     portainer = Portainer("old")
     with client(portainer) as asking:
         assert not passwords.change_portainer(asking, "another", "new")
     assert portainer.password == "old"
 
 
-def test_grafana_is_asked_with_the_old_password() -> None:
+def test_grafanas_password_is_changed_with_the_old_one() -> None:
     asked: list[httpx.Request] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -88,7 +88,7 @@ def test_grafana_is_asked_with_the_old_password() -> None:
     assert json.loads(request.content) == {"oldPassword": "old", "newPassword": "new", "confirmNew": "new"}
 
 
-def test_a_password_that_is_not_grafanas_is_told_from_other_refusals() -> None:
+def test_a_wrong_old_password_of_grafana_is_distinguished_from_other_refusals() -> None:
     with client(lambda request: httpx.Response(401), "grafana") as asking:
         assert not passwords.change_grafana(asking, "old", "new")
     with client(lambda request: httpx.Response(502), "grafana") as asking, pytest.raises(httpx.HTTPStatusError):
@@ -96,7 +96,7 @@ def test_a_password_that_is_not_grafanas_is_told_from_other_refusals() -> None:
 
 
 @pytest.mark.parametrize(("address", "host"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
-def test_a_service_of_this_machine_is_reached_without_its_name_being_resolved(address: str, host: str) -> None:
+def test_a_local_service_is_reached_without_resolving_its_name(address: str, host: str) -> None:
     with passwords.client("http://grafana.localhost:8000", "edge", ip_address(address)) as asking:
         assert str(asking.base_url) == f"http://{host}:8000"
         assert asking.headers["host"] == "grafana.localhost:8000"

@@ -46,17 +46,17 @@ def test_a_port_taken_by_another_container_names_that(taken: int) -> None:
         preflight.check_port(settings(taken), engine(taken, "other"), TEMPLATE)
 
 
-def test_our_own_edge_may_have_the_port(taken: int) -> None:
+def test_a_port_of_this_stacks_edge_is_accepted(taken: int) -> None:
     preflight.check_port(settings(taken), engine(taken, "vps-trial"), TEMPLATE)
 
 
-def test_a_free_port_is_fine(taken: int) -> None:
+def test_a_free_port_is_accepted(taken: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     preflight.check_port(settings(port), None, TEMPLATE)
 
 
-def test_a_port_is_looked_at_on_each_address() -> None:
+def test_a_port_is_checked_on_each_address() -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
         port = server.getsockname()[1]
         preflight.check_port(settings(port), None, TEMPLATE)
@@ -69,5 +69,5 @@ def test_a_nearly_full_disk_names_the_folder_and_what_is_needed(tmp_path: Path) 
         preflight.check_disk([tmp_path], minimum=1024**7)
 
 
-def test_a_disk_with_room_gives_what_is_free(tmp_path: Path) -> None:
+def test_the_free_space_of_a_disk_is_returned(tmp_path: Path) -> None:
     assert preflight.check_disk([tmp_path], minimum=1) > 1

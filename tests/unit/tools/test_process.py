@@ -21,7 +21,7 @@ def test_both_streams_are_returned_and_logged(report: Report) -> None:
     assert report.log.read_text() == "out\nerr\n"
 
 
-def test_another_exit_code_than_zero_is_an_error_with_what_was_said(report: Report) -> None:
+def test_a_nonzero_exit_code_is_an_error_with_the_output(report: Report) -> None:
     with pytest.raises(process.CommandFailed) as caught:
         process.run(python("print('why'); raise SystemExit(3)"), report)
     assert (caught.value.code, caught.value.output) == (3, "why\n")
@@ -40,17 +40,17 @@ def test_a_failing_capture_carries_its_own_errors_only(report: Report) -> None:
     assert caught.value.output == "why\n"
 
 
-def test_environment_is_added_to_and_taken_from(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_are_added_and_removed(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAKEN", "1")
     code = "import os; print(os.environ.get('ADDED'), os.environ.get('TAKEN'))"
     assert process.run(python(code), report, environment={"ADDED": "yes", "TAKEN": None}) == "yes None\n"
 
 
-def test_stdin_is_what_is_given_and_then_ends(report: Report) -> None:
+def test_stdin_is_the_given_text_and_then_ends(report: Report) -> None:
     assert process.run(["cat"], report, stdin="value") == "value"
 
 
-def test_an_interruption_lets_the_program_end_what_it_began(report: Report, tmp_path: Path) -> None:
+def test_an_interrupted_program_has_time_to_finish(report: Report, tmp_path: Path) -> None:
     started, ended = tmp_path / "started", tmp_path / "ended"
     body = f"trap 'sleep 0.2; touch {ended}; exit 1' INT; touch {started}; while :; do sleep 0.05; done"
 

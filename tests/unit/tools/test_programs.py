@@ -19,12 +19,12 @@ def build(name: str) -> GoBuild:
     return found
 
 
-def test_only_what_no_distribution_has_is_compiled() -> None:
+def test_only_programs_that_no_distribution_packages_are_compiled() -> None:
     assert [name for name in UPSTREAM_IMAGES if programs.program(name, "amd64")] == list(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_image_takes_the_program_where_it_lies(name: str) -> None:
+def test_the_dockerfile_copies_the_compiled_program(name: str) -> None:
     executable = build(name).packages[0].rpartition("/")[2]
     dockerfile = (ROOT / "images" / name / "Dockerfile").read_text()
     assert f"COPY program/{executable} /" in dockerfile

@@ -82,7 +82,7 @@ def change(stack: Any, report: Report) -> str | None:
     ("secret", "stack", "fix"),
     [("cloudflareToken", "local", "Name one of dashboardPassword"), ("dashboardPassword", "nowhere", "local, prod")],
 )
-def test_what_is_not_ours_to_make_is_refused(secret: str, stack: str, fix: str) -> None:
+def test_a_secret_that_is_not_a_generated_password_is_refused(secret: str, stack: str, fix: str) -> None:
     with pytest.raises(StepFailed) as caught:
         rotate.run(argparse.Namespace(secret=secret, stack=stack), Runner(Console(), HOME / "logs"))
     assert fix in caught.value.fix
@@ -95,7 +95,7 @@ def test_the_service_and_the_config_get_the_same_new_password(grafana: FakeGrafa
 
 
 @pytest.mark.parametrize(("deployed", "held"), [("deployed", "deployed"), ("deployed", "old")])
-def test_after_a_rotation_that_was_cut_off_either_password_is_tried(
+def test_after_an_interrupted_rotation_both_passwords_are_tried(
     grafana: FakeGrafana, report: Report, deployed: str, held: str
 ) -> None:
     grafana.password = held
@@ -118,7 +118,7 @@ def test_the_config_has_the_password_before_the_service_does(grafana: FakeGrafan
         httpx.HTTPStatusError("502", request=httpx.Request("PUT", URLS["grafana"]), response=httpx.Response(502)),
     ],
 )
-def test_a_service_that_did_not_take_it_leaves_all_as_it_was(
+def test_when_the_service_refuses_the_old_password_stays_valid(
     grafana: FakeGrafana, report: Report, trouble: Exception
 ) -> None:
     stack = FakeStack("old")
@@ -128,7 +128,7 @@ def test_a_service_that_did_not_take_it_leaves_all_as_it_was(
     assert stack.config[KEY] == grafana.password == "old"
 
 
-def test_a_password_that_was_changed_by_hand_is_told(grafana: FakeGrafana, report: Report) -> None:
+def test_a_password_that_was_changed_by_hand_is_reported(grafana: FakeGrafana, report: Report) -> None:
     stack = FakeStack("old")
     grafana.password = "by hand"
     with pytest.raises(StepFailed) as caught:
@@ -137,7 +137,7 @@ def test_a_password_that_was_changed_by_hand_is_told(grafana: FakeGrafana, repor
     assert stack.config[KEY] == "old"
 
 
-def test_an_answer_that_is_lost_loses_no_password(grafana: FakeGrafana, report: Report) -> None:
+def test_a_lost_answer_loses_no_password(grafana: FakeGrafana, report: Report) -> None:
     stack = FakeStack("old")
     grafana.after = httpx.ReadTimeout("too late")
     with pytest.raises(StepFailed, match="may have taken"):

@@ -80,7 +80,7 @@ def calls(tmp_path: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def test_configuring_makes_the_stack_its_passphrase_and_its_config(make_stack: MakeStack, report: Report) -> None:
+def test_configuring_creates_the_stack_its_passphrase_and_its_config(make_stack: MakeStack, report: Report) -> None:
     stack = make_stack()
     stack.configure(IMAGES, report)
     content = yaml.safe_load(stack.config_file.read_text())
@@ -127,7 +127,7 @@ def test_up_and_preview_always_load_the_policy_pack(make_stack: MakeStack, repor
     assert not any("--skip-preview" in call for call in calls(tmp_path))
 
 
-def test_the_engine_is_told_where_all_is_by_its_environment_only(
+def test_pulumi_finds_state_and_passphrase_by_its_environment_only(
     make_stack: MakeStack, report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "of something else")
@@ -154,7 +154,7 @@ def test_the_engine_is_told_where_all_is_by_its_environment_only(
         ("no reason at all", "pulumi up --yes` ended with exit code 255", "it resumes where it stopped"),
     ],
 )
-def test_what_the_engine_refuses_is_explained(
+def test_an_error_of_pulumi_is_explained(
     make_stack: MakeStack, report: Report, said: str, message: str, fix: str
 ) -> None:
     stack = make_stack(otherwise=f"echo '{said}'; exit 255")
@@ -173,7 +173,9 @@ def test_a_missing_passphrase_is_never_replaced(make_stack: MakeStack, report: R
     assert not stack.passphrase_file.exists()
 
 
-def test_nothing_is_mended_where_nothing_is_broken(make_stack: MakeStack, report: Report, tmp_path: Path) -> None:
+def test_nothing_is_repaired_without_an_interrupted_command(
+    make_stack: MakeStack, report: Report, tmp_path: Path
+) -> None:
     stack = make_stack()
     stack.configure(IMAGES, report)
     before = len(calls(tmp_path))
@@ -203,13 +205,13 @@ def test_pending_operations_are_cleared(make_stack: MakeStack, report: Report, t
     assert any(call.startswith("refresh") and "--clear-pending-creates" in call for call in calls(tmp_path))
 
 
-def test_what_the_engine_lost_is_read_anew(make_stack: MakeStack, report: Report, tmp_path: Path) -> None:
+def test_resources_that_docker_has_lost_are_refreshed(make_stack: MakeStack, report: Report, tmp_path: Path) -> None:
     stack = make_stack(FakeEngine({}))
     state(tmp_path, "gone")
     assert stack.mend(report) == ["refreshed the state after an interrupted command"]
 
 
-def test_what_the_state_does_not_know_is_removed_but_sandboxes_are_not(
+def test_objects_that_are_not_in_the_state_are_removed_except_sandboxes(
     make_stack: MakeStack, report: Report, tmp_path: Path
 ) -> None:
     engine = FakeEngine({"known": "1", "orphan": "2", "sandbox": "3"}, sandboxes=("sandbox",))
@@ -228,12 +230,14 @@ def test_drift_is_a_difference_and_not_a_failure(
     assert make_stack(otherwise=answer).has_drifted(report) is drifted
 
 
-def test_a_stack_that_was_never_made_is_not_destroyed(make_stack: MakeStack, report: Report, tmp_path: Path) -> None:
+def test_destroying_a_stack_that_was_never_created_does_nothing(
+    make_stack: MakeStack, report: Report, tmp_path: Path
+) -> None:
     make_stack().destroy(report)
     assert calls(tmp_path) == []
 
 
-def test_forgetting_leaves_nothing_that_a_new_stack_would_trip_over(make_stack: MakeStack, report: Report) -> None:
+def test_a_new_stack_can_be_created_after_forgetting(make_stack: MakeStack, report: Report) -> None:
     stack = make_stack()
     stack.configure(IMAGES, report)
     forget(stack.home, stack.name)

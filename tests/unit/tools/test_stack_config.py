@@ -24,7 +24,7 @@ def test_the_template_wins_over_the_machine_and_overrides_win_over_both() -> Non
     assert platform == {"edge": {"domain": "template", "address": "machine", "http_port": 2}}
 
 
-def test_salt_and_secrets_are_kept_and_nothing_else_of_the_file_before() -> None:
+def test_only_salt_and_secrets_of_the_previous_file_are_kept() -> None:
     content = compose({}, {}, {}, PREVIOUS)
     assert content["encryptionsalt"] == "v1:salt"
     assert set(content["config"]) == {PLATFORM, "vps:dashboardPassword"}
@@ -36,14 +36,14 @@ def test_composing_changes_none_of_its_sources() -> None:
     assert template == {"config": {PLATFORM: {"edge": {"http_port": 1}}}}
 
 
-def test_what_is_rendered_says_where_to_change_it_and_reads_back() -> None:
+def test_the_rendered_file_names_its_template_and_can_be_read_back() -> None:
     text = config.render({"config": {"a": 1}}, "local")
     assert text.startswith("# Written by `make up` from Pulumi.local.yaml")
     assert yaml.safe_load(text) == {"config": {"a": 1}}
 
 
 @pytest.mark.parametrize("text", ["config: [", "just words"])
-def test_a_file_that_is_no_config_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_a_config_is_named(tmp_path: Path, text: str) -> None:
     file = tmp_path / "Pulumi.local.yaml"
     file.write_text(text)
     with pytest.raises(StepFailed, match=r"Pulumi\.local\.yaml"):

@@ -52,7 +52,7 @@ def test_with_keep_going_the_steps_after_a_failure_run(runner: Runner) -> None:
     assert [bool(result.failure) for result in results] == [True, False]
 
 
-def test_an_unforeseen_error_is_a_failure_with_its_traceback_in_the_log(runner: Runner, tmp_path: Path) -> None:
+def test_an_unexpected_exception_is_a_failure_with_its_traceback_in_the_log(runner: Runner, tmp_path: Path) -> None:
     def breaks(report: Report) -> str:
         raise ZeroDivisionError("division by zero")
 
@@ -70,7 +70,7 @@ def test_an_interruption_is_not_swallowed(runner: Runner) -> None:
         runner.run([Step("Interrupted", interrupted)])
 
 
-def test_plain_output_has_no_more_than_a_line_of_progress_now_and_then(
+def test_plain_output_has_at_most_one_line_of_progress_in_ten_seconds(
     runner: Runner, screen: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def chatty(report: Report) -> str:

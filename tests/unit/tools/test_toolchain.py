@@ -67,29 +67,29 @@ def test_a_plugin_that_is_there_is_not_installed_again(report: Report, program: 
     assert "resource command" not in calls
 
 
-def test_the_users_own_pulumi_home_is_left_alone(report: Report, program: Program, own_cache: Path) -> None:
+def test_the_users_own_pulumi_home_is_not_used(report: Report, program: Program, own_cache: Path) -> None:
     program("pulumi", body("3.300.1"))
     assert pulumi_toolchain.ensure(report).environment["PULUMI_HOME"] == str(own_cache / "pulumi-home")
 
 
-def test_without_any_it_is_built(report: Report, built: Path) -> None:
+def test_without_another_pulumi_it_is_built(report: Report, built: Path) -> None:
     found = pulumi_toolchain.ensure(report)
     assert (found.pulumi, found.origin) == (built, "built from Go modules")
     assert found.environment["PULUMI_HOME"] == "/of-the-build"
 
 
-def test_one_that_is_too_old_is_named_and_passed_over(report: Report, program: Program, built: Path) -> None:
+def test_a_pulumi_that_is_too_old_is_named_and_skipped(report: Report, program: Program, built: Path) -> None:
     program("pulumi", body("3.100.0"))
     assert pulumi_toolchain.ensure(report).pulumi == built
     assert "pulumi 3.100.0 on PATH is too old (needs 3.228.0)" in report.log.read_text()
 
 
-def test_one_that_can_not_get_its_plugin_is_passed_over(report: Report, program: Program, built: Path) -> None:
+def test_a_pulumi_that_can_not_install_its_plugins_is_skipped(report: Report, program: Program, built: Path) -> None:
     program("pulumi", body("3.228.0", install="echo no such host >&2; exit 1"))
     assert pulumi_toolchain.ensure(report).pulumi == built
 
 
-def test_when_the_build_fails_too_all_reasons_are_told(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_the_build_fails_too_all_reasons_are_reported(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise BuildError("there is no go on PATH", report.log)
 

@@ -87,7 +87,7 @@ def make_up(
     return up.run(argparse.Namespace(core=core), runner), screen.getvalue()
 
 
-def test_where_nothing_is_to_be_compiled_it_deploys_once(
+def test_with_nothing_to_compile_there_is_one_deployment(
     ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     code, shown = make_up(monkeypatch, tmp_path, WHOLE)
@@ -104,20 +104,20 @@ def test_the_core_comes_first_and_the_user_reads_how_long_the_rest_takes(
     assert "Loki 3.7.8, 8-12 minutes" in shown
 
 
-def test_make_up_core_stops_there(ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_make_up_core_stops_after_the_core(ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     code, shown = make_up(monkeypatch, tmp_path, FIRST, core=True)
     assert (code, ran) == (0, ["up without loki"])
     assert "still to come" not in shown
 
 
-def test_a_platform_that_answers_loses_no_service_meanwhile(
+def test_a_running_platform_keeps_its_services_while_programs_are_compiled(
     ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     code, _ = make_up(monkeypatch, tmp_path, FIRST, api="healthy")
     assert (code, ran) == (0, ["compile", "up"])
 
 
-def test_one_that_does_not_answer_is_mended_first(
+def test_a_platform_that_does_not_answer_gets_its_core_first(
     ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     make_up(monkeypatch, tmp_path, FIRST, api="exited")
@@ -125,7 +125,7 @@ def test_one_that_does_not_answer_is_mended_first(
 
 
 @pytest.mark.parametrize(("where", "done"), [("up without loki", 1), ("up", 3)])
-def test_a_failure_in_either_half_ends_it(
+def test_a_failure_before_or_after_the_core_ends_the_command(
     where: str, done: int, ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(Recorded, "fails_at", where)

@@ -21,7 +21,7 @@ _GREETING = "Hello, World!"
 
 @dataclass(frozen=True)
 class Attack:
-    """Hostile code, and the ends that are right. `says` is in what it must have got out, where that is known."""
+    """Hostile code, and the statuses that are right. `says` must be in its output, if given."""
 
     name: str
     environment: str

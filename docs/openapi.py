@@ -8,7 +8,7 @@ from typing import Any
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from app.api.operation import Body, Frames, Model, Operation
-from app.wire.problems import STATUSES, Code, Problem
+from app.wire.problems import Code, Problem
 
 Schema = dict[str, Any]
 
@@ -97,7 +97,7 @@ class _Writer:
     def _refusals(self, operation: Operation) -> Schema:
         by_status: dict[HTTPStatus, list[Code]] = defaultdict(list)
         for code in operation.refusals:
-            by_status[STATUSES[code]].append(code)
+            by_status[code.status].append(code)
         content = {"application/problem+json": {"schema": self._references[Problem, "serialization"]}}
         return {
             str(status.value): {"description": f"{status.phrase}: {', '.join(codes)}.", "content": content}

@@ -45,7 +45,7 @@ class Stream:
             said = await self._stream.receive()
             event = said.message
             if isinstance(event, Fault):
-                raise Refused(Code(event.code), event.detail, event.retry_after)
+                raise Refused(event.code, event.detail, event.retry_after)
             if isinstance(event, Result):
                 yield self._record.finish(Said(event, said.json))
                 return

@@ -6,7 +6,6 @@ Each has a stable machine-readable `code`. A failure of a visitor's code is not 
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from http import HTTPStatus
-from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
@@ -24,64 +23,41 @@ FAULT_OF_OURS = "This is a fault of the platform, not of your request."
 class Code(StrEnum):
     """Why a request was refused. A code keeps its meaning in every later version."""
 
-    INVALID_JSON = "invalid_json"
-    INVALID_REQUEST = "invalid_request"
-    UNKNOWN_ENVIRONMENT = "unknown_environment"
-    EMPTY_CODE = "empty_code"
-    CODE_TOO_LONG = "code_too_long"
-    INPUT_TOO_LONG = "input_too_long"
-    BODY_TOO_LONG = "body_too_long"
-    TIMEOUT_TOO_LONG = "timeout_too_long"
-    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
-    DANGEROUS_PATTERN = "dangerous_pattern"
-    ORIGIN_NOT_ALLOWED = "origin_not_allowed"
-    START_TOO_LATE = "start_too_late"
-    BODY_TOO_LATE = "body_too_late"
-    RATE_LIMITED = "rate_limited"
-    RATE_STORE_UNAVAILABLE = "rate_store_unavailable"
-    BUSY = "busy"
-    ENGINE_UNAVAILABLE = "engine_unavailable"
-    EXECUTOR_UNAVAILABLE = "executor_unavailable"
-    NOT_FOUND = "not_found"
-    METHOD_NOT_ALLOWED = "method_not_allowed"
-    UPGRADE_REQUIRED = "upgrade_required"
-    URI_TOO_LONG = "uri_too_long"
-    MALFORMED_REQUEST = "malformed_request"
-    BAD_GATEWAY = "bad_gateway"
-    GATEWAY_TIMEOUT = "gateway_timeout"
-    INTERNAL_ERROR = "internal_error"
+    status: HTTPStatus
 
+    def __new__(cls, value: str, status: HTTPStatus) -> "Code":
+        """The code with this text, and the HTTP status with which it is answered."""
+        code = str.__new__(cls, value)
+        code._value_ = value
+        code.status = status
+        return code
 
-STATUSES: Mapping[Code, HTTPStatus] = MappingProxyType(
-    {
-        Code.INVALID_JSON: HTTPStatus.BAD_REQUEST,
-        Code.INVALID_REQUEST: HTTPStatus.UNPROCESSABLE_ENTITY,
-        Code.UNKNOWN_ENVIRONMENT: HTTPStatus.BAD_REQUEST,
-        Code.EMPTY_CODE: HTTPStatus.BAD_REQUEST,
-        Code.CODE_TOO_LONG: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        Code.INPUT_TOO_LONG: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        Code.BODY_TOO_LONG: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        Code.TIMEOUT_TOO_LONG: HTTPStatus.BAD_REQUEST,
-        Code.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        Code.DANGEROUS_PATTERN: HTTPStatus.BAD_REQUEST,
-        Code.ORIGIN_NOT_ALLOWED: HTTPStatus.FORBIDDEN,
-        Code.START_TOO_LATE: HTTPStatus.REQUEST_TIMEOUT,
-        Code.BODY_TOO_LATE: HTTPStatus.REQUEST_TIMEOUT,
-        Code.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
-        Code.RATE_STORE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-        Code.BUSY: HTTPStatus.SERVICE_UNAVAILABLE,
-        Code.ENGINE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-        Code.EXECUTOR_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-        Code.NOT_FOUND: HTTPStatus.NOT_FOUND,
-        Code.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
-        Code.UPGRADE_REQUIRED: HTTPStatus.UPGRADE_REQUIRED,
-        Code.URI_TOO_LONG: HTTPStatus.REQUEST_URI_TOO_LONG,
-        Code.MALFORMED_REQUEST: HTTPStatus.BAD_REQUEST,
-        Code.BAD_GATEWAY: HTTPStatus.BAD_GATEWAY,
-        Code.GATEWAY_TIMEOUT: HTTPStatus.GATEWAY_TIMEOUT,
-        Code.INTERNAL_ERROR: HTTPStatus.INTERNAL_SERVER_ERROR,
-    }
-)
+    INVALID_JSON = "invalid_json", HTTPStatus.BAD_REQUEST
+    INVALID_REQUEST = "invalid_request", HTTPStatus.UNPROCESSABLE_ENTITY
+    UNKNOWN_ENVIRONMENT = "unknown_environment", HTTPStatus.BAD_REQUEST
+    EMPTY_CODE = "empty_code", HTTPStatus.BAD_REQUEST
+    CODE_TOO_LONG = "code_too_long", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    INPUT_TOO_LONG = "input_too_long", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    BODY_TOO_LONG = "body_too_long", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    TIMEOUT_TOO_LONG = "timeout_too_long", HTTPStatus.BAD_REQUEST
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    DANGEROUS_PATTERN = "dangerous_pattern", HTTPStatus.BAD_REQUEST
+    ORIGIN_NOT_ALLOWED = "origin_not_allowed", HTTPStatus.FORBIDDEN
+    START_TOO_LATE = "start_too_late", HTTPStatus.REQUEST_TIMEOUT
+    BODY_TOO_LATE = "body_too_late", HTTPStatus.REQUEST_TIMEOUT
+    RATE_LIMITED = "rate_limited", HTTPStatus.TOO_MANY_REQUESTS
+    RATE_STORE_UNAVAILABLE = "rate_store_unavailable", HTTPStatus.SERVICE_UNAVAILABLE
+    BUSY = "busy", HTTPStatus.SERVICE_UNAVAILABLE
+    ENGINE_UNAVAILABLE = "engine_unavailable", HTTPStatus.SERVICE_UNAVAILABLE
+    EXECUTOR_UNAVAILABLE = "executor_unavailable", HTTPStatus.SERVICE_UNAVAILABLE
+    NOT_FOUND = "not_found", HTTPStatus.NOT_FOUND
+    METHOD_NOT_ALLOWED = "method_not_allowed", HTTPStatus.METHOD_NOT_ALLOWED
+    UPGRADE_REQUIRED = "upgrade_required", HTTPStatus.UPGRADE_REQUIRED
+    URI_TOO_LONG = "uri_too_long", HTTPStatus.REQUEST_URI_TOO_LONG
+    MALFORMED_REQUEST = "malformed_request", HTTPStatus.BAD_REQUEST
+    BAD_GATEWAY = "bad_gateway", HTTPStatus.BAD_GATEWAY
+    GATEWAY_TIMEOUT = "gateway_timeout", HTTPStatus.GATEWAY_TIMEOUT
+    INTERNAL_ERROR = "internal_error", HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class Problem(BaseModel):
@@ -121,7 +97,7 @@ class Refused(Exception):
             detail = f"{detail[:_LONGEST_DETAIL]}…"
         super().__init__(detail)
         self.problem = Problem(
-            title=STATUSES[code].phrase, status=STATUSES[code], detail=detail, code=code, retry_after=retry_after
+            title=code.status.phrase, status=code.status, detail=detail, code=code, retry_after=retry_after
         )
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.environments import ENVIRONMENTS, canonical
-from app.wire.problems import Code, Problem
+from app.wire.problems import Problem
 
 _LONGEST_NAME = 255
 """Bytes of a file's name with its folders. Linux allows 255 for each part (NAME_MAX)."""
@@ -280,15 +280,10 @@ class Result(ExecutionResult):
     type: Literal["result"] = "result"
 
 
-class Fault(Message):
+class Fault(Message, Problem):
     """The last frame when the execution was refused: a problem document, with this `type` in place of about:blank."""
 
     type: Literal["problem"] = "problem"
-    title: str
-    status: int
-    detail: str
-    code: Code
-    retry_after: int | None = None
 
     @classmethod
     def of(cls, problem: Problem) -> "Fault":

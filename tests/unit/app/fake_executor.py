@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app import environments
-from app.wire.problems import STATUSES, Code, Problem
+from app.wire.problems import Code, Problem
 
 RESULT: dict[str, Any] = {
     "execution_id": "0" * 32,
@@ -81,9 +81,8 @@ def says(body: object, status: int = 200) -> Answer:
 
 def refuses(code: Code, retry_after: int | None = None) -> Answer:
     """Answers with a problem."""
-    status = STATUSES[code]
-    problem = Problem(title="t", status=status, detail="because", code=code, retry_after=retry_after)
-    return says(problem.model_dump(mode="json", exclude_none=True), status)
+    problem = Problem(title="t", status=code.status, detail="because", code=code, retry_after=retry_after)
+    return says(problem.model_dump(mode="json", exclude_none=True), code.status)
 
 
 async def nothing(_: Request) -> Response:

@@ -65,7 +65,7 @@ async def hear(connection: ClientConnection) -> dict[str, Any]:
 async def refused_with(connection: ClientConnection) -> tuple[Code, int | None]:
     *_, last = await heard(connection)
     assert last["type"] == "problem"
-    return Code(last["code"]), connection.close_code
+    return Code[last["code"].upper()], connection.close_code
 
 
 async def test_input_and_signals_reach_the_code_and_output_comes_back(host: str) -> None:

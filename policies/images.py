@@ -9,13 +9,9 @@ from policies.rules import rule
 _DIGEST = re.compile(r"(.+@)?sha256:[0-9a-f]{64}")
 
 
-@rule(
-    "container-image-digest",
-    cis="5.28",
-    description="A container's image is named by its digest.",
-    fix="Use RemoteImage.image_id, or name@sha256:<digest>.",
-)
+@rule("container-image-digest", cis="5.28", fix="Use RemoteImage.image_id, or name@sha256:<digest>.")
 def image_digest(inputs: Inputs) -> Iterator[str]:
+    """A container's image is named by its digest."""
     image = inputs.get("image")
     # The ID of an image that is not pulled yet is unknown at preview: the update checks it.
     if image is not UNKNOWN and not (isinstance(image, str) and _DIGEST.fullmatch(image)):
@@ -26,10 +22,10 @@ def image_digest(inputs: Inputs) -> Iterator[str]:
     "image-version",
     cis="5.28",
     resource_type="docker:index/remoteImage:RemoteImage",
-    description="An image is requested with a version.",
     fix="Name a tag other than `latest`, or a digest.",
 )
 def image_version(inputs: Inputs) -> Iterator[str]:
+    """An image is requested with a version."""
     name = inputs.get("name")
     if not isinstance(name, str):
         yield f"name is {name!r}"

@@ -3,31 +3,25 @@
 from collections.abc import Iterator
 
 from policies.inputs import SERVICE_LABEL, STACK_LABEL, Inputs
-from policies.rules import Scope, rule
+from policies.rules import rule, unlabelled
 
 _MOST_RETRIES = 5
 
 
-@rule(
-    "container-labels",
-    description="A container's labels name its stack and its service: clean-up and exemptions depend on them.",
-    fix=f"Set the labels {STACK_LABEL} and {SERVICE_LABEL}, as literals.",
-)
+@rule("container-labels", fix=f"Set the labels {STACK_LABEL} and {SERVICE_LABEL}, as literals.")
 def labels(inputs: Inputs) -> Iterator[str]:
-    for label in (STACK_LABEL, SERVICE_LABEL):
-        value = inputs.labels.get(label)
-        if not isinstance(value, str) or not value:
-            yield f"the label {label} is {value!r}"
+    """A container's labels name its stack and its service: clean-up and exemptions depend on them."""
+    return unlabelled(inputs, STACK_LABEL, SERVICE_LABEL)
 
 
 @rule(
     "container-healthcheck",
     cis="4.6, 5.27",
-    scope=Scope.WITH_PROCESS,
-    description="A container has a health check.",
+    running=True,
     fix="Set healthcheck.tests to ['CMD', program, arguments...].",
 )
 def healthcheck(inputs: Inputs) -> Iterator[str]:
+    """A container has a health check."""
     tests = inputs.mapping("healthcheck").get("tests")
     if not isinstance(tests, list) or len(tests) < 2 or tests[0] not in ("CMD", "CMD-SHELL"):
         yield f"healthcheck.tests is {tests!r}"
@@ -36,11 +30,11 @@ def healthcheck(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-restart",
     cis="5.15",
-    scope=Scope.WITH_PROCESS,
-    description="A container that keeps failing, or was stopped, is not restarted forever.",
+    running=True,
     fix=f"Set restart to 'unless-stopped', or to 'on-failure' with maxRetryCount 1 to {_MOST_RETRIES}.",
 )
 def restart(inputs: Inputs) -> Iterator[str]:
+    """A container that keeps failing, or was stopped, is not restarted forever."""
     policy, retries = inputs.get("restart"), inputs.get("maxRetryCount")
     if policy == "on-failure":
         if not isinstance(retries, int) or not 1 <= retries <= _MOST_RETRIES:

@@ -10,7 +10,7 @@ from typing import Any
 
 from policies.exemptions import may_read
 from policies.inputs import Inputs
-from policies.rules import Scope, rule
+from policies.rules import rule
 
 _MANAGED_BY_DOCKER = ("volume", "tmpfs")
 _PRIVATE = (None, "", "private", "rprivate")
@@ -58,10 +58,10 @@ def _path(volume_name: Any) -> str | None:
 @rule(
     "container-host-paths",
     cis="5.6",
-    description="No container mounts a path of the host, but for the paths that policies/exemptions.py names.",
     fix="Keep data and configuration in named volumes. Mount a path that is named there read-only.",
 )
 def host_paths(inputs: Inputs) -> Iterator[str]:
+    """No container mounts a path of the host, but for the paths that policies/exemptions.py names."""
     for mount in _host_mounts(inputs):
         if not mount.is_socket and not mount.is_readable_by(inputs.service):
             yield str(mount)
@@ -70,48 +70,36 @@ def host_paths(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-docker-socket",
     cis="5.32",
-    description="No container mounts Docker's socket or another one of the host: its holder can become root there.",
     fix="Remove the mount (read-only is no protection). A service that must have it needs an exemption.",
 )
 def docker_socket(inputs: Inputs) -> Iterator[str]:
+    """No container mounts Docker's socket or another one of the host: its holder can become root there."""
     for mount in _host_mounts(inputs):
         if mount.is_socket:
             yield str(mount)
 
 
-@rule(
-    "container-volume-driver",
-    cis="5.6",
-    description="A mounted volume is managed by Docker and is not a bind mount of a folder of the host.",
-    fix="Leave volumeOptions.driverName and volumeOptions.driverOptions out.",
-)
+@rule("container-volume-driver", cis="5.6", fix="Leave volumeOptions.driverName and volumeOptions.driverOptions out.")
 def volume_driver(inputs: Inputs) -> Iterator[str]:
+    """A mounted volume is managed by Docker and is not a bind mount of a folder of the host."""
     for mount in inputs.sequence("mounts"):
         options = (mount.get("volumeOptions") or {}) if isinstance(mount, dict) else mount
         if not isinstance(options, dict) or options.get("driverName") or options.get("driverOptions"):
             yield f"volumeOptions is {options!r}"
 
 
-@rule(
-    "container-volumes-from",
-    cis="5.6",
-    description="No container uses the mounts of another one.",
-    fix="Leave volumes.fromContainer out and mount the volume by its name.",
-)
+@rule("container-volumes-from", cis="5.6", fix="Leave volumes.fromContainer out and mount the volume by its name.")
 def volumes_from(inputs: Inputs) -> Iterator[str]:
+    """No container uses the mounts of another one."""
     for volume in inputs.sequence("volumes"):
         origin = volume.get("fromContainer") if isinstance(volume, dict) else volume
         if origin:
             yield f"volumes.fromContainer is {origin!r}"
 
 
-@rule(
-    "container-mount-propagation",
-    cis="5.20",
-    description="Mounts in a container do not propagate to the host.",
-    fix="Leave bindOptions.propagation out, or set it to 'rprivate'.",
-)
+@rule("container-mount-propagation", cis="5.20", fix="Leave bindOptions.propagation out, or set it to 'rprivate'.")
 def propagation(inputs: Inputs) -> Iterator[str]:
+    """Mounts in a container do not propagate to the host."""
     for mount in inputs.sequence("mounts"):
         options = (mount.get("bindOptions") or {}) if isinstance(mount, dict) else mount
         value = options.get("propagation") if isinstance(options, dict) else options
@@ -122,10 +110,10 @@ def propagation(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-read-only-root",
     cis="5.13",
-    scope=Scope.WITH_PROCESS,
-    description="A container's root file system is read-only.",
+    running=True,
     fix="Set readOnly to true, and mount a volume or a tmpfs where the service has to write.",
 )
 def read_only_root(inputs: Inputs) -> Iterator[str]:
+    """A container's root file system is read-only."""
     if inputs.get("readOnly") is not True:
         yield f"readOnly is {inputs.get('readOnly')!r}"

@@ -1,36 +1,32 @@
 """Networks, volumes, and resources that could start containers past the rules for containers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from policies.inputs import STACK_LABEL, Inputs
-from policies.rules import Rule, rule
+from policies.rules import other_than, rule, unlabelled
 
 _UNIQUE_LOCAL = IPv6Network("fd00::/8")
 NETWORK = "docker:index/network:Network"
 VOLUME = "docker:index/volume:Volume"
+_LABEL_FIX = f"Set the label {STACK_LABEL}, as a literal."
+_UNCHECKED = ["a resource that starts containers which the rules of this pack do not check"]
 
 
-@rule(
-    "network-driver",
-    cis="5.10",
-    resource_type=NETWORK,
-    description="A network is a bridge.",
-    fix="Leave `driver` out, or set it to 'bridge'.",
-)
+@rule("network-driver", cis="5.10", resource_type=NETWORK, fix="Leave `driver` out, or set it to 'bridge'.")
 def network_driver(inputs: Inputs) -> Iterator[str]:
-    if inputs.get("driver") not in (None, "", "bridge"):
-        yield f"driver is {inputs.get('driver')!r}"
+    """A network is a bridge."""
+    return other_than(inputs, driver=("", "bridge"))
 
 
 @rule(
     "network-ipv6",
     resource_type=NETWORK,
-    description="IPv6 addresses of containers are unique local ones (fd00::/8); an internal network has no IPv6.",
     fix="Leave `ipv6` out. On a network that is not internal, name a subnet of fd00::/8 in ipamConfigs.",
 )
 def network_ipv6(inputs: Inputs) -> Iterator[str]:
+    """IPv6 addresses of containers are unique local ones (fd00::/8); an internal network has no IPv6."""
     if inputs.get("ipv6") in (None, False):
         return
     if inputs.get("ipv6") is not True or inputs.get("internal") not in (None, False):
@@ -53,53 +49,32 @@ def _subnet(config: Any) -> IPv4Network | IPv6Network | None:
     "volume-driver",
     cis="5.6",
     resource_type=VOLUME,
-    description="A volume is managed by Docker and is not a bind mount of a folder of the host.",
     fix="Leave driverOpts out. Leave `driver` out, or set it to 'local'.",
 )
 def volume_driver(inputs: Inputs) -> Iterator[str]:
-    if inputs.get("driver") not in (None, "", "local"):
-        yield f"driver is {inputs.get('driver')!r}"
-    if inputs.get("driverOpts"):
-        yield f"driverOpts is {inputs.get('driverOpts')!r}"
+    """A volume is managed by Docker and is not a bind mount of a folder of the host."""
+    return other_than(inputs, driver=("", "local"), driverOpts=({},))
 
 
-def _stack_label(inputs: Inputs) -> Iterator[str]:
-    value = inputs.labels.get(STACK_LABEL)
-    if not isinstance(value, str) or not value:
-        yield f"the label {STACK_LABEL} is {value!r}"
+@rule("network-labels", resource_type=NETWORK, fix=_LABEL_FIX)
+def network_labels(inputs: Inputs) -> Iterator[str]:
+    """A network's label names its stack: clean-up depends on it."""
+    return unlabelled(inputs, STACK_LABEL)
 
 
-network_labels = Rule(
-    name="network-labels",
-    description="A network's label names its stack: clean-up depends on it.",
-    fix=f"Set the label {STACK_LABEL}, as a literal.",
-    check=_stack_label,
-    resource_type=NETWORK,
-)
-volume_labels = Rule(
-    name="volume-labels",
-    description="A volume's label names its stack: clean-up depends on it.",
-    fix=f"Set the label {STACK_LABEL}, as a literal.",
-    check=_stack_label,
-    resource_type=VOLUME,
-)
+@rule("volume-labels", resource_type=VOLUME, fix=_LABEL_FIX)
+def volume_labels(inputs: Inputs) -> Iterator[str]:
+    """A volume's label names its stack: clean-up depends on it."""
+    return unlabelled(inputs, STACK_LABEL)
 
 
-def _refused(_: Inputs) -> Iterator[str]:
-    yield "a resource that starts containers which the rules of this pack do not check"
+@rule("swarm-service", resource_type="docker:index/service:Service", fix="Use a docker.Container.")
+def swarm_services(_: Inputs) -> Sequence[str]:
+    """No container is started through a swarm."""
+    return _UNCHECKED
 
 
-swarm_services = Rule(
-    name="swarm-service",
-    description="No container is started through a swarm.",
-    fix="Use a docker.Container.",
-    check=_refused,
-    resource_type="docker:index/service:Service",
-)
-docker_plugins = Rule(
-    name="docker-plugin",
-    description="Docker has no plugins, which run as root on the host.",
-    fix="Remove the docker.Plugin.",
-    check=_refused,
-    resource_type="docker:index/plugin:Plugin",
-)
+@rule("docker-plugin", resource_type="docker:index/plugin:Plugin", fix="Remove the docker.Plugin.")
+def docker_plugins(_: Inputs) -> Sequence[str]:
+    """Docker has no plugins, which run as root on the host."""
+    return _UNCHECKED

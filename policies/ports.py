@@ -20,10 +20,10 @@ def _ports(inputs: Inputs) -> Iterator[dict[str, Any]]:
 @rule(
     "container-ports",
     cis="5.9",
-    description="Only the edge publishes ports, each with a fixed number.",
     fix=f"Reach the service through the edge (label vps.service={EDGE}). For the edge, set `external`.",
 )
 def ports(inputs: Inputs) -> Iterator[str]:
+    """Only the edge publishes ports, each with a fixed number."""
     if inputs.get("publishAllPorts") not in (None, False):
         yield f"publishAllPorts is {inputs.get('publishAllPorts')!r}"
     for port in _ports(inputs):
@@ -34,13 +34,9 @@ def ports(inputs: Inputs) -> Iterator[str]:
             yield f"`external` of port {port.get('internal')!r} is {external!r}"
 
 
-@rule(
-    "container-privileged-ports",
-    cis="5.8",
-    description="Of the ports below 1024, only the edge's 80 and 443 are published.",
-    fix="Publish another port, or none.",
-)
+@rule("container-privileged-ports", cis="5.8", fix="Publish another port, or none.")
 def privileged_ports(inputs: Inputs) -> Iterator[str]:
+    """Of the ports below 1024, only the edge's 80 and 443 are published."""
     allowed = _WEB_PORTS if inputs.service == EDGE else ()
     for port in _ports(inputs):
         external = port.get("external")
@@ -51,13 +47,9 @@ def privileged_ports(inputs: Inputs) -> Iterator[str]:
             yield f"{inputs.service!r} publishes port {external!r}"
 
 
-@rule(
-    "container-port-addresses",
-    cis="5.14",
-    description="Only the edge listens on an address other than the host's loopback.",
-    fix="Set `ip` of the port to 127.0.0.1.",
-)
+@rule("container-port-addresses", cis="5.14", fix="Set `ip` of the port to 127.0.0.1.")
 def port_addresses(inputs: Inputs) -> Iterator[str]:
+    """Only the edge listens on an address other than the host's loopback."""
     for port in _ports(inputs):
         if inputs.service != EDGE and port.get("ip") not in ("127.0.0.1", "::1"):
             yield f"{inputs.service!r} publishes port {port.get('external')!r} on {port.get('ip')!r}"

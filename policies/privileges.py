@@ -4,32 +4,22 @@ import re
 from collections.abc import Iterator
 
 from policies.inputs import Inputs
-from policies.rules import Scope, rule
+from policies.rules import other_than, rule
 
 _NON_ROOT = re.compile(r"[1-9]\d*:[1-9]\d*")
 _NO_NEW_PRIVILEGES = {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
 _DEVICE_INPUTS = ("devices", "deviceCgroupRules", "deviceRequests", "gpus")
 
 
-@rule(
-    "container-privileged",
-    cis="5.5",
-    description="No container is privileged.",
-    fix="Leave `privileged` out.",
-)
+@rule("container-privileged", cis="5.5", fix="Leave `privileged` out.")
 def privileged(inputs: Inputs) -> Iterator[str]:
-    if inputs.get("privileged") not in (None, False):
-        yield f"privileged is {inputs.get('privileged')!r}"
+    """No container is privileged."""
+    return other_than(inputs, privileged=(False,))
 
 
-@rule(
-    "container-capabilities-dropped",
-    cis="5.4",
-    scope=Scope.WITH_PROCESS,
-    description="A container drops every Linux capability.",
-    fix="Set capabilities.drops to ['ALL'].",
-)
+@rule("container-capabilities-dropped", cis="5.4", running=True, fix="Set capabilities.drops to ['ALL'].")
 def capabilities_dropped(inputs: Inputs) -> Iterator[str]:
+    """A container drops every Linux capability."""
     drops = inputs.mapping("capabilities").get("drops")
     if drops != ["ALL"]:
         yield f"capabilities.drops is {drops!r}"
@@ -38,10 +28,10 @@ def capabilities_dropped(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-capabilities-added",
     cis="5.4",
-    description="No Linux capability is added to a container.",
     fix="Leave capabilities.adds out. A published port below 1024 needs none: Docker binds it, not the container.",
 )
 def capabilities_added(inputs: Inputs) -> Iterator[str]:
+    """No Linux capability is added to a container."""
     capabilities = inputs.get("capabilities")
     if not isinstance(capabilities, dict | None):
         yield f"capabilities is {capabilities!r}"
@@ -49,26 +39,17 @@ def capabilities_added(inputs: Inputs) -> Iterator[str]:
         yield f"capabilities.adds is {capabilities['adds']!r}"
 
 
-@rule(
-    "container-no-new-privileges",
-    cis="5.26",
-    scope=Scope.WITH_PROCESS,
-    description="setuid programs gain no privileges in a container.",
-    fix="Set securityOpts to ['no-new-privileges:true'].",
-)
+@rule("container-no-new-privileges", cis="5.26", running=True, fix="Set securityOpts to ['no-new-privileges:true'].")
 def no_new_privileges(inputs: Inputs) -> Iterator[str]:
+    """setuid programs gain no privileges in a container."""
     options = inputs.sequence("securityOpts")
     if not _NO_NEW_PRIVILEGES.intersection(options):
         yield f"securityOpts is {options!r}"
 
 
-@rule(
-    "container-security-options",
-    cis="5.2, 5.3, 5.22",
-    description="Docker's seccomp, AppArmor and SELinux profiles stay on.",
-    fix="Remove all security options but no-new-privileges.",
-)
+@rule("container-security-options", cis="5.2, 5.3, 5.22", fix="Remove all security options but no-new-privileges.")
 def security_options(inputs: Inputs) -> Iterator[str]:
+    """Docker's seccomp, AppArmor and SELinux profiles stay on."""
     for option in inputs.sequence("securityOpts"):
         if option not in _NO_NEW_PRIVILEGES:
             yield f"the security option {option!r}"
@@ -77,23 +58,19 @@ def security_options(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-user",
     cis="4.1",
-    scope=Scope.WITH_PROCESS,
-    description="A container's process does not run as root.",
+    running=True,
     fix="Set `user` to a numeric uid:gid, neither of them 0. A name could mean root in the image.",
 )
 def user(inputs: Inputs) -> Iterator[str]:
+    """A container's process does not run as root."""
     value = inputs.get("user")
     if not isinstance(value, str) or not _NON_ROOT.fullmatch(value):
         yield f"user is {value!r}"
 
 
-@rule(
-    "container-devices",
-    cis="5.18",
-    description="No container has a device of the host.",
-    fix=f"Leave {', '.join(_DEVICE_INPUTS)} out.",
-)
+@rule("container-devices", cis="5.18", fix=f"Leave {', '.join(_DEVICE_INPUTS)} out.")
 def devices(inputs: Inputs) -> Iterator[str]:
+    """No container has a device of the host."""
     for name in _DEVICE_INPUTS:
         if inputs.get(name):
             yield f"{name} is {inputs.get(name)!r}"

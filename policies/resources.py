@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.inputs import Inputs
-from policies.rules import Scope, rule
+from policies.rules import rule
 
 _ULIMITS = ("nofile", "nproc")
 _BOUNDED_LOG_DRIVERS = ("json-file", "local")
@@ -15,14 +15,9 @@ def _positive(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
-@rule(
-    "container-memory",
-    cis="5.11",
-    scope=Scope.WITH_PROCESS,
-    description="A container's memory is limited.",
-    fix="Set `memory`, in MiB.",
-)
+@rule("container-memory", cis="5.11", running=True, fix="Set `memory`, in MiB.")
 def memory(inputs: Inputs) -> Iterator[str]:
+    """A container's memory is limited."""
     if not _positive(inputs.get("memory")):
         yield f"memory is {inputs.get('memory')!r}"
 
@@ -30,24 +25,19 @@ def memory(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-swap",
     cis="5.11",
-    scope=Scope.WITH_PROCESS,
-    description="A container has no swap beyond its memory.",
+    running=True,
     fix="Set memorySwap (memory and swap together, in MiB) to the same number as `memory`.",
 )
 def swap(inputs: Inputs) -> Iterator[str]:
+    """A container has no swap beyond its memory."""
     total = inputs.get("memorySwap")
     if not _positive(total) or total != inputs.get("memory"):
         yield f"memorySwap is {total!r} with memory {inputs.get('memory')!r}"
 
 
-@rule(
-    "container-cpus",
-    cis="5.12",
-    scope=Scope.WITH_PROCESS,
-    description="A container's CPU time is limited.",
-    fix="Set `cpus`, in cores, as a string.",
-)
+@rule("container-cpus", cis="5.12", running=True, fix="Set `cpus`, in cores, as a string.")
 def cpus(inputs: Inputs) -> Iterator[str]:
+    """A container's CPU time is limited."""
     value = inputs.get("cpus")
     try:
         cores = float(value)
@@ -60,11 +50,11 @@ def cpus(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-ulimits",
     cis="5.19, 5.29",
-    scope=Scope.WITH_PROCESS,
-    description="A container's open files and processes are limited (the provider has no input for a pids limit).",
+    running=True,
     fix=f"Set the ulimits {' and '.join(_ULIMITS)} to positive numbers.",
 )
 def ulimits(inputs: Inputs) -> Iterator[str]:
+    """A container's open files and processes are limited (the provider has no input for a pids limit)."""
     declared = {limit["name"]: limit for limit in inputs.sequence("ulimits") if isinstance(limit, dict)}
     for name in _ULIMITS:
         limit = declared.get(name, {})
@@ -72,13 +62,9 @@ def ulimits(inputs: Inputs) -> Iterator[str]:
             yield f"ulimit {name} is {limit or None!r}"
 
 
-@rule(
-    "container-log-size",
-    scope=Scope.WITH_PROCESS,
-    description="The size of a container's log is limited.",
-    fix="Set logDriver to 'json-file' or 'local', and max-size in logOpts.",
-)
+@rule("container-log-size", running=True, fix="Set logDriver to 'json-file' or 'local', and max-size in logOpts.")
 def log_size(inputs: Inputs) -> Iterator[str]:
+    """The size of a container's log is limited."""
     driver, size = inputs.get("logDriver"), inputs.mapping("logOpts").get("max-size")
     if driver not in _BOUNDED_LOG_DRIVERS or not isinstance(size, str) or size.startswith("-"):
         yield f"logDriver is {driver!r} with max-size {size!r}"

@@ -1,8 +1,9 @@
 """A rule: a description, a fix, and a function that finds faults in the inputs of a resource."""
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from enum import Enum
+from typing import Any
 
 from pulumi_policy import (
     PolicyComplianceFramework,
@@ -18,22 +19,13 @@ CONTAINER = "docker:index/container:Container"
 Check = Callable[[Inputs], Iterable[str]]
 
 
-class Scope(Enum):
-    """Which containers a rule checks: all where it forbids something, and running ones where it requires a limit.
-
-    A container that is never started (a config loader) needs no limits.
-    """
-
-    EVERY = "every resource of the type"
-    WITH_PROCESS = "containers in which something runs"
-
-
 @dataclass(frozen=True)
 class Rule:
     """One policy.
 
     `check` yields a phrase for each fault; `fix` is a sentence for the operator. `cis` is the number of the
-    recommendation in the CIS Docker Benchmark 1.6, where there is one.
+    recommendation in the CIS Docker Benchmark 1.6, where there is one. A rule that requires a limit checks `running`
+    containers only: one that is never started (a config loader) needs none.
     """
 
     name: str
@@ -41,12 +33,12 @@ class Rule:
     fix: str
     check: Check
     cis: str | None = None
-    scope: Scope = Scope.EVERY
+    running: bool = False
     resource_type: str = CONTAINER
 
     def findings(self, inputs: Inputs) -> list[str]:
         """The faults in the inputs. Exemptions are not considered."""
-        if self.scope is Scope.WITH_PROCESS and not inputs.has_process:
+        if self.running and not inputs.has_process:
             return []
         return list(self.check(inputs))
 
@@ -70,13 +62,22 @@ class Rule:
 
 
 def rule(
-    name: str,
-    *,
-    description: str,
-    fix: str,
-    cis: str | None = None,
-    scope: Scope = Scope.EVERY,
-    resource_type: str = CONTAINER,
+    name: str, *, fix: str, cis: str | None = None, running: bool = False, resource_type: str = CONTAINER
 ) -> Callable[[Check], Rule]:
-    """Decorator that makes a rule of a check."""
-    return lambda check: Rule(name, description, fix, check, cis, scope, resource_type)
+    """Decorator that makes a rule of a check, whose docstring becomes the description."""
+    return lambda check: Rule(name, inspect.getdoc(check) or "", fix, check, cis, running, resource_type)
+
+
+def other_than(inputs: Inputs, **allowed: tuple[Any, ...]) -> Iterator[str]:
+    """A fault for each of these inputs that is present and has a value other than the allowed ones."""
+    for name, values in allowed.items():
+        if (value := inputs.get(name)) not in (None, *values):
+            yield f"{name} is {value!r}"
+
+
+def unlabelled(inputs: Inputs, *labels: str) -> Iterator[str]:
+    """A fault for each of these labels that is absent, empty or unknown."""
+    for label in labels:
+        value = inputs.labels.get(label)
+        if not isinstance(value, str) or not value:
+            yield f"the label {label} is {value!r}"

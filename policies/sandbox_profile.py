@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from app.profile import FLOOR, SandboxProfile
 from policies.inputs import Inputs
-from policies.rules import CONTAINER, Rule, Scope, rule
+from policies.rules import CONTAINER, Rule, rule
 
 EXECUTOR = "executor"
 API = "api"
@@ -43,11 +43,11 @@ def _profile(inputs: Inputs) -> SandboxProfile | None:
 
 @rule(
     "sandbox-profile",
-    scope=Scope.WITH_PROCESS,
-    description="The executor declares the sandbox's profile.",
+    running=True,
     fix=f"Set {VARIABLE} of the executor once, to a literal: the JSON of a SandboxProfile.",
 )
 def profile_declared(inputs: Inputs) -> Iterator[str]:
+    """The executor declares the sandbox's profile."""
     try:
         _profile(inputs)
     except ProfileError as error:
@@ -68,7 +68,7 @@ def _field_rule(field: str) -> Rule:
         description=f"{SandboxProfile.model_fields[field].description} The floor is {getattr(FLOOR, field)!r}.",
         fix=f"Set {field} in the sandbox's profile to the floor or a stricter value.",
         check=check,
-        scope=Scope.WITH_PROCESS,
+        running=True,
     )
 
 

@@ -97,7 +97,7 @@ def settings_table() -> str:
     for key, field in settings():
         default = field.get_default(call_default_factory=True)
         shown = "" if field.is_required() else f"`{json.dumps(to_jsonable_python(default))}`"
-        meaning = (field.description or "").removesuffix(".")
+        meaning = " ".join((field.description or "").split()).removesuffix(".")
         rows.append(f"| `{key}` | {shown} | {meaning[:1].upper()}{meaning[1:]} |")
     return "\n".join(rows)
 

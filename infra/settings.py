@@ -7,7 +7,7 @@ in `app`: `Sandbox` inherits those that the operator may set.
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, IPvAnyAddress, IPvAnyNetwork, StringConstraints, model_validator
 
 from app.api.settings import ApiOptions
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
@@ -23,112 +23,110 @@ NameServer = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 
 
-class Ssh(Settings):
+class _Settings(Settings):
+    """Base of all settings here. The docstring of a field is its description."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Ssh(_Settings):
     """How the machine that runs Pulumi (the operator's, or CI) reaches the VPS."""
 
-    address: HostName = Field(description="IPv4 address or name of the VPS")
-    port: Port = Field(22, description="Port of sshd on the VPS")
-    user: UserName = Field("root", description="User that prepares the host: root, or one with sudo without a password")
-    host_key: Annotated[str, StringConstraints(pattern=r"^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/]+=*$")] = Field(
-        description="Public key of the host, as in `ssh-ed25519 AAAA...`; compare it with the provider's console"
-    )
-    identity_file: str = Field("~/.ssh/id_ed25519", description="Private key, a path on the machine that runs Pulumi")
+    address: HostName
+    """IPv4 address or name of the VPS."""
+    port: Port = 22
+    """Port of sshd on the VPS."""
+    user: UserName = "root"
+    """User that prepares the host: root, or one with sudo without a password."""
+    host_key: Annotated[str, StringConstraints(pattern=r"^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/]+=*$")]
+    """Public key of the host, as in `ssh-ed25519 AAAA...`; compare it with the provider's console."""
+    identity_file: str = "~/.ssh/id_ed25519"
+    """Private key, a path on the machine that runs Pulumi."""
 
 
-class Firewall(Settings):
+class Firewall(_Settings):
     """The host's firewall."""
 
-    ssh_sources: tuple[IPvAnyNetwork, ...] = Field(
-        min_length=1, description='Networks that may reach sshd; ["0.0.0.0/0", "::/0"] for all'
-    )
-    web_sources: Literal["cloudflare", "anyone"] = Field(
-        "cloudflare", description="Who may reach the ports of the edge: `cloudflare`, its proxy alone, or `anyone`"
-    )
-    rollback_seconds: Annotated[int, Field(ge=5, le=600)] = Field(
-        60,
-        description="Seconds after which the host undoes a change that no new SSH connection has confirmed, 5 to 600",
-    )
+    ssh_sources: tuple[IPvAnyNetwork, ...] = Field(min_length=1)
+    """Networks that may reach sshd; ["0.0.0.0/0", "::/0"] for all."""
+    web_sources: Literal["cloudflare", "anyone"] = "cloudflare"
+    """Who may reach the ports of the edge: `cloudflare`, its proxy alone, or `anyone`."""
+    rollback_seconds: Annotated[int, Field(ge=5, le=600)] = 60
+    """Seconds after which the host undoes a change that no new SSH connection has confirmed, 5 to 600."""
 
 
-class Host(Settings):
+class Host(_Settings):
     """A VPS with Debian or Ubuntu, which the program prepares over SSH."""
 
     ssh: Ssh
     firewall: Firewall
-    docker: Literal["distribution", "docker"] = Field(
-        "distribution", description="Where Docker is installed from: `distribution`, or `docker`, its own repository"
-    )
-    deploy_user: UserName = Field("deploy", description="User that may use Docker over SSH, and do nothing else")
-    deploy_keys: tuple[str, ...] = Field(min_length=1, description="SSH public keys of those who deploy")
-    name_servers: tuple[IPvAnyAddress, ...] = Field(
-        (),
-        description="Name servers for containers. Needed where the host's are in 169.254.0.0/16, which containers "
-        "cannot reach",
-    )
-    time_zone: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")] = Field(
-        "Etc/UTC", description="Time zone of the host, as in Europe/Berlin"
-    )
-    swap_mb: Annotated[int, Field(ge=0, le=65536)] = Field(1024, description="Size of the swap file in MB; 0 for none")
-    reboot_at: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = Field(
-        None, description="Time of day, as in 04:30, at which the host may restart for a security update. Unset: never"
-    )
+    docker: Literal["distribution", "docker"] = "distribution"
+    """Where Docker is installed from: `distribution`, or `docker`, its own repository."""
+    deploy_user: UserName = "deploy"
+    """User that may use Docker over SSH, and do nothing else."""
+    deploy_keys: tuple[str, ...] = Field(min_length=1)
+    """SSH public keys of those who deploy."""
+    name_servers: tuple[IPvAnyAddress, ...] = ()
+    """Name servers for containers. Needed where the host's are in 169.254.0.0/16, which containers cannot reach."""
+    time_zone: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$")] = "Etc/UTC"
+    """Time zone of the host, as in Europe/Berlin."""
+    swap_mb: Annotated[int, Field(ge=0, le=65536)] = 1024
+    """Size of the swap file in MB; 0 for none."""
+    reboot_at: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
+    """Time of day, as in 04:30, at which the host may restart for a security update. Unset: never."""
 
 
-class Engine(Settings):
+class Engine(_Settings):
     """The Docker that the platform runs on. With `host`, the program knows its address, and only `socket` is read."""
 
-    host: Annotated[str, StringConstraints(pattern=r"^(unix|ssh|tcp|npipe)://")] = Field(
-        "unix:///var/run/docker.sock", description="URL of Docker for Pulumi, as in unix:///path or ssh://user@host"
-    )
-    ssh_options: tuple[str, ...] = Field((), description="Arguments of `ssh`, where the URL is an ssh:// one")
-    socket: Annotated[str, StringConstraints(pattern=r"^/.+\.sock$")] = Field(
-        "/var/run/docker.sock", description="Path of Docker's socket on Docker's host, for the executor and Portainer"
-    )
+    host: Annotated[str, StringConstraints(pattern=r"^(unix|ssh|tcp|npipe)://")] = "unix:///var/run/docker.sock"
+    """URL of Docker for Pulumi, as in unix:///path or ssh://user@host."""
+    ssh_options: tuple[str, ...] = ()
+    """Arguments of `ssh`, where the URL is an ssh:// one."""
+    socket: Annotated[str, StringConstraints(pattern=r"^/.+\.sock$")] = "/var/run/docker.sock"
+    """Path of Docker's socket on Docker's host, for the executor and Portainer."""
 
 
-class Authority(Settings):
+class Authority(_Settings):
     """A private certificate authority with an ACME server."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https://")] = Field(description="URL of its ACME directory")
-    certificate: Annotated[str, StringConstraints(pattern=r"^-----BEGIN CERTIFICATE-----\n")] = Field(
-        description="Certificate, in PEM, that the HTTPS of the ACME server is checked against"
-    )
+    url: Annotated[str, StringConstraints(pattern=r"^https://")]
+    """URL of its ACME directory."""
+    certificate: Annotated[str, StringConstraints(pattern=r"^-----BEGIN CERTIFICATE-----\n")]
+    """Certificate, in PEM, that the HTTPS of the ACME server is checked against."""
 
 
-class Tls(Settings):
+class Tls(_Settings):
     """HTTPS with certificates from an ACME authority. DNS-01 challenges are answered through Cloudflare."""
 
-    port: Port = Field(443, description="Port for HTTPS")
-    email: Address = Field(description="Address to which the authority reports problems with a certificate")
-    authority: Literal["staging", "production"] | Authority = Field(
-        "staging",
-        description="Let's Encrypt's `staging` or `production`, or a private authority (`url`, `certificate`). Begin "
-        "with staging: browsers do not trust its certificates, but its quotas are large",
-    )
-    wildcard: bool = Field(
-        False, description="One certificate for `<domain>` and `*.<domain>` instead of one for each host"
-    )
-    name_servers: tuple[NameServer, ...] = Field(
-        (),
-        description="Name servers at which a challenge must be visible, as in 10.0.0.53:53. Empty: those of the zone",
-    )
+    port: Port = 443
+    """Port for HTTPS."""
+    email: Address
+    """Address to which the authority reports problems with a certificate."""
+    authority: Literal["staging", "production"] | Authority = "staging"
+    """Let's Encrypt's `staging` or `production`, or a private authority (`url`, `certificate`). Begin with staging:
+    browsers do not trust its certificates, but its quotas are large."""
+    wildcard: bool = False
+    """One certificate for `<domain>` and `*.<domain>` instead of one for each host."""
+    name_servers: tuple[NameServer, ...] = ()
+    """Name servers at which a challenge must be visible, as in 10.0.0.53:53. Empty: those of the zone."""
 
 
-class Edge(Settings):
+class Edge(_Settings):
     """The reverse proxy: the only service that publishes ports."""
 
-    domain: HostName = Field("localhost", description="Services other than the API answer at `<service>.<domain>`")
-    api_hosts: tuple[HostName, ...] = Field(
-        ("localhost",), min_length=1, description="Host names of the API. URLs that are shown use the first one"
-    )
-    ipv4: IPv4Address | None = Field(
-        IPv4Address("127.0.0.1"), description="Address of the host on which ports are published; 0.0.0.0 for all"
-    )
-    ipv6: IPv6Address | None = Field(
-        None, description="IPv6 address on which ports are published; :: for all. Gives the edge's network IPv6, too"
-    )
-    http_port: Port = Field(8000, description="Port for HTTP. With TLS, it only redirects")
-    tls: Tls | None = Field(None, description="HTTPS. Unset: HTTP only, for a platform on one's own machine")
+    domain: HostName = "localhost"
+    """Services other than the API answer at `<service>.<domain>`."""
+    api_hosts: tuple[HostName, ...] = Field(("localhost",), min_length=1)
+    """Host names of the API. URLs that are shown use the first one."""
+    ipv4: IPv4Address | None = IPv4Address("127.0.0.1")
+    """Address of the host on which ports are published; 0.0.0.0 for all."""
+    ipv6: IPv6Address | None = None
+    """IPv6 address on which ports are published; :: for all. Gives the edge's network IPv6, too."""
+    http_port: Port = 8000
+    """Port for HTTP. With TLS, it only redirects."""
+    tls: Tls | None = None
+    """HTTPS. Unset: HTTP only, for a platform on one's own machine."""
 
     @model_validator(mode="after")
     def _wildcard_covers_api(self) -> "Edge":
@@ -160,24 +158,21 @@ class Edge(Settings):
         return f"{service}.{self.domain}"
 
 
-class Dns(Settings):
+class Dns(_Settings):
     """Records at Cloudflare for each host name of the edge. The API token is the secret vps:cloudflareToken."""
 
-    zone_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] = Field(
-        description="Zone ID, 32 hexadecimal digits, from the zone's page at Cloudflare"
-    )
-    ipv4: IPv4Address | None = Field(None, description="Public address of the host, for A records")
-    ipv6: IPv6Address | None = Field(None, description="Public address of the host, for AAAA records")
-    proxied: bool = Field(
-        True, description="Whether visitors go through Cloudflare's proxy, which filters and hides the host's address"
-    )
-    authorities: tuple[HostName, ...] = Field(
-        ("letsencrypt.org",),
-        description="Authorities that may issue certificates for the host names (CAA records). Empty: any",
-    )
-    base_url: Annotated[str, StringConstraints(pattern=r"^https?://")] = Field(
-        "https://api.cloudflare.com/client/v4", description="URL of Cloudflare's API, for records and ACME challenges"
-    )
+    zone_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    """Zone ID, 32 hexadecimal digits, from the zone's page at Cloudflare."""
+    ipv4: IPv4Address | None = None
+    """Public address of the host, for A records."""
+    ipv6: IPv6Address | None = None
+    """Public address of the host, for AAAA records."""
+    proxied: bool = True
+    """Whether visitors go through Cloudflare's proxy, which filters and hides the host's address."""
+    authorities: tuple[HostName, ...] = ("letsencrypt.org",)
+    """Authorities that may issue certificates for the host names (CAA records). Empty: any."""
+    base_url: Annotated[str, StringConstraints(pattern=r"^https?://")] = "https://api.cloudflare.com/client/v4"
+    """URL of Cloudflare's API, for records and ACME challenges."""
 
     @model_validator(mode="after")
     def _has_an_address(self) -> "Dns":
@@ -186,15 +181,13 @@ class Dns(Settings):
         return self
 
 
-class Sandbox(ApiOptions, ExecutorOptions):
+class Sandbox(_Settings, ApiOptions, ExecutorOptions):
     """The public code runner. The other keys are the fields of `ApiOptions` and `ExecutorOptions`."""
 
-    profile: StrongProfile = Field(FLOOR, description="Limits of a sandbox, each at least as strict as its default")
-    environments: tuple[EnvironmentName, ...] = Field(
-        DEFAULT_ENVIRONMENTS,
-        min_length=1,
-        description="Environments that visitors may use. A ready python-data sandbox takes about 100 MB",
-    )
+    profile: StrongProfile = FLOOR
+    """Limits of a sandbox, each at least as strict as its default."""
+    environments: tuple[EnvironmentName, ...] = Field(DEFAULT_ENVIRONMENTS, min_length=1)
+    """Environments that visitors may use. A ready python-data sandbox takes about 100 MB."""
 
     @property
     def images(self) -> dict[str, str]:
@@ -202,72 +195,74 @@ class Sandbox(ApiOptions, ExecutorOptions):
         return {name: ENVIRONMENTS[name].image for name in self.environments}
 
 
-class Switch(Settings):
+class Switch(_Settings):
     """A service that can be switched off."""
 
-    enabled: bool = Field(True, description="Whether the service runs")
+    enabled: bool = True
+    """Whether the service runs."""
 
 
 class Prometheus(Switch):
     """Metrics, recording rules and alerts."""
 
     # 100 years. Prometheus and Loki count durations in nanoseconds, in 64 bits: from 292 years on they don't start.
-    retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(15, description="Days for which metrics are kept")
-    scrape_seconds: Annotated[int, Field(ge=1, le=300)] = Field(
-        15, description="Seconds between two scrapes, and between two evaluations of the rules"
-    )
-    runbooks: Annotated[str, StringConstraints(pattern=r"^(https?://\S+/)?$")] = Field(
-        "", description="URL of this repository's files, with a slash at its end: alerts link their runbooks below it"
-    )
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] = 15
+    """Days for which metrics are kept."""
+    scrape_seconds: Annotated[int, Field(ge=1, le=300)] = 15
+    """Seconds between two scrapes, and between two evaluations of the rules."""
+    runbooks: Annotated[str, StringConstraints(pattern=r"^(https?://\S+/)?$")] = ""
+    """URL of this repository's files, with a slash at its end: alerts link their runbooks below it."""
 
 
-class Email(Settings):
+class Email(_Settings):
     """Alerts by e-mail, over STARTTLS. The password is the secret vps:alertSmtpPassword."""
 
-    to: Address = Field(description="Address that receives alerts")
-    sender: Address = Field(description="Address in the From header")
-    server: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+:\d+$")] = Field(
-        description="Mail server, as in smtp.example.com:587"
-    )
-    user: Annotated[str, StringConstraints(min_length=1)] = Field(description="User name at the mail server")
+    to: Address
+    """Address that receives alerts."""
+    sender: Address
+    """Address in the From header."""
+    server: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+:\d+$")]
+    """Mail server, as in smtp.example.com:587."""
+    user: Annotated[str, StringConstraints(min_length=1)]
+    """User name at the mail server."""
 
 
-class Slack(Settings):
+class Slack(_Settings):
     """Alerts in a Slack channel. The URL of the incoming webhook is the secret vps:alertSlackUrl."""
 
-    channel: Annotated[str, StringConstraints(pattern=r"^#\S+$")] = Field(description="Channel, as in #alerts")
+    channel: Annotated[str, StringConstraints(pattern=r"^#\S+$")]
+    """Channel, as in #alerts."""
 
 
 class Alertmanager(Switch):
     """Receivers of alerts. Without one, alerts are only shown at Alertmanager's URL."""
 
-    webhook: bool = Field(
-        False, description="Post alerts, as Alertmanager's JSON, to the URL in the secret `vps:alertWebhookUrl`"
-    )
-    email: Email | None = Field(None, description="E-mail over STARTTLS; the password is `vps:alertSmtpPassword`")
-    slack: Slack | None = Field(None, description="Slack; the URL of the incoming webhook is `vps:alertSlackUrl`")
-    heartbeat: bool = Field(
-        False,
-        description="Post to the URL in the secret `vps:alertHeartbeatUrl` every minute while alerting works. A "
-        "dead man's switch there raises the alarm when the posts stop",
-    )
+    webhook: bool = False
+    """Post alerts, as Alertmanager's JSON, to the URL in the secret `vps:alertWebhookUrl`."""
+    email: Email | None = None
+    """E-mail over STARTTLS; the password is `vps:alertSmtpPassword`."""
+    slack: Slack | None = None
+    """Slack; the URL of the incoming webhook is `vps:alertSlackUrl`."""
+    heartbeat: bool = False
+    """Post to the URL in the secret `vps:alertHeartbeatUrl` every minute while alerting works. A dead man's switch
+    there raises the alarm when the posts stop."""
 
 
 class Loki(Switch):
     """Logs."""
 
-    retention_hours: Annotated[int, Field(ge=24, le=876_000, multiple_of=24)] = Field(
-        360, description="Hours for which logs are kept, a multiple of 24: Loki's index has one table a day"
-    )
+    retention_hours: Annotated[int, Field(ge=24, le=876_000, multiple_of=24)] = 360
+    """Hours for which logs are kept, a multiple of 24: Loki's index has one table a day."""
 
 
 class Jaeger(Switch):
     """Traces, in memory: a restart loses them."""
 
-    traces: Annotated[int, Field(ge=1, le=100_000)] = Field(5_000, description="Traces that are kept, the newest ones")
+    traces: Annotated[int, Field(ge=1, le=100_000)] = 5_000
+    """Traces that are kept, the newest ones."""
 
 
-class Services(Settings):
+class Services(_Settings):
     """The services around the API. Each can be switched off, for instance on a small host.
 
     The name of a service is that of its field with hyphens, as in node-exporter.
@@ -288,29 +283,25 @@ SERVICES = {field.replace("_", "-"): field for field in Services.model_fields}
 """The field of `Services` by the service's name."""
 
 
-class PlatformSettings(Settings):
+class PlatformSettings(_Settings):
     """Every setting of a stack that is not a secret: the value of `vps:platform`."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = Field(
-        description="Prefix of the names of containers, networks and volumes; by default `vps-<stack>`"
-    )
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+    """Prefix of the names of containers, networks and volumes; by default `vps-<stack>`."""
     engine: Engine = Engine()
-    host: Host | None = Field(None, description="The VPS to prepare. Unset: Docker is already there")
+    host: Host | None = None
+    """The VPS to prepare. Unset: Docker is already there."""
     edge: Edge = Edge()
-    dns: Dns | None = Field(None, description="DNS records. Unset: none are made")
+    dns: Dns | None = None
+    """DNS records. Unset: none are made."""
     sandbox: Sandbox = Sandbox()
     services: Services = Services()
-    images: dict[str, ImageReference] = Field(
-        default_factory=dict,
-        description="Reference of each image by name: our own ones, and others in place of the pinned ones",
-    )
-    unavailable: dict[str, str] = Field(
-        default_factory=dict, description="Services whose image is not available on this machine, each with the reason"
-    )
-    on_unavailable: Literal["notice", "error"] = Field(
-        "error",
-        description="An unavailable service is switched off with a `notice`, or refuses the stack as an `error`",
-    )
+    images: dict[str, ImageReference] = Field(default_factory=dict)
+    """Reference of each image by name: our own ones, and others in place of the pinned ones."""
+    unavailable: dict[str, str] = Field(default_factory=dict)
+    """Services whose image is not available on this machine, each with the reason."""
+    on_unavailable: Literal["notice", "error"] = "error"
+    """An unavailable service is switched off with a `notice`, or refuses the stack as an `error`."""
 
     @model_validator(mode="after")
     def _images_are_known(self) -> "PlatformSettings":

@@ -30,6 +30,21 @@ def test_it_serves_visitors_and_prometheus_until_sigterm(executor: FakeExecutor)
     assert api.returncode in {0, -signal.SIGTERM}
 
 
+def test_an_idle_connection_of_the_edge_stays_open(executor: FakeExecutor) -> None:
+    port = free_port()
+    ports = {"API_PORT": str(port), "API_METRICS_PORT": str(free_port())}
+    with process(API_EXECUTOR_SOCKET=str(executor.socket), **ports):
+        wait_for(f"http://127.0.0.1:{port}/health")
+        with socket.create_connection(("127.0.0.1", port)) as edge:
+            edge.sendall(b"GET /health HTTP/1.1\r\nHost: api\r\n\r\n")
+            assert edge.recv(4096).startswith(b"HTTP/1.1 200")
+            edge.settimeout(6)  # uvicorn's default closes it after 5
+            with pytest.raises(TimeoutError):
+                while edge.recv(4096):
+                    pass
+                pytest.fail("the api closed a connection that the edge would use again")
+
+
 def test_two_replicas_share_the_rate_limit_of_a_client(executor: FakeExecutor) -> None:
     statuses = []
     with valkey_server.serving() as store, contextlib.ExitStack() as stack:

@@ -11,10 +11,8 @@ from typing import Any
 
 import h11
 from starlette.requests import HTTPConnection
-from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import ServerState
 from websockets.datastructures import Headers
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request
@@ -42,15 +40,11 @@ def abort(connection: HTTPConnection) -> None:
 class HttpConnection(H11Protocol):
     """HTTP/1.1 by h11. Pipelined requests wait unparsed, at most 256 KB of them."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, {**app_state, _ABORT: self._abort}, _loop)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
+        """Limit the length of a request's head, and give `abort` the connection."""
+        super().connection_made(transport)
         self.conn = h11.Connection(h11.SERVER, LONGEST_HEAD)
+        self.app_state = {**self.app_state, _ABORT: transport.abort}
 
     def data_received(self, data: bytes) -> None:
         """Parse slice by slice until the connection is closed or upgraded to a WebSocket."""
@@ -69,9 +63,6 @@ class HttpConnection(H11Protocol):
         """Leave a malformed handshake to the application: it refuses a GET of a WebSocket with a problem document."""
         return super()._should_upgrade() and _is_handshake(self.scope["method"], self.headers)
 
-    def _abort(self) -> None:
-        self.transport.abort()
-
     def _refusal(self) -> Refused:
         head, _ = self.conn.trailing_data
         if self.conn.our_state is h11.IDLE and len(head) > LONGEST_HEAD and b"\n" not in head:
@@ -82,14 +73,9 @@ class HttpConnection(H11Protocol):
 class WebSocketConnection(WebSocketsSansIOProtocol):
     """A WebSocket. Frames stay unparsed until the application has received the messages before them."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start with nothing received."""
+        super().connection_made(transport)
         self._unparsed = bytearray()
         self._message = bytearray()
         self._pongs = 0

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from starlette.requests import HTTPConnection
@@ -52,36 +53,25 @@ class Stream:
             yield Said(event, said.json)
 
 
+@dataclass(frozen=True)
 class Executions:
     """Runs executions.
 
-    Args:
-        refuse_patterns: whether dangerous patterns in the code are refused. Otherwise the answer has warnings.
-        log_code: whether visitors' code is logged.
+    With `refuse_patterns`, dangerous patterns in the code are refused; otherwise the answer has warnings. With
+    `log_code`, visitors' code is logged.
     """
 
-    def __init__(
-        self,
-        executor: ExecutorClient,
-        rate: RateLimit,
-        statistics: Statistics,
-        metrics: Metrics,
-        tracing: Tracing,
-        *,
-        refuse_patterns: bool,
-        log_code: bool,
-    ) -> None:
-        self._executor = executor
-        self._rate = rate
-        self._statistics = statistics
-        self._metrics = metrics
-        self._tracing = tracing
-        self._refuse_patterns = refuse_patterns
-        self._log_code = log_code
+    executor: ExecutorClient
+    rate: RateLimit
+    statistics: Statistics
+    metrics: Metrics
+    tracing: Tracing
+    refuse_patterns: bool
+    log_code: bool
 
     async def admit(self, connection: HTTPConnection) -> None:
         """Count a request of this client before its body is read; `Refused` when it exceeds the rate limit."""
-        allowance = await self._rate.count(connection.client.host if connection.client else "unknown")
+        allowance = await self.rate.count(connection.client.host if connection.client else "unknown")
         answer_headers(connection).update(allowance.headers)
         if not allowance.admitted:
             raise refusal(allowance)
@@ -89,20 +79,20 @@ class Executions:
     async def run(self, execution: Execution) -> Said[ExecutionResult]:
         """Run it and return the result with the executor's JSON; `Refused` when the executor refuses or fails."""
         with self._recorded(execution) as record:
-            return record.finish(await self._executor.execute(execution))
+            return record.finish(await self.executor.execute(execution))
 
     @contextlib.asynccontextmanager
     async def stream(self, execution: Execution) -> AsyncIterator[Stream]:
         """Start it and stream its events. Leaving the context cancels it."""
-        with self._recorded(execution) as record, self._metrics.streams.track_inprogress():
-            async with self._executor.stream(execution) as stream:
+        with self._recorded(execution) as record, self.metrics.streams.track_inprogress():
+            async with self.executor.stream(execution) as stream:
                 yield Stream(stream, record)
 
     @contextlib.contextmanager
     def _recorded(self, execution: Execution) -> Iterator["_Record"]:
         record = _Record(self._look(execution))
         refused = False
-        with self._tracing.span("execute") as annotate:
+        with self.tracing.span("execute") as annotate:
             try:
                 yield record
             except Refused as refusal:
@@ -116,14 +106,14 @@ class Executions:
                     annotate("sandbox.environment", record.result.environment)
                     annotate("sandbox.execution_id", record.result.execution_id)
                     annotate("sandbox.status", record.result.status)
-                    self._statistics.count(record.result)
-                    self._metrics.executed(record.result, record.seconds)
+                    self.statistics.count(record.result)
+                    self.metrics.executed(record.result, record.seconds)
 
     def _look(self, execution: Execution) -> tuple[Pattern, ...]:
         found = dangerous(execution.environment, (code.decode(errors="replace") for code in execution.sources.values()))
         for pattern in found:
-            self._metrics.warned(pattern)
-        if found and self._refuse_patterns:
+            self.metrics.warned(pattern)
+        if found and self.refuse_patterns:
             raise Refused(Code.DANGEROUS_PATTERN, " ".join(pattern.warning for pattern in found))
         return found
 
@@ -139,7 +129,7 @@ class Executions:
             "code_bytes": len(code),
             "code_sha256": hashlib.sha256(code).hexdigest(),
             "patterns": [pattern.name for pattern in record.patterns],
-            **({"code": code.decode(errors="replace")} if self._log_code else {}),
+            **({"code": code.decode(errors="replace")} if self.log_code else {}),
         }
         _log.info("execution", extra={"fields": fields})
 

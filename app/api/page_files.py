@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
@@ -28,46 +27,29 @@ _SECURITY = {
 }
 
 
-@dataclass(frozen=True)
-class StaticFile:
-    """One file with what its answer needs."""
-
-    content: bytes
-    compressed: bytes
-    media_type: str
-    etag: str
-    """A hash of the content, so that it is the same in every process. Weak, because both codings share it."""
-
-
 def page_files(folder: Path) -> Mapping[str, Endpoint]:
     """The endpoint of each file of the folder, by path: index.html is at /, and other pages have no .html."""
     return {
-        "/" if path.name == _INDEX else f"/{path.name.removesuffix('.html')}": _serve(_read(path))
+        "/" if path.name == _INDEX else f"/{path.name.removesuffix('.html')}": _serve(path)
         for path in sorted(folder.iterdir())
         if path.is_file()
     }
 
 
-def _read(path: Path) -> StaticFile:
+def _serve(path: Path) -> Endpoint:
     content = path.read_bytes()
-    media_type, _ = mimetypes.guess_type(path.name)
-    return StaticFile(
-        content=content,
-        compressed=gzip.compress(content),
-        media_type=media_type or "application/octet-stream",
-        etag=f'W/"{hashlib.sha256(content).hexdigest()[:32]}"',
-    )
-
-
-def _serve(file: StaticFile) -> Endpoint:
+    compressed = gzip.compress(content)
+    media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    # A hash of the content, so that it is the same in every process. Weak, because both codings share it.
+    etag = f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
     # The names never change, so a browser has to ask each time whether its copy is current. Mostly the answer is 304.
-    headers = {"Cache-Control": "no-cache", "ETag": file.etag, "Vary": "Accept-Encoding", **_SECURITY}
+    headers = {"Cache-Control": "no-cache", "ETag": etag, "Vary": "Accept-Encoding", **_SECURITY}
 
     async def serve(request: Request) -> Response:
-        if file.etag in request.headers.get("If-None-Match", ""):
+        if etag in request.headers.get("If-None-Match", ""):
             return Response(status_code=304, headers=headers)
         if preferred(request.headers.get("Accept-Encoding", ""), ("identity", _GZIP)) == _GZIP:
-            return Response(file.compressed, media_type=file.media_type, headers={**headers, "Content-Encoding": _GZIP})
-        return Response(file.content, media_type=file.media_type, headers=headers)
+            return Response(compressed, media_type=media_type, headers={**headers, "Content-Encoding": _GZIP})
+        return Response(content, media_type=media_type, headers=headers)
 
     return serve

@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -51,21 +52,10 @@ class Client(Protocol):
         """Send a frame. Waits while the client doesn't read."""
 
 
-async def converse(stream: Stream, client: Client) -> bool:
-    """Pass commands to the execution and events to the client until the client has been sent the last frame.
-
-    Returns:
-        Whether the client stayed. False when it disconnected or did not read in time; the execution is to be
-        cancelled, and unsent frames are discarded.
-
-    Raises:
-        Refused: the executor refused the execution, or the client sent an invalid frame. Earlier frames were sent.
-    """
-    return await _Conversation(stream, client).hold()
-
-
 class _Conversation:
-    """Three tasks: one receives commands, one follows the execution, and one sends the frames of the outbox.
+    """Passes commands to the execution and events to the client.
+
+    Three tasks: one receives commands, one follows the execution, and one sends the frames of the outbox.
 
     Putting a frame into the outbox never waits, so that a slow reader does not occupy a sandbox.
     """
@@ -79,6 +69,15 @@ class _Conversation:
         self._refused: Refused | None = None
 
     async def hold(self) -> bool:
+        """Converse until the client has been sent the last frame.
+
+        Returns:
+            Whether the client stayed. False when it disconnected or did not read in time; the execution is to be
+            cancelled, and unsent frames are discarded.
+
+        Raises:
+            Refused: the executor refused the execution, or the client sent an invalid frame. Earlier frames were sent.
+        """
         with self._all:
             async with self._waiting, anyio.create_task_group() as group:
                 group.start_soon(self._write)
@@ -145,7 +144,7 @@ class EventStream(Response):
         client = _EventReader(request, send, self.raw_headers)
         try:
             async with self._executions.stream(self._execution) as stream:
-                stayed = await converse(stream, client)
+                stayed = await _Conversation(stream, client).hold()
             if not stayed:
                 note_gone(request)
                 abort(request)
@@ -185,29 +184,22 @@ class _EventReader:
         await self._send({"type": "http.response.body", "body": frame, "more_body": True})
 
 
+@dataclass(frozen=True)
 class WebSocketStream:
     """A WebSocket that runs one execution; `dialect` decides what its frames mean.
 
     Pages of these `origins`, and of its own, may open it. `refused` is called with the code of each refusal.
     """
 
-    def __init__(
-        self,
-        executions: Executions,
-        profile: SandboxProfile,
-        dialect: Callable[[], Dialect],
-        origins: Collection[str],
-        refused: Callable[[Code], None],
-    ) -> None:
-        self._executions = executions
-        self._dialect = dialect
-        self._profile = profile
-        self._origins = origins
-        self._refused = refused
+    executions: Executions
+    profile: SandboxProfile
+    dialect: Callable[[], Dialect]
+    origins: Collection[str]
+    refused: Callable[[Code], None]
 
     async def serve(self, websocket: WebSocket) -> None:
         """Run one execution. It ends with a last frame and a close code, unless the client disconnects."""
-        dialect = self._dialect()
+        dialect = self.dialect()
         try:
             self._check_origin(websocket)
             await self._serve(websocket, dialect)
@@ -224,29 +216,29 @@ class WebSocketStream:
     def _check_origin(self, websocket: WebSocket) -> None:
         """Browsers let any page open a WebSocket and send its origin. Other programs send none, and are allowed."""
         origin = websocket.headers.get("Origin")
-        if origin is None or origin in self._origins or urlsplit(origin).netloc == websocket.headers.get("Host"):
+        if origin is None or origin in self.origins or urlsplit(origin).netloc == websocket.headers.get("Host"):
             return
         raise Refused(Code.ORIGIN_NOT_ALLOWED, f"Pages of {origin} may not use this API.")
 
     async def _serve(self, websocket: WebSocket, dialect: Dialect) -> None:
         try:
-            await self._executions.admit(websocket)
+            await self.executions.admit(websocket)
         finally:  # A script can read the reason of a refusal only on an open WebSocket.
             await websocket.accept()
-        client = _WebSocketClient(websocket, dialect, self._profile)
+        client = _WebSocketClient(websocket, dialect, self.profile)
         execution = None
         with anyio.move_on_after(_START_SECONDS):
             execution = await client.start()
         if execution is None:
             raise Refused(Code.START_TOO_LATE, f"No start frame has come within {_START_SECONDS} s.")
-        async with self._executions.stream(execution) as stream:
-            stayed = await converse(stream, client)
+        async with self.executions.stream(execution) as stream:
+            stayed = await _Conversation(stream, client).hold()
         if not stayed:
             abort(websocket)
             raise ClientDisconnect
 
     async def _end(self, websocket: WebSocket, dialect: Dialect, refused: Refused) -> None:
-        self._refused(refused.problem.code)
+        self.refused(refused.problem.code)
         if refused.problem.code is Code.ORIGIN_NOT_ALLOWED:
             with contextlib.suppress(*_GONE):
                 await websocket.send_denial_response(problem_response(refused.problem))

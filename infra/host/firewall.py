@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from string import Template
 from typing import Literal
 
 import pulumi
@@ -16,10 +17,6 @@ from infra.settings import Ssh
 Network = IPv4Network | IPv6Network
 
 _PROGRAM = "/usr/local/lib/vps/firewall"
-# Metadata services, which give the host's credentials to any client on it. IPv4: 169.254.169.254 (AWS, Azure, Google
-# and most others), 169.254.170.2 (AWS, for containers), Alibaba, Oracle. IPv6: AWS, Google, and the link-local one.
-_METADATA4 = ("169.254.0.0/16", "100.100.100.200/32", "192.0.0.192/32")
-_METADATA6 = ("fd00:ec2::/32", "fd20:ce::254/128", "fe80::a9fe:a9fe/128")
 
 
 @dataclass(frozen=True)
@@ -71,66 +68,19 @@ def ruleset(args: FirewallArgs) -> str:
     """The table as one nftables transaction, which replaces the old table.
 
     It filters before destination NAT, where the port of a packet is still the published one, and drops what is not
-    allowed before Docker's rules see it.
+    allowed before Docker's rules see it. The metadata services in it give the host's credentials to any client on it.
+    IPv4: 169.254.169.254 (AWS, Azure, Google and most others), 169.254.170.2 (AWS, for containers), Alibaba, Oracle.
+    IPv6: AWS, Google, and the link-local one.
     """
-    ports = ", ".join(map(str, sorted(args.web_ports)))
-    return f"""\
-table inet vps
-delete table inet vps
-table inet vps {{
-{_set("ssh4", "ipv4_addr", _of(4, args.ssh_sources))}
-{_set("ssh6", "ipv6_addr", _of(6, args.ssh_sources))}
-{_set("web4", "ipv4_addr", _of(4, args.web_sources))}
-{_set("web6", "ipv6_addr", _of(6, args.web_sources))}
-{_set("metadata4", "ipv4_addr", _METADATA4)}
-{_set("metadata6", "ipv6_addr", _METADATA6)}
-    chain prerouting {{
-        type filter hook prerouting priority mangle; policy drop;
-        iifname "lo" accept
-        iifname "docker0" goto from_containers
-        iifname "br-*" goto from_containers
-        goto from_outside
-    }}
-    chain from_containers {{
-        ip daddr @metadata4 counter drop
-        ip6 daddr @metadata6 counter drop
-        accept
-    }}
-    chain from_outside {{
-        ct state invalid drop
-        ct state established,related accept
-        # Machines on the host's network must not route packets to containers through the host.
-        fib daddr type unicast counter drop
-        icmp type echo-request limit rate 10/second accept
-        icmpv6 type echo-request limit rate 10/second accept
-        icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert }} ip6 hoplimit 255 accept
-        icmpv6 type mld-listener-query accept
-        # DHCP replies don't match conntrack.
-        udp sport 67 udp dport 68 accept
-        ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
-        tcp dport {args.ssh.port} ip saddr @ssh4 accept
-        tcp dport {args.ssh.port} ip6 saddr @ssh6 accept
-        tcp dport {{ {ports} }} ip saddr @web4 accept
-        tcp dport {{ {ports} }} ip6 saddr @web6 accept
-        counter drop
-    }}
-    chain input {{
-        # A compromised container must not reach services on the host.
-        type filter hook input priority filter; policy accept;
-        ct state established,related accept
-        icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit }} accept
-        iifname "docker0" counter drop
-        iifname "br-*" counter drop
-    }}
-}}
-"""
+    allowed = {"ssh": args.ssh_sources, "web": args.web_sources}
+    return Template((Path(__file__).parent / "rules.nft").read_text()).substitute(
+        {f"{name}{version}": _elements(networks, version) for name, networks in allowed.items() for version in (4, 6)},
+        ssh_port=args.ssh.port,
+        web_ports=", ".join(map(str, sorted(args.web_ports))),
+    )
 
 
-def _of(version: int, networks: Sequence[Network]) -> list[str]:
-    return [str(network) for network in networks if network.version == version]
-
-
-def _set(name: str, kind: str, networks: Sequence[str]) -> str:
-    elements = ", ".join(str(ip_network(network)) for network in networks)
-    content = f" elements = {{ {elements} }};" if elements else ""
-    return f"    set {name} {{ type {kind}; flags interval; auto-merge;{content} }}"
+def _elements(networks: Sequence[Network], version: int) -> str:
+    """The elements of a set: the networks of one family. A set without any has no list."""
+    found = ", ".join(str(network) for network in networks if network.version == version)
+    return f" elements = {{ {found} }};" if found else ""

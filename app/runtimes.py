@@ -6,29 +6,25 @@ from types import MappingProxyType
 
 
 @dataclass(frozen=True)
-class Overhead:
-    """Host processes and threads that the runtime itself uses: a fixed number, plus some for each sandbox process."""
-
-    pids: int = 0
-    pids_for_each: int = 0
-
-
-@dataclass(frozen=True)
 class Runtime:
     """How a runtime enforces the profile.
 
     `arguments` are those with which Docker must start it. With `own_kernel` each sandbox has a kernel of its own, a
     program on the host: the host's control group counts the threads of that program, and only the program counts the
     sandbox's processes.
+
+    `own_pids` are the host processes and threads that the runtime itself uses: a fixed number, and some for each
+    sandbox process.
     """
 
     arguments: tuple[str, ...] = ()
     own_kernel: bool = False
-    overhead: Overhead = Overhead()
+    own_pids: tuple[int, int] = (0, 0)
 
     def host_pids(self, pids: int) -> int:
         """The pids limit of the host's control group that leaves a sandbox `pids` processes and threads."""
-        return pids + self.overhead.pids + self.overhead.pids_for_each * pids
+        fixed, for_each = self.own_pids
+        return pids + fixed + for_each * pids
 
 
 ENGINES_OWN = "runc"
@@ -45,7 +41,7 @@ RUNTIMES: Mapping[str, Runtime] = MappingProxyType(
             arguments=("--oci-seccomp", "--network=none"),
             own_kernel=True,
             # Twice the threads that 50 busy processes used in a measurement: runsc frees those of ended ones late.
-            overhead=Overhead(pids=100, pids_for_each=10),
+            own_pids=(100, 10),
         ),
     }
 )

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -30,9 +30,6 @@ _BESIDE_THE_RUN_SECONDS = 120.0
 _GOODBYE_SECONDS = 1.0
 _RETRY_SECONDS = 5
 _ENVIRONMENTS = TypeAdapter(tuple[EnvironmentInfo, ...])
-_RESULT = TypeAdapter(ExecutionResult)
-_HEALTH = TypeAdapter(ExecutorHealth)
-_STATS = TypeAdapter(ExecutorStats)
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
@@ -77,7 +74,7 @@ class ExecutorClient:
     async def execute(self, execution: Execution) -> Said[ExecutionResult]:
         """Run an execution and wait for its result."""
         answer = await self._ask("POST", "/execute", self._run_seconds, execution.model_dump_json().encode())
-        return Said(_read(_RESULT, answer), answer.body)
+        return Said(_read(ExecutionResult.model_validate_json, answer), answer.body)
 
     @contextlib.asynccontextmanager
     async def stream(self, execution: Execution) -> AsyncIterator[ExecutorStream]:
@@ -109,15 +106,15 @@ class ExecutorClient:
 
     async def environments(self) -> tuple[EnvironmentInfo, ...]:
         """The environments that the executor serves."""
-        return _read(_ENVIRONMENTS, await self._ask("GET", "/environments"))
+        return _read(_ENVIRONMENTS.validate_json, await self._ask("GET", "/environments"))
 
     async def health(self) -> ExecutorHealth:
         """The state of the engine; `Refused` when the executor doesn't answer."""
-        return _read(_HEALTH, await self._ask("GET", "/health"), also=503)
+        return _read(ExecutorHealth.model_validate_json, await self._ask("GET", "/health"), also=503)
 
     async def stats(self) -> ExecutorStats:
         """The executor's current load."""
-        return _read(_STATS, await self._ask("GET", "/stats"))
+        return _read(ExecutorStats.model_validate_json, await self._ask("GET", "/stats"))
 
     async def metrics(self) -> bytes:
         """The executor's metrics in Prometheus' text format."""
@@ -146,10 +143,10 @@ def _reachable() -> Iterator[None]:
         raise _away() from error
 
 
-def _read(answer: TypeAdapter[T], response: Answer, also: int = 200) -> T:
+def _read(validate: Callable[[bytes], T], response: Answer, also: int = 200) -> T:
     try:
         if response.status in {200, also}:
-            return answer.validate_json(response.body)
+            return validate(response.body)
         problem = Problem.model_validate_json(response.body)
     except ValidationError:
         _log.error("the executor's answer with status %d is invalid; does it have the same version?", response.status)

@@ -1,5 +1,7 @@
 """The api's metrics for Prometheus. Every label has a bounded set of values."""
 
+from functools import partial
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -31,56 +33,40 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-        self._requests = Counter(
-            "api_requests", "Requests answered, by route and status code.", ["route", "code"], registry=self._registry
+        counter = partial(Counter, registry=self._registry)
+        histogram = partial(Histogram, buckets=_BUCKETS, registry=self._registry)
+        self._requests = counter("api_requests", "Requests answered, by route and status code.", ["route", "code"])
+        self._request_seconds = histogram(
+            "api_request_seconds", "Seconds from a request's arrival to the end of its answer, by route.", ["route"]
         )
-        self._request_seconds = Histogram(
-            "api_request_seconds",
-            "Seconds from a request's arrival to the end of its answer, by route.",
-            ["route"],
-            buckets=_BUCKETS,
-            registry=self._registry,
-        )
-        self._clients_gone = Counter(
+        self._clients_gone = counter(
             "api_clients_gone",
             "Requests whose client disconnected before the end of its answer, or stopped sending or reading, by route.",
             ["route"],
-            registry=self._registry,
         )
-        self._executions = Counter(
-            "api_executions",
-            "Executions answered, by environment and status.",
-            ["environment", "status"],
-            registry=self._registry,
+        self._executions = counter(
+            "api_executions", "Executions answered, by environment and status.", ["environment", "status"]
         )
-        self._execution_seconds = Histogram(
+        self._execution_seconds = histogram(
             "api_execution_seconds",
             "Wall time of executions in their sandbox in seconds, by environment.",
             ["environment"],
-            buckets=_BUCKETS,
-            registry=self._registry,
         )
-        self._overhead_seconds = Histogram(
+        self._overhead_seconds = histogram(
             "api_overhead_seconds",
             "Seconds that the platform adds: from an execution's admission to its result, minus its wall time in the "
             "sandbox, by environment.",
             ["environment"],
             buckets=_OVERHEAD_BUCKETS,
-            registry=self._registry,
         )
-        self._refusals = Counter("api_refusals", "Refused requests, by reason.", ["reason"], registry=self._registry)
+        self._refusals = counter("api_refusals", "Refused requests, by reason.", ["reason"])
         # Each starts at 0, so that Prometheus sees the first refusal as an increase.
         for code in Code:
             self._refusals.labels(code)
-        self._patterns = Counter(
-            "api_pattern_warnings", "Dangerous patterns seen in code, by name.", ["pattern"], registry=self._registry
-        )
+        self._patterns = counter("api_pattern_warnings", "Dangerous patterns seen in code, by name.", ["pattern"])
         limit_metrics.register(profile, self._registry)
-        self._spans_dropped = Counter(
-            "api_spans_dropped",
-            "Spans that never reached the collector, by service.",
-            ["service"],
-            registry=self._registry,
+        self._spans_dropped = counter(
+            "api_spans_dropped", "Spans that never reached the collector, by service.", ["service"]
         )
         for service in ("api", "executor"):
             self._spans_dropped.labels(service)

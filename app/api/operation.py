@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -40,7 +39,6 @@ class Operation:
     OpenAPI document describes the GET that is upgraded.
     """
 
-    method: Literal["GET", "POST"]
     path: str
     endpoint: Callable[[Request], Awaitable[Response]] | Callable[[WebSocket], Awaitable[None]]
     tag: str
@@ -51,6 +49,11 @@ class Operation:
     refusals: tuple[Code, ...] = ()
     rated: bool = False
     frames: Frames | None = None
+
+    @property
+    def method(self) -> str:
+        """POST when it takes a body, else GET."""
+        return "GET" if self.request is None else "POST"
 
     @property
     def routes(self) -> tuple[Route | WebSocketRoute, ...]:

@@ -111,7 +111,6 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
     """Every operation of the public interface."""
     return (
         Operation(
-            method="POST",
             path="/execute",
             endpoint=endpoints.execute,
             tag="executions",
@@ -128,7 +127,6 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             rated=True,
         ),
         Operation(
-            method="GET",
             path="/execute/stream",
             endpoint=endpoints.stream.serve,
             tag="executions",
@@ -142,7 +140,6 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             ),
         ),
         Operation(
-            method="GET",
             path="/environments",
             endpoint=endpoints.overview.environments,
             tag="platform",
@@ -151,7 +148,6 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             refusals=_EXECUTOR,
         ),
         Operation(
-            method="GET",
             path="/health",
             endpoint=endpoints.overview.health,
             tag="platform",
@@ -159,7 +155,6 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             answers=_HEALTH,
         ),
         Operation(
-            method="GET",
             path="/stats",
             endpoint=endpoints.overview.stats,
             tag="platform",
@@ -168,7 +163,6 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
         ),
         *_piston(endpoints.piston, endpoints.piston_connect),
         Operation(
-            method="POST",
             path="/v1/exec",
             endpoint=endpoints.codapi.execute,
             tag="codapi",
@@ -179,7 +173,6 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             rated=True,
         ),
         Operation(
-            method="GET",
             path="/v1/health",
             endpoint=endpoints.overview.health,
             tag="codapi",
@@ -187,7 +180,6 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             answers=_HEALTH,
         ),
         Operation(
-            method="GET",
             path="/openapi.json",
             endpoint=endpoints.files["/openapi.json"],
             tag="documentation",
@@ -195,7 +187,6 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             answers={200: (Body("An OpenAPI 3.1 document."),)},
         ),
         Operation(
-            method="GET",
             path="/docs",
             endpoint=endpoints.files["/docs"],
             tag="documentation",
@@ -214,7 +205,6 @@ def _piston(piston: Piston, connect: WebSocketStream) -> Iterator[Operation]:
     refusals = partial(_refusals, PistonMessage)
     for prefix in _PISTON_PREFIXES:
         yield Operation(
-            method="POST",
             path=f"{prefix}/execute",
             endpoint=piston.execute,
             tag="Piston",
@@ -225,7 +215,6 @@ def _piston(piston: Piston, connect: WebSocketStream) -> Iterator[Operation]:
             rated=True,
         )
         yield Operation(
-            method="GET",
             path=f"{prefix}/runtimes",
             endpoint=piston.runtimes,
             tag="Piston",
@@ -233,7 +222,6 @@ def _piston(piston: Piston, connect: WebSocketStream) -> Iterator[Operation]:
             answers={200: (Body("The runtimes.", PistonRuntimes),), **refusals(503)},
         )
     yield Operation(
-        method="GET",
         path="/api/v2/packages",
         endpoint=piston.packages,
         tag="Piston",
@@ -241,7 +229,6 @@ def _piston(piston: Piston, connect: WebSocketStream) -> Iterator[Operation]:
         answers={200: (Body("The packages.", PistonPackages),), **refusals(503)},
     )
     yield Operation(
-        method="GET",
         path="/api/v2/connect",
         endpoint=connect.serve,
         tag="Piston",

@@ -1,7 +1,7 @@
 """The public HTTP interface, and a separate one for Prometheus."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -101,11 +101,6 @@ def build_api(settings: ApiSettings) -> Api:
         *(Route(path, serve) for path, serve in files.items() if path not in described),
     ]
 
-    @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with _relay(settings, traces, metrics):
-            yield
-
     handlers = exception_handlers(refused)
     public = Starlette(
         routes=routes,
@@ -120,7 +115,7 @@ def build_api(settings: ApiSettings) -> Api:
             ),
         ],
         exception_handlers={**handlers, ClientDisconnect: _gone(handlers[ClientDisconnect])},
-        lifespan=lifespan,
+        lifespan=lambda _: _relay(settings, traces, metrics),
     )
     public.router.default = _nothing_here
     paths = frozenset(route.path for route in routes)

@@ -98,7 +98,7 @@ def test_growth_beyond_a_bound_is_a_leak(later: Reading, grown: list[str]) -> No
     ("status", "stdout", "right"), [("success", "abc\n", True), ("success", "xyz\n", False), ("error", "abc\n", False)]
 )
 def test_an_answer_must_have_the_right_status_and_output(status: str, stdout: str, right: bool) -> None:
-    hello = Visit("hello", {}, frozenset({"success"}), "abc\n")
+    hello = Visit("hello", "python", "", frozenset({"success"}), "abc\n")
     body = json.dumps({"status": status, "stdout": stdout, "output": stdout, "error": None}).encode()
     assert (hello.fault(Answer(200, body)) is None) is right
 

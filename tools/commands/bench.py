@@ -29,7 +29,7 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     if (prepared := runner.run(preparation.steps()))[-1].failure:
         return EXIT_FAILED
     stack = BenchStack(preparation)
-    plan = measurements.QUICK if options.quick else measurements.FULL
+    plan = measurements.QUICK if options.quick else measurements.Plan()
     measured = Measurements(stack, plan)
 
     def take_flags(report: Report) -> str:

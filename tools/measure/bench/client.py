@@ -28,16 +28,6 @@ class Answer:
         return json.loads(self.body)  # type: ignore[no-any-return]
 
 
-class _Connection(HTTPConnection):
-    def __init__(self, connect: Connect, seconds: float) -> None:
-        super().__init__("localhost", timeout=seconds)
-        self._open = connect
-
-    def connect(self) -> None:
-        self.sock = self._open()
-        self.sock.settimeout(self.timeout)
-
-
 class Client:
     """Sends requests to one address, from any thread. A request raises `Lost` after `seconds` without an answer."""
 
@@ -58,8 +48,10 @@ class Client:
         return self._ask("POST", path, body)
 
     def _ask(self, method: str, path: str, body: bytes) -> Answer:
-        connection = _Connection(self._connect, self._seconds)
+        connection = HTTPConnection("localhost")
         try:
+            connection.sock = self._connect()
+            connection.sock.settimeout(self._seconds)
             connection.request(method, path, body, {"Content-Type": "application/json", "Connection": "close"})
             response = connection.getresponse()
             return Answer(response.status, response.read())

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from infra.services.catalog import OBSERVABILITY
 from tools.measure.bench import load
 from tools.measure.bench.platform import BenchStack
 
@@ -17,11 +18,6 @@ EXECUTIONS = 1_000
 _REST_SECONDS = 60.0
 _BETWEEN_READINGS = 5.0
 _MB = 1024**2
-OBSERVABILITY = (
-    *("prometheus", "alertmanager", "loki", "collector", "jaeger"),
-    *("node-exporter", "blackbox-exporter", "grafana"),
-)
-"""The services that observe the others."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,8 @@ def rows(figures: Figures) -> Iterator[tuple[str, ...]]:
     yield "service", "MB at rest", "MB at most, loaded", "MB allowed", "CPU % at rest", "CPU % loaded"
     for cost in figures.costs:
         yield _row(cost.service, [cost])
-    yield _row("all that observes", [cost for cost in figures.costs if cost.service in OBSERVABILITY])
+    observing = {service.name for service in OBSERVABILITY}
+    yield _row("all that observes", [cost for cost in figures.costs if cost.service in observing])
     yield _row("all", figures.costs)
 
 

@@ -39,8 +39,7 @@ def forget_peak(pid: int) -> int:
 
 def peak(pid: int) -> int:
     """The most bytes that a process has held resident since `forget_peak`."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) * _KB for line in lines if line.startswith("VmHWM:"))
+    return _bytes(pid, "status", "VmHWM:")
 
 
 def parent(pid: int) -> int:
@@ -59,7 +58,12 @@ def _stat(pid: int) -> list[str]:
 
 def _pss(pid: int) -> int:
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
+        return _bytes(pid, "smaps_rollup", "Pss:")
+    except (OSError, StopIteration):  # it has ended, or is ending and has no memory any more
         return 0
-    return next((int(line.split()[1]) * _KB for line in lines if line.startswith("Pss:")), 0)
+
+
+def _bytes(pid: int, file: str, key: str) -> int:
+    """A number of kB in /proc/PID, in bytes."""
+    lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+    return next(int(line.split()[1]) * _KB for line in lines if line.startswith(key))

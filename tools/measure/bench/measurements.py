@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from tools.console.steps import Report, Step
@@ -26,31 +26,20 @@ CLIENT, MACHINE, SANDBOXES = "client", "machine", "ready sandboxes"
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured. Values are seconds, unless the name says otherwise."""
+    """How much is measured. Values are seconds, unless the name says otherwise. The defaults are the full plan."""
 
-    latency: float
-    rate_blocks: int
-    rate_warm_up: float
-    rate: float
-    clients: tuple[int, ...]
-    arrivals: float
-    arrivals_per_second: tuple[int, ...]
-    burst_requests: int
-    rest: float
+    latency: float = 80
+    rate_blocks: int = 3
+    rate_warm_up: float = 0.7
+    rate: float = 3
+    clients: tuple[int, ...] = (1, 2, 4, 8)
+    arrivals: float = 12
+    arrivals_per_second: tuple[int, ...] = (3, 6, 9)
+    burst_requests: int = 50
+    rest: float = 8
 
 
-FULL = Plan(
-    latency=80,
-    rate_blocks=3,
-    rate_warm_up=0.7,
-    rate=3,
-    clients=(1, 2, 4, 8),
-    arrivals=12,
-    arrivals_per_second=(3, 6, 9),
-    burst_requests=50,
-    rest=8,
-)
-QUICK = replace(FULL, latency=10, rate_blocks=1, rate_warm_up=0.5, rate=1.5, clients=(1, 8), arrivals=3, rest=2)
+QUICK = Plan(latency=10, rate_blocks=1, rate_warm_up=0.5, rate=1.5, clients=(1, 8), arrivals=3, rest=2)
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class Soak:
             with self._counting:
                 chosen = visit(self._environments, self._chance)
             try:
-                answer = self._processes.api.execute(dict(chosen.body))
+                answer = self._processes.api.execute(chosen.body)
             except Lost as error:
                 self.tally.faults.append(f"{chosen.name} was not answered: {error}")
                 time.sleep(_AFTER_A_REFUSAL)

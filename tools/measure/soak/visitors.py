@@ -2,7 +2,6 @@
 
 import random
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.environments import ENVIRONMENTS
@@ -20,15 +19,36 @@ _GREETING = "Hello, World!"
 
 
 @dataclass(frozen=True)
-class Attack:
-    """Hostile code, and the statuses that are right. `says` must be in its output, if given."""
+class Visit:
+    """A program that a visitor runs, and the statuses that are right. `says` must be in its output, if given.
 
-    name: str
+    `timeout` is in seconds; None for the profile's.
+    """
+
+    what: str
     environment: str
     code: str
     ends: frozenset[str]
-    timeout: float = 2
     says: str | None = None
+    timeout: float | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.environment} {self.what}"
+
+    @property
+    def body(self) -> dict[str, object]:
+        """The request. A `timeout` that is null is the same as none."""
+        return {"environment": self.environment, "code": self.code, "timeout": self.timeout}
+
+    def fault(self, answer: Answer) -> str | None:
+        """What is wrong with an answer; None if it is right."""
+        result = answer.content
+        if result["status"] not in self.ends:
+            return f"{self.name} ended with {result['status']}: {result['error']} {result['output'][-200:]!r}"
+        if self.says is not None and self.says not in result["stdout"]:
+            return f"{self.name} said {result['stdout'][:200]!r}, not {self.says!r}"
+        return None
 
 
 _STOPPED = frozenset({"timeout", "process_limit", "memory_limit", KILLED, "error"})
@@ -64,15 +84,15 @@ print("alive")
 """
 
 ATTACKS = (
-    Attack("fork bomb", "python", _PYTHON_FORKS, _STOPPED),
-    Attack("memory bomb", "python", "x = []\nwhile True: x.append(b'x' * (1 << 20))", _NO_MEMORY, timeout=10),
-    Attack("endless loop", "python", _PYTHON_DEAF, _TIMED_OUT, timeout=1),
-    Attack("output flood", "python", "while True: print('x' * 1000)", _FLOODED, timeout=10),
-    Attack("kill PID 1", "python", _PYTHON_KILLS, _SURVIVED, timeout=10, says=_ALIVE),
-    Attack("memory bomb", "node", "const x = []; for (;;) x.push(Buffer.alloc(1 << 20, 1))", _NO_MEMORY, timeout=10),
-    Attack("endless loop", "node", "for (;;);", _TIMED_OUT, timeout=1),
-    Attack("output flood", "node", 'for (;;) require("fs").writeSync(1, "x".repeat(1000))', _FLOODED, timeout=10),
-    Attack(
+    Visit("fork bomb", "python", _PYTHON_FORKS, _STOPPED, timeout=2),
+    Visit("memory bomb", "python", "x = []\nwhile True: x.append(b'x' * (1 << 20))", _NO_MEMORY, timeout=10),
+    Visit("endless loop", "python", _PYTHON_DEAF, _TIMED_OUT, timeout=1),
+    Visit("output flood", "python", "while True: print('x' * 1000)", _FLOODED, timeout=10),
+    Visit("kill PID 1", "python", _PYTHON_KILLS, _SURVIVED, timeout=10, says=_ALIVE),
+    Visit("memory bomb", "node", "const x = []; for (;;) x.push(Buffer.alloc(1 << 20, 1))", _NO_MEMORY, timeout=10),
+    Visit("endless loop", "node", "for (;;);", _TIMED_OUT, timeout=1),
+    Visit("output flood", "node", 'for (;;) require("fs").writeSync(1, "x".repeat(1000))', _FLOODED, timeout=10),
+    Visit(
         "kill PID 1",
         "node",
         'try { process.kill(1, "SIGKILL") } catch {}\nconsole.log("alive")',
@@ -80,40 +100,19 @@ ATTACKS = (
         timeout=10,
         says=_ALIVE,
     ),
-    Attack("fork bomb", "bash", "f() { f | f & f; }\nf", _STOPPED),
-    Attack("endless loop", "bash", "trap '' INT TERM\nwhile :; do :; done", _TIMED_OUT, timeout=1),
-    Attack("output flood", "bash", "yes", _FLOODED, timeout=10),
-    Attack("kill PID 1", "bash", "kill -9 1; kill -TERM 1\necho alive", _SURVIVED, timeout=10, says=_ALIVE),
+    Visit("fork bomb", "bash", "f() { f | f & f; }\nf", _STOPPED, timeout=2),
+    Visit("endless loop", "bash", "trap '' INT TERM\nwhile :; do :; done", _TIMED_OUT, timeout=1),
+    Visit("output flood", "bash", "yes", _FLOODED, timeout=10),
+    Visit("kill PID 1", "bash", "kill -9 1; kill -TERM 1\necho alive", _SURVIVED, timeout=10, says=_ALIVE),
 )
-
-
-@dataclass(frozen=True)
-class Visit:
-    """A request, and the right results."""
-
-    name: str
-    body: Mapping[str, object]
-    ends: frozenset[str]
-    says: str | None
-
-    def fault(self, answer: Answer) -> str | None:
-        """What is wrong with an answer; None if it is right."""
-        result = answer.content
-        if result["status"] not in self.ends:
-            return f"{self.name} ended with {result['status']}: {result['error']} {result['output'][-200:]!r}"
-        if self.says is not None and self.says not in result["stdout"]:
-            return f"{self.name} said {result['stdout'][:200]!r}, not {self.says!r}"
-        return None
 
 
 def visit(environments: tuple[str, ...], chance: random.Random) -> Visit:
     """A random request: mostly a program that prints a unique word, which must be the output; else an attack."""
     if chance.random() < HOSTILE_SHARE:
-        attack = chance.choice([it for it in ATTACKS if it.environment in environments])
-        body = {"environment": attack.environment, "code": attack.code, "timeout": attack.timeout}
-        return Visit(f"{attack.environment} {attack.name}", body, attack.ends, attack.says)
+        return chance.choice([it for it in ATTACKS if it.environment in environments])
     shares = [_SHARES.get(it, _USUAL_SHARE) for it in environments]
     (environment,) = chance.choices(environments, shares)
     token = secrets.token_hex(8)
     code = ENVIRONMENTS[environment].hello.replace(_GREETING, token)
-    return Visit(f"{environment} hello", {"environment": environment, "code": code}, _SURVIVED, token)
+    return Visit("hello", environment, code, _SURVIVED, token)

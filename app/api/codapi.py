@@ -12,11 +12,11 @@ import posixpath
 from collections.abc import Callable
 from http import HTTPStatus
 
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.compatibility import Backend
+from app.api.operation import Document
 from app.wire.admission import parse
 from app.wire.problems import Code, Refused
 from app.wire.protocol import ExecutionResult, Status
@@ -29,29 +29,28 @@ _DATA_URL = "data:"
 _BASE64 = "base64"
 
 
-class CodapiRequest(BaseModel):
+class CodapiRequest(Document):
     """The body of POST /v1/exec."""
 
-    model_config = ConfigDict(frozen=True)
+    id: str | None = None
+    """Ignored: each execution gets a new id."""
+    sandbox: str
+    """Name or alias of an environment."""
+    version: str | None = None
+    """Ignored: each environment has one version."""
+    command: str = _COMMAND
+    """`run`."""
+    files: dict[str, str]
+    """Content by name. The main file has the environment's own name (main.py) or ''. A data URL stands for its data."""
 
-    id: str | None = Field(None, description="Ignored: each execution gets a new id.")
-    sandbox: str = Field(description="Name or alias of an environment.")
-    version: str | None = Field(None, description="Ignored: each environment has one version.")
-    command: str = Field(_COMMAND, description="`run`.")
-    files: dict[str, str] = Field(
-        description="Content by name. The main file has the environment's own name (main.py) or ''. A data URL stands "
-        "for its data."
-    )
 
-
-class CodapiAnswer(BaseModel):
+class CodapiAnswer(Document):
     """The answer of POST /v1/exec, also when the request is refused."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     ok: bool
-    duration: int = Field(description="In milliseconds.")
+    duration: int
+    """In milliseconds."""
     stdout: str
     stderr: str
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
@@ -12,6 +12,12 @@ from starlette.websockets import WebSocket
 from app.wire.problems import Code, Refused
 
 Model = type[BaseModel]
+
+
+class Document(BaseModel):
+    """A body or a frame of the public interface. A field's docstring is its description in the OpenAPI document."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True)

@@ -2,32 +2,31 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.executor_client import ExecutorClient
+from app.api.operation import Document
 from app.api.stats import Statistics
 from app.profile import SandboxProfile
 from app.wire.problems import Refused
 from app.wire.protocol import EnvironmentInfo
 
 
-class Health(BaseModel):
+class Health(Document):
     """Whether code can run now. What is null is left out."""
-
-    model_config = ConfigDict(frozen=True)
 
     status: Literal["ok", "unavailable"]
     engine: Literal["reachable", "failing", "unreachable", "unknown"]
-    active_sandboxes: int | None = Field(None, description="Sandboxes that run an execution.")
-    reason: str | None = Field(None, description="Why not, when the status is not ok.")
+    active_sandboxes: int | None = None
+    """Sandboxes that run an execution."""
+    reason: str | None = None
+    """Why not, when the status is not ok."""
 
 
-class Environments(BaseModel):
+class Environments(Document):
     """What can be run, and within which limits."""
-
-    model_config = ConfigDict(frozen=True)
 
     environments: tuple[EnvironmentInfo, ...]
     limits: SandboxProfile

@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel
+from pydantic import BaseModel, BeforeValidator, Field, RootModel
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.compatibility import Backend
+from app.api.operation import Document
 from app.api.piston_packages import Runtime, find_runtime
 from app.profile import SandboxProfile
 from app.wire.admission import parse
@@ -62,16 +63,14 @@ _Time = Annotated[Annotated[_Number, Field(ge=-1)] | None, BeforeValidator(_none
 _Memory = Annotated[_Number | None, BeforeValidator(_none_if_false)]
 
 
-class PistonFile(BaseModel):
+class PistonFile(Document):
     """A file of the program."""
 
-    model_config = ConfigDict(frozen=True)
-
-    name: str | None = Field(None, description="Path in the program's folder; a leading ./ or / is dropped.")
+    name: str | None = None
+    """Path in the program's folder; a leading ./ or / is dropped."""
     content: str
-    encoding: Annotated[Literal["utf8", "base64", "hex"], BeforeValidator(_known_encoding)] = Field(
-        "utf8", description="Any other value counts as utf8."
-    )
+    encoding: Annotated[Literal["utf8", "base64", "hex"], BeforeValidator(_known_encoding)] = "utf8"
+    """Any other value counts as utf8."""
 
     def in_base64(self) -> str:
         """The content of a hex or base64 file, as base64. Malformed text is read as Node's Buffer reads it."""
@@ -84,19 +83,16 @@ class PistonFile(BaseModel):
         return text + "=" * (-len(text) % 4)
 
 
-class PistonRequest(BaseModel):
+class PistonRequest(Document):
     """The body of POST /api/v2/execute. Times are in milliseconds, memory in bytes; -1 is the highest limit."""
 
-    model_config = ConfigDict(frozen=True)
-
     language: str
-    version: str = Field(
-        min_length=1, max_length=64, description="A version or a range as npm writes it; `*` is any version."
-    )
-    files: tuple[PistonFile, ...] = Field(
-        description="The first in utf8 is run. When two have the same name, the content of the last is kept."
-    )
-    stdin: str | None = Field(None, description="A newline is added when it does not end with one.")
+    version: str = Field(min_length=1, max_length=64)
+    """A version or a range as npm writes it; `*` is any version."""
+    files: tuple[PistonFile, ...]
+    """The first in utf8 is run. When two have the same name, the content of the last is kept."""
+    stdin: str | None = None
+    """A newline is added when it does not end with one."""
     args: _Args = None
     run_timeout: _Time = None
     run_cpu_time: _Time = None
@@ -140,15 +136,15 @@ def _file(name: str, file: PistonFile) -> dict[str, str]:
     return {"name": name, "content": file.in_base64(), "encoding": "base64"}
 
 
-class PistonRun(BaseModel):
+class PistonRun(Document):
     """The result of the program. Times are in milliseconds, memory in bytes."""
-
-    model_config = ConfigDict(frozen=True)
 
     stdout: str
     stderr: str
-    output: str = Field(description="stdout and stderr in the order in which they were written.")
-    code: int | None = Field(description="The exit code; null when a signal or a limit ended it.")
+    output: str
+    """stdout and stderr in the order in which they were written."""
+    code: int | None
+    """The exit code; null when a signal or a limit ended it."""
     signal: str | None
     message: str | None
     status: Literal["RE", "SG", "TO", "OL", "EL"] | None = Field(
@@ -160,37 +156,33 @@ class PistonRun(BaseModel):
     memory: int | None
 
 
-class PistonAnswer(BaseModel):
+class PistonAnswer(Document):
     """The answer of POST /api/v2/execute."""
-
-    model_config = ConfigDict(frozen=True)
 
     language: str
     version: str
     run: PistonRun
 
 
-class PistonRuntime(BaseModel):
+class PistonRuntime(Document):
     """An item of GET /api/v2/runtimes."""
-
-    model_config = ConfigDict(frozen=True)
 
     language: str
     version: str
     aliases: tuple[str, ...]
-    runtime: str | None = Field(None, description="The runtime's name, when it differs from the language's.")
+    runtime: str | None = None
+    """The runtime's name, when it differs from the language's."""
 
 
 class PistonRuntimes(RootModel[tuple[PistonRuntime, ...]]):
     """The answer of GET /api/v2/runtimes."""
 
 
-class PistonPackage(BaseModel):
+class PistonPackage(Document):
     """An item of GET /api/v2/packages."""
 
-    model_config = ConfigDict(frozen=True)
-
-    language: str = Field(description="The package's name.")
+    language: str
+    """The package's name."""
     language_version: str
     installed: Literal[True] = True
 
@@ -199,10 +191,8 @@ class PistonPackages(RootModel[tuple[PistonPackage, ...]]):
     """The answer of GET /api/v2/packages: the installed ones. No others can be installed."""
 
 
-class PistonMessage(BaseModel):
+class PistonMessage(Document):
     """The body of a refusal."""
-
-    model_config = ConfigDict(frozen=True)
 
     message: str
 

@@ -12,11 +12,12 @@ import signal
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from app.api.compatibility import Backend
 from app.api.dialect import Close
 from app.api.executions import Happening
+from app.api.operation import Document
 from app.api.piston import PistonRequest, outcome
 from app.api.piston_packages import find_runtime
 from app.wire.admission import parse
@@ -32,17 +33,13 @@ _NOT_STDIN = Close(4004, "Can only write to stdin")
 _INVALID_SIGNAL = Close(4005, "Invalid signal")
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
 class PistonInit(PistonRequest):
     """The client's first frame. `stdin` has no effect: input is sent as `data`."""
 
     type: Literal["init"]
 
 
-class PistonData(_Message):
+class PistonData(Document):
     """From the client: text for the code's standard input. To the client: output of the code."""
 
     type: Literal["data"] = "data"
@@ -50,14 +47,14 @@ class PistonData(_Message):
     data: str
 
 
-class PistonSignal(_Message):
+class PistonSignal(Document):
     """A signal for the code, by its name."""
 
     type: Literal["signal"] = "signal"
     signal: str
 
 
-class PistonStarted(_Message):
+class PistonStarted(Document):
     """The runtime that answers."""
 
     type: Literal["runtime"] = "runtime"
@@ -65,14 +62,14 @@ class PistonStarted(_Message):
     version: str
 
 
-class PistonStage(_Message):
+class PistonStage(Document):
     """The code is about to run."""
 
     type: Literal["stage"] = "stage"
     stage: Literal["run"] = "run"
 
 
-class PistonExit(_Message):
+class PistonExit(Document):
     """The code has ended: with an exit code, or by a signal."""
 
     type: Literal["exit"] = "exit"
@@ -81,7 +78,7 @@ class PistonExit(_Message):
     signal: str | None
 
 
-class PistonError(_Message):
+class PistonError(Document):
     """The last frame when the request was refused."""
 
     type: Literal["error"] = "error"

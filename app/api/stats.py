@@ -4,8 +4,7 @@ import math
 import time
 from collections import Counter
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from app.api.operation import Document
 from app.wire.problems import Code
 from app.wire.protocol import ExecutionResult, ExecutorStats, Status
 
@@ -16,17 +15,18 @@ _BUCKETS = 256
 """Number of buckets: enough for durations from 1 ms to 4 minutes."""
 
 
-class Stats(BaseModel):
+class Stats(Document):
     """The answer of GET /stats. Durations are executions' wall times in seconds; null before the first."""
 
-    model_config = ConfigDict(frozen=True)
-
     uptime_seconds: float
-    executions: dict[str, dict[Status, int]] = Field(description="By environment, then by status.")
-    refusals: dict[Code, int] = Field(description="Requests that were refused, by reason.")
+    executions: dict[str, dict[Status, int]]
+    """By environment, then by status."""
+    refusals: dict[Code, int]
+    """Requests that were refused, by reason."""
     median_seconds: float | None
     p95_seconds: float | None
-    executor: ExecutorStats | None = Field(description="The executor's load now; null when it is away.")
+    executor: ExecutorStats | None
+    """The executor's load now; null when it is away."""
 
 
 class Durations:

@@ -22,9 +22,9 @@ _LONGEST_NAME = 255
 
 
 class Message(BaseModel):
-    """The configuration that all messages share."""
+    """The configuration that all messages share. A field's docstring is its description in the OpenAPI document."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
 def _without_nul(argument: str) -> str:
@@ -60,7 +60,8 @@ FileName = Annotated[str, AfterValidator(_relative)]
 class File(Message):
     """A file in the folder in which the code runs."""
 
-    name: FileName = Field(description="Relative name, as in main.py or data/points.csv.")
+    name: FileName
+    """Relative name, as in main.py or data/points.csv."""
     content: str
     encoding: Literal["utf8", "base64"] = "utf8"
 
@@ -84,27 +85,22 @@ class Execution(Message):
     Sizes and the timeout are checked against the profile by `app.wire.admission`.
     """
 
-    environment: Annotated[str, AfterValidator(canonical)] = Field(
-        max_length=64, description="Name of the environment or one of its aliases, as GET /environments lists them."
-    )
-    code: str | None = Field(None, description="The code, in the environment's language, when it is a single file.")
-    files: tuple[File, ...] | None = Field(
-        None, min_length=1, max_length=32, description="The code's files, at most 32."
-    )
-    main: FileName | None = Field(None, description="Which of the files is run; null is the first.")
-    stdin: str = Field("", description="Text at the beginning of the code's standard input.")
-    args: tuple[Annotated[str, AfterValidator(_without_nul)], ...] = Field(
-        (), max_length=64, description="The code's command-line arguments, at most 64."
-    )
-    timeout: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Wall time in seconds; null is the profile's timeout."
-    )
-    results: tuple[Annotated[str, AfterValidator(_pattern)], ...] | None = Field(
-        None,
-        min_length=1,
-        max_length=32,
-        description="Files under /tmp/results to give back: names, or patterns with *. Null: the folder isn't made.",
-    )
+    environment: Annotated[str, AfterValidator(canonical)] = Field(max_length=64)
+    """Name of the environment or one of its aliases, as GET /environments lists them."""
+    code: str | None = None
+    """The code, in the environment's language, when it is a single file."""
+    files: tuple[File, ...] | None = Field(None, min_length=1, max_length=32)
+    """The code's files, at most 32."""
+    main: FileName | None = None
+    """Which of the files is run; null is the first."""
+    stdin: str = ""
+    """Text at the beginning of the code's standard input."""
+    args: tuple[Annotated[str, AfterValidator(_without_nul)], ...] = Field((), max_length=64)
+    """The code's command-line arguments, at most 64."""
+    timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """Wall time in seconds; null is the profile's timeout."""
+    results: tuple[Annotated[str, AfterValidator(_pattern)], ...] | None = Field(None, min_length=1, max_length=32)
+    """Files under /tmp/results to give back: names, or patterns with *. Null: the folder isn't made."""
 
     @model_validator(mode="after")
     def _has_one_main(self) -> "Execution":
@@ -155,35 +151,41 @@ class ResultFile(Message):
     """A file that the code wrote to /tmp/results."""
 
     name: str
-    content: str = Field(description="Base64.")
+    content: str
+    """Base64."""
     encoding: Literal["base64"] = "base64"
-    size: int = Field(description="Bytes of the content when decoded.")
+    size: int
+    """Bytes of the content when decoded."""
 
 
 class ExecutionResult(Message):
     """How one execution ended, and its output."""
 
-    execution_id: str = Field(description="32 hexadecimal digits, unique to this execution.")
+    execution_id: str
+    """32 hexadecimal digits, unique to this execution."""
     status: Status
-    output: str = Field(description="stdout and stderr together, in the order in which the executor received them.")
+    output: str
+    """stdout and stderr together, in the order in which the executor received them."""
     stdout: str
     stderr: str
-    error: str | None = Field(description="A sentence that says what ended the run; null on success.")
-    exit_code: int | None = Field(
-        description="The interpreter's exit code, 128 plus the number of a signal; null when a limit stopped the run."
-    )
-    signal: str | None = Field(
-        description="Name of the signal that ended the interpreter, for example SIGSEGV; else null."
-    )
-    truncated: bool = Field(description="Whether output beyond the limit was dropped.")
-    execution_time: float = Field(description="Wall time in seconds, from the start of the code to its end.")
-    cpu_time: float | None = Field(description="CPU time in seconds of all processes; null when unknown.")
-    memory_peak: int | None = Field(description="The sandbox's peak memory in bytes; null when unknown.")
-    files: tuple[ResultFile, ...] = Field((), description="The requested results that were found.")
-    warnings: tuple[str, ...] = Field(
-        (),
-        description="Sentences about requested results that could not be given back, and about patterns in the code.",
-    )
+    error: str | None
+    """A sentence that says what ended the run; null on success."""
+    exit_code: int | None
+    """The interpreter's exit code, 128 plus the number of a signal; null when a limit stopped the run."""
+    signal: str | None
+    """Name of the signal that ended the interpreter, for example SIGSEGV; else null."""
+    truncated: bool
+    """Whether output beyond the limit was dropped."""
+    execution_time: float
+    """Wall time in seconds, from the start of the code to its end."""
+    cpu_time: float | None
+    """CPU time in seconds of all processes; null when unknown."""
+    memory_peak: int | None
+    """The sandbox's peak memory in bytes; null when unknown."""
+    files: tuple[ResultFile, ...] = ()
+    """The requested results that were found."""
+    warnings: tuple[str, ...] = ()
+    """Sentences about requested results that could not be given back, and about patterns in the code."""
     environment: str
 
 
@@ -198,19 +200,24 @@ class EnvironmentInfo(Message):
     """An environment that the executor serves, with the versions that its own interpreter reported in a sandbox."""
 
     name: str
-    language: str = Field(description="Its programming language, in lower case.")
+    language: str
+    """Its programming language, in lower case."""
     version: str
     packages: tuple[Package, ...]
-    main: str = Field(description="File name of `code`.")
-    example: str = Field(description="A first program, which prints Hello, World!")
-    aliases: tuple[str, ...] = Field(description="Other names that POST /execute takes for it.")
+    main: str
+    """File name of `code`."""
+    example: str
+    """A first program, which prints Hello, World!"""
+    aliases: tuple[str, ...]
+    """Other names that POST /execute takes for it."""
 
 
 class ExecutorHealth(Message):
     """Whether code can run now. `reason` says why not: the engine doesn't answer, or can't make sandboxes."""
 
     engine: Literal["reachable", "failing", "unreachable"]
-    active_sandboxes: int = Field(description="Sandboxes in which an execution runs.")
+    active_sandboxes: int
+    """Sandboxes in which an execution runs."""
     reason: str | None = None
 
 
@@ -219,7 +226,8 @@ class ExecutorStats(Message):
 
     running: int
     waiting: int
-    concurrency: int = Field(description="Executions that may run at once.")
+    concurrency: int
+    """Executions that may run at once."""
 
 
 class Start(Execution):

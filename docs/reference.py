@@ -23,6 +23,7 @@ from app.environments import ENVIRONMENTS
 from app.executor.containers import Containers
 from app.executor.docker_api import Listed
 from app.executor.metrics import Metrics as ExecutorMetrics
+from app.process.settings import meaning
 from app.profile import SandboxProfile
 from docs.openapi import document as openapi_document
 from infra.settings import PlatformSettings
@@ -97,8 +98,8 @@ def settings_table() -> str:
     for key, field in settings():
         default = field.get_default(call_default_factory=True)
         shown = "" if field.is_required() else f"`{json.dumps(to_jsonable_python(default))}`"
-        meaning = " ".join((field.description or "").split()).removesuffix(".")
-        rows.append(f"| `{key}` | {shown} | {meaning[:1].upper()}{meaning[1:]} |")
+        text = meaning(field).removesuffix(".")
+        rows.append(f"| `{key}` | {shown} | {text[:1].upper()}{text[1:]} |")
     return "\n".join(rows)
 
 

@@ -7,7 +7,7 @@ in `app`: `Sandbox` inherits those that the operator may set.
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, IPvAnyAddress, IPvAnyNetwork, StringConstraints, model_validator
+from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, StringConstraints, model_validator
 
 from app.api.settings import ApiOptions
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
@@ -23,13 +23,7 @@ NameServer = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 
 
-class _Settings(Settings):
-    """Base of all settings here. The docstring of a field is its description."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-
-class Ssh(_Settings):
+class Ssh(Settings):
     """How the machine that runs Pulumi (the operator's, or CI) reaches the VPS."""
 
     address: HostName
@@ -44,7 +38,7 @@ class Ssh(_Settings):
     """Private key, a path on the machine that runs Pulumi."""
 
 
-class Firewall(_Settings):
+class Firewall(Settings):
     """The host's firewall."""
 
     ssh_sources: tuple[IPvAnyNetwork, ...] = Field(min_length=1)
@@ -55,7 +49,7 @@ class Firewall(_Settings):
     """Seconds after which the host undoes a change that no new SSH connection has confirmed, 5 to 600."""
 
 
-class Host(_Settings):
+class Host(Settings):
     """A VPS with Debian or Ubuntu, which the program prepares over SSH."""
 
     ssh: Ssh
@@ -76,7 +70,7 @@ class Host(_Settings):
     """Time of day, as in 04:30, at which the host may restart for a security update. Unset: never."""
 
 
-class Engine(_Settings):
+class Engine(Settings):
     """The Docker that the platform runs on. With `host`, the program knows its address, and only `socket` is read."""
 
     host: Annotated[str, StringConstraints(pattern=r"^(unix|ssh|tcp|npipe)://")] = "unix:///var/run/docker.sock"
@@ -87,7 +81,7 @@ class Engine(_Settings):
     """Path of Docker's socket on Docker's host, for the executor and Portainer."""
 
 
-class Authority(_Settings):
+class Authority(Settings):
     """A private certificate authority with an ACME server."""
 
     url: Annotated[str, StringConstraints(pattern=r"^https://")]
@@ -96,7 +90,7 @@ class Authority(_Settings):
     """Certificate, in PEM, that the HTTPS of the ACME server is checked against."""
 
 
-class Tls(_Settings):
+class Tls(Settings):
     """HTTPS with certificates from an ACME authority. DNS-01 challenges are answered through Cloudflare."""
 
     port: Port = 443
@@ -112,7 +106,7 @@ class Tls(_Settings):
     """Name servers at which a challenge must be visible, as in 10.0.0.53:53. Empty: those of the zone."""
 
 
-class Edge(_Settings):
+class Edge(Settings):
     """The reverse proxy: the only service that publishes ports."""
 
     domain: HostName = "localhost"
@@ -158,7 +152,7 @@ class Edge(_Settings):
         return f"{service}.{self.domain}"
 
 
-class Dns(_Settings):
+class Dns(Settings):
     """Records at Cloudflare for each host name of the edge. The API token is the secret vps:cloudflareToken."""
 
     zone_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -181,7 +175,7 @@ class Dns(_Settings):
         return self
 
 
-class Sandbox(_Settings, ApiOptions, ExecutorOptions):
+class Sandbox(ApiOptions, ExecutorOptions):
     """The public code runner. The other keys are the fields of `ApiOptions` and `ExecutorOptions`."""
 
     profile: StrongProfile = FLOOR
@@ -195,7 +189,7 @@ class Sandbox(_Settings, ApiOptions, ExecutorOptions):
         return {name: ENVIRONMENTS[name].image for name in self.environments}
 
 
-class Switch(_Settings):
+class Switch(Settings):
     """A service that can be switched off."""
 
     enabled: bool = True
@@ -214,7 +208,7 @@ class Prometheus(Switch):
     """URL of this repository's files, with a slash at its end: alerts link their runbooks below it."""
 
 
-class Email(_Settings):
+class Email(Settings):
     """Alerts by e-mail, over STARTTLS. The password is the secret vps:alertSmtpPassword."""
 
     to: Address
@@ -227,7 +221,7 @@ class Email(_Settings):
     """User name at the mail server."""
 
 
-class Slack(_Settings):
+class Slack(Settings):
     """Alerts in a Slack channel. The URL of the incoming webhook is the secret vps:alertSlackUrl."""
 
     channel: Annotated[str, StringConstraints(pattern=r"^#\S+$")]
@@ -262,7 +256,7 @@ class Jaeger(Switch):
     """Traces that are kept, the newest ones."""
 
 
-class Services(_Settings):
+class Services(Settings):
     """The services around the API. Each can be switched off, for instance on a small host.
 
     The name of a service is that of its field with hyphens, as in node-exporter.
@@ -283,7 +277,7 @@ SERVICES = {field.replace("_", "-"): field for field in Services.model_fields}
 """The field of `Services` by the service's name."""
 
 
-class PlatformSettings(_Settings):
+class PlatformSettings(Settings):
     """Every setting of a stack that is not a secret: the value of `vps:platform`."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]

@@ -42,41 +42,35 @@ def _rate_store(value: str) -> str:
 class ApiOptions(Settings):
     """The part that the operator chooses: these fields are keys of `sandbox` in the stack's config too."""
 
-    requests_per_minute: int = Field(10, ge=1, description="executions a minute for each client address, at least 1.")
-    rate_store: Annotated[str, AfterValidator(_rate_store)] = Field(
-        _IN_MEMORY,
-        description="where requests are counted: memory:// for one replica of the api, valkey://host:6379/0 for "
-        "several.",
-    )
-    allowed_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], FROM_JSON] = Field(
-        (), description='origins whose pages may call the API from a browser, as in ["https://example.org"].'
-    )
-    refuse_patterns: bool = Field(
-        False, description="true to refuse code that looks dangerous instead of warning. Isolation doesn't need it."
-    )
-    log_code: bool = Field(False, description="true to put visitors' code, which may be private, into the log.")
+    requests_per_minute: int = Field(10, ge=1)
+    """executions a minute for each client address, at least 1."""
+    rate_store: Annotated[str, AfterValidator(_rate_store)] = _IN_MEMORY
+    """where requests are counted: memory:// for one replica of the api, valkey://host:6379/0 for several."""
+    allowed_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], FROM_JSON] = ()
+    """origins whose pages may call the API from a browser, as in ["https://example.org"]."""
+    refuse_patterns: bool = False
+    """true to refuse code that looks dangerous instead of warning. Isolation doesn't need it."""
+    log_code: bool = False
+    """true to put visitors' code, which may be private, into the log."""
 
 
 class ApiSettings(ApiOptions):
     """Each field is the variable API_<FIELD>."""
 
-    profile: Annotated[SandboxProfile, FROM_JSON] = Field(
-        description="the JSON of the executor's SandboxProfile; {} is the floor."
-    )
-    executor_socket: Path = Field(
-        Path("/run/executor/executor.sock"), description="the path of the executor's Unix socket."
-    )
-    host: str = Field("0.0.0.0", description="the address on which to listen.")  # noqa: S104 - the edge is in front
-    port: int = Field(8000, ge=1, le=65535, description="the port on which to listen, from 1 to 65535.")
-    metrics_port: int = Field(
-        9000, ge=1, le=65535, description="the port of /metrics, which nothing public may lead to, from 1 to 65535."
-    )
-    trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], FROM_JSON] = Field(
-        (), description='networks whose X-Forwarded-For is believed, as in ["172.20.0.0/16"].'
-    )
-    otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = Field(
-        None, description="the URL of an OTLP/HTTP collector for traces, as in http://collector:4318; unset is none."
-    )
+    profile: Annotated[SandboxProfile, FROM_JSON]
+    """the JSON of the executor's SandboxProfile; {} is the floor."""
+    executor_socket: Path = Path("/run/executor/executor.sock")
+    """the path of the executor's Unix socket."""
+    host: str = "0.0.0.0"  # noqa: S104 - the edge is in front
+    """the address on which to listen."""
+    port: int = Field(8000, ge=1, le=65535)
+    """the port on which to listen, from 1 to 65535."""
+    metrics_port: int = Field(9000, ge=1, le=65535)
+    """the port of /metrics, which nothing public may lead to, from 1 to 65535."""
+    trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], FROM_JSON] = ()
+    """networks whose X-Forwarded-For is believed, as in ["172.20.0.0/16"]."""
+    otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = None
+    """the URL of an OTLP/HTTP collector for traces, as in http://collector:4318; unset is none."""
 
 
 def api_settings(environ: Mapping[str, str]) -> ApiSettings:

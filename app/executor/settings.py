@@ -65,51 +65,40 @@ def _with_defaults(given: dict[str, Bounds]) -> dict[str, Bounds]:
 class ExecutorOptions(Settings):
     """The part that the operator chooses: these fields are keys of `sandbox` in the stack's config too."""
 
-    runtime: Annotated[str, AfterValidator(_known_runtime)] = Field(
-        ENGINES_OWN,
-        description="an OCI runtime that Docker knows: runc, crun or runsc, which is gVisor (see docs/SECURITY.md).",
-    )
+    runtime: Annotated[str, AfterValidator(_known_runtime)] = ENGINES_OWN
+    """an OCI runtime that Docker knows: runc, crun or runsc, which is gVisor (see docs/SECURITY.md)."""
     pools: Annotated[dict[EnvironmentName, Bounds], FROM_JSON, AfterValidator(_with_defaults)] = Field(
-        default_factory=lambda: dict(_POOLS),
-        description='sandboxes kept ready by environment, as in {"python": {"min": 2, "max": 6}}; '
-        "one that is not named keeps its default.",
+        default_factory=lambda: dict(_POOLS)
     )
-    concurrency: int = Field(4, ge=1, le=256, description="sandboxes at once, from 1 to 256.")
-    queue: int = Field(64, ge=0, le=4096, description="executions that may wait for a sandbox, from 0 to 4096.")
-    queue_seconds: float = Field(10, gt=0, le=60, description="the longest wait for a sandbox, up to 60 seconds.")
+    """sandboxes kept ready by environment, as in {"python": {"min": 2, "max": 6}}; one that is not named keeps its
+    default."""
+    concurrency: int = Field(4, ge=1, le=256)
+    """sandboxes at once, from 1 to 256."""
+    queue: int = Field(64, ge=0, le=4096)
+    """executions that may wait for a sandbox, from 0 to 4096."""
+    queue_seconds: float = Field(10, gt=0, le=60)
+    """the longest wait for a sandbox, up to 60 seconds."""
 
 
 class ExecutorSettings(ExecutorOptions):
     """Each field is the variable EXECUTOR_<FIELD>."""
 
-    profile: StrongProfile = Field(
-        description="the JSON of a SandboxProfile, each field at least as strict as its default; {} is the floor."
-    )
-    environments: Annotated[dict[EnvironmentName, ImageReference], FROM_JSON] = Field(
-        min_length=1, description='JSON of environment to image, as in {"python": "sha256:..."}.'
-    )
-    stack: str = Field(
-        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$",
-        description="the stack's name, as in vps-local; it begins the sandboxes' names and is their vps.stack label.",
-    )
-    socket: Path = Field(
-        Path("/run/executor/executor.sock"), description="the path of the Unix socket on which to serve."
-    )
-    engine: str = Field(
-        "unix:///var/run/docker.sock",
-        pattern=r"^unix:///.+$",
-        description="the URL of Docker's Unix socket, as in unix:///var/run/docker.sock.",
-    )
-    sweep_seconds: float = Field(30, gt=0, le=3600, description="seconds between two sweeps of orphaned sandboxes.")
-    traces: bool = Field(
-        False, description="true to keep spans of executions, which the api takes when it has an API_OTLP_ENDPOINT."
-    )
-    containers_seconds: float = Field(
-        15,
-        gt=0,
-        le=3600,
-        description="seconds between two readings of what Docker counts for the stack's services.",
-    )
+    profile: StrongProfile
+    """the JSON of a SandboxProfile, each field at least as strict as its default; {} is the floor."""
+    environments: Annotated[dict[EnvironmentName, ImageReference], FROM_JSON] = Field(min_length=1)
+    """JSON of environment to image, as in {"python": "sha256:..."}."""
+    stack: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")
+    """the stack's name, as in vps-local; it begins the sandboxes' names and is their vps.stack label."""
+    socket: Path = Path("/run/executor/executor.sock")
+    """the path of the Unix socket on which to serve."""
+    engine: str = Field("unix:///var/run/docker.sock", pattern=r"^unix:///.+$")
+    """the URL of Docker's Unix socket, as in unix:///var/run/docker.sock."""
+    sweep_seconds: float = Field(30, gt=0, le=3600)
+    """seconds between two sweeps of orphaned sandboxes."""
+    traces: bool = False
+    """true to keep spans of executions, which the api takes when it has an API_OTLP_ENDPOINT."""
+    containers_seconds: float = Field(15, gt=0, le=3600)
+    """seconds between two readings of what Docker counts for the stack's services."""
 
 
 def executor_settings(environ: Mapping[str, str]) -> ExecutorSettings:

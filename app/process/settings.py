@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 
@@ -17,9 +18,9 @@ class SettingsError(Exception):
 
 
 class Settings(BaseModel):
-    """Base of all settings. A field's description says what the operator, or its variable, sets."""
+    """Base of all settings. A field's docstring is its description: what the operator, or its variable, sets."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
 S = TypeVar("S", bound=Settings)
@@ -70,13 +71,18 @@ def path(fault: ErrorDetails) -> tuple[str, ...]:
     return tuple(part for part in map(str, fault["loc"]) if "[" not in part and not part[:1].isupper())
 
 
+def meaning(field: FieldInfo) -> str:
+    """The description of a field, as one line."""
+    return " ".join((field.description or "").split())
+
+
 def _sentence(model: type[Settings], prefix: str, fault: ErrorDetails) -> str:
     field, *inner = path(fault)
     name = variable(prefix, field)
     if fault["type"] == "extra_forbidden" and not inner:
         known = ", ".join(variable(prefix, known) for known in model.model_fields)
         return f"{name} is not a setting. Remove it; the settings are {known}."
-    fix = f"Set it to: {model.model_fields[field].description}"
+    fix = f"Set it to: {meaning(model.model_fields[field])}"
     if fault["type"] == "missing" and not inner:
         return f"{name} is not set. {fix}"
     where = f" at {'.'.join(inner)}" if inner else ""

@@ -11,31 +11,11 @@ from app.api.operation import Body, Frames, Operation
 from app.api.overview import Environments, Health, Overview
 from app.api.page_files import Endpoint
 from app.api.piston import Piston, PistonAnswer, PistonMessage, PistonPackages, PistonRequest, PistonRuntimes
-from app.api.piston_connect import (
-    PistonData,
-    PistonError,
-    PistonExit,
-    PistonInit,
-    PistonSignal,
-    PistonStage,
-    PistonStarted,
-)
+from app.api.piston_connect import PISTON_FRAMES
 from app.api.stats import Stats
 from app.api.streaming import EVENT_STREAM, WebSocketStream
+from app.wire import protocol
 from app.wire.problems import Code
-from app.wire.protocol import (
-    Cancel,
-    EndOfInput,
-    Execution,
-    ExecutionResult,
-    Fault,
-    Input,
-    Interrupt,
-    Output,
-    Result,
-    Start,
-    Started,
-)
 
 _EXECUTOR = (Code.EXECUTOR_UNAVAILABLE, Code.INTERNAL_ERROR)
 _RUN = (
@@ -57,6 +37,10 @@ _RUN = (
     *_EXECUTOR,
 )
 
+_FRAMES = Frames(
+    client=(protocol.Start, protocol.Input, protocol.EndOfInput, protocol.Interrupt, protocol.Cancel),
+    server=(protocol.Started, protocol.Output, protocol.Result, protocol.Fault),
+)
 _EXECUTE = (
     "With `Accept: text/event-stream` the answer is a stream of server-sent events. Each event has the name of a frame "
     "type of `/execute/stream`, and that frame as its data."
@@ -116,10 +100,10 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             tag="executions",
             summary="Run code and wait for the result",
             description=_EXECUTE,
-            request=Execution,
+            request=protocol.Execution,
             answers={
                 200: (
-                    Body("How the execution ended, well or not.", ExecutionResult),
+                    Body("How the execution ended, well or not.", protocol.ExecutionResult),
                     Body("The execution as it happens.", media_type=EVENT_STREAM),
                 )
             },
@@ -135,9 +119,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             answers={101: (Body("The WebSocket is open.", media_type=""),)},
             refusals=(Code.ORIGIN_NOT_ALLOWED, Code.UPGRADE_REQUIRED),
             rated=True,
-            frames=Frames(
-                client=(Start, Input, EndOfInput, Interrupt, Cancel), server=(Started, Output, Result, Fault)
-            ),
+            frames=_FRAMES,
         ),
         Operation(
             path="/environments",
@@ -237,8 +219,5 @@ def _piston(piston: Piston, connect: WebSocketStream) -> Iterator[Operation]:
         answers={101: (Body("The WebSocket is open.", media_type=""),)},
         refusals=(Code.ORIGIN_NOT_ALLOWED, Code.UPGRADE_REQUIRED),
         rated=True,
-        frames=Frames(
-            client=(PistonInit, PistonData, PistonSignal),
-            server=(PistonStarted, PistonStage, PistonData, PistonExit, PistonError),
-        ),
+        frames=PISTON_FRAMES,
     )

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from app.api.compatibility import Backend
 from app.api.dialect import Close
 from app.api.executions import Happening
-from app.api.operation import Document
+from app.api.operation import Document, Frames
 from app.api.piston import PistonRequest, outcome
 from app.api.piston_packages import find_runtime
 from app.wire.admission import parse
@@ -83,6 +83,12 @@ class PistonError(Document):
 
     type: Literal["error"] = "error"
     message: str
+
+
+PISTON_FRAMES = Frames(
+    client=(PistonInit, PistonData, PistonSignal),
+    server=(PistonStarted, PistonStage, PistonData, PistonExit, PistonError),
+)
 
 
 class _Frame(BaseModel):

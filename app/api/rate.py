@@ -37,18 +37,32 @@ def client_key(address: str) -> str:
 
 
 @dataclass(frozen=True)
-class Window:
-    """A client's state after a request: it may send `remaining` more now, and at least one more in `seconds`."""
+class Allowance:
+    """A client's state after a request: `remaining` of `limit` a minute are left, and one more is in `seconds`."""
 
+    limit: int
     admitted: bool
     remaining: int
     seconds: float
+
+    @property
+    def reset(self) -> int:
+        """Whole seconds until there is more, at least 1."""
+        return max(1, math.ceil(self.seconds))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of draft-ietf-httpapi-ratelimit-headers-10."""
+        return {
+            "RateLimit-Policy": f'"executions";q={self.limit};w={_WINDOW_SECONDS:.0f}',
+            "RateLimit": f'"executions";r={self.remaining};t={self.reset}',
+        }
 
 
 class RateLimitStore(Protocol):
     """Stores the requests of the last minute."""
 
-    async def hit(self, key: str, limit: int) -> Window:
+    async def hit(self, key: str, limit: int) -> Allowance:
         """Store a request unless there are `limit` of them in the last minute. `StorageError` when that is unknown."""
 
 
@@ -63,7 +77,7 @@ class MemoryStore:
         """The number of clients that are stored."""
         return len(self._hits)
 
-    async def hit(self, key: str, limit: int) -> Window:
+    async def hit(self, key: str, limit: int) -> Allowance:
         """See `RateLimitStore`."""
         now = self._clock()
         self._forget(now - _WINDOW_SECONDS)
@@ -74,7 +88,7 @@ class MemoryStore:
         if admitted:
             hits.append(now)
             self._hits.move_to_end(key)
-        return Window(admitted, limit - len(hits), hits[0] + _WINDOW_SECONDS - now)
+        return Allowance(limit, admitted, limit - len(hits), hits[0] + _WINDOW_SECONDS - now)
 
     def _forget(self, before: float) -> None:
         """Remove clients without a request since then. They are first: each request moves its client to the end."""
@@ -95,35 +109,17 @@ class ValkeyStore:
         )
         self._limiter = MovingWindowRateLimiter(storage)
 
-    async def hit(self, key: str, limit: int) -> Window:
+    async def hit(self, key: str, limit: int) -> Allowance:
         """See `RateLimitStore`."""
         item = RateLimitItemPerMinute(limit)
         admitted = await self._limiter.hit(item, key)
         window = await self._limiter.get_window_stats(item, key)
-        return Window(admitted, window.remaining, window.reset_time - time.time())
+        return Allowance(limit, admitted, window.remaining, window.reset_time - time.time())
 
 
 def rate_limit_store(url: str) -> RateLimitStore:
     """The store of a URL: `memory://` for one replica, `valkey://host:port/db` for several."""
     return MemoryStore() if url == "memory://" else ValkeyStore(url)
-
-
-@dataclass(frozen=True)
-class Allowance:
-    """A client's allowance after a request: `remaining` of `limit` a minute, and seconds until there is more."""
-
-    limit: int
-    admitted: bool
-    remaining: int
-    reset: int
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of draft-ietf-httpapi-ratelimit-headers-10."""
-        return {
-            "RateLimit-Policy": f'"executions";q={self.limit};w={_WINDOW_SECONDS:.0f}',
-            "RateLimit": f'"executions";r={self.remaining};t={self.reset}',
-        }
 
 
 class RateLimit:
@@ -136,14 +132,13 @@ class RateLimit:
     async def count(self, address: str) -> Allowance:
         """Count a request of this address; `Refused` when the store is unavailable, so that the limit always holds."""
         try:
-            window = await self._store.hit(client_key(address), self._limit)
+            return await self._store.hit(client_key(address), self._limit)
         except StorageError as error:
             raise Refused(
                 Code.RATE_STORE_UNAVAILABLE,
                 "Requests can't be counted now. This is a fault of the platform: try again later.",
                 _RETRY_SECONDS,
             ) from error
-        return Allowance(self._limit, window.admitted, window.remaining, max(1, math.ceil(window.seconds)))
 
 
 def refusal(allowance: Allowance) -> Refused:

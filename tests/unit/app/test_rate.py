@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.api.rate import MemoryStore, RateLimit, Window, client_key, rate_limit_store, refusal
+from app.api.rate import Allowance, MemoryStore, RateLimit, client_key, rate_limit_store, refusal
 from app.wire.problems import Code, Refused
 from tests.unit.app.valkey_server import serving
 from tools.machine.ports import free_port
@@ -60,16 +60,16 @@ async def test_clients_are_counted_separately(store: str) -> None:
 async def test_the_window_slides_and_old_clients_are_removed() -> None:
     now = 0.0
     store = MemoryStore(lambda: now)
-    assert await store.hit("a", 2) == Window(admitted=True, remaining=1, seconds=60)
+    assert await store.hit("a", 2) == Allowance(2, admitted=True, remaining=1, seconds=60)
     now = 20
-    assert await store.hit("a", 2) == Window(admitted=True, remaining=0, seconds=40)
-    assert await store.hit("b", 2) == Window(admitted=True, remaining=1, seconds=60)
+    assert await store.hit("a", 2) == Allowance(2, admitted=True, remaining=0, seconds=40)
+    assert await store.hit("b", 2) == Allowance(2, admitted=True, remaining=1, seconds=60)
     now = 59
-    assert await store.hit("a", 2) == Window(admitted=False, remaining=0, seconds=1)
+    assert await store.hit("a", 2) == Allowance(2, admitted=False, remaining=0, seconds=1)
     now = 60
-    assert await store.hit("a", 2) == Window(admitted=True, remaining=0, seconds=20)
+    assert await store.hit("a", 2) == Allowance(2, admitted=True, remaining=0, seconds=20)
     now = 80
-    assert await store.hit("c", 2) == Window(admitted=True, remaining=1, seconds=60)
+    assert await store.hit("c", 2) == Allowance(2, admitted=True, remaining=1, seconds=60)
     assert len(store) == 2
     now = 140
     assert len(store) == 2

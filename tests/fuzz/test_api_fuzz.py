@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import socket
 import time
 import uuid
@@ -208,7 +209,7 @@ def test_bytes_that_are_not_quite_http(platform: Platform, sent: list[bytes], ne
             raise
         except OSError:  # it was refused before all of it was sent
             return
-    for part in answer.split(b"HTTP/1.1 ")[1:]:
+    for part in re.split(rb"HTTP/1\.1 (?=\d{3} )", answer)[1:]:
         _accept(int(part[:3]), part.partition(b"\r\n\r\n")[2])
 
 

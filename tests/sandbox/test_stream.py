@@ -121,7 +121,7 @@ def test_frames_hold_whole_characters_and_the_output_limit_is_exact(platform: Pl
         (["{"], "invalid_json"),
         ([{"type": "stdin", "data": "x"}], "invalid_request"),
         ([{"type": "start", "environment": "python", "code": " "}], "empty_code"),
-        ([{"type": "start", "environment": "ruby", "code": "1"}], "unknown_environment"),
+        ([{"type": "start", "environment": "cobol", "code": "1"}], "unknown_environment"),
         ([{"type": "start", "environment": "python", "code": "1", "image": "x"}], "invalid_request"),
         (
             [{"type": "start", "environment": "python", "code": "input()"}, {"type": "signal", "signal": "SIGKILL"}],

@@ -9,8 +9,8 @@ import yaml
 _FOLDER = Path(__file__).parent
 
 
-def load(file: str, **values: object) -> Any:
-    """The content of a file, by its path in this package, with a value for each of its placeholders.
+def load(file: str | Path, **values: object) -> Any:
+    """The content of a file, with a value for each of its placeholders. A relative path begins at this package.
 
     Raises:
         KeyError: a placeholder has no value.

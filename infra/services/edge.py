@@ -17,6 +17,7 @@ from app.wire.problems import Code, Refused
 from infra.service import SECRETS, Config, Context, Health, Mount, Port, Route, Service, ServiceArgs, Target, Volume
 from infra.settings import Authority, Tls
 from infra.settings import Edge as EdgeSettings
+from monitoring.files import load
 
 USER = "admin"
 _METRICS_PORT = 8082
@@ -24,7 +25,6 @@ _WEB_PORT = 8080
 INSIDE_URL = f"http://traefik:{_WEB_PORT}"
 """The URL of the edge on the internal networks."""
 
-_INTERNAL = "internal"
 _RESOLVER = "acme"
 _CONFIG = "/etc/traefik"
 _CERTIFICATES = "/certificates"
@@ -36,14 +36,6 @@ _AUTHORITY = "authority.pem"
 _AUTHORITIES = {
     "staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
     "production": "https://acme-v02.api.letsencrypt.org/directory",
-}
-# OWASP Secure Headers Project, the ones that hold for an API and for dashboards alike.
-_SECURITY_HEADERS = {
-    "contentTypeNosniff": True,
-    "frameDeny": True,
-    "referrerPolicy": "no-referrer",
-    "permissionsPolicy": "camera=(), geolocation=(), microphone=()",
-    "customResponseHeaders": {"Server": "", "X-Powered-By": ""},
 }
 _HSTS = {"stsSeconds": 31536000, "stsIncludeSubdomains": False}
 
@@ -158,17 +150,8 @@ def static_config(
         for character in ("Slash", "BackSlash", "NullCharacter", "Semicolon", "Percent", "QuestionMark", "Hash")
     }
     forwarded = {"forwardedHeaders": {"trustedIPs": list(trusted_proxies)}} if trusted_proxies else {}
-    config: dict[str, Any] = {
-        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
-        "entryPoints": {_INTERNAL: {"address": f":{_METRICS_PORT}"}},
-        "providers": {"file": {"filename": f"{_CONFIG}/routes.yml", "watch": False}},
-        "api": {"dashboard": True},
-        "ping": {"entryPoint": _INTERNAL},
-        "metrics": {"prometheus": {"entryPoint": _INTERNAL, "addRoutersLabels": True}},
-        "log": {"format": "json", "level": "INFO"},
-        "experimental": {"localPlugins": {_PLUGIN: {"moduleName": _PLUGIN}}, "abortOnPluginFailure": True},
-        "accessLog": {"format": "json", "fields": {"headers": {"defaultMode": "drop"}}},
-    }
+    file = Path(__file__).with_name("traefik.yml")
+    config: dict[str, Any] = load(file, metrics_port=_METRICS_PORT, folder=_CONFIG, plugin=_PLUGIN)
     if otlp_endpoint:
         config["tracing"] = {"otlp": {"http": {"endpoint": f"{otlp_endpoint}/v1/traces"}}}
     for entry in entry_points(settings):
@@ -218,22 +201,16 @@ def dynamic_config(
 ) -> dict[str, Any]:
     """Routers, services and middlewares for the routes. Rate limits count visitors, not the proxies in front."""
     visitor = {"sourceCriterion": {"ipStrategy": {"excludedIPs": list(trusted_proxies)}}} if trusted_proxies else {}
-    headers = _SECURITY_HEADERS | (_HSTS if settings.tls else {})
-    middlewares: dict[str, Any] = {
-        "security-headers": {"headers": headers},
-        "password": {"basicAuth": {"usersFile": f"{SECRETS}/users", "removeHeader": True}},
-        "admitted": _plugin("admitted"),
-        "unreachable": {"errors": {"status": ["502", "504"], "service": "unreachable", "query": "/{status}"}},
-        "answer-unreachable": _plugin(
-            "answer",
-            Refused(Code.BAD_GATEWAY, "The API is down. Try again later.", _RETRY_SECONDS),
-            Refused(Code.GATEWAY_TIMEOUT, "The API did not answer in time. Try again later.", _RETRY_SECONDS),
-        ),
-    }
-    routers: dict[str, Any] = {}
-    # Its middleware answers in place of the server, which is never asked.
-    answering = {"middlewares": ["answer-unreachable"], "loadBalancer": {"servers": [{"url": "http://127.0.0.1:1"}]}}
-    services: dict[str, Any] = {"unreachable": answering}
+    config: dict[str, Any] = load(Path(__file__).with_name("routes.yml"), secrets=SECRETS)
+    routers, services, middlewares = (config["http"][kind] for kind in ("routers", "services", "middlewares"))
+    if settings.tls:
+        middlewares["security-headers"]["headers"] |= _HSTS
+    middlewares["admitted"] = _plugin("admitted")
+    middlewares["answer-unreachable"] = _plugin(
+        "answer",
+        Refused(Code.BAD_GATEWAY, "The API is down. Try again later.", _RETRY_SECONDS),
+        Refused(Code.GATEWAY_TIMEOUT, "The API did not answer in time. Try again later.", _RETRY_SECONDS),
+    )
     for service, route in routes.items():
         rate = f"rate-{service}"
         limit = {"average": route.requests_per_minute, "period": "1m", "burst": route.requests_per_minute}
@@ -256,7 +233,7 @@ def dynamic_config(
         }
         if not internal:
             services[service] = {"loadBalancer": {"servers": [{"url": route.target}]}}
-    return {"http": {"routers": routers, "services": services, "middlewares": middlewares}}
+    return config
 
 
 def _plugin(role: str, *refusals: Refused) -> dict[str, Any]:

@@ -100,15 +100,12 @@ def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
         "alert_smtp_password": alerting and alerts.email is not None,
         "alert_slack_url": alerting and alerts.slack is not None,
     }
+    found: dict[str, Any] = {}
     for field, is_needed in needed.items():
         key = f"{NAMESPACE}:{SECRET_KEYS[field]}"
         if is_needed and not config.get(SECRET_KEYS[field]):
             raise SettingsError(f"secret {key} is missing. Set it with: pulumi config set --secret {key}")
         if is_needed and not is_config_secret(key):
             raise SettingsError(f"{key} is not encrypted. Set it again with: pulumi config set --secret {key}")
-    return Secrets(
-        **{
-            field: config.get_secret(SECRET_KEYS[field]) if is_needed else None  # type: ignore[arg-type]
-            for field, is_needed in needed.items()
-        }
-    )
+        found[field] = config.get_secret(SECRET_KEYS[field]) if is_needed else None
+    return Secrets(**found)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
@@ -41,33 +42,27 @@ class Dns(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         child = pulumi.ResourceOptions(parent=self, provider=provider)
-        addresses = {"A": settings.ipv4, "AAAA": settings.ipv6}
+
+        def record(kind: str, name: str, suffix: str, **more: Any) -> None:
+            cloudflare.DnsRecord(
+                f"{name}-{suffix}",
+                zone_id=settings.zone_id,
+                name=name,
+                type=kind,
+                comment=_COMMENT,
+                opts=child,
+                **more,
+            )
+
+        ttl = _AUTOMATIC_TTL if settings.proxied else _TTL_SECONDS
         for host in args.hosts:
-            for kind, address in addresses.items():
+            for kind, address in (("A", settings.ipv4), ("AAAA", settings.ipv6)):
                 if address:
-                    cloudflare.DnsRecord(
-                        f"{host}-{kind.lower()}",
-                        zone_id=settings.zone_id,
-                        name=host,
-                        type=kind,
-                        content=str(address),
-                        ttl=_AUTOMATIC_TTL if settings.proxied else _TTL_SECONDS,
-                        proxied=settings.proxied,
-                        comment=_COMMENT,
-                        opts=child,
-                    )
+                    record(kind, host, kind.lower(), content=str(address), ttl=ttl, proxied=settings.proxied)
         for name in caa_names(args.domain, args.hosts):
             for authority in settings.authorities:
-                cloudflare.DnsRecord(
-                    f"{name}-caa-{authority}",
-                    zone_id=settings.zone_id,
-                    name=name,
-                    type="CAA",
-                    data=cloudflare.DnsRecordDataArgs(flags=0, tag="issue", value=authority),
-                    ttl=_TTL_SECONDS,
-                    comment=_COMMENT,
-                    opts=child,
-                )
+                data = cloudflare.DnsRecordDataArgs(flags=0, tag="issue", value=authority)
+                record("CAA", name, f"caa-{authority}", data=data, ttl=_TTL_SECONDS)
         self.register_outputs({})
 
 

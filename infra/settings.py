@@ -123,15 +123,11 @@ class Edge(Settings):
     """HTTPS. Unset: HTTP only, for a platform on one's own machine."""
 
     @model_validator(mode="after")
-    def _wildcard_covers_api(self) -> "Edge":
+    def _tls_fits(self) -> "Edge":
         if self.tls and self.tls.wildcard:
             for host in self.api_hosts:
                 if self.domain not in (host, host.partition(".")[2]):
                     raise ValueError(f"tls.wildcard covers {self.domain} and *.{self.domain}, and not {host}")
-        return self
-
-    @model_validator(mode="after")
-    def _ports_differ(self) -> "Edge":
         if self.tls and self.tls.port == self.http_port:
             raise ValueError(f"http_port and tls.port are both {self.http_port}: only one of them can be published")
         return self
@@ -321,23 +317,20 @@ class PlatformSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _firewall_admits_visitors(self) -> "PlatformSettings":
-        if self.host and self.dns and self.host.firewall.web_sources == "cloudflare" and not self.dns.proxied:
+    def _records_lead_to_the_edge(self) -> "PlatformSettings":
+        if not (self.host and self.dns):
+            return self
+        if self.host.firewall.web_sources == "cloudflare" and not self.dns.proxied:
             raise ValueError(
                 "host.firewall.web_sources is cloudflare, and with dns.proxied: false visitors do not go through "
                 "Cloudflare: the firewall would block them. Set dns.proxied: true, or web_sources: anyone"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _edge_answers_at_the_records(self) -> "PlatformSettings":
-        if self.host and self.dns:
-            for version in ("ipv4", "ipv6"):
-                if getattr(self.dns, version) and not getattr(self.edge, version):
-                    raise ValueError(
-                        f"dns.{version} is set and edge.{version} is not: the record would send visitors to an address "
-                        f"where the edge does not answer. Set edge.{version}, or remove dns.{version}"
-                    )
+        for version in ("ipv4", "ipv6"):
+            if getattr(self.dns, version) and not getattr(self.edge, version):
+                raise ValueError(
+                    f"dns.{version} is set and edge.{version} is not: the record would send visitors to an address "
+                    f"where the edge does not answer. Set edge.{version}, or remove dns.{version}"
+                )
         return self
 
     def _switched_on(self) -> list[str]:

@@ -43,15 +43,8 @@ class OwnDocker:
         """
         folder = self.folder
         arguments = [
-            *(
-                "--config-file",
-                f"{folder}/daemon.json",
-                "--data-root",
-                str(self._data),
-                "--exec-root",
-                f"{folder}/exec",
-            ),
-            *("--pidfile", f"{folder}/pid", "--host", self.engine.url),
+            *(f"--config-file={folder}/daemon.json", f"--data-root={self._data}", f"--exec-root={folder}/exec"),
+            *(f"--pidfile={folder}/pid", f"--host={self.engine.url}"),
             *("--bridge=none", "--iptables=false", "--ip6tables=false"),
         ]
         with self.log.open("ab") as log:

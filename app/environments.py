@@ -168,9 +168,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
 DEFAULT_ENVIRONMENTS = tuple(name for name, environment in ENVIRONMENTS.items() if environment.default)
 
 
-_NAMES: Mapping[str, str] = MappingProxyType(
-    {alias: environment.name for environment in ENVIRONMENTS.values() for alias in environment.aliases}
-)
+_NAMES = {alias: environment.name for environment in ENVIRONMENTS.values() for alias in environment.aliases}
 
 
 def canonical(name: str) -> str:

@@ -15,7 +15,6 @@ from app.api.executor_client import ExecutorClient, ExecutorStream, Said
 from app.api.metrics import Metrics
 from app.api.patterns import Pattern, dangerous
 from app.api.rate import RateLimit, refusal
-from app.api.stats import Statistics
 from app.process.tracing import Tracing
 from app.wire.problems import Code, Refused
 from app.wire.protocol import Command, Execution, ExecutionResult, Fault, Output, Result, Started
@@ -63,7 +62,6 @@ class Executions:
 
     executor: ExecutorClient
     rate: RateLimit
-    statistics: Statistics
     metrics: Metrics
     tracing: Tracing
     refuse_patterns: bool
@@ -106,7 +104,6 @@ class Executions:
                     annotate("sandbox.environment", record.result.environment)
                     annotate("sandbox.execution_id", record.result.execution_id)
                     annotate("sandbox.status", record.result.status)
-                    self.statistics.count(record.result)
                     self.metrics.executed(record.result, record.seconds)
 
     def _look(self, execution: Execution) -> tuple[Pattern, ...]:

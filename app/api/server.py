@@ -1,7 +1,6 @@
 """The public HTTP interface, and a separate one for Prometheus."""
 
 import contextlib
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +33,6 @@ from app.api.piston import Piston
 from app.api.piston_connect import PistonDialect
 from app.api.rate import RateLimit, rate_limit_store
 from app.api.settings import ApiSettings
-from app.api.stats import Statistics
 from app.api.streaming import EVENT_STREAM, EventStream, WebSocketStream
 from app.process.connection import while_connected
 from app.process.correlation import REQUEST_ID, TRACEPARENT, Correlate
@@ -64,34 +62,28 @@ class Api:
 def build_api(settings: ApiSettings) -> Api:
     """The applications of these settings. Nothing is connected or started yet."""
     executor = ExecutorClient(settings.executor_socket, settings.profile)
-    statistics = Statistics()
     metrics = Metrics(settings.profile)
     traces = start_tracing("api", settings.otlp_endpoint is not None, lambda: metrics.spans_dropped("api", 1))
     executions = Executions(
         executor,
         RateLimit(settings.requests_per_minute, rate_limit_store(settings.rate_store)),
-        statistics,
         metrics,
         traces,
         refuse_patterns=settings.refuse_patterns,
         log_code=settings.log_code,
     )
 
-    def refused(code: Code) -> None:
-        statistics.refuse(code)
-        metrics.refused(code)
-
     backend = Backend(executions, executor, settings.profile)
     files = page_files(PAGE)
-    stream = partial(WebSocketStream, executions, settings.profile, origins=settings.allowed_origins, refused=refused)
+    stream = partial(WebSocketStream, executions, settings.profile, origins=settings.allowed_origins)
     table = operations(
         Endpoints(
-            execute=_execute(executions, settings.profile, refused),
+            execute=_execute(executions, settings.profile),
             stream=stream(lambda: OwnDialect(settings.profile)),
-            overview=Overview(executor, statistics, settings.profile),
-            piston=Piston(backend, refused),
+            overview=Overview(executor, metrics.statistics, settings.profile),
+            piston=Piston(backend, metrics.refused),
             piston_connect=stream(lambda: PistonDialect(backend)),
-            codapi=Codapi(backend, refused),
+            codapi=Codapi(backend, metrics.refused),
             files=files,
         )
     )
@@ -101,7 +93,7 @@ def build_api(settings: ApiSettings) -> Api:
         *(Route(path, serve) for path, serve in files.items() if path not in described),
     ]
 
-    handlers = exception_handlers(refused)
+    handlers = exception_handlers(metrics.refused)
     public = Starlette(
         routes=routes,
         middleware=[
@@ -133,13 +125,13 @@ def _relay(settings: ApiSettings, traces: Tracing, metrics: Metrics) -> Abstract
     ).running()
 
 
-def _execute(executions: Executions, profile: SandboxProfile, refused: Callable[[Code], None]) -> Endpoint:
+def _execute(executions: Executions, profile: SandboxProfile) -> Endpoint:
     async def execute(request: Request) -> Response:
         await executions.admit(request)
         execution = await read_execution(request, profile)
         accept = ",".join(request.headers.getlist("Accept"))
         if preferred(accept, (JSON, EVENT_STREAM)) == EVENT_STREAM:
-            return EventStream(executions, execution, refused)
+            return EventStream(executions, execution)
         said = await while_connected(request, executions.run(execution))
         return Response(said.json, media_type=JSON)
 

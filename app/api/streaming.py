@@ -131,12 +131,11 @@ class _Conversation:
 class EventStream(Response):
     """The execution as server-sent events. A refusal before the first event is answered with a problem document."""
 
-    def __init__(self, executions: Executions, execution: Execution, refused: Callable[[Code], None]) -> None:
+    def __init__(self, executions: Executions, execution: Execution) -> None:
         super().__init__(media_type=EVENT_STREAM, headers={"Cache-Control": "no-store"})
         del self.headers["Content-Length"]
         self._executions = executions
         self._execution = execution
-        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the execution and send its events. It is cancelled when the client disconnects."""
@@ -151,7 +150,7 @@ class EventStream(Response):
         except Refused as refused:
             if not client.started:
                 raise
-            self._refused(refused.problem.code)
+            self._executions.metrics.refused(refused.problem.code)
             await client.write(_sent_event(Fault.of(refused.problem)))
         if client.started:
             await send({"type": "http.response.body", "body": b""})
@@ -188,14 +187,13 @@ class _EventReader:
 class WebSocketStream:
     """A WebSocket that runs one execution; `dialect` decides what its frames mean.
 
-    Pages of these `origins`, and of its own, may open it. `refused` is called with the code of each refusal.
+    Pages of these `origins`, and of its own, may open it.
     """
 
     executions: Executions
     profile: SandboxProfile
     dialect: Callable[[], Dialect]
     origins: Collection[str]
-    refused: Callable[[Code], None]
 
     async def serve(self, websocket: WebSocket) -> None:
         """Run one execution. It ends with a last frame and a close code, unless the client disconnects."""
@@ -238,7 +236,7 @@ class WebSocketStream:
             raise ClientDisconnect
 
     async def _end(self, websocket: WebSocket, dialect: Dialect, refused: Refused) -> None:
-        self.refused(refused.problem.code)
+        self.executions.metrics.refused(refused.problem.code)
         if refused.problem.code is Code.ORIGIN_NOT_ALLOWED:
             with contextlib.suppress(*_GONE):
                 await websocket.send_denial_response(problem_response(refused.problem))

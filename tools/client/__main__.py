@@ -30,13 +30,13 @@ class Session:
     async def tour(self, *, ask: bool) -> int:
         """Make every call; with `ask`, wait for Enter before each. Returns the number of unexpected answers."""
         failures = 0
-        for number, stop in enumerate(TOUR, 1):
+        for number, (title, call) in enumerate(TOUR.items(), 1):
             self._console.print()
-            self._console.rule(Text(f"{number}/{len(TOUR)} {stop.title}"), align="left")
+            self._console.rule(Text(f"{number}/{len(TOUR)} {title}"), align="left")
             if ask and await self._ask("Enter goes on, s skips the rest: ") == "s":
                 break
             try:
-                await stop.call(self._client)
+                await call(self._client)
             except FAULTS as error:
                 failures += 1
                 self._complain(error)

@@ -1,7 +1,6 @@
 """A tour of the API: the calls, and the answers that are expected."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from tools.client.calls import Body, Client, Unexpected
 
@@ -18,14 +17,6 @@ def expect(body: Body, **fields: object) -> None:
     for name, value in fields.items():
         if body.get(name) != value:
             raise Unexpected(f"{name} is {body.get(name)!r} and should be {value!r}")
-
-
-@dataclass(frozen=True)
-class Stop:
-    """One stop of the tour."""
-
-    title: str
-    call: Callable[[Client], Awaitable[None]]
 
 
 async def _health(client: Client) -> None:
@@ -78,14 +69,15 @@ async def _stats(client: Client) -> None:
         raise Unexpected("no execution was counted")
 
 
-TOUR = (
-    Stop("Is it well?", _health),
-    Stop("What can run, and a hello in each environment", _hello),
-    Stop("Several files, arguments, standard input", _files),
-    Stop("A file that comes back", _results),
-    Stop("Streaming, and an answer to a question", _stream),
-    Stop("Code that fails is an answer, not an error of the API", _failure),
-    Stop("A limit that is hit: time", _timeout),
-    Stop("A request that is refused, as a problem document", _refusal),
-    Stop("What happened so far", _stats),
-)
+TOUR: Mapping[str, Callable[[Client], Awaitable[None]]] = {
+    "Is it well?": _health,
+    "What can run, and a hello in each environment": _hello,
+    "Several files, arguments, standard input": _files,
+    "A file that comes back": _results,
+    "Streaming, and an answer to a question": _stream,
+    "Code that fails is an answer, not an error of the API": _failure,
+    "A limit that is hit: time": _timeout,
+    "A request that is refused, as a problem document": _refusal,
+    "What happened so far": _stats,
+}
+"""The calls by what each shows, in order."""

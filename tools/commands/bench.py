@@ -6,9 +6,7 @@ end. A platform that runs already is not touched, but uses CPU meanwhile.
 
 import argparse
 
-from rich.text import Text
-
-from tools.console import columns, timings
+from tools.console import timings
 from tools.console.steps import EXIT_FAILED, Report, Runner, Step
 from tools.machine.preparation import Preparation
 from tools.measure.bench import flags, machine, measurements, tables
@@ -59,27 +57,22 @@ def _show(figures: measurements.Figures, plan: measurements.Plan, runner: Runner
         list(tables.refusals(figures)),
         list(tables.failures(figures)),
     ):
-        runner.console.print()
         texts = 2 if table[0][1] in {"way", "to"} else 1
-        columns.show(runner.console, table, numbers=range(texts, len(table[0])))
-    runner.console.print(Text(f"\n{flags.CAPTION}"), soft_wrap=True)
-    reached = tables.goals(figures, plan.burst_requests)
-    runner.console.print()
-    columns.show(runner.console, list(tables.goal_rows(reached)))
+        runner.table(table, numbers=range(texts, len(table[0])))
+    runner.say(f"\n{flags.CAPTION}")
+    runner.table(tables.goal_rows(tables.goals(figures, plan.burst_requests)))
     if figures.rest and (beside := figures.rest.cpu[measurements.MACHINE]) > _QUIET:
         busy = f"While the platform was idle, {beside:.1f} CPUs were in use by other programs: no figure is exact."
-        runner.console.print(Text(f"\n{busy}", style="yellow"), soft_wrap=True)
+        runner.say(f"\n{busy}", "yellow")
     loads = ", ".join(f"{load:.1f}" for load in (*figures.load, machine.load()))
-    runner.console.print(Text(f"\nLoad of the machine before each step and at the end: {loads}."), soft_wrap=True)
+    runner.say(f"\nLoad of the machine before each step and at the end: {loads}.")
 
 
 def _show_ups(ups: dict[str, float], runner: Runner) -> None:
     rows = [("measured now", "seconds"), *((name, f"{seconds:.1f}") for name, seconds in ups.items())]
-    runner.console.print()
-    columns.show(runner.console, rows, numbers=[1])
+    runner.table(rows, numbers=[1])
     bare = {"Python environment": timings.environment_seconds(), **timings.longest_seconds()}
     rows = [("the longest run of each step of make up on this machine", "seconds")]
     rows += [(name, f"{seconds:.1f}") for name, seconds in bare.items()]
     rows.append(("their sum, an estimate for a bare machine", f"{sum(bare.values()):.1f}"))
-    runner.console.print()
-    columns.show(runner.console, rows, numbers=[1])
+    runner.table(rows, numbers=[1])

@@ -6,9 +6,6 @@ removed at the end.
 
 import argparse
 
-from rich.text import Text
-
-from tools.console import columns
 from tools.console.steps import EXIT_FAILED, Report, Runner, Step
 from tools.machine.preparation import Preparation
 from tools.measure.bench import cost
@@ -37,14 +34,11 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
 
 
 def _show(figures: cost.Figures, runner: Runner) -> None:
-    table = list(cost.rows(figures))
-    runner.console.print()
-    columns.show(runner.console, table, numbers=range(1, len(table[0])))
+    runner.table(cost.rows(figures), numbers=range(1, 6))
     times = figures.executions
     before, after = figures.series
     quick, slow = (f"{1000 * times.quantile(share):.0f} ms" for share in (0.5, 0.95))
-    text = (
+    runner.say(
         f"\n{len(times.seconds)} executions answered (p50 {quick}, p95 {slow}), {len(times.failures)} not. "
         f"Series in Prometheus: {before} before them, {after} after."
     )
-    runner.console.print(Text(text), soft_wrap=True)

@@ -2,8 +2,6 @@
 
 import argparse
 
-from rich.text import Text
-
 from tools.commands.up import LocalStack
 from tools.console.steps import EXIT_FAILED, Report, Runner, Step
 from tools.paths import HOME
@@ -22,5 +20,5 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
         results = runner.run([*local.steps(), Step("Preview", preview)])
     if results[-1].failure:
         return EXIT_FAILED
-    runner.console.print(Text("\n" + said[0].strip()), soft_wrap=True)
+    runner.say("\n" + said[0].strip())
     return 0

@@ -3,7 +3,6 @@
 import argparse
 
 import yaml
-from rich.text import Text
 
 from app.environments import ENVIRONMENTS
 from infra.images import IMAGES_OF_OURS
@@ -63,5 +62,5 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     publication = _Publication(options.registry, options.stack)
     results = runner.run(publication.steps())
     if publication.published:
-        runner.console.print(Text(yaml.safe_dump({"images": publication.published}, width=200)), soft_wrap=True)
+        runner.say(yaml.safe_dump({"images": publication.published}, width=200))
     return EXIT_FAILED if results[-1].failure else 0

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import httpx
-from rich.text import Text
 
 from infra.config import NAMESPACE, SECRET_KEYS
 from tools.commands.up import STACK, LocalStack
@@ -167,5 +166,5 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
         results = runner.run(rotation.rotation_steps())
     if rotation.new:
         state = "is in the stack's config, and not yet deployed" if results[-1].failure else "is deployed"
-        runner.console.print(Text(f"\nThe new password {state}: {rotation.new}"), soft_wrap=True)
+        runner.say(f"\nThe new password {state}: {rotation.new}")
     return EXIT_FAILED if results[-1].failure else 0

@@ -5,9 +5,6 @@ It uses a Docker daemon of its own, so that the machine's is not touched. It nee
 
 import argparse
 
-from rich.text import Text
-
-from tools.console import columns
 from tools.console.steps import EXIT_FAILED, Report, Runner, Step
 from tools.machine.preparation import Preparation
 from tools.measure.soak.engine import SoakDocker
@@ -44,7 +41,7 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     _show(soak, runner)
     problems = soak.problems()
     for problem in problems:
-        runner.console.print(Text(problem, style="red"), soft_wrap=True)
+        runner.say(problem, "red")
     if results[-1].failure or problems:
         return EXIT_FAILED
     runner.console.print("\nNothing has leaked, and every request was answered or refused with a reason.")
@@ -58,8 +55,7 @@ def _show(soak: Soak, runner: Runner) -> None:
     rows.append(("ended by a kill of the test, and reported so", str(tally.cut)))
     rows += [(f"refused: {code}", str(number)) for code, number in sorted(tally.refused.items())]
     rows.append(("lost or wrong", str(len(tally.faults))))
-    runner.console.print()
-    columns.show(runner.console, rows, numbers=[1])
+    runner.table(rows, numbers=[1])
     rests = [("at rest, after executions", "ready", "process", "id", "descriptors", "threads", "memory MB")]
     rests += [
         (
@@ -74,5 +70,4 @@ def _show(soak: Soak, runner: Runner) -> None:
         for rest in soak.rests
         for it in rest.readings
     ]
-    runner.console.print()
-    columns.show(runner.console, rests, numbers=(1, 3, 4, 5, 6))
+    runner.table(rests, numbers=(1, 3, 4, 5, 6))

@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from rich.text import Text
-
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
-from tools.console import columns, junit
+from tools.console import junit
 from tools.console.junit import Count, Failure
 from tools.console.steps import EXIT_FAILED, Report, Result, Runner, Step, StepFailed
 from tools.machine import debian, process
@@ -139,14 +137,13 @@ class Tests:
             outcome = "FAILED" if result.failure else "ok"
             seconds = f"{result.seconds:.1f}"
             rows.append((result.step.name, outcome, str(of.passed), str(of.failed), str(of.skipped), seconds))
-        runner.console.print()
-        columns.show(runner.console, rows, numbers=range(2, 6))
+        runner.table(rows, numbers=range(2, 6))
         passed, failed, skipped = (
             sum(getattr(of, key) for of in self.counts.values()) for key in ("passed", "failed", "skipped")
         )
         runner.console.print(f"\n{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
         for failure in self.failures:
-            runner.console.print(Text(f"\nFAILED {failure.test}\n  {failure.reason}"), soft_wrap=True)
+            runner.say(f"\nFAILED {failure.test}\n  {failure.reason}")
 
 
 def _find_programs(report: Report) -> str:

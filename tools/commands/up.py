@@ -2,11 +2,9 @@
 
 import argparse
 
-from rich.text import Text
-
 from offline.gomodules import GoBuild
 from tools.build import images
-from tools.console import columns, timings
+from tools.console import timings
 from tools.console.steps import EXIT_FAILED, Report, Runner, Step
 from tools.machine import preflight
 from tools.machine.preparation import Preparation
@@ -100,13 +98,10 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
 
 def _announce(local: LocalStack, runner: Runner) -> None:
     waits = "; ".join(f"{program.title}, {program.duration}" for program in local.rest)
-    runner.console.print(
-        Text(
-            f"\nThe API answers at {local.outputs['urls']['api']}. The rest is compiled now, once for a machine: "
-            f"{waits}. You can interrupt it: `make up` resumes.\n",
-            style="bold",
-        ),
-        soft_wrap=True,
+    runner.say(
+        f"\nThe API answers at {local.outputs['urls']['api']}. The rest is compiled now, once for a machine: "
+        f"{waits}. You can interrupt it: `make up` resumes.\n",
+        "bold",
     )
 
 
@@ -116,12 +111,11 @@ def _show(local: LocalStack, runner: Runner) -> None:
     for service, url in local.outputs["urls"].items():
         login = local.outputs["logins"].get(service)
         rows.append((service, url, login["user"], passwords[login["secret"]]) if login else (service, url, "", ""))
-    runner.console.print()
-    columns.show(runner.console, rows)
+    runner.table(rows)
     for notice in local.outputs["notices"]:
-        runner.console.print(Text(f"{notice}."), style="yellow", soft_wrap=True)
+        runner.say(f"{notice}.", "yellow")
     runner.console.print("\nTry this next (`make status`, `make logs` and `make down` are the rest):", style="bold")
-    runner.console.print(Text(TRY_THIS.format(api=local.outputs["urls"]["api"])), soft_wrap=True)
+    runner.say(TRY_THIS.format(api=local.outputs["urls"]["api"]))
 
 
 def _changes(said: list[str]) -> str:

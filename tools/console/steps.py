@@ -6,7 +6,7 @@ On a terminal, the running step is one line that is updated; elsewhere, each ste
 import re
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -17,6 +17,8 @@ from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
+from tools.console import columns
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -123,13 +125,22 @@ class Runner:
             failure = StepFailed(f"{type(error).__name__}: {error}", fix, log)
         return Result(step, time.monotonic() - started, summary, failure)
 
+    def say(self, text: str, style: str = "") -> None:
+        """Print a text as it is, without breaking its lines."""
+        self.console.print(Text(text, style=style), soft_wrap=True)
+
+    def table(self, rows: Iterable[Sequence[str]], *, numbers: Sequence[int] = ()) -> None:
+        """Print an empty line and a table: see `columns.show`."""
+        self.console.print()
+        columns.show(self.console, list(rows), numbers=numbers)
+
     def explain(self, failure: StepFailed) -> None:
         """Print what failed, the end of its log, and what to do."""
-        self.console.print(Text(f"\n{failure.message}", style="bold red"), soft_wrap=True)
+        self.say(f"\n{failure.message}", "bold red")
         if failure.log and (tail := _tail(failure.log)):
-            self.console.print(Text(f"The end of {failure.log}:"), soft_wrap=True)
-            self.console.print(Text("\n".join(f"  | {line}" for line in tail), style="dim"), soft_wrap=True)
-        self.console.print(Text(f"To go on: {failure.fix}\n", style="bold"), soft_wrap=True)
+            self.say(f"The end of {failure.log}:")
+            self.say("\n".join(f"  | {line}" for line in tail), "dim")
+        self.say(f"To go on: {failure.fix}\n", "bold")
 
 
 class _PlainView:

@@ -9,14 +9,13 @@ What differs from them:
 """
 
 import posixpath
-from collections.abc import Callable
 from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.compatibility import Backend
-from app.api.operation import Document
+from app.api.operation import Document, json_answer
 from app.wire.admission import parse
 from app.wire.problems import Code, Refused
 from app.wire.protocol import ExecutionResult, Status
@@ -56,22 +55,21 @@ class CodapiAnswer(Document):
 
 
 class Codapi:
-    """The endpoint. `refused` is called with the code of each refusal."""
+    """The endpoint."""
 
-    def __init__(self, backend: Backend, refused: Callable[[Code], None]) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._refused = refused
 
     async def execute(self, request: Request) -> Response:
         """POST /v1/exec."""
         try:
-            return _json(await self._execute(request))
+            return json_answer(await self._execute(request))
         except Refused as refused:
             problem = refused.problem
-            self._refused(problem.code)
+            self._backend.refused(problem.code)
             answer = CodapiAnswer(id="-", ok=False, duration=0, stdout="", stderr=problem.detail)
             status = _STATUSES.get(problem.code, problem.status)
-            return _json(answer, status, problem.headers)
+            return json_answer(answer, status, problem.headers)
 
     async def _execute(self, request: Request) -> CodapiAnswer:
         asked = parse(CodapiRequest, await self._backend.body(request))
@@ -108,7 +106,3 @@ def _answer(result: ExecutionResult) -> CodapiAnswer:
         stdout=result.stdout,
         stderr="\n".join(filter(None, (result.stderr, result.error if stopped else None))),
     )
-
-
-def _json(answer: CodapiAnswer, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(answer.model_dump_json(), status_code=status, media_type="application/json", headers=headers)

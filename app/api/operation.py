@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from app.wire.media import JSON
 from app.wire.problems import Code, Refused
 
 Model = type[BaseModel]
@@ -20,13 +21,21 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
+def json_answer(
+    document: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None, *, exclude_none: bool = False
+) -> Response:
+    """The HTTP answer with this document. `exclude_none` leaves out what is null."""
+    text = document.model_dump_json(exclude_none=exclude_none)
+    return Response(text, status_code=status, media_type=JSON, headers=headers)
+
+
 @dataclass(frozen=True)
 class Body:
     """A body of an answer: text of `media_type`, with its model when it is JSON of a known shape."""
 
     description: str
     model: Model | None = None
-    media_type: str = "application/json"
+    media_type: str = JSON
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.executor_client import ExecutorClient
-from app.api.operation import Document
+from app.api.operation import Document, json_answer
 from app.api.stats import Statistics
 from app.profile import SandboxProfile
 from app.wire.problems import Refused
@@ -43,11 +42,11 @@ class Overview:
     async def health(self, _: Request) -> Response:
         """GET /health."""
         found = await self._health()
-        return _json(found, status=200 if found.status == "ok" else 503)
+        return json_answer(found, 200 if found.status == "ok" else 503, exclude_none=True)
 
     async def environments(self, _: Request) -> Response:
         """GET /environments."""
-        return _json(Environments(environments=await self._executor.environments(), limits=self._profile))
+        return json_answer(Environments(environments=await self._executor.environments(), limits=self._profile))
 
     async def stats(self, _: Request) -> Response:
         """GET /stats."""
@@ -55,7 +54,7 @@ class Overview:
             load = await self._executor.stats()
         except Refused:
             load = None
-        return Response(self._statistics.snapshot(load).model_dump_json(), media_type="application/json")
+        return json_answer(self._statistics.snapshot(load))
 
     async def _health(self) -> Health:
         try:
@@ -70,7 +69,3 @@ class Overview:
             # The executor's reason may contain internal details: it stays in the executor's log.
             reason=None if well else "No sandbox can be made now.",
         )
-
-
-def _json(answer: BaseModel, status: int = 200) -> Response:
-    return Response(answer.model_dump_json(exclude_none=True), status_code=status, media_type="application/json")

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.compatibility import Backend
-from app.api.operation import Document
+from app.api.operation import Document, json_answer
 from app.api.piston_packages import Runtime, find_runtime
 from app.profile import SandboxProfile
 from app.wire.admission import parse
@@ -198,11 +198,10 @@ class PistonMessage(Document):
 
 
 class Piston:
-    """The endpoints. `refused` is called with the code of each refusal."""
+    """The endpoints."""
 
-    def __init__(self, backend: Backend, refused: Callable[[Code], None]) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._refused = refused
 
     async def runtimes(self, _: Request) -> Response:
         """GET /api/v2/runtimes."""
@@ -215,7 +214,7 @@ class Piston:
     async def execute(self, request: Request) -> Response:
         """POST /api/v2/execute."""
         try:
-            return _json(await self._execute(request))
+            return json_answer(await self._execute(request))
         except Refused as refused:
             return self._refusal(refused)
 
@@ -224,7 +223,7 @@ class Piston:
             found = map(Runtime, await self._backend.environments())
         except Refused as refused:
             return self._refusal(refused)
-        return _json(written(found), exclude_none=True)
+        return json_answer(written(found), exclude_none=True)
 
     async def _execute(self, request: Request) -> PistonAnswer:
         asked = parse(PistonRequest, await self._backend.body(request))
@@ -236,15 +235,11 @@ class Piston:
 
     def _refusal(self, refused: Refused) -> Response:
         problem = refused.problem
-        self._refused(problem.code)
+        self._backend.refused(problem.code)
         kept = problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR or problem.retry_after is not None
         kept = kept or problem.code is Code.UNSUPPORTED_MEDIA_TYPE
-        return Response(
-            PistonMessage(message=problem.detail).model_dump_json(),
-            status_code=problem.status if kept else HTTPStatus.BAD_REQUEST,
-            media_type="application/json",
-            headers=problem.headers,
-        )
+        status = problem.status if kept else HTTPStatus.BAD_REQUEST
+        return json_answer(PistonMessage(message=problem.detail), status, problem.headers)
 
 
 def _runtime(found: Runtime) -> PistonRuntime:
@@ -290,7 +285,3 @@ def _status(result: ExecutionResult) -> Literal["RE", "SG", "TO", "OL", "EL"] | 
             return "SG"
         case Status.ERROR | Status.PROCESS_LIMIT:
             return "SG" if result.signal else "RE"
-
-
-def _json(answer: BaseModel, *, exclude_none: bool = False) -> Response:
-    return Response(answer.model_dump_json(exclude_none=exclude_none), media_type="application/json")

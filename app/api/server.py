@@ -73,7 +73,7 @@ def build_api(settings: ApiSettings) -> Api:
         log_code=settings.log_code,
     )
 
-    backend = Backend(executions, executor, settings.profile)
+    backend = Backend(executions, settings.profile)
     files = page_files(PAGE)
     stream = partial(WebSocketStream, executions, settings.profile, origins=settings.allowed_origins)
     table = operations(
@@ -81,9 +81,9 @@ def build_api(settings: ApiSettings) -> Api:
             execute=_execute(executions, settings.profile),
             stream=stream(lambda: OwnDialect(settings.profile)),
             overview=Overview(executor, metrics.statistics, settings.profile),
-            piston=Piston(backend, metrics.refused),
+            piston=Piston(backend),
             piston_connect=stream(lambda: PistonDialect(backend)),
-            codapi=Codapi(backend, metrics.refused),
+            codapi=Codapi(backend),
             files=files,
         )
     )

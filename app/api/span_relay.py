@@ -24,7 +24,6 @@ _LAST_SECONDS = 2.0
 _KEPT_BYTES = 4 * 1024 * 1024
 """Bytes of spans that are kept while the collector is unavailable: about 5,000 executions."""
 _HEADERS = {"Content-Type": "application/x-protobuf"}
-_TOO_MANY = 429
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class SpanRelay:
         except httpx.HTTPError as error:
             self._note_failure(repr(error))
             return False
-        if answer.is_server_error or answer.status_code == _TOO_MANY:
+        if answer.is_server_error or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
             self._note_failure(f"it answered {answer.status_code}")
             return False
         self._failing = False

@@ -55,12 +55,7 @@ def _bootstrapped(architecture: str, registry: Registry, report: Report) -> Path
             )
         debian.install(PACKAGES, report)
     report.say(f"bootstrapping Debian {SUITE} from its packages")
-    try:
+    fix = f"Fix what {PROGRAM} reports (most often the network or a full disk), then run this again."
+    with process.explained(f"Debian {SUITE} could not be bootstrapped.", fix, report):
         bootstrap(architecture, archive, lambda argv: process.run(argv, report))
-    except process.CommandFailed as error:
-        raise StepFailed(
-            f"Debian {SUITE} could not be bootstrapped.",
-            f"Fix what {PROGRAM} reports (most often the network or a full disk), then run this again.",
-            report.log,
-        ) from error
     return archive

@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tools.console.steps import Report, StepFailed
+from tools.console.steps import Report
 from tools.machine import process
 from tools.paths import cache
 
@@ -35,14 +35,9 @@ def fetch(requirements: Path, architecture: str, report: Report) -> Path:
     argv += ["--implementation", "cp", "--python-version", PYTHON, *platforms]
     argv += ["--requirement", str(requirements), "--dest", str(partial)]
     report.say(f"fetching the wheels of {requirements.parent.name}")
-    try:
+    message = f"The wheels that {requirements} locks could not be downloaded for Python {PYTHON} on {architecture}."
+    with process.explained(message, "Fix what pip reports (most often the network), then run this again.", report):
         process.run(argv, report)
-    except process.CommandFailed as error:
-        raise StepFailed(
-            f"The wheels that {requirements} locks could not be downloaded for Python {PYTHON} on {architecture}.",
-            "Fix what pip reports (most often the network), then run this again.",
-            report.log,
-        ) from error
     try:
         partial.rename(folder)
     except OSError:  # another process was first

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tools.console.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step
 from tools.machine import process
 
 COMMANDS = (("ruff", "check", "--fix", "."), ("ruff", "format", "."))
@@ -14,8 +14,6 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
 
 
 def _format(report: Report) -> str:
-    try:
+    with process.explained("Lint found what it can't correct itself.", "Correct it by hand.", report):
         said = [process.run([sys.executable, "-m", *command], report) for command in COMMANDS]
-    except process.CommandFailed as error:
-        raise StepFailed("Lint found what it can't correct itself.", "Correct it by hand.", report.log) from error
     return "; ".join(text.strip().rpartition("\n")[2] for text in said)

@@ -7,7 +7,7 @@ import yaml
 from app.environments import ENVIRONMENTS
 from infra.images import IMAGES_OF_OURS
 from tools.build import publish
-from tools.console.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+from tools.console.steps import EXIT_FAILED, Report, Runner, Step
 from tools.machine import process
 from tools.machine.preparation import Preparation
 from tools.stack import target
@@ -40,16 +40,12 @@ class _Publication(Preparation):
     def _name(self, report: Report) -> str:
         """Write the digests with Pulumi's own command, which keeps the file's comments."""
         environment = operators_environment(self.toolchain)
+        message = f"The images are pushed, but Pulumi.{self._stack}.yaml could not be changed."
+        fix = "Fix what Pulumi reports (most often the stack is in another backend), then run this again."
         for name, reference in self.published.items():
             set_one = ["config", "set", "--stack", str(self._stack), "--path", f"{PLATFORM}.images.{name}", reference]
-            try:
+            with process.explained(message, fix, report):
                 process.run([str(self.toolchain.pulumi), *set_one], report, environment=environment)
-            except process.CommandFailed as error:
-                raise StepFailed(
-                    f"The images are pushed, but Pulumi.{self._stack}.yaml could not be changed.",
-                    "Fix what Pulumi reports (most often the stack is in another backend), then run this again.",
-                    report.log,
-                ) from error
         return f"Pulumi.{self._stack}.yaml names their digests"
 
 

@@ -171,8 +171,6 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
 
 
 def _python(argv: tuple[str, ...], report: Report, environment: Mapping[str, str], message: str) -> str:
-    try:
+    fix = f"The whole output is in {report.log}. To run only this: .venv/bin/python -m {shlex.join(argv)}"
+    with process.explained(message, fix, report):
         return process.run([sys.executable, "-m", *argv], report, environment=environment)
-    except process.CommandFailed as error:
-        fix = f"The whole output is in {report.log}. To run only this: .venv/bin/python -m {shlex.join(argv)}"
-        raise StepFailed(message, fix, report.log) from error

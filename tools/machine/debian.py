@@ -23,15 +23,10 @@ def install(packages: Sequence[str], report: Report) -> None:
     report.say(f"installing {', '.join(packages)}")
     patience = ("-o", "DPkg::Lock::Timeout=120")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    try:
+    fix = "Fix what apt reports, then run the same command again."
+    with process.explained(f"apt could not install {', '.join(packages)}.", fix, report):
         process.run(["apt-get", "update", *patience], report, environment=quiet)
         process.run(["apt-get", "install", "--yes", *patience, *packages], report, environment=quiet)
-    except process.CommandFailed as error:
-        raise StepFailed(
-            f"apt could not install {', '.join(packages)}.",
-            "Fix what apt reports, then run the same command again.",
-            report.log,
-        ) from error
 
 
 def ensure(programs: Mapping[str, str], report: Report) -> str:

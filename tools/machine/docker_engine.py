@@ -137,11 +137,9 @@ def start(url: str, report: Report, daemon: Sequence[str] = ("dockerd",)) -> Doc
     manager = _init_system()
     report.say(f"starting Docker {'with ' + manager[0] if manager else 'as a daemon'}")
     if manager:
-        try:
+        fix = "Fix what the log reports; `journalctl -u docker` may say more."
+        with process.explained("Docker does not start.", fix, report):
             process.run(manager, report)
-        except process.CommandFailed as error:
-            fix = "Fix what the log reports; `journalctl -u docker` may say more."
-            raise StepFailed("Docker does not start.", fix, report.log) from error
         return wait(url, report.log, lambda: False)
     _keep_state_in_memory(report)
     log, pid_file = daemon_log(), _pid_file()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TypedDict, Unpack
 
-from tools.console.steps import Report
+from tools.console.steps import Report, StepFailed
 from tools.paths import ROOT
 
 # An interrupted Pulumi finishes the operations that it has started: a container with its health check takes this long.
@@ -39,6 +39,19 @@ class CommandFailed(Exception):
         super().__init__(f"`{' '.join([Path(argv[0]).name, *argv[1:3]])}` ended with exit code {code}")
         self.code = code
         self.output = output
+
+
+@contextlib.contextmanager
+def explained(message: str, fix: str, report: Report) -> Iterator[None]:
+    """Name the cause and the fix when a program in the block fails.
+
+    Raises:
+        StepFailed: a program's exit code was not 0.
+    """
+    try:
+        yield
+    except CommandFailed as error:
+        raise StepFailed(message, fix, report.log) from error
 
 
 class Options(TypedDict, total=False):

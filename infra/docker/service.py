@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 import pulumi_docker as docker
@@ -136,6 +135,12 @@ class _Service(pulumi.ComponentResource):
                 docker.ContainerPortArgs(internal=port.internal, external=port.external, ip=port.address)
                 for port in args.ports
             ],
+            network_mode=None if args.networks else "none",
+            networks_advanced=[
+                docker.ContainerNetworksAdvancedArgs(name=stack.networks[network].name, aliases=[name])
+                for network in args.networks
+            ]
+            or None,
             labels=self._labels("service"),
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -144,7 +149,6 @@ class _Service(pulumi.ComponentResource):
                 # The provider calls a change of these an update in place, and does nothing.
                 replace_on_changes=["mounts", "healthcheck"],
             ),
-            **self._network(),
         )
         self.register_outputs({"container": container.name})
 
@@ -203,16 +207,6 @@ class _Service(pulumi.ComponentResource):
         if role == "service":
             labels |= {f"vps.weakened.{what}": why for what, why in self._args.weakenings().items()}
         return [docker.ContainerLabelArgs(label=label, value=value) for label, value in labels.items()]
-
-    def _network(self) -> dict[str, Any]:
-        if not self._args.networks:
-            return {"network_mode": "none"}
-        return {
-            "networks_advanced": [
-                docker.ContainerNetworksAdvancedArgs(name=self._stack.networks[network].name, aliases=[self._name])
-                for network in self._args.networks
-            ]
-        }
 
 
 def _healthcheck(health: Health | NoHealth) -> docker.ContainerHealthcheckArgs | None:

@@ -50,23 +50,16 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
 
 def _show(soak: Soak, runner: Runner) -> None:
     tally = soak.tally
-    rows = [("what became of the requests", "number")]
-    rows += [(name, str(number)) for name, number in sorted(tally.answered.items())]
-    rows.append(("ended by a kill of the test, and reported so", str(tally.cut)))
-    rows += [(f"refused: {code}", str(number)) for code, number in sorted(tally.refused.items())]
-    rows.append(("lost or wrong", str(len(tally.faults))))
+    rows: list[tuple[object, ...]] = [("what became of the requests", "number"), *sorted(tally.answered.items())]
+    rows.append(("ended by a kill of the test, and reported so", tally.cut))
+    rows += [(f"refused: {code}", number) for code, number in sorted(tally.refused.items())]
+    rows.append(("lost or wrong", len(tally.faults)))
     runner.table(rows, numbers=[1])
-    rests = [("at rest, after executions", "ready", "process", "id", "descriptors", "threads", "memory MB")]
+    rests: list[tuple[object, ...]] = [
+        ("at rest, after executions", "ready", "process", "id", "descriptors", "threads", "memory MB")
+    ]
     rests += [
-        (
-            str(rest.executions),
-            str(rest.ready),
-            it.process,
-            str(it.pid),
-            str(it.descriptors),
-            str(it.threads),
-            f"{it.memory / _MB:.1f}",
-        )
+        (rest.executions, rest.ready, it.process, it.pid, it.descriptors, it.threads, f"{it.memory / _MB:.1f}")
         for rest in soak.rests
         for it in rest.readings
     ]

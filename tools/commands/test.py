@@ -131,12 +131,12 @@ class Tests:
 
     def _summarise(self, results: list[Result], runner: Runner) -> None:
         """Print what ran, then what failed: so the end of a log tells which tests failed and why."""
-        rows = [("what ran", "result", "passed", "failed", "skipped", "seconds")]
+        rows: list[tuple[object, ...]] = [("what ran", "result", "passed", "failed", "skipped", "seconds")]
         for result in results:
             of = self.counts[result.step.name]
             outcome = "FAILED" if result.failure else "ok"
             seconds = f"{result.seconds:.1f}"
-            rows.append((result.step.name, outcome, str(of.passed), str(of.failed), str(of.skipped), seconds))
+            rows.append((result.step.name, outcome, of.passed, of.failed, of.skipped, seconds))
         runner.table(rows, numbers=range(2, 6))
         passed, failed, skipped = (
             sum(getattr(of, key) for of in self.counts.values()) for key in ("passed", "failed", "skipped")

@@ -1,6 +1,6 @@
 """Tables in plain columns without borders, for terminals and logs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -8,10 +8,11 @@ from rich.text import Text
 _GAP = 3
 
 
-def show(console: Console, rows: Sequence[Sequence[str]], *, numbers: Sequence[int] = ()) -> None:
+def show(console: Console, rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()) -> None:
     """Print rows under their header, the first of them. The columns in `numbers` are aligned to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for position, row in enumerate(rows):
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for position, row in enumerate(texts):
         cells = [
             cell.rjust(width) if column in numbers else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))

@@ -129,10 +129,10 @@ class Runner:
         """Print a text as it is, without breaking its lines."""
         self.console.print(Text(text, style=style), soft_wrap=True)
 
-    def table(self, rows: Iterable[Sequence[str]], *, numbers: Sequence[int] = ()) -> None:
+    def table(self, rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()) -> None:
         """Print an empty line and a table: see `columns.show`."""
         self.console.print()
-        columns.show(self.console, list(rows), numbers=numbers)
+        columns.show(self.console, rows, numbers=numbers)
 
     def explain(self, failure: StepFailed) -> None:
         """Print what failed, the end of its log, and what to do."""

@@ -9,7 +9,7 @@ from tools.measure.bench.load import Rate, Times
 from tools.measure.bench.measurements import CLIENT, ENGINE, MACHINE, SANDBOXES, SERVICES, Figures
 from tools.measure.bench.ways import DockerRun
 
-Row = Sequence[str]
+Row = Sequence[object]
 _EDGE, _DOCKER = "edge", DockerRun.name
 _BUSY = 2
 """From this number of clients on, `docker run` uses two CPUs fully too."""
@@ -44,7 +44,7 @@ def latency(figures: Figures) -> Iterator[Row]:
     """Milliseconds of a hello, from request to output. With fewer than 100 of them, the p99 is the slowest."""
     yield "a hello, one client", "way", "p50 ms", "p95 ms", "p99 ms", "n", "failed"
     for (way, environment), times in sorted(figures.latency.items(), key=lambda item: item[0][1], reverse=True):
-        yield environment, way, *_quantiles(times), str(len(times.seconds)), str(len(times.failures))
+        yield environment, way, *_quantiles(times), len(times.seconds), len(times.failures)
 
 
 def rates(figures: Figures) -> Iterator[Row]:
@@ -54,7 +54,7 @@ def rates(figures: Figures) -> Iterator[Row]:
     for way in dict.fromkeys(way for way, _ in figures.rates):
         each = [figures.rates[way, number] for number in clients]
         cost = _number(_cost(figures, together(each), MACHINE))
-        yield way, *(_number(rate.per_second) for rate in each), cost, str(sum(len(rate.failures) for rate in each))
+        yield way, *(_number(rate.per_second) for rate in each), cost, sum(len(rate.failures) for rate in each)
 
 
 def shares(figures: Figures) -> Iterator[Row]:
@@ -72,9 +72,9 @@ def arrivals(figures: Figures, burst_requests: int) -> Iterator[Row]:
     yield "python hellos through the edge", "p50 ms", "p95 ms", "p99 ms", "answered", "failed"
     for per_second, times in figures.arrivals.items():
         name = f"{per_second} arrivals a second, random"
-        yield name, *_quantiles(times), str(len(times.seconds)), str(len(times.failures))
+        yield name, *_quantiles(times), len(times.seconds), len(times.failures)
     name = f"{burst_requests} at once"
-    yield name, *_quantiles(figures.burst), str(len(figures.burst.seconds)), str(len(figures.burst.failures))
+    yield name, *_quantiles(figures.burst), len(figures.burst.seconds), len(figures.burst.failures)
 
 
 def costs(figures: Figures) -> Iterator[Row]:
@@ -83,7 +83,7 @@ def costs(figures: Figures) -> Iterator[Row]:
     for environment, peak in figures.memory_peaks.items():
         yield f"most memory of a {environment} sandbox that says hello", _mb(peak)
     if rest := figures.rest:
-        yield "ready sandboxes at rest", str(rest.sandboxes)
+        yield "ready sandboxes at rest", rest.sandboxes
         yield "their memory", _mb(rest.sandbox_memory)
         yield "memory of the engine's shims that hold them", _mb(rest.shim_memory)
         yield "their CPU at rest, of one processor", _percent(rest.cpu[SANDBOXES])
@@ -96,15 +96,8 @@ def refusals(figures: Figures) -> Iterator[Row]:
     """What the api spends on the most expensive bodies that it refuses."""
     yield "a body that is refused", "to", "KB", "ms", "more memory", "answer, bytes", "status"
     for (path, kind), it in figures.refusals.items():
-        yield (
-            kind,
-            path,
-            f"{it.size / _KB:.0f}",
-            _number(1000 * it.seconds),
-            _mb(it.memory),
-            str(it.answer),
-            str(it.status),
-        )
+        size, spent = f"{it.size / _KB:.0f}", _number(1000 * it.seconds)
+        yield kind, path, size, spent, _mb(it.memory), it.answer, it.status
 
 
 def failures(figures: Figures) -> Iterator[Row]:
@@ -112,7 +105,7 @@ def failures(figures: Figures) -> Iterator[Row]:
     every: list[Times | Rate] = [*figures.latency.values(), *figures.rates.values(), *figures.arrivals.values()]
     yield "not answered, because", "times"
     counted = Counter(reason for each in [*every, figures.burst] for reason in each.failures)
-    yield from ((reason, str(times)) for reason, times in counted.most_common(_REASONS))
+    yield from counted.most_common(_REASONS)
 
 
 def goal_rows(reached: Sequence[Goal]) -> Iterator[Row]:

@@ -21,6 +21,9 @@ class ReadablePath:
     reason: str
 
 
+_SOCKET_IS_ROOTS = (
+    "Docker's socket belongs to root. The container has no capabilities, so its root can only access root's files."
+)
 EXEMPTIONS = (
     Exemption(
         "executor",
@@ -28,21 +31,13 @@ EXEMPTIONS = (
         "It creates the sandboxes through Docker. It has no network, and its only client, the api, cannot choose an "
         "image, a mount or a flag.",
     ),
-    Exemption(
-        "executor",
-        "container-user",
-        "Docker's socket belongs to root. The container has no capabilities, so its root can only access root's files.",
-    ),
+    Exemption("executor", "container-user", _SOCKET_IS_ROOTS),
     Exemption(
         "portainer",
         "container-docker-socket",
         "It manages Docker, which needs write access. The edge asks for a password in front of it.",
     ),
-    Exemption(
-        "portainer",
-        "container-user",
-        "Docker's socket belongs to root. The container has no capabilities, so its root can only access root's files.",
-    ),
+    Exemption("portainer", "container-user", _SOCKET_IS_ROOTS),
     Exemption(
         "collector",
         "container-user",

@@ -1,5 +1,6 @@
 """Sandboxes as containers of the Docker Engine, each started and attached ahead."""
 
+import asyncio
 import contextlib
 import json
 import uuid
@@ -92,8 +93,9 @@ class DockerWorkshop:
         identity = uuid.uuid4().hex
         name = self._name(identity)
         self._known[identity] = None
+        creating = asyncio.create_task(self._create(name, identity, ENVIRONMENTS[environment]))
         try:
-            await self._create(name, identity, ENVIRONMENTS[environment])
+            await asyncio.shield(creating)
             attachment = Attachment(await self._api.attach(name))
             sandbox = DockerSandbox(
                 identity,
@@ -107,6 +109,8 @@ class DockerWorkshop:
             await sandbox.ready()
         except BaseException:
             with anyio.CancelScope(shield=True), contextlib.suppress(EngineError):
+                # Docker goes on making a container whose client has hung up: there is something to remove only then.
+                await asyncio.wait([creating])
                 await self._forget(identity)
             raise
         return sandbox

@@ -117,7 +117,7 @@ async def test_a_wait_for_a_sandbox_has_a_deadline() -> None:
     class Slow(FakeEngine):
         async def claim(self, environment: str) -> NoReturn:
             await asyncio.sleep(60)
-            raise AssertionError("nobody waits for so long")
+            raise AssertionError("the wait for a sandbox had no deadline")
 
     started = asyncio.get_running_loop().time()
     with pytest.raises(Refused) as caught:

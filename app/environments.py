@@ -3,13 +3,15 @@
 CONTRIBUTING.md describes how to add one.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-_BOOT = "import sys; sys.path[0] = '/opt'; from guest.supervisor import main; main()"
-"""Python code that starts PID 1. The assignment keeps the visitor's folder out of the search path for modules."""
-
+_PYTHON = ("python3", "-u")
+"""Unbuffered, so that stdout and stderr keep their order, and a stopped run keeps what it printed."""
+_CODING = re.compile(rb"(?:[^\n]*\n)?[ \t\f]*#[^\n]*coding[:=](?![ \t]*utf[-_]8(?![-\w.]))", re.IGNORECASE)
+"""PEP 263: a comment in the first two lines that names another encoding than utf-8. Python seeks for `utf8` too."""
 _DATA_PACKAGES = ("numpy", "pandas", "matplotlib")
 
 
@@ -25,14 +27,16 @@ class Environment:
     """Other names that requests may use. No two environments share one."""
     main: str
     """File name of code that comes without one."""
-    guest: tuple[str, ...]
-    """Command of PID 1, `app.guest`, which starts the interpreter. `{memory_mb}` stands for the profile's memory."""
+    start: tuple[str, ...]
+    """Command that runs a script, without the script's path. `{memory_mb}` stands for the profile's memory."""
     survey: str
     """Code in the environment's language that prints a JSON object: `version`, and `packages`, versions by name."""
     hello: str
     """Code that prints `Hello, World!`: the page's first example, and what tests and measurements run."""
     ready: tuple[int, int]
     """Sandboxes kept ready while the operator sets no others: at rest, and at most under demand."""
+    rereads: re.Pattern[bytes] | None = None
+    """Matches scripts that the interpreter reads more than once, so that it can't wait for them."""
     default: bool = True
     """Whether visitors may use it while the operator names no environments."""
 
@@ -41,14 +45,9 @@ class Environment:
         """Name of its image, and of the folder in `images/`."""
         return f"sandbox-{self.name}"
 
-    def command(self, memory_mb: int) -> list[str]:
-        """The command line of PID 1, for a sandbox with this much memory in MB."""
-        return [part.format(memory_mb=memory_mb) for part in self.guest]
-
-
-def _python(*preload: str) -> tuple[str, ...]:
-    # -u: output is not buffered, so stdout and stderr keep their order, and a stopped run keeps what it printed.
-    return ("python3", "-u", "-c", _BOOT, "python", *preload)
+    def command(self, main: str, args: Sequence[str], memory_mb: int) -> list[str]:
+        """The command line that runs the file `main` with these arguments, for a sandbox with this memory in MB."""
+        return [*(part.format(memory_mb=memory_mb) for part in self.start), f"/tmp/{main}", *args]  # noqa: S108
 
 
 def _python_survey(*packages: str) -> str:
@@ -59,11 +58,6 @@ from importlib.metadata import version
 packages = {{name: version(name).partition("+")[0] for name in {packages}}}
 print(json.dumps({{"version": platform.python_version(), "packages": packages}}))
 """
-
-
-def _program(*command: str) -> tuple[str, ...]:
-    """PID 1 of an environment whose interpreter is another program: `command`, then the main file and the arguments."""
-    return ("python3", "-I", "-S", "-c", _BOOT, *command)
 
 
 _BASH_SURVEY = r"""
@@ -104,7 +98,8 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 language="python",
                 aliases=("py", "python3"),
                 main="main.py",
-                guest=_python(),
+                start=_PYTHON,
+                rereads=_CODING,
                 survey=_python_survey(),
                 hello='print("Hello, World!")',
                 ready=(2, 6),
@@ -114,7 +109,8 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 language="python",
                 aliases=(),
                 main="main.py",
-                guest=_python(*_DATA_PACKAGES, "matplotlib.pyplot"),
+                start=_PYTHON,
+                rereads=_CODING,
                 survey=_python_survey(*_DATA_PACKAGES),
                 hello='import numpy\nprint("Hello, World!")',
                 ready=(1, 2),
@@ -125,7 +121,10 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 aliases=("javascript", "js"),
                 main="main.js",
                 # By default V8 aborts at half of the sandbox's memory, which would be reported as a crash.
-                guest=_program("node", "--max-old-space-size={memory_mb}"),
+                start=(
+                    "node",
+                    "--max-old-space-size={memory_mb}",
+                ),
                 survey="console.log(JSON.stringify({ version: process.versions.node, packages: {} }))",
                 hello='console.log("Hello, World!")',
                 ready=(1, 3),
@@ -135,7 +134,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 language="bash",
                 aliases=("sh", "shell"),
                 main="main.sh",
-                guest=_program("bash"),
+                start=("bash",),
                 survey=_BASH_SURVEY,
                 hello='echo "Hello, World!"',
                 ready=(1, 3),
@@ -145,7 +144,10 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 language="ruby",
                 aliases=("rb",),
                 main="main.rb",
-                guest=_program("ruby", "-r/opt/unbuffered.rb"),
+                start=(
+                    "ruby",
+                    "-r/opt/unbuffered.rb",
+                ),
                 survey=_RUBY_SURVEY,
                 hello='puts "Hello, World!"',
                 ready=(1, 3),
@@ -156,7 +158,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 language="sql",
                 aliases=("sql", "sqlite3"),
                 main="main.sql",
-                guest=_program("/opt/run-sql"),
+                start=("/opt/run-sql",),
                 survey=_SQLITE_SURVEY,
                 hello="SELECT 'Hello, World!' AS greeting;",
                 ready=(1, 3),

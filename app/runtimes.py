@@ -1,4 +1,4 @@
-"""The OCI runtimes that sandboxes can run with, and how they differ."""
+"""The OCI runtimes that may hold sandboxes, and in what they differ."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from types import MappingProxyType
 
 @dataclass(frozen=True)
 class Runtime:
-    """How a runtime enforces the profile.
+    """How a runtime is called. `options` come before the word `run`, `run_options` after it.
 
-    `arguments` are those with which Docker must start it. With `own_kernel` each sandbox has a kernel of its own, a
-    program on the host: the host's control group counts the threads of that program, and only the program counts the
-    sandbox's processes.
+    With `own_kernel` each sandbox has a kernel of its own, a program on the host: the host's control group counts the
+    threads of that program, and only the program counts the sandbox's processes.
 
     `own_pids` are the host processes and threads that the runtime itself uses: a fixed number, and some for each
     sandbox process.
     """
 
-    arguments: tuple[str, ...] = ()
+    options: tuple[str, ...]
+    run_options: tuple[str, ...]
     own_kernel: bool = False
     own_pids: tuple[int, int] = (0, 0)
 
@@ -27,22 +27,29 @@ class Runtime:
         return pids + fixed + for_each * pids
 
 
-ENGINES_OWN = "runc"
-"""The runtime that is part of every Docker. The others are separate packages."""
+DEFAULT_RUNTIME = "crun"
 
 RUNTIMES: Mapping[str, Runtime] = MappingProxyType(
     {
-        ENGINES_OWN: Runtime(),
-        "crun": Runtime(),
+        DEFAULT_RUNTIME: Runtime(
+            # The executor makes the control groups itself.
+            options=("--cgroup-manager=disabled",),
+            # A session keyring for each sandbox would use up the executor's quota of keys; keyctl is filtered.
+            run_options=("--no-new-keyring", "--preserve-fds=1"),
+        ),
         "runsc": Runtime(
-            # Without --oci-seccomp, code can create user namespaces and escape the process limit. Without
-            # --network=none, runsc looks for a network to copy, and on kernels since 6.15 finds what it takes for the
-            # host's.
-            arguments=("--oci-seccomp", "--network=none"),
+            options=(
+                *("--ignore-cgroups", "--network=none", "--platform=systrap"),
+                # Without --oci-seccomp, code can create user namespaces and escape the process limit.
+                "--oci-seccomp",
+                # The script that an interpreter waits for is a FIFO of the host, and files change from outside.
+                *("--host-fifo=open", "--file-access=shared", "--overlay2=none"),
+            ),
+            run_options=("--pass-fd=3:3",),
             own_kernel=True,
             # Twice the threads that 50 busy processes used in a measurement: runsc frees those of ended ones late.
             own_pids=(100, 10),
         ),
     }
 )
-"""By their names in Docker's configuration. runsc is gVisor."""
+"""By the name of the program. runsc is gVisor."""

@@ -3,14 +3,14 @@
 Each table stands between two comments, `<!-- generated: NAME -->` and `<!-- end: NAME -->`.
 """
 
-import asyncio
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Union, get_args, get_origin
 
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -19,9 +19,8 @@ from pydantic_core import to_jsonable_python
 from app.api.metrics import Metrics as ApiMetrics
 from app.api.server import build_api
 from app.api.settings import api_settings
+from app.containers.figures import families
 from app.environments import ENVIRONMENTS
-from app.executor.containers import Containers
-from app.executor.docker_api import Listed
 from app.executor.metrics import Metrics as ExecutorMetrics
 from app.process.settings import meaning
 from app.profile import SandboxProfile
@@ -48,29 +47,17 @@ def alerts_table() -> str:
     return "\n".join(rows)
 
 
-class _NoContainers:
-    """An engine on which nothing runs."""
-
-    async def find(self, labels: Sequence[str]) -> Sequence[Listed]:
-        return ()
-
-    async def inspect(self, name: str) -> Mapping[str, Any]:
-        return {}
-
-    async def stats(self, name: str) -> Mapping[str, Any]:
-        return {}
-
-
 def metrics_table() -> str:
-    """What the api and the executor count, as they say it themselves."""
+    """What our own processes count, as they say it themselves."""
     profile = SandboxProfile()
-    executor = ExecutorMetrics(profile)
-    containers = Containers(_NoContainers(), "none", executor, seconds=1)
-    asyncio.run(containers.read())
-    executor.tell(containers)
+    sources: Mapping[str, Iterable[Metric]] = {
+        "api": text_string_to_metric_families(ApiMetrics(profile).text().decode()),
+        "executor": text_string_to_metric_families(ExecutorMetrics(profile).exposition().decode()),
+        "container-exporter": families({}),
+    }
     rows = ["| metric | kind | from | meaning |", "|---|---|---|---|"]
-    for service, text in (("api", ApiMetrics(profile).text()), ("executor", executor.exposition())):
-        for family in sorted(text_string_to_metric_families(text.decode()), key=lambda family: family.name):
+    for service, found in sources.items():
+        for family in sorted(found, key=lambda family: family.name):
             if family.name.startswith(_OURS) and not family.name.endswith("_created"):
                 name = f"{family.name}_total" if family.type == "counter" else family.name
                 rows.append(f"| `{name}` | {family.type} | {service} | {family.documentation} |")

@@ -42,7 +42,7 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
             collector = container "collector" "Reads Docker's log files; holds no socket" "OpenTelemetry Collector" "Monitoring"
             jaeger = container "jaeger" "A trace for each execution" "Jaeger" "Monitoring"
             grafana = container "grafana" "Dashboards as code" "Grafana" "Monitoring"
-            exporters = container "exporters" "Metrics of the host; probes of every public route" "node_exporter, blackbox_exporter" "Monitoring"
+            exporters = container "exporters" "Metrics of the host and its containers; probes of every public route" "node_exporter, blackbox_exporter, Python" "Monitoring"
             portainer = container "portainer" "A page to manage Docker, behind the edge's password" "Portainer" "Socket"
         }
 

@@ -3,9 +3,8 @@
 import tomllib
 from pathlib import Path
 
-from app.environments import ENVIRONMENTS
-
-IMAGES_OF_OURS = ("app", *(environment.image for environment in ENVIRONMENTS.values()))
+IMAGES_OF_OURS = ("app", "executor")
+"""Those that a stack runs. The environments' images are parts of the executor's."""
 _VERSIONS = tomllib.loads((Path(__file__).resolve().parent.parent / "versions.toml").read_text())
 UPSTREAM_IMAGES: dict[str, str] = {name: program["image"] for name, program in _VERSIONS.items()}
 """The reference that a program's image is pulled by, by the name of its service."""

@@ -107,7 +107,6 @@ def _docker_provider(settings: PlatformSettings) -> docker.Provider:
     )
     prepared = Host(
         host,
-        settings.sandbox.runtime,
         ipv6=settings.edge.ipv6 is not None,
         opts=pulumi.ResourceOptions(depends_on=[firewall]),
     )

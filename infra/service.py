@@ -103,13 +103,27 @@ class HostPath:
 
 
 @dataclass(frozen=True)
+class Privileges:
+    """Linux capabilities, by name without `CAP_`, and the system calls that the service may use in place of the default
+    ones: the text of a seccomp profile in JSON. Other services have no capability.
+
+    The policy pack knows both by the service's name, and refuses any others.
+    """
+
+    capabilities: Sequence[str]
+    seccomp: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ServiceArgs:
     """How one service runs.
 
     `image` is a name among the stack's images. Sizes are in MiB, `cpus` in cores, `user` is `uid:gid`. A service whose
     uid is 0 says why in `root_reason`, and the policy pack must know it by name. Whoever may inspect the container can
-    read `environment`, so secrets are files: `secrets`, by name, under /run/secrets. `tmp_mb` is a /tmp in memory, 0
-    for none. Without `networks` the service has only a loopback interface. `working_dir` is the image's own when None.
+    read `environment`, so secrets are files: `secrets`, by name, under /run/secrets. `tmp_mb` and `run_mb` are a /tmp
+    and a /run in memory, 0 for none. Without `networks` the service has only a loopback interface. `working_dir` is the
+    image's own when None.
     """
 
     image: str
@@ -128,6 +142,8 @@ class ServiceArgs:
     mounts: Sequence[Mount] = ()
     ports: Sequence[Port] = ()
     tmp_mb: int = 0
+    run_mb: int = 0
+    privileges: Privileges | None = None
     docker_socket: DockerSocket | None = None
     host_paths: Sequence[HostPath] = ()
 
@@ -136,6 +152,8 @@ class ServiceArgs:
         found = {}
         if self.root_reason:
             found["root"] = self.root_reason
+        if self.privileges:
+            found["privileges"] = self.privileges.reason
         if self.docker_socket:
             found["docker-socket"] = self.docker_socket.reason
         if self.host_paths:

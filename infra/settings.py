@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, StringConstraints, model_validator
 
 from app.api.settings import ApiOptions
-from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
-from app.executor.settings import EnvironmentName, ExecutorOptions, ImageReference, StrongProfile
+from app.environments import DEFAULT_ENVIRONMENTS
+from app.executor.settings import EnvironmentName, ExecutorOptions, StrongProfile
 from app.process.settings import Settings
 from app.profile import FLOOR
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
@@ -21,6 +21,12 @@ HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]
 Port = Annotated[int, Field(ge=1, le=65535)]
 NameServer = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+ImageReference = Annotated[str, StringConstraints(pattern=r"^\S+$")]
+
+EXECUTOR_LEAST_MB = 128
+"""Memory that the executor needs beside the sandboxes that run."""
+_EXECUTOR_MB = 256
+"""The same with sandboxes that wait: the default pools hold at most 220 MB, and an executor without any 50."""
 
 
 class Ssh(Settings):
@@ -71,14 +77,16 @@ class Host(Settings):
 
 
 class Engine(Settings):
-    """The Docker that the platform runs on. With `host`, the program knows its address, and only `socket` is read."""
+    """The Docker that the platform runs on. With `host`, the program knows its address."""
 
     host: Annotated[str, StringConstraints(pattern=r"^(unix|ssh|tcp|npipe)://")] = "unix:///var/run/docker.sock"
     """URL of Docker for Pulumi, as in unix:///path or ssh://user@host."""
     ssh_options: tuple[str, ...] = ()
     """Arguments of `ssh`, where the URL is an ssh:// one."""
     socket: Annotated[str, StringConstraints(pattern=r"^/.+\.sock$")] = "/var/run/docker.sock"
-    """Path of Docker's socket on Docker's host, for the executor and Portainer."""
+    """Path of Docker's socket on Docker's host, for Portainer."""
+    cgroup_version: Literal[1, 2] = 2
+    """Version of the control groups on Docker's host, as `docker info` shows it."""
 
 
 class Authority(Settings):
@@ -178,11 +186,24 @@ class Sandbox(ApiOptions, ExecutorOptions):
     """Limits of a sandbox, each at least as strict as its default."""
     environments: tuple[EnvironmentName, ...] = Field(DEFAULT_ENVIRONMENTS, min_length=1)
     """Environments that visitors may use. A ready python-data sandbox takes about 100 MB."""
+    memory_mb: Annotated[int, Field(ge=128)] | None = None
+    """Memory of the executor and all of its sandboxes together, in MB. Unset: 256, and the profile's memory for each of
+    `concurrency`."""
+    cpus: Annotated[float, Field(ge=0.1, le=1024)] = 1.0
+    """CPU time a second of wall time of the executor and all of its sandboxes together, in cores. Docker refuses more
+    than the host has; `make up` sets all that this machine has."""
 
     @property
-    def images(self) -> dict[str, str]:
-        """The name of the image of each environment that visitors may use, by environment."""
-        return {name: ENVIRONMENTS[name].image for name in self.environments}
+    def together_mb(self) -> int:
+        """The memory of the executor and all of its sandboxes together, in MB."""
+        return self.memory_mb or _EXECUTOR_MB + self.concurrency * self.profile.memory_mb
+
+    @model_validator(mode="after")
+    def _one_sandbox_fits(self) -> "Sandbox":
+        least = EXECUTOR_LEAST_MB + self.profile.memory_mb
+        if self.together_mb < least:
+            raise ValueError(f"memory_mb is {self.memory_mb}, and the executor with one sandbox needs {least}")
+        return self
 
 
 class Switch(Settings):
@@ -264,6 +285,7 @@ class Services(Settings):
     collector: Switch = Switch()
     jaeger: Jaeger = Jaeger()
     node_exporter: Switch = Switch()
+    container_exporter: Switch = Switch()
     blackbox_exporter: Switch = Switch()
     grafana: Switch = Switch()
     portainer: Switch = Switch()
@@ -298,8 +320,7 @@ class PlatformSettings(Settings):
         known = {*IMAGES_OF_OURS, *UPSTREAM_IMAGES}
         if unknown := sorted(set(self.images) - known):
             raise ValueError(f"images has unknown names {unknown}; it may hold {sorted(known)}")
-        needed = ["app", *self.sandbox.images.values()]
-        if missing := [name for name in needed if name not in self.images]:
+        if missing := [name for name in IMAGES_OF_OURS if name not in self.images]:
             raise ValueError(f"images lacks {missing}: `make up` builds and names them; elsewhere name pushed ones")
         if unknown := sorted(set(self.unavailable) - set(SERVICES)):
             raise ValueError(f"unavailable has unknown names {unknown}; it may hold {sorted(SERVICES)}")

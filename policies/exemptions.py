@@ -1,6 +1,8 @@
-"""All exemptions from the rules: the service, the rule or the path, and the reason."""
+"""All exemptions from the rules: the service, the rule, the path or the privileges, and the reason."""
 
 from dataclasses import dataclass
+
+from app.executor.seccomp import for_executor
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,9 @@ _SOCKET_IS_ROOTS = (
 EXEMPTIONS = (
     Exemption(
         "executor",
-        "container-docker-socket",
-        "It creates the sandboxes through Docker. It has no network, and its only client, the api, cannot choose an "
-        "image, a mount or a flag.",
+        "container-user",
+        "Its launcher needs capabilities of the container's root, and then gives up that user for a user namespace.",
     ),
-    Exemption("executor", "container-user", _SOCKET_IS_ROOTS),
     Exemption(
         "portainer",
         "container-docker-socket",
@@ -42,6 +42,11 @@ EXEMPTIONS = (
         "collector",
         "container-user",
         "The log files of containers belong to root. The container has no capabilities and mounts them read-only.",
+    ),
+    Exemption(
+        "container-exporter",
+        "container-user",
+        "Docker's files about containers belong to root. The container has no capabilities and mounts them read-only.",
     ),
     Exemption(
         "collector",
@@ -57,9 +62,17 @@ def exempted(service: str | None, rule: str) -> bool:
     return (service, rule) in _EXEMPTED
 
 
+_CGROUPS = "/sys/fs/cgroup"
+"""With cgroup v2 one hierarchy, with v1 a folder for the hierarchy of each controller."""
+
 READABLE_PATHS = (
     ReadablePath("collector", "/var/lib/docker/containers", "Docker writes the containers' logs there."),
     ReadablePath("collector", "/var/log", "The host writes its logs there."),
+    ReadablePath("container-exporter", "/var/lib/docker/containers", "Docker keeps the containers' names there."),
+    *(
+        ReadablePath("container-exporter", path, "The kernel's counters of each container are there.")
+        for path in (_CGROUPS, *(f"{_CGROUPS}/{controller}" for controller in ("cpuacct", "memory", "pids")))
+    ),
     ReadablePath(
         "node-exporter",
         "/etc/os-release",
@@ -72,3 +85,37 @@ _READABLE = frozenset((readable.service, readable.path) for readable in READABLE
 def may_read(service: str | None, path: str) -> bool:
     """Whether a service may mount exactly this path of the host, read-only."""
     return (service, path) in _READABLE
+
+
+@dataclass(frozen=True)
+class Privileges:
+    """What one service may have beyond the others: exactly these capabilities and this seccomp profile."""
+
+    service: str
+    capabilities: frozenset[str]
+    seccomp: str
+    reason: str
+
+
+PRIVILEGES = (
+    Privileges(
+        "executor",
+        frozenset({"SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD"}),
+        for_executor(),
+        "Its launcher makes control groups, the sandboxes' devices and a user namespace. What runs after it has "
+        "capabilities in that namespace alone.",
+    ),
+)
+_PRIVILEGED = {privileges.service: privileges for privileges in PRIVILEGES}
+
+
+def capabilities_of(service: str | None) -> frozenset[str]:
+    """The capabilities that a service has."""
+    privileges = _PRIVILEGED.get(service or "")
+    return privileges.capabilities if privileges else frozenset()
+
+
+def security_options_of(service: str | None) -> frozenset[str]:
+    """The security options that a service may have, besides no-new-privileges."""
+    privileges = _PRIVILEGED.get(service or "")
+    return frozenset({f"seccomp={privileges.seccomp}"}) if privileges else frozenset()

@@ -70,7 +70,7 @@ def host_paths(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-docker-socket",
     cis="5.32",
-    fix="Remove the mount (read-only is no protection). A service that must have it needs an exemption.",
+    fix="Remove the mount (read-only is no protection). Portainer alone has an exemption.",
 )
 def docker_socket(inputs: Inputs) -> Iterator[str]:
     """No container mounts Docker's socket or another one of the host: its holder can become root there."""

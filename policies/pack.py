@@ -4,6 +4,7 @@ from pulumi_policy import Policy
 
 from policies import (
     credentials,
+    executor,
     images,
     lifecycle,
     mounts,
@@ -17,7 +18,19 @@ from policies import (
 from policies.rules import Rule
 
 NAME = "vps"
-_MODULES = (sandbox_profile, privileges, namespaces, resources, mounts, ports, lifecycle, images, credentials, objects)
+_MODULES = (
+    sandbox_profile,
+    executor,
+    privileges,
+    namespaces,
+    resources,
+    mounts,
+    ports,
+    lifecycle,
+    images,
+    credentials,
+    objects,
+)
 RULES = (
     *sandbox_profile.FIELD_RULES,
     *(value for module in _MODULES for value in vars(module).values() if isinstance(value, Rule)),

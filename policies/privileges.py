@@ -3,11 +3,14 @@
 import re
 from collections.abc import Iterator
 
+from policies.exemptions import capabilities_of, security_options_of
 from policies.inputs import Inputs
 from policies.rules import other_than, rule
 
 _NON_ROOT = re.compile(r"[1-9]\d*:[1-9]\d*")
 _NO_NEW_PRIVILEGES = {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
+_SHOWN = 60
+"""Characters of a security option that a report repeats: a seccomp profile has thousands."""
 _DEVICE_INPUTS = ("devices", "deviceCgroupRules", "deviceRequests", "gpus")
 
 
@@ -35,8 +38,11 @@ def capabilities_added(inputs: Inputs) -> Iterator[str]:
     capabilities = inputs.get("capabilities")
     if not isinstance(capabilities, dict | None):
         yield f"capabilities is {capabilities!r}"
-    elif capabilities and capabilities.get("adds"):
-        yield f"capabilities.adds is {capabilities['adds']!r}"
+        return
+    allowed = capabilities_of(inputs.service)
+    added = (capabilities or {}).get("adds") or []
+    if not isinstance(added, list) or not allowed.issuperset(added):
+        yield f"capabilities.adds is {added!r}, and may have {sorted(allowed)}"
 
 
 @rule("container-no-new-privileges", cis="5.26", running=True, fix="Set securityOpts to ['no-new-privileges:true'].")
@@ -47,12 +53,17 @@ def no_new_privileges(inputs: Inputs) -> Iterator[str]:
         yield f"securityOpts is {options!r}"
 
 
-@rule("container-security-options", cis="5.2, 5.3, 5.22", fix="Remove all security options but no-new-privileges.")
+@rule(
+    "container-security-options",
+    cis="5.2, 5.3, 5.22",
+    fix="Remove all security options but no-new-privileges, and the executor's profile as the program makes it.",
+)
 def security_options(inputs: Inputs) -> Iterator[str]:
-    """Docker's seccomp, AppArmor and SELinux profiles stay on."""
+    """Docker's seccomp, AppArmor and SELinux profiles stay on; the executor has its own seccomp profile."""
+    allowed = _NO_NEW_PRIVILEGES | security_options_of(inputs.service)
     for option in inputs.sequence("securityOpts"):
-        if option not in _NO_NEW_PRIVILEGES:
-            yield f"the security option {option!r}"
+        if option not in allowed:
+            yield f"the security option {str(option)[:_SHOWN]!r}"
 
 
 @rule(

@@ -22,7 +22,7 @@ class ProfileError(Exception):
     """The profile can't be read. The message says what was found instead."""
 
 
-def _profile(inputs: Inputs) -> SandboxProfile | None:
+def profile_of(inputs: Inputs) -> SandboxProfile | None:
     """The profile that an executor declares; None for any other container.
 
     Raises:
@@ -49,7 +49,7 @@ def _profile(inputs: Inputs) -> SandboxProfile | None:
 def profile_declared(inputs: Inputs) -> Iterator[str]:
     """The executor declares the sandbox's profile."""
     try:
-        _profile(inputs)
+        profile_of(inputs)
     except ProfileError as error:
         yield str(error)
 
@@ -57,7 +57,7 @@ def profile_declared(inputs: Inputs) -> Iterator[str]:
 def _field_rule(field: str) -> Rule:
     def check(inputs: Inputs) -> Iterator[str]:
         try:
-            profile = _profile(inputs)
+            profile = profile_of(inputs)
         except ProfileError:
             return  # sandbox-profile refuses it
         if profile and (weakness := profile.weaknesses().get(field)):

@@ -3,24 +3,20 @@
 import contextlib
 import logging
 import os
-import signal
 import socket
 import sys
-from functools import partial
 
 import uvicorn
 import uvloop
 
-from app.executor.containers import Containers
-from app.executor.docker_api import DockerApi
-from app.executor.docker_workshop import DockerWorkshop, Pattern, UnfitRuntime
 from app.executor.engine import EngineError
-from app.executor.lifeline import end_when_cut_off
 from app.executor.metrics import Metrics
 from app.executor.pool import Pool
+from app.executor.proof import Unheld, prove
 from app.executor.server import build_executor
 from app.executor.service import BrokenEnvironment, Service, survey
 from app.executor.settings import ExecutorSettings, executor_settings
+from app.executor.workshop import OciWorkshop, Pattern
 from app.process.logs import configure_logs
 from app.process.settings import SettingsError
 from app.process.start_tracing import start_tracing
@@ -45,35 +41,22 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(settings: ExecutorSettings) -> None:
-    api = DockerApi(settings.engine)
-    workshop = DockerWorkshop(api, Pattern(settings.profile, settings.environments, settings.stack, settings.runtime))
+    roots = {name: settings.roots / name for name in settings.environments}
+    workshop = OciWorkshop(Pattern(settings.profile, roots, settings.runtime))
     metrics = Metrics(settings.profile)
     traces = start_tracing("executor", settings.traces, metrics.span_dropped)
     bounds = {name: settings.pools[name] for name in settings.environments}
     engine = Pool(workshop, bounds, metrics, settings.concurrency, settings.queue, tracing=traces)
-    containers = Containers(api, settings.stack, metrics, settings.containers_seconds)
     metrics.watch(engine)
-    metrics.tell(containers)
-    await workshop.check()
-    if swept := await engine.sweep():
-        metrics.swept(swept)
-        _log.warning("%d sandboxes of an earlier run were removed", swept)
+    metrics.swept(workshop.prepare())
+    await prove(workshop, settings.profile)
     engine.start()
     try:
         environments = await survey(engine, settings.environments)
         _log.info("ready", extra={"fields": {name: info.version for name, info in environments.items()}})
         service = Service(engine, settings, environments, metrics, traces)
         config = uvicorn.Config(
-            build_executor(
-                service,
-                metrics,
-                traces,
-                (
-                    service.sweep_forever,
-                    containers.read_forever,
-                    lambda: end_when_cut_off(api.ping, partial(os.kill, os.getpid(), signal.SIGTERM)),
-                ),
-            ),
+            build_executor(service, metrics, traces),
             uds=str(settings.socket),
             proxy_headers=False,
             server_header=False,
@@ -98,9 +81,7 @@ def main() -> None:
     configure_logs()
     try:
         uvloop.run(_serve(settings))
-    except EngineError as error:
-        sys.exit(f"The executor can't start: {error}. Is the engine of EXECUTOR_ENGINE ({settings.engine}) running?")
-    except (BrokenEnvironment, UnfitRuntime) as error:
+    except (BrokenEnvironment, EngineError, OSError, Unheld) as error:
         sys.exit(f"The executor can't start: {error}")
 
 

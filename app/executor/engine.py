@@ -68,9 +68,13 @@ class PoolState:
 class Engine(Protocol):
     """Gives out sandboxes that hold to the profile, each for one execution, and leaves none behind."""
 
-    async def claim(self, environment: str) -> Sandbox:
-        """A sandbox of one's own, after a wait in a bounded queue. `Busy` when that is full, `EngineError` when none
-        can be made. Cancel it to leave the queue."""
+    async def claim(self, execution: Execution) -> Sandbox:
+        """A sandbox for this execution, after a wait in a bounded queue. Cancel it to leave the queue.
+
+        Raises:
+            Busy: the queue is full.
+            EngineError: no sandbox can be made.
+        """
 
     def release(self, sandbox: Sandbox) -> None:
         """Every sandbox that was claimed must be released. It is destroyed, and nobody waits for that."""
@@ -90,11 +94,5 @@ class Engine(Protocol):
     def fault(self) -> EngineError | None:
         """Why an environment has no sandbox to give out, when none can be made."""
 
-    async def ping(self) -> None:
-        """Return when the engine answers, else raise `EngineError`."""
-
-    async def sweep(self) -> int:
-        """Remove the stack's sandboxes that this engine doesn't know, and return how many there were."""
-
     async def close(self) -> None:
-        """Remove all of the stack's sandboxes, and make no more. Runs under way end with `EngineError`."""
+        """Remove all sandboxes, and make no more. Runs under way end with `EngineError`."""

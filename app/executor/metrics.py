@@ -31,27 +31,23 @@ class Metrics:
         self._waits = self._histogram("queue_seconds", "Wait for a sandbox.", _WAIT_SECONDS)
         self._made = self._histogram("make_seconds", "Time until a new sandbox was ready.", _MAKE_SECONDS)
         self._errors = Counter(
-            "sandbox_engine_errors", "What the engine would not do.", ["doing"], registry=self._registry
+            "sandbox_engine_errors", "Times that the engine failed to do something.", ["doing"], registry=self._registry
         )
         # From 0 on, so that Prometheus sees the first one as an increase.
-        for doing in ("make", "destroy", "sweep", "read"):
+        for doing in ("make", "destroy"):
             self._errors.labels(doing)
         self._died = Counter(
             "sandbox_died_idle", "Ready sandboxes that have ended unused.", ["environment"], registry=self._registry
         )
         self._orphans = Counter(
-            "sandbox_orphans_swept", "Sandboxes of nobody that were removed.", registry=self._registry
+            "sandbox_orphans_swept", "Sandboxes that an executor before this one had left.", registry=self._registry
         )
 
         self._spans = Counter("executor_spans_dropped", "Spans that nobody has taken in time.", registry=self._registry)
 
     def watch(self, engine: Engine) -> None:
         """Read the engine's state at each scrape."""
-        self.tell(_State(engine))
-
-    def tell(self, collector: Collector) -> None:
-        """Add what something else knows, asked at each scrape."""
-        self._registry.register(collector)
+        self._registry.register(_State(engine))
 
     def exposition(self) -> bytes:
         """All figures, in Prometheus's text format."""
@@ -105,4 +101,4 @@ class _State(Collector):
             pool.add_metric([environment, "running"], state.running)
         yield pool
         yield GaugeMetricFamily("sandbox_queue", "Executions that wait for a sandbox.", value=self._engine.waiting)
-        yield GaugeMetricFamily("sandbox_alive", "Containers that are not known to be gone.", value=self._engine.alive)
+        yield GaugeMetricFamily("sandbox_alive", "Sandboxes that are not known to be gone.", value=self._engine.alive)

@@ -18,10 +18,10 @@ class Observer(Protocol):
         """A sandbox has become ready."""
 
     def engine_failed(self, doing: str) -> None:
-        """The engine would not `make`, `destroy` or `sweep` sandboxes, or `read` what it counts."""
+        """The engine would not `make` or `destroy` sandboxes."""
 
     def died_idle(self, environment: str) -> None:
         """A ready sandbox has ended without a claim."""
 
     def swept(self, orphans: int) -> None:
-        """Orphaned sandboxes were removed."""
+        """Sandboxes were removed that an executor before this one had left."""

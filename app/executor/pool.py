@@ -13,6 +13,7 @@ from app.executor.engine import Busy, EngineError, PoolState, Sandbox
 from app.executor.observer import Observer
 from app.executor.settings import Bounds
 from app.process.tracing import Tracing
+from app.wire.protocol import Execution
 
 _log = logging.getLogger(__name__)
 
@@ -38,20 +39,18 @@ class WarmSandbox(Sandbox, Protocol):
 class Workshop(Protocol):
     """Makes sandboxes and destroys them."""
 
-    async def make(self, environment: str) -> WarmSandbox:
-        """A sandbox that is ready, or `EngineError`. When it fails or is cancelled, nothing half made is left."""
+    def fits(self, execution: Execution) -> bool:
+        """Whether a sandbox that waits can run it. Else one is made for it."""
+
+    async def make(self, environment: str, execution: Execution | None = None) -> WarmSandbox:
+        """A sandbox that waits for code, or one for this execution; or `EngineError`. When it fails or is cancelled,
+        nothing half made is left."""
 
     async def destroy(self, sandbox: Sandbox) -> None:
-        """It is gone when this returns. `EngineError` when the engine would not: then a sweep finds it."""
-
-    async def ping(self) -> None:
-        """Return when the engine answers, else raise `EngineError`."""
-
-    async def sweep(self) -> int:
-        """Remove the stack's sandboxes that are not of this workshop, and return how many there were."""
+        """It is gone when this returns. `EngineError` when the engine fails: then it is left until the next start."""
 
     async def remove_all(self) -> None:
-        """Remove the stack's sandboxes, and make no more."""
+        """Remove every sandbox."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,11 @@ class _Shelf:
 
 @dataclass(eq=False)
 class _Claim:
+    """`granted` is a sandbox that waited, or None: one may be made for it now."""
+
     shelf: _Shelf
-    granted: "asyncio.Future[_Ready]"
+    granted: "asyncio.Future[_Ready | None]"
+    made_to_order: bool
 
 
 class Pool:
@@ -120,6 +122,7 @@ class Pool:
         self._shelves = {name: _Shelf(name, its, its.min) for name, its in bounds.items()}
         self._claims: deque[_Claim] = deque()
         self._claimed: dict[str, _Shelf] = {}
+        self._made_to_order = 0
         self._used: deque[_Used] = deque()
         self._making = self._destroying = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -130,27 +133,31 @@ class Pool:
         self._spawn(self._relax())
         self._act()
 
-    async def claim(self, environment: str) -> Sandbox:
+    async def claim(self, execution: Execution) -> Sandbox:
         """See `Engine`."""
         if self._closed:
             raise EngineError("the executor is stopping")
-        shelf = self._shelves[environment]
-        claim = _Claim(shelf, asyncio.get_running_loop().create_future())
+        shelf = self._shelves[execution.environment]
+        made_to_order = not self._workshop.fits(execution)
+        claim = _Claim(shelf, asyncio.get_running_loop().create_future(), made_to_order)
         self._claims.append(claim)
-        shelf.waiting += 1
+        shelf.waiting += not made_to_order
         self._act_soon()
         try:
             with self._tracing.span("queue"):
                 if not claim.granted.done():
-                    self._grow(shelf)
+                    if not made_to_order:
+                        self._grow(shelf)
                     if shelf.fault and not shelf.ready:
                         raise shelf.fault
-                    if len(self._claims) > self._queue + self._concurrency - len(self._claimed):
+                    if len(self._claims) > self._queue + self._concurrency - self._running:
                         raise Busy
                 ready = await claim.granted
         except BaseException:
             self._leave(claim)
             raise
+        if ready is None:
+            return await self._make_to_order(shelf, execution)
         try:
             # Two can't read from one sandbox.
             with self._tracing.span("claim"):
@@ -159,6 +166,33 @@ class Pool:
             self.release(ready.sandbox)
             raise
         return ready.sandbox
+
+    async def _make_to_order(self, shelf: _Shelf, execution: Execution) -> Sandbox:
+        """Make a sandbox for an execution whose place among those that run is taken already."""
+        started = time.monotonic()
+        try:
+            with self._tracing.span("make"):
+                sandbox = await self._workshop.make(shelf.environment, execution)
+        except BaseException as error:
+            if isinstance(error, EngineError):
+                _log.error("no sandbox of %s can be made for an execution: %s", shelf.environment, error)
+                self._observer.engine_failed("make")
+            self._give_back(shelf)
+            raise
+        self._made_to_order -= 1
+        self._claimed[sandbox.id] = shelf
+        self._observer.made(shelf.environment, time.monotonic() - started)
+        return sandbox
+
+    def _give_back(self, shelf: _Shelf) -> None:
+        """Free the place of an execution for which no sandbox was made."""
+        self._made_to_order -= 1
+        shelf.running -= 1
+        self._act_soon()
+
+    @property
+    def _running(self) -> int:
+        return len(self._claimed) + self._made_to_order
 
     def release(self, sandbox: Sandbox) -> None:
         """See `Engine`."""
@@ -189,14 +223,6 @@ class Pool:
         """See `Engine`."""
         faults = (shelf.fault for shelf in self._shelves.values() if not shelf.ready)
         return next((fault for fault in faults if fault), None)
-
-    async def ping(self) -> None:
-        """See `Engine`."""
-        await self._workshop.ping()
-
-    async def sweep(self) -> int:
-        """See `Engine`."""
-        return await self._workshop.sweep()
 
     async def close(self) -> None:
         """See `Engine`."""
@@ -237,15 +263,19 @@ class Pool:
             self._spawn(self._destroy(used.sandbox), used.context)
 
     def _grant(self) -> None:
-        for claim in [claim for claim in self._claims if claim.shelf.ready]:
-            if len(self._claimed) == self._concurrency:
+        for claim in [claim for claim in self._claims if claim.made_to_order or claim.shelf.ready]:
+            if self._running == self._concurrency:
                 return
-            if claim.granted.done() or not claim.shelf.ready:
+            if claim.granted.done() or not (claim.made_to_order or claim.shelf.ready):
+                continue
+            self._remove(claim)
+            claim.shelf.running += 1
+            if claim.made_to_order:
+                self._made_to_order += 1
+                claim.granted.set_result(None)
                 continue
             ready = claim.shelf.ready.popleft()
             ready.watcher.cancel()
-            self._remove(claim)
-            claim.shelf.running += 1
             self._claimed[ready.sandbox.id] = claim.shelf
             claim.granted.set_result(ready)
 
@@ -254,11 +284,14 @@ class Pool:
         if claim in self._claims:
             self._remove(claim)
         elif not claim.granted.cancelled() and claim.granted.exception() is None:
-            self.release(claim.granted.result().sandbox)
+            if ready := claim.granted.result():
+                self.release(ready.sandbox)
+            else:
+                self._give_back(claim.shelf)
 
     def _remove(self, claim: _Claim) -> None:
         self._claims.remove(claim)
-        claim.shelf.waiting -= 1
+        claim.shelf.waiting -= not claim.made_to_order
 
     def _grow(self, shelf: _Shelf) -> None:
         shelf.was_short = True
@@ -272,7 +305,7 @@ class Pool:
             for shelf in self._shelves.values()
             if shelf.missing > 0 and not shelf.retry and not (shelf.fault and shelf.starting)
         ]
-        waited_for = [claim.shelf for claim in self._claims if claim.shelf in able]
+        waited_for = [claim.shelf for claim in self._claims if claim.shelf in able and not claim.made_to_order]
         unserved = [shelf for shelf in waited_for if waited_for.count(shelf) > shelf.starting]
         return unserved[0] if unserved else max(able, key=lambda shelf: shelf.missing, default=None)
 
@@ -326,7 +359,7 @@ class Pool:
             with self._tracing.span("clean-up"):
                 await self._workshop.destroy(sandbox)
         except EngineError as error:
-            _log.warning("sandbox %s is left for the next sweep: %s", sandbox.id, error)
+            _log.warning("sandbox %s is left until the executor starts again: %s", sandbox.id, error)
             self._observer.engine_failed("destroy")
         finally:
             self._destroying -= 1

@@ -1,213 +1,269 @@
 """One sandbox and the one execution that it is for."""
 
 import asyncio
-import base64
 import contextlib
-import logging
+import errno
+import os
+import signal
+import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from itertools import islice
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import anyio
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.environments import Environment
-from app.executor.attachment import Attachment
+from app.executor import results
+from app.executor.cgroups import Group
 from app.executor.engine import EngineError, Outcome, Visitor
-from app.executor.transcript import Recorder, Stream
-from app.guest import frames
+from app.executor.files import Folder
+from app.executor.output import Listener
+from app.executor.processes import STATUS, STDERR, STDIN, STDOUT, Child, Pipes, write_all
+from app.executor.transcript import Recorder, Transcript
 from app.profile import SandboxProfile
-from app.wire.protocol import Cancel, Command, EndOfInput, Execution, Input, Interrupt, ResultFile, Status
-
-_log = logging.getLogger(__name__)
+from app.wire.protocol import Cancel, Command, EndOfInput, Execution, Input, Interrupt, Status
 
 _KB = 1024
-_MOST_WARNINGS = 20
-"""Result files that are named when they are not given back."""
-_LONGEST_WARNING = 400
-"""Characters: a name has at most 255, and the rest is our supervisor's sentence."""
-_OUTPUT = {frames.STDOUT: Stream.STDOUT, frames.STDERR: Stream.STDERR}
+_PIPE = 65536
+"""Bytes that a pipe holds."""
+_COMPLAINT = 2048
+"""Bytes kept of what a sandbox says that is not ready."""
+_POLL_SECONDS = 0.002
+"""Between two looks whether the interpreter waits for its code."""
+_FIRST_USER = 1000
+_WAIT_STATUS = struct.Struct("i")
 
 
-class Ending(BaseModel):
-    """What PID 1 tells at the end. None is what the kernel doesn't offer."""
+class OciSandbox:
+    """A `Sandbox`. Its files are below `folder`, and its processes in the control group `group`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    exit_code: int
-    signal: str | None = None
-    cpu_time: float | None = None
-    memory_peak: int | None = None
-    oom_kills: int | None = None
-    pids_refused: int | None = None
+    def __init__(self, identity: str, profile: SandboxProfile, slot: int, folder: Path, group: Group) -> None:
+        self.id = identity
+        self.slot = slot
+        self.folder = folder
+        self.root = folder / "root"
+        self.group = group
+        self._profile = profile
+        self._files = Folder(folder / "tmp", self.user)
+        self._waits_for = ""
+        self._script: int | None = None
+        self._child: Child | None = None
+        self._pipes = Pipes.none()
+        self._cpu_before = 0.0
+        self._ending = False
+        self._unused = asyncio.Event()
+        self._unused.set()
 
     @property
-    def status(self) -> Status:
-        """Code that has coped with what the kernel refused it has not failed."""
-        if self.exit_code == 0:
-            return Status.SUCCESS
-        if self.oom_kills:
-            return Status.MEMORY_LIMIT
-        return Status.PROCESS_LIMIT if self.pids_refused else Status.ERROR
+    def tmp(self) -> Path:
+        """The place of its /tmp in the executor's file system."""
+        return self._files.place
 
+    @property
+    def user(self) -> int:
+        """The user and group id inside: what the kernel counts by user is nobody else's."""
+        return _FIRST_USER + self.slot
 
-class DockerSandbox:
-    """A `Sandbox` whose PID 1 is at the other end of `attachment`.
+    def await_code(self, main: str) -> None:
+        """Let the interpreter find a FIFO where its script is to be: it starts, and waits at its own first read."""
+        self._waits_for = main
+        self._files.make_fifo(main)
 
-    `post_mortem` asks the engine how it ended when PID 1 could not say: whether it was for memory.
-    """
+    def place(self, execution: Execution) -> None:
+        """Write the execution's files, for an interpreter that is not started yet."""
+        self._files.write_all(execution.sources)
+        if execution.results is not None:
+            self._files.make_results()
 
-    def __init__(
-        self,
-        identity: str,
-        environment: Environment,
-        profile: SandboxProfile,
-        attachment: Attachment,
-        post_mortem: Callable[[], Awaitable[bool]],
-    ) -> None:
-        self.id = identity
-        self.environment = environment
-        self._profile = profile
-        self._attachment = attachment
-        self._post_mortem = post_mortem
-        self._files: list[ResultFile] = []
-        self._refused: dict[str, str] = {}
-        self._only_waits = False
+    def attach(self, child: Child, pipes: Pipes) -> None:
+        """Take over PID 1 and the pipes to it."""
+        self._child, self._pipes = child, pipes
+        self._cpu_before = self.group.usage().cpu_seconds
 
     async def ready(self) -> None:
-        """Return when the interpreter waits, else raise `EngineError`, which always says why it does not."""
+        """Return when the interpreter has its code or waits for it, else raise `EngineError` that says why not."""
+        if not self._waits_for:
+            return
         seconds = self._profile.timeout_seconds
+        ending = asyncio.create_task(self._process.wait())
         try:
             with anyio.fail_after(seconds):
-                received = await self._attachment.receive()
-        except TimeoutError as error:
-            raise EngineError(f"the sandbox was not ready within {seconds:g} s: {self._complaint}") from error
-        except frames.BadFrame as error:
-            raise EngineError(f"the sandbox does not speak the protocol: it sent {error}") from error
-        if received is None:
-            raise EngineError(f"the sandbox has ended before it was ready: {self._complaint}")
-        if received[0] != frames.READY:
-            raise EngineError(f"the sandbox does not speak the protocol: it began with a frame of type {received[0]!r}")
-        self._only_waits = True
+                while not self._opened_script():
+                    if ending.done():
+                        raise EngineError(f"the interpreter has ended before it waited for code: {self._said()}")
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            raise EngineError(f"the interpreter did not wait for code within {seconds:g} s: {self._said()}") from None
+        finally:
+            ending.cancel()
+        self._cpu_before = self.group.usage().cpu_seconds
 
     async def ended(self) -> None:
-        """Return when it is of no use any more. For a sandbox that has no job; cancel it before giving one."""
-        with contextlib.suppress(frames.BadFrame):
-            await self._attachment.receive()
+        """Return when it is of no use any more."""
+        await self._process.wait()
 
-    async def leave(self) -> None:
-        """Let PID 1 end by itself if nothing else is left: a kill is one process more for the engine. Then hang up."""
-        if self._only_waits:
-            await self._attachment.leave()
-        self.close()
+    async def finish(self, seconds: float) -> str:
+        """What a command has written to its stdout when it has ended, or TimeoutError. At most a pipe's size."""
+        with anyio.fail_after(seconds):
+            await self._process.wait()
+        return self._pipes.take(STDOUT, _PIPE).decode()
 
-    def close(self) -> None:
-        """Hang up."""
-        self._attachment.close()
+    async def end(self) -> None:
+        """Kill what runs, and close everything. Its processes are gone when this returns, and a run has failed."""
+        self._ending = True
+        if self._child:
+            self._child.kill()
+            await self._child.wait()
+        await self._unused.wait()
+        self._close_script()
+        self._pipes.close()
+
+    @property
+    def _process(self) -> Child:
+        if self._child is None:
+            raise EngineError("the sandbox was not started")
+        return self._child
 
     async def run(self, execution: Execution, visitor: Visitor) -> Outcome:
         """See `Sandbox`."""
+        self._unused.clear()
+        try:
+            return await self._run(execution, visitor)
+        except OSError as error:
+            raise EngineError(f"the sandbox can't be used: {error}") from error
+        finally:
+            self._unused.set()
+
+    async def _run(self, execution: Execution, visitor: Visitor) -> Outcome:
         recorder = Recorder(self._profile.output_kb * _KB)
-        status, ending = Status.TIMEOUT, None
         visitor.started(self.id)
-        self._only_waits = False
         started = time.monotonic()
+        status: Status | None = Status.TIMEOUT
         with anyio.move_on_after(execution.timeout or self._profile.timeout_seconds), anyio.CancelScope() as wanted:
-            await self._begin(execution, ends_input=visitor.commands is None)
-            obeying = asyncio.create_task(self._obey(visitor.commands, wanted)) if visitor.commands else None
             try:
-                status, ending = await self._listen(recorder, visitor)
+                if self._waits_for:
+                    await self._hand_over(execution)
+                async with self._obeying(execution.stdin, visitor.commands, wanted):
+                    await Listener(self._pipes, recorder, visitor).listen(self._process)
+                status = Status.OUTPUT_LIMIT if recorder.truncated else None
             finally:
-                if obeying:
-                    obeying.cancel()
+                self._process.kill()
         seconds = time.monotonic() - started
         if wanted.cancelled_caught:
             status = Status.KILLED
+        with anyio.CancelScope(shield=True):
+            await self._process.wait()
+        if self._ending:
+            raise EngineError("the executor is stopping")
         for stream, text in recorder.finish():
             visitor.output(stream, text)
-        if ending is None:
-            return Outcome(status, recorder.transcript(), seconds)
+        return self._outcome(execution, status, recorder.transcript(), seconds)
+
+    async def _hand_over(self, execution: Execution) -> None:
+        """Give the code to the interpreter that waits. When it looks again, its script is a plain file."""
+        main = execution.sources[execution.main_file]
+        self._files.replace(self._waits_for, main)
+        self._files.write_all({name: it for name, it in execution.sources.items() if name != execution.main_file})
+        if execution.results is not None:
+            self._files.make_results()
+        if self._script is not None:
+            # An interpreter may end before it has read all: Bash does at `exit`.
+            with contextlib.suppress(BrokenPipeError):
+                await write_all(self._script, main)
+        self._close_script()
+
+    def _opened_script(self) -> bool:
+        """Whether the interpreter has the FIFO open, so that it can be opened from this side too."""
+        try:
+            self._script = os.open(self.tmp / self._waits_for, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+        return self._script is not None
+
+    def _close_script(self) -> None:
+        if self._script is not None:
+            os.close(self._script)
+            self._script = None
+
+    @contextlib.asynccontextmanager
+    async def _obeying(
+        self, stdin: str, commands: AsyncIterator[Command] | None, run: anyio.CancelScope
+    ) -> AsyncIterator[None]:
+        """Write the input and do what the visitor says, during the block."""
+        texts: asyncio.Queue[str | None] = asyncio.Queue()
+        texts.put_nowait(stdin)
+        tasks = [asyncio.create_task(self._feed(texts))]
+        if commands is None:
+            texts.put_nowait(None)
+        else:
+            tasks.append(asyncio.create_task(self._obey(commands, texts, run)))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _feed(self, texts: "asyncio.Queue[str | None]") -> None:
+        """Write the texts to the code's stdin, and close it at a None."""
+        while (text := await texts.get()) is not None:
+            # Code that has closed its input, or ended, reads no more: that is no fault.
+            with contextlib.suppress(BrokenPipeError):
+                await write_all(self._pipes.ours[STDIN], text.encode())
+        self._pipes.close_ours(STDIN)
+
+    async def _obey(
+        self, commands: AsyncIterator[Command], texts: "asyncio.Queue[str | None]", run: anyio.CancelScope
+    ) -> None:
+        async for command in commands:
+            match command:
+                case Input():
+                    texts.put_nowait(command.data)
+                case EndOfInput():
+                    texts.put_nowait(None)
+                case Interrupt():
+                    self._process.signal(signal.Signals[command.signal])
+                case Cancel():
+                    run.cancel()
+
+    def _outcome(self, execution: Execution, stopped: Status | None, transcript: Transcript, seconds: float) -> Outcome:
+        """`stopped` is why it was ended from here; None: it has ended by itself."""
+        if stopped is not None:
+            return Outcome(stopped, transcript, seconds)
+        used = self.group.usage()
+        said = self._pipes.take(STATUS, _WAIT_STATUS.size)
+        if len(said) < _WAIT_STATUS.size:
+            return Outcome(Status.MEMORY_LIMIT if used.memory_kills else Status.KILLED, transcript, seconds)
+        code = os.waitstatus_to_exitcode(_WAIT_STATUS.unpack(said)[0])
+        files, warnings = results.collect(self.tmp, execution.results, self._profile)
         return Outcome(
-            status,
-            recorder.transcript(),
+            _status(code, used.memory_kills, used.pids_refused),
+            transcript,
             seconds,
-            exit_code=ending.exit_code,
-            signal=ending.signal,
-            cpu_time=ending.cpu_time,
-            memory_peak=ending.memory_peak,
-            files=tuple(self._files),
-            warnings=_warnings(self._refused),
+            exit_code=code if code >= 0 else 128 - code,
+            signal=None if code >= 0 else _signal_name(-code),
+            cpu_time=used.cpu_seconds - self._cpu_before,
+            memory_peak=used.memory_peak,
+            files=files,
+            warnings=warnings,
         )
 
-    async def _begin(self, execution: Execution, ends_input: bool) -> None:
-        begin = [(frames.SOURCE, name.encode() + b"\0" + content) for name, content in execution.sources.items()]
-        if execution.results is not None:
-            bounds = str(self._profile.result_files), str(self._profile.result_kb * _KB)
-            begin.append((frames.RESULTS, frames.join(*bounds, *execution.results)))
-        begin.append((frames.JOB, frames.join(execution.main_file, *execution.args)))
-        begin.append((frames.INPUT, execution.stdin.encode()))
-        if ends_input:
-            begin.append((frames.END_OF_INPUT, b""))
-        await self._attachment.send(*begin)
-
-    async def _obey(self, commands: AsyncIterator[Command], run: anyio.CancelScope) -> None:
-        """Pass on what the visitor does. A sandbox that can't be written to any more is noticed by who listens."""
-        with contextlib.suppress(EngineError):
-            async for command in commands:
-                match command:
-                    case Input():
-                        await self._attachment.send((frames.INPUT, command.data.encode()))
-                    case EndOfInput():
-                        await self._attachment.send((frames.END_OF_INPUT, b""))
-                    case Interrupt():
-                        await self._attachment.send((frames.SIGNAL, command.signal.encode()))
-                    case Cancel():
-                        run.cancel()
-
-    async def _listen(self, recorder: Recorder, visitor: Visitor) -> tuple[Status, Ending | None]:
-        try:
-            while received := await self._attachment.receive():
-                kind, payload = received
-                if kind in _OUTPUT:
-                    if text := recorder.write(_OUTPUT[kind], payload):
-                        visitor.output(_OUTPUT[kind], text)
-                    if recorder.truncated:
-                        return Status.OUTPUT_LIMIT, None
-                elif kind == frames.FILE:
-                    self._keep(payload)
-                elif kind == frames.REFUSED:
-                    self._refused = frames.pairs(payload)
-                elif kind == frames.EXIT:
-                    ending = Ending.model_validate_strings(frames.pairs(payload))
-                    self._only_waits = True
-                    return ending.status, ending
-                else:
-                    raise frames.BadFrame(f"a frame of type {kind!r}")
-        except (frames.BadFrame, ValidationError) as error:
-            _log.warning("sandbox %s does not speak the protocol: %s", self.id, error)
-            return Status.KILLED, None
-        killed_for_memory = await self._post_mortem()
-        _log.warning("sandbox %s has ended without a result: %s", self.id, self._complaint)
-        return (Status.MEMORY_LIMIT if killed_for_memory else Status.KILLED), None
-
-    @property
-    def _complaint(self) -> str:
-        return self._attachment.complaint or "its PID 1 has said nothing"
-
-    def _keep(self, payload: bytes) -> None:
-        """Take a result file, as long as the profile allows it."""
-        header, _, content = payload.partition(b"\0")
-        (name,) = frames.split(header)
-        size = sum(file.size for file in self._files) + len(content)
-        if len(self._files) == self._profile.result_files or size > self._profile.result_kb * _KB:
-            raise frames.BadFrame("more result files than allowed")
-        self._files.append(ResultFile(name=name, content=base64.b64encode(content).decode(), size=len(content)))
+    def _said(self) -> str:
+        return self._pipes.take(STDERR, _COMPLAINT).decode(errors="replace").strip() or "it has said nothing"
 
 
-def _warnings(refused: Mapping[str, str]) -> tuple[str, ...]:
-    """Why files are not given back: a sentence for each of the first, and one that counts the others."""
-    told = tuple(
-        f"results: {name}: {reason}"[:_LONGEST_WARNING] for name, reason in islice(refused.items(), _MOST_WARNINGS)
-    )
-    more = len(refused) - len(told)
-    return (*told, f"results: {more} more files are not given back.") if more else told
+def _status(code: int, kills: int, refused: int) -> Status:
+    """Code that has coped with what the kernel refused it has not failed."""
+    if code == 0:
+        return Status.SUCCESS
+    if kills:
+        return Status.MEMORY_LIMIT
+    return Status.PROCESS_LIMIT if refused else Status.ERROR
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"

@@ -1,10 +1,6 @@
 """The executor's HTTP interface, served on a Unix socket to the api alone."""
 
-import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from typing import Any
 
 from pydantic import TypeAdapter
 from starlette.applications import Starlette
@@ -24,16 +20,13 @@ from app.wire.admission import read_execution
 from app.wire.problems import Code, exception_handlers
 from app.wire.protocol import EnvironmentInfo, Message
 
-Chore = Callable[[], Coroutine[Any, Any, None]]
-"""Goes on until it is cancelled."""
-
 _log = logging.getLogger(__name__)
 
 _ENVIRONMENTS = TypeAdapter(tuple[EnvironmentInfo, ...])
 
 
-def build_executor(service: Service, metrics: Metrics, traces: Tracing, chores: Sequence[Chore]) -> ASGIApp:
-    """The application. The chores are done beside it while it serves."""
+def build_executor(service: Service, metrics: Metrics, traces: Tracing) -> ASGIApp:
+    """The application."""
 
     async def health(_: Request) -> Response:
         found = await service.health()
@@ -58,13 +51,6 @@ def build_executor(service: Service, metrics: Metrics, traces: Tracing, chores: 
     async def converse(websocket: WebSocket) -> None:
         await stream(websocket, service)
 
-    @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        under_way = [asyncio.create_task(chore()) for chore in chores]
-        yield
-        for task in under_way:
-            task.cancel()
-
     app = Starlette(
         routes=[
             Route("/health", health),
@@ -76,7 +62,6 @@ def build_executor(service: Service, metrics: Metrics, traces: Tracing, chores: 
             WebSocketRoute("/stream", converse),
         ],
         exception_handlers=exception_handlers(_count),
-        lifespan=lifespan,
     )
     return Correlate(app)
 

@@ -1,11 +1,10 @@
 """Executions through the engine, and their ends in words."""
 
-import asyncio
 import json
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -38,15 +37,14 @@ _ABANDONED, _FAILED = "abandoned", "failed"
 
 @dataclass(frozen=True)
 class BrokenEnvironment(Exception):
-    """An environment's image can't run code. The message names the image and the fix."""
+    """An environment can't run code. The message names it and the fix."""
 
     environment: str
-    image: str
     cause: str
 
     def __str__(self) -> str:
         return (
-            f"environment {self.environment!r} does not work in image {self.image}: {self.cause}. "
+            f"environment {self.environment!r} does not work: {self.cause}. "
             f"Build images/{ENVIRONMENTS[self.environment].image} again, "
             "or correct EXECUTOR_ENVIRONMENTS or EXECUTOR_RUNTIME."
         )
@@ -64,19 +62,20 @@ class Silent:
         """It is in the result."""
 
 
-async def survey(engine: Engine, images: Mapping[str, str]) -> Mapping[str, EnvironmentInfo]:
+async def survey(engine: Engine, names: Iterable[str]) -> Mapping[str, EnvironmentInfo]:
     """The versions in each environment, said by its interpreter in a real sandbox, or `BrokenEnvironment`."""
 
-    async def ask(name: str, image: str) -> EnvironmentInfo:
+    async def ask(name: str) -> EnvironmentInfo:
         environment = ENVIRONMENTS[name]
         try:
-            sandbox = await engine.claim(name)
+            execution = Execution(environment=name, code=environment.survey)
+            sandbox = await engine.claim(execution)
             try:
-                outcome = await sandbox.run(Execution(environment=name, code=environment.survey), Silent())
+                outcome = await sandbox.run(execution, Silent())
             finally:
                 engine.release(sandbox)
         except EngineError as error:
-            raise BrokenEnvironment(name, image, str(error)) from error
+            raise BrokenEnvironment(name, str(error)) from error
         try:
             found = json.loads(outcome.transcript.stdout)
             packages = tuple(Package(name=package, version=version) for package, version in found["packages"].items())
@@ -92,10 +91,10 @@ async def survey(engine: Engine, images: Mapping[str, str]) -> Mapping[str, Envi
         except (ValueError, KeyError, TypeError):
             said = outcome.transcript.output.strip()
             raise BrokenEnvironment(
-                name, image, f"asked for its versions, it ended with {outcome.status}, saying {said!r}"
+                name, f"asked for its versions, it ended with {outcome.status}, saying {said!r}"
             ) from None
 
-    return MappingProxyType({name: await ask(name, image) for name, image in images.items()})
+    return MappingProxyType({name: await ask(name) for name in names})
 
 
 class Service:
@@ -157,12 +156,8 @@ class Service:
         return tuple(self._environments.values())
 
     async def health(self) -> ExecutorHealth:
-        """Whether the engine answers now, and makes sandboxes."""
+        """Whether sandboxes can be made."""
         running = self._running
-        try:
-            await self._engine.ping()
-        except EngineError as error:
-            return ExecutorHealth(engine="unreachable", active_sandboxes=running, reason=str(error))
         if fault := self._engine.fault:
             return ExecutorHealth(engine="failing", active_sandboxes=running, reason=str(fault))
         return ExecutorHealth(engine="reachable", active_sandboxes=running)
@@ -173,26 +168,9 @@ class Service:
             running=self._running, waiting=self._engine.waiting, concurrency=self._settings.concurrency
         )
 
-    async def sweep_forever(self) -> None:
-        """Remove orphaned sandboxes, again and again. An engine that is away is tried again next time."""
-        while True:
-            await asyncio.sleep(self._settings.sweep_seconds)
-            try:
-                swept = await self._engine.sweep()
-            except EngineError as error:
-                self._observer.engine_failed("sweep")
-                _log.warning("orphaned sandboxes could not be looked for: %s", error)
-            else:
-                self._observer.swept(swept)
-                if swept:
-                    _log.warning("%d orphaned sandboxes were removed", swept)
-
     async def close(self) -> None:
-        """Remove every sandbox of the stack."""
-        try:
-            await self._engine.close()
-        except EngineError as error:
-            _log.error("sandboxes may be left for the next start: %s", error)
+        """Remove every sandbox."""
+        await self._engine.close()
 
     @property
     def _running(self) -> int:
@@ -203,7 +181,7 @@ class Service:
         sandbox: Sandbox | None = None
         end = _ABANDONED
         try:
-            sandbox = await self._claim(execution.environment)
+            sandbox = await self._claim(execution)
             with self._tracing.span("run"):
                 outcome = await sandbox.run(execution, visitor)
             end = outcome.status
@@ -222,19 +200,19 @@ class Service:
                 fields = {"execution_id": sandbox.id, "environment": execution.environment, "status": end}
                 _log.info("sandbox released", extra={"fields": fields})
 
-    async def _claim(self, environment: str) -> Sandbox:
+    async def _claim(self, execution: Execution) -> Sandbox:
         """A sandbox, after a wait in a queue that is bounded in length and time, or `Refused`."""
         started = time.monotonic()
         try:
             with anyio.fail_after(self._settings.queue_seconds):
-                sandbox = await self._engine.claim(environment)
+                sandbox = await self._engine.claim(execution)
         except (TimeoutError, Busy):
             raise Refused(
                 Code.BUSY,
                 "All sandboxes are in use, and so is the queue for them. Try again in a moment.",
                 math.ceil(self._settings.queue_seconds),
             ) from None
-        self._observer.waited(environment, time.monotonic() - started)
+        self._observer.waited(execution.environment, time.monotonic() - started)
         return sandbox
 
     def _explain(self, outcome: Outcome, execution: Execution) -> str | None:

@@ -5,12 +5,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from app.environments import ENVIRONMENTS
 from app.process.settings import FROM_JSON, Settings, read_settings
 from app.profile import SandboxProfile
-from app.runtimes import ENGINES_OWN, RUNTIMES
+from app.runtimes import DEFAULT_RUNTIME, RUNTIMES
 
 PREFIX = "EXECUTOR_"
 
@@ -36,7 +36,6 @@ def _known_runtime(name: str) -> str:
 StrongProfile = Annotated[SandboxProfile, FROM_JSON, AfterValidator(_strong)]
 """Limits that are at least as strict as the floor, each of them."""
 EnvironmentName = Annotated[str, AfterValidator(_known_environment)]
-ImageReference = Annotated[str, StringConstraints(pattern=r"^\S+$")]
 
 
 class Bounds(Settings):
@@ -65,8 +64,8 @@ def _with_defaults(given: dict[str, Bounds]) -> dict[str, Bounds]:
 class ExecutorOptions(Settings):
     """The part that the operator chooses: these fields are keys of `sandbox` in the stack's config too."""
 
-    runtime: Annotated[str, AfterValidator(_known_runtime)] = ENGINES_OWN
-    """an OCI runtime that Docker knows: runc, crun or runsc, which is gVisor (see docs/SECURITY.md)."""
+    runtime: Annotated[str, AfterValidator(_known_runtime)] = DEFAULT_RUNTIME
+    """the OCI runtime that holds the sandboxes: crun, or runsc, which is gVisor (see docs/SECURITY.md)."""
     pools: Annotated[dict[EnvironmentName, Bounds], FROM_JSON, AfterValidator(_with_defaults)] = Field(
         default_factory=lambda: dict(_POOLS)
     )
@@ -85,20 +84,14 @@ class ExecutorSettings(ExecutorOptions):
 
     profile: StrongProfile
     """the JSON of a SandboxProfile, each field at least as strict as its default; {} is the floor."""
-    environments: Annotated[dict[EnvironmentName, ImageReference], FROM_JSON] = Field(min_length=1)
-    """JSON of environment to image, as in {"python": "sha256:..."}."""
-    stack: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")
-    """the stack's name, as in vps-local; it begins the sandboxes' names and is their vps.stack label."""
+    environments: Annotated[tuple[EnvironmentName, ...], FROM_JSON] = Field(min_length=1)
+    """JSON of the names of environments, as in ["python", "bash"]."""
+    roots: Path = Path("/environments")
+    """the folder that holds each environment's root file system by its name."""
     socket: Path = Path("/run/executor/executor.sock")
     """the path of the Unix socket on which to serve."""
-    engine: str = Field("unix:///var/run/docker.sock", pattern=r"^unix:///.+$")
-    """the URL of Docker's Unix socket, as in unix:///var/run/docker.sock."""
-    sweep_seconds: float = Field(30, gt=0, le=3600)
-    """seconds between two sweeps of orphaned sandboxes."""
     traces: bool = False
     """true to keep spans of executions, which the api takes when it has an API_OTLP_ENDPOINT."""
-    containers_seconds: float = Field(15, gt=0, le=3600)
-    """seconds between two readings of what Docker counts for the stack's services."""
 
 
 def executor_settings(environ: Mapping[str, str]) -> ExecutorSettings:

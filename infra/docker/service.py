@@ -98,8 +98,8 @@ class _Service(pulumi.ComponentResource):
                 volume, loader = self._load(kind, config)
                 mounts.append(_volume(volume.name, config.directory, read_only=True))
                 loaders.append(loader)
-        if args.tmp_mb:
-            mounts.append(_memory("/tmp", args.tmp_mb))  # noqa: S108 - the container's own
+        memory = {"/tmp": args.tmp_mb, "/run": args.run_mb}  # noqa: S108 - the container's own
+        mounts += [_memory(path, size_mb) for path, size_mb in memory.items() if size_mb]
         if args.docker_socket:
             mounts.append(_bind(args.docker_socket.path, "/var/run/docker.sock"))
         mounts += [_bind(path.path, path.target, read_only=True) for path in args.host_paths]
@@ -114,8 +114,13 @@ class _Service(pulumi.ComponentResource):
             envs=[pulumi.Output.concat(key, "=", value) for key, value in args.environment.items()],
             user=args.user,
             read_only=True,
-            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"]),
-            security_opts=["no-new-privileges:true"],
+            capabilities=docker.ContainerCapabilitiesArgs(
+                drops=["ALL"], adds=args.privileges.capabilities if args.privileges else None
+            ),
+            security_opts=[
+                "no-new-privileges:true",
+                *([f"seccomp={args.privileges.seccomp}"] if args.privileges else []),
+            ],
             memory=args.memory_mb,
             memory_swap=args.memory_mb,
             cpus=str(args.cpus),
@@ -124,7 +129,7 @@ class _Service(pulumi.ComponentResource):
                 docker.ContainerUlimitArgs(name="nproc", soft=_PROCESSES, hard=_PROCESSES),
             ],
             restart="unless-stopped",
-            # The executor removes its sandboxes when it is stopped, and Prometheus writes what it holds in memory.
+            # The executor ends its sandboxes when it is stopped, and Prometheus writes what it holds in memory.
             destroy_grace_seconds=_SECONDS_TO_STOP,
             stop_timeout=_SECONDS_TO_STOP,
             log_driver="json-file",

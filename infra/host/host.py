@@ -5,7 +5,6 @@ from typing import Any
 
 import pulumi
 
-from app.runtimes import ENGINES_OWN, RUNTIMES
 from infra.host import ssh
 from infra.service import OPEN_FILES
 from infra.settings import Host as HostSettings
@@ -14,13 +13,11 @@ from infra.settings import Host as HostSettings
 class Host(pulumi.ComponentResource):
     """Runs the scripts in `scripts/` one after the other. A changed setting runs only the script that reads it again.
 
-    `runtime` is the OCI runtime of the sandboxes, which Docker is told about. With `ipv6`, Docker publishes ports over
-    IPv6 too. On destroy, each script undoes its changes, but packages stay installed.
+    With `ipv6`, Docker publishes ports over IPv6 too. On destroy, each script undoes its changes, but packages stay
+    installed.
     """
 
-    def __init__(
-        self, settings: HostSettings, runtime: str, ipv6: bool, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
+    def __init__(self, settings: HostSettings, ipv6: bool, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("vps:infra:Host", "host", None, opts)
         concerns = {
             "sysctl": (),
@@ -28,7 +25,7 @@ class Host(pulumi.ComponentResource):
             "swap": (str(settings.swap_mb),),
             "upgrades": (settings.reboot_at or "never",),
             "logs": (),
-            "docker": (settings.docker, json.dumps(daemon_settings(settings, runtime, ipv6)), runtime),
+            "docker": (settings.docker, json.dumps(daemon_settings(settings, ipv6))),
             "deploy": (settings.deploy_user, "\n".join(settings.deploy_keys)),
             "sshd": (settings.deploy_user,),
             "fail2ban": (),
@@ -47,14 +44,13 @@ def docker_url(settings: HostSettings) -> str:
     return f"ssh://{settings.deploy_user}@{settings.ssh.address}:{settings.ssh.port}"
 
 
-def daemon_settings(settings: HostSettings, runtime: str, ipv6: bool) -> dict[str, Any]:
-    """The content of Docker's daemon.json, with `runtime` among its OCI runtimes.
+def daemon_settings(settings: HostSettings, ipv6: bool) -> dict[str, Any]:
+    """The content of Docker's daemon.json.
 
-    User namespaces are not remapped. The executor needs to be the host's root (without capabilities) to open Docker's
-    socket, which belongs to root, and whoever holds the socket could start containers with `--userns=host` anyway.
-    Sandboxes never run as root.
+    User namespaces are not remapped: Docker could then not give the executor's launcher the capabilities that it needs
+    on control groups and devices. The launcher makes a user namespace itself, in which the executor and all sandboxes
+    run.
     """
-    known = {runtime: {"path": f"/usr/bin/{runtime}", "runtimeArgs": RUNTIMES[runtime].arguments}}
     return {
         "live-restore": True,
         "userland-proxy": False,
@@ -62,7 +58,6 @@ def daemon_settings(settings: HostSettings, runtime: str, ipv6: bool) -> dict[st
         "log-driver": "json-file",
         "log-opts": {"max-size": "10m", "max-file": "3"},
         "default-ulimits": {"nofile": {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES}},
-        **({"runtimes": known} if runtime != ENGINES_OWN else {}),
         # Publish IPv6 ports with ip6tables, so that client addresses are preserved. Experimental before Docker 27,
         # where it became the default.
         **({"ip6tables": True, "experimental": True} if ipv6 else {}),

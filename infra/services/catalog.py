@@ -4,6 +4,7 @@ from infra.service import Service
 from infra.services.alertmanager import ALERTMANAGER
 from infra.services.blackbox import BLACKBOX
 from infra.services.collector import COLLECTOR
+from infra.services.containers import CONTAINER_EXPORTER
 from infra.services.edge import TRAEFIK
 from infra.services.grafana import GRAFANA
 from infra.services.jaeger import JAEGER
@@ -14,7 +15,8 @@ from infra.services.prometheus import PROMETHEUS
 from infra.services.sandbox import API, EXECUTOR
 from infra.settings import PlatformSettings
 
-OBSERVABILITY = (PROMETHEUS, ALERTMANAGER, LOKI, COLLECTOR, JAEGER, NODE_EXPORTER, BLACKBOX, GRAFANA)
+EXPORTERS = (NODE_EXPORTER, CONTAINER_EXPORTER, BLACKBOX)
+OBSERVABILITY = (PROMETHEUS, ALERTMANAGER, LOKI, COLLECTOR, JAEGER, *EXPORTERS, GRAFANA)
 MANAGEMENT = (PORTAINER,)
 
 

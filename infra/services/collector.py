@@ -40,9 +40,9 @@ def describe(context: Context) -> ServiceArgs:
         cpus=0.5,
         # Group 4 is adm, which may read the host's logs where they are a syslog daemon's.
         user="0:4",
-        root_reason="the engine's log files belong to root; all capabilities are dropped",
+        root_reason="Docker's log files belong to root; all capabilities are dropped",
         host_paths=[
-            HostPath("/var/lib/docker/containers", "/host/containers", "the containers' logs are files of the engine"),
+            HostPath("/var/lib/docker/containers", "/host/containers", "the containers' logs are files of Docker"),
             HostPath("/var/log", "/host/log", "the host's own logs are there"),
         ],
         networks=["monitoring"],

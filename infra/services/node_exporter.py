@@ -4,7 +4,7 @@ It exports only what the kernel shows to every container: processor, memory, pre
 inside as outside. How full a disk is, any file on it tells: Docker puts a file of its own into each container
 (/etc/hostname, beside the containers' data), and one file of the host's root disk is mounted. So the exporter needs
 neither the host's processes nor its root directory. There are no network collectors: they would show the container's
-own interface, and the executor counts for each service.
+own interface.
 """
 
 from infra.service import Context, Health, HostPath, Service, ServiceArgs, Target

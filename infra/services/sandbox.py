@@ -1,4 +1,4 @@
-"""The public code runner: `api`, which visitors reach, and `executor`, which holds Docker's socket."""
+"""The public code runner: `api`, which visitors reach, and `executor`, which starts the sandboxes."""
 
 from pathlib import Path
 from typing import Any
@@ -6,9 +6,10 @@ from typing import Any
 import pulumi
 
 from app.api import settings as api
+from app.executor import seccomp
 from app.executor import settings as executor
 from app.process.settings import Settings, variable, write_settings
-from infra.service import Context, DockerSocket, Health, Mount, Route, Service, ServiceArgs, Target, Volume
+from infra.service import Context, Health, Mount, Privileges, Route, Service, ServiceArgs, Target, Volume
 from infra.settings import Sandbox as SandboxSettings
 
 API_PORT = 8000
@@ -16,34 +17,40 @@ _METRICS_PORT = 9000
 _RUN = Volume("executor-run", data=False)
 _RUN_PATH = "/run/executor"
 _SOCKET = Path(_RUN_PATH, "executor.sock")
-_HEALTHCHECK = ("python", "-I", "-S", "/srv/app/process/healthcheck.py")
+EXECUTOR_ENTRYPOINT = ("python", "-m", "app.executor.launcher")
+EXECUTOR_CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD")
+HEALTHCHECK = ("python", "-I", "-S", "/srv/app/process/healthcheck.py")
 
 
 def describe_executor(context: Context) -> ServiceArgs:
-    """The executor has no network, and shares nothing with the api but a Unix socket."""
-    settings = context.settings
-    images = {name: context.digest(image) for name, image in settings.sandbox.images.items()}
+    """The executor has no network, and shares nothing with the api but a Unix socket.
+
+    The sandboxes are in its container: its memory and its processors are also the limit of all of them together.
+    """
+    settings = context.settings.sandbox
     return ServiceArgs(
-        image="app",
-        entrypoint=["python", "-m", "app.executor"],
-        health=Health([*_HEALTHCHECK, f"unix:{_SOCKET}"]),
-        memory_mb=256,
-        cpus=1.0,
+        image="executor",
+        entrypoint=EXECUTOR_ENTRYPOINT,
+        health=Health([*HEALTHCHECK, f"unix:{_SOCKET}"]),
+        memory_mb=settings.together_mb,
+        cpus=settings.cpus,
         user="0:0",
-        root_reason="the engine's socket belongs to root; all capabilities are dropped",
-        docker_socket=DockerSocket(settings.engine.socket, "creates and removes the sandboxes"),
+        root_reason="the launcher prepares the container as root; the executor itself is in a user namespace",
+        privileges=Privileges(
+            EXECUTOR_CAPABILITIES,
+            seccomp.for_executor(),
+            "the launcher makes control groups, devices and a user namespace; nothing that runs later has a capability "
+            "outside of that namespace",
+        ),
         mounts=[Mount(_RUN, _RUN_PATH)],
         tmp_mb=16,
-        environment=_variables(
-            executor_settings(settings.sandbox, settings.name, context.otlp_endpoint),
-            executor.PREFIX,
-            environments=pulumi.Output.all(**images),
-        ),
+        run_mb=16,
+        environment=write_settings(executor_settings(settings, context.otlp_endpoint), executor.PREFIX),
     )
 
 
 def describe_api(context: Context) -> ServiceArgs:
-    """The api has no access to Docker, and its networks lead nowhere outside."""
+    """The api's networks lead nowhere outside."""
     # Prometheus scrapes the api, which sends its spans to Jaeger.
     monitored = context.settings.runs("prometheus") or context.otlp_endpoint
     # Only the edge and the api are on the network "api", so requests from there are the edge's. The edge forwards the
@@ -52,7 +59,7 @@ def describe_api(context: Context) -> ServiceArgs:
     return ServiceArgs(
         image="app",
         entrypoint=["python", "-m", "app.api"],
-        health=Health([*_HEALTHCHECK, f"http://127.0.0.1:{API_PORT}/health"]),
+        health=Health([*HEALTHCHECK, f"http://127.0.0.1:{API_PORT}/health"]),
         memory_mb=192,
         cpus=1.0,
         networks=["api", "monitoring"] if monitored else ["api"],
@@ -74,15 +81,13 @@ API = Service(
 EXECUTOR = Service("executor", describe_executor, target=Target(f"api:{_METRICS_PORT}", "/metrics/executor"))
 
 
-def executor_settings(settings: SandboxSettings, stack: str, otlp_endpoint: str | None) -> executor.ExecutorSettings:
-    """What the executor reads at its start, but for its images: their digests are known at deployment."""
+def executor_settings(settings: SandboxSettings, otlp_endpoint: str | None) -> executor.ExecutorSettings:
+    """What the executor reads at its start."""
     return executor.ExecutorSettings(
         **_options(settings, executor.ExecutorOptions),
         profile=settings.profile,
-        environments=dict.fromkeys(settings.environments, "sha256:unknown"),
-        stack=stack,
+        environments=settings.environments,
         socket=_SOCKET,
-        engine="unix:///var/run/docker.sock",
         traces=otlp_endpoint is not None,
     )
 

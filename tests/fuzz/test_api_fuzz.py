@@ -21,6 +21,7 @@ from websockets.sync.client import connect
 from tests.sandbox.conftest import IMAGES
 from tests.sandbox.processes import Platform
 from tools.machine import docker_engine
+from tools.machine.docker_engine import DockerEngine
 
 HANG_SECONDS = 30
 """Longer than any answer takes here: the queue, a sandbox and the shortest timeout on a busy machine."""
@@ -134,8 +135,9 @@ headers = st.dictionaries(
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One platform for all requests. After them it must still be healthy and run code."""
-    stack, folder = f"vps-fuzz-{uuid.uuid4().hex[:8]}", tmp_path_factory.mktemp("fuzz") / "platform"
-    platform = Platform(stack, docker_engine.configured_url(), os.environ[IMAGES], folder)
+    name, folder = f"vps-fuzz-{uuid.uuid4().hex[:8]}-executor", tmp_path_factory.mktemp("fuzz") / "platform"
+    docker = DockerEngine(docker_engine.configured_url()).client()
+    platform = Platform(docker, name, list(json.loads(os.environ[IMAGES])), folder)
     try:
         yield platform.start()
         assert platform.health().json()["status"] == "ok"

@@ -27,11 +27,11 @@ def test_each_alert_passes_its_cases(promtool: Promtool) -> None:
 
 def test_a_wrong_rule_fails_its_cases(promtool: Promtool) -> None:
     name = "rules/containers.yml"
-    wrong = {**FILES, name: FILES[name].replace("container_healthy == 0", "container_healthy == 1")}
+    wrong = {**FILES, name: FILES[name].replace("container_running == 0", "container_running == 1")}
     assert wrong != FILES
     code, said = promtool.run(wrong | CASES, "test rules tests/containers.yml")
     assert code != 0
-    assert "ContainerUnhealthy" in said
+    assert "ContainerStopped" in said
 
 
 def test_the_alert_that_the_document_adds_fires_when_its_cases_say(promtool: Promtool, tmp_path: Path) -> None:

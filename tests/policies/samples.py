@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.profile import FLOOR
-from policies.exemptions import READABLE_PATHS
+from policies.exemptions import PRIVILEGES, READABLE_PATHS
 from policies.objects import NETWORK, VOLUME
 from policies.rules import CONTAINER
 from tests.policies.support import Resource
@@ -60,12 +60,17 @@ def edge(**changes: Any) -> Resource:
 
 
 def executor(profile: str | None = None, **changes: Any) -> Resource:
+    (privileges,) = PRIVILEGES
     inputs = {
+        "entrypoints": ["python", "-m", "app.executor.launcher"],
         "user": "0:0",
+        "capabilities": {"drops": ["ALL"], "adds": sorted(privileges.capabilities)},
+        "securityOpts": ["no-new-privileges:true", f"seccomp={privileges.seccomp}"],
         "networkMode": "none",
         "networksAdvanced": None,
-        "envs": [f"EXECUTOR_PROFILE={profile or FLOOR.model_dump_json()}", "EXECUTOR_RUNTIME=runc"],
-        "mounts": [{"type": "bind", "source": "/var/run/docker.sock", "target": "/var/run/docker.sock"}],
+        "memory": 1280.0,
+        "memorySwap": 1280.0,
+        "envs": [f"EXECUTOR_PROFILE={profile or FLOOR.model_dump_json()}", "EXECUTOR_RUNTIME=crun"],
     }
     return container("executor", **{**inputs, **changes})
 
@@ -78,6 +83,10 @@ def portainer(**changes: Any) -> Resource:
 def collector(**changes: Any) -> Resource:
     inputs = {"user": "0:4", "mounts": host_reads("collector"), "healthcheck": None}
     return container("collector", **{**inputs, **changes})
+
+
+def container_exporter(**changes: Any) -> Resource:
+    return container("container-exporter", **{"user": "0:0", "mounts": host_reads("container-exporter"), **changes})
 
 
 def host_reads(service: str) -> list[dict[str, Any]]:
@@ -124,6 +133,7 @@ def stack() -> list[Resource]:
         portainer(),
         collector(),
         container("node-exporter", mounts=host_reads("node-exporter")),
+        container_exporter(),
         loader(),
         network(),
         volume(),

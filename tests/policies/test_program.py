@@ -24,9 +24,13 @@ def test_every_exemption_is_needed() -> None:
 
 
 def test_every_readable_path_is_mounted() -> None:
+    """The control groups of the one version or of the other."""
     bound = {
         (service, mount["source"])
-        for service, container in containers(run_program("local", platform_config("local"))).items()
+        for version in (1, 2)
+        for service, container in containers(
+            run_program("local", platform_config("local", engine={"cgroup_version": version}))
+        ).items()
         for mount in container.get("mounts", ())
         if mount["type"] == "bind" and not mount["source"].endswith(".sock")
     }

@@ -1,5 +1,6 @@
 """Each rule reports a resource with one fault, no other rule does, and none reports a sound resource."""
 
+import json
 from typing import Any, NamedTuple
 
 import pulumi_docker as docker
@@ -7,11 +8,23 @@ import pytest
 from pulumi_policy.proxy import UNKNOWN_ARRAY_VALUE, UNKNOWN_BOOLEAN_VALUE, UNKNOWN_STRING_VALUE
 
 from app.profile import FLOOR, SandboxProfile
-from policies.exemptions import EXEMPTIONS, READABLE_PATHS, Exemption, ReadablePath
+from policies.exemptions import EXEMPTIONS, PRIVILEGES, READABLE_PATHS, Exemption, ReadablePath
 from policies.pack import POLICIES
 from policies.rules import CONTAINER
 from tests.policies import samples
-from tests.policies.samples import ID, collector, container, edge, executor, image, loader, network, portainer, volume
+from tests.policies.samples import (
+    ID,
+    collector,
+    container,
+    container_exporter,
+    edge,
+    executor,
+    image,
+    loader,
+    network,
+    portainer,
+    volume,
+)
 from tests.policies.support import Resource, exemptions_used, violations
 from tests.profiles import WEAKER
 
@@ -43,11 +56,19 @@ def _ports(external: int | None, ip: str) -> list[dict[str, Any]]:
     return [{"internal": 8000, "external": external, "ip": ip}]
 
 
+def _adds(*capabilities: str) -> dict[str, Any]:
+    return {"drops": ["ALL"], "adds": list(capabilities)}
+
+
+(PRIVILEGED,) = PRIVILEGES
+CAPABILITIES = sorted(PRIVILEGED.capabilities)
+SECCOMP = f"seccomp={PRIVILEGED.seccomp}"
+LAX = json.loads(PRIVILEGED.seccomp) | {"defaultAction": "SCMP_ACT_ALLOW"}
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - the value under test
 
 BAD = [
     *(_weak(field) for field in SandboxProfile.model_fields),
-    _bad("sandbox-profile", executor(envs=["EXECUTOR_RUNTIME=runc"])),
+    _bad("sandbox-profile", executor(envs=["EXECUTOR_RUNTIME=crun"])),
     _bad("sandbox-profile", executor(envs=[])),
     _bad("sandbox-profile", executor("no JSON")),
     _bad("sandbox-profile", executor('{"pids": 5, "colour": "red"}')),
@@ -61,6 +82,13 @@ BAD = [
     _bad("container-capabilities-dropped", container("x", capabilities={"drops": ["NET_RAW"]})),
     _bad("container-capabilities-added", container("x", capabilities={"drops": ["ALL"], "adds": ["SYS_ADMIN"]})),
     _bad("container-capabilities-added", loader(capabilities={"adds": ["NET_BIND_SERVICE"]})),
+    _bad("container-capabilities-added", executor(capabilities=_adds(*CAPABILITIES, "NET_ADMIN"))),
+    _bad("container-capabilities-added", executor(capabilities=_adds("ALL"))),
+    _bad("container-capabilities-added", executor(capabilities=_adds(UNKNOWN_STRING_VALUE))),
+    _bad("container-capabilities-added", executor(capabilities={"drops": ["ALL"], "adds": UNKNOWN_ARRAY_VALUE})),
+    _bad("container-capabilities-added", container("x", capabilities=_adds("CHOWN"))),
+    _bad("container-capabilities-added", portainer(capabilities=_adds(*CAPABILITIES))),
+    _bad("container-capabilities-dropped", executor(capabilities={"adds": CAPABILITIES})),
     _bad("container-no-new-privileges", container("x", securityOpts=None)),
     _bad(
         "container-no-new-privileges container-security-options",
@@ -69,6 +97,22 @@ BAD = [
     _bad("container-security-options", container("x", securityOpts=["no-new-privileges", "seccomp=unconfined"])),
     _bad("container-security-options", container("x", securityOpts=["no-new-privileges", "apparmor=unconfined"])),
     _bad("container-security-options", loader(securityOpts=["label=disable"])),
+    *(
+        _bad("container-security-options", executor(securityOpts=["no-new-privileges:true", option]))
+        for option in ("seccomp=unconfined", f"{SECCOMP} ", f"seccomp={json.dumps(LAX)}", UNKNOWN_STRING_VALUE)
+    ),
+    _bad("container-security-options", container("x", securityOpts=["no-new-privileges:true", SECCOMP])),
+    _bad("container-no-new-privileges", executor(securityOpts=[SECCOMP])),
+    _bad("executor-user-namespace", executor(entrypoints=None)),
+    _bad("executor-user-namespace", executor(entrypoints=["python", "-m", "app.executor"])),
+    _bad("executor-user-namespace", executor(entrypoints=["sh"], command=["-c", "id"])),
+    _bad("executor-user-namespace", executor(workingDir="/tmp")),
+    _bad("executor-network", executor(networkMode="bridge", networksAdvanced=[{"name": "vps-test-edge"}])),
+    _bad("executor-network", executor(networksAdvanced=[{"name": "vps-test-edge"}])),
+    _bad("executor-memory container-memory container-swap", executor(memory=None, memorySwap=None)),
+    _bad("executor-memory", executor(memory=383, memorySwap=383)),
+    _bad("executor-memory container-memory container-swap", executor(memory=UNKNOWN_STRING_VALUE)),
+    _bad("container-swap", executor(memorySwap=-1)),
     *(_bad("container-user", container("x", user=user)) for user in (None, "", "0", "0:0", "root", "65532:0", "65532")),
     _bad("container-devices", container("x", devices=[{"hostPath": "/dev/kvm"}])),
     _bad("container-devices", container("x", deviceCgroupRules=["c 1:3 rwm"])),
@@ -104,6 +148,10 @@ BAD = [
     _bad("container-host-paths", container("x", mounts=_bind("/var/log", readOnly=True))),
     _bad("container-host-paths", container("node-exporter", mounts=_bind("/var/log", readOnly=True))),
     _bad("container-host-paths", collector(mounts=_bind("/etc/os-release", readOnly=True))),
+    _bad("container-host-paths", collector(mounts=_bind("/sys/fs/cgroup", readOnly=True))),
+    _bad("container-host-paths", container_exporter(mounts=_bind("/sys/fs/cgroup/memory", readOnly=False))),
+    _bad("container-host-paths", container_exporter(mounts=_bind("/sys/fs/cgroup/devices", readOnly=True))),
+    _bad("container-host-paths", container_exporter(mounts=_bind("/sys/fs", readOnly=True))),
     *(
         _bad("container-host-paths", collector(mounts=_bind(path, readOnly=True)))
         for path in ("/var", "/var/lib/docker", "/var/log/", "/var/log/private", "/var/log/../lib/docker", "/")
@@ -125,6 +173,7 @@ BAD = [
     _bad("container-docker-socket", container("x", mounts=_bind("/run/containerd/containerd.sock"))),
     _bad("container-docker-socket", container("x", volumes=[{"hostPath": "/run/docker.sock", "containerPath": "/x"}])),
     _bad("container-docker-socket", loader(mounts=_bind("/var/run/docker.sock"))),
+    _bad("container-docker-socket", executor(mounts=_bind("/var/run/docker.sock"))),
     _bad(
         "container-volume-driver",
         container(
@@ -141,7 +190,7 @@ BAD = [
     _bad("container-volumes-from", container("x", volumes=[{"fromContainer": "vps-test-executor"}])),
     _bad(
         "container-mount-propagation",
-        executor(mounts=_bind("/var/run/docker.sock", bindOptions={"propagation": "rshared"})),
+        portainer(mounts=_bind("/var/run/docker.sock", bindOptions={"propagation": "rshared"})),
     ),
     _bad("container-read-only-root", container("x", readOnly=None)),
     _bad("container-read-only-root", container("x", readOnly=False)),
@@ -219,6 +268,8 @@ GOOD = [
     edge(ports=[*_ports(80, EVERYWHERE), *_ports(443, "::"), *_ports(8000, "192.0.2.1")]),
     executor(SandboxProfile(pids=10, memory_mb=64).model_dump_json()),
     executor("{}"),
+    executor(capabilities=_adds("CHOWN")),
+    executor(memory=384, memorySwap=384),
     loader(user=None, networkMode="none"),
     network(driver="bridge", ipv6=False),
     network(**IPV6),
@@ -315,7 +366,12 @@ def test_a_report_does_not_show_the_secret() -> None:
 
 @pytest.mark.parametrize("exemption", EXEMPTIONS, ids=lambda exemption: f"{exemption.service}-{exemption.rule}")
 def test_an_exemption_is_needed_and_applies_to_its_service_alone(exemption: Exemption) -> None:
-    exempted = {"executor": executor(), "portainer": portainer(), "collector": collector()}[exemption.service]
+    exempted = {
+        "executor": executor(),
+        "portainer": portainer(),
+        "collector": collector(),
+        "container-exporter": container_exporter(),
+    }[exemption.service]
     assert violations([exempted]) == []
     assert exemption in exemptions_used([exempted])
     other = {**exempted.inputs, "labels": samples.labels("other")}
@@ -325,7 +381,7 @@ def test_an_exemption_is_needed_and_applies_to_its_service_alone(exemption: Exem
 @pytest.mark.parametrize("readable", READABLE_PATHS, ids=lambda readable: f"{readable.service}-{readable.path}")
 def test_a_readable_path_is_readable_for_its_service_alone(readable: ReadablePath) -> None:
     mounts = _bind(readable.path, readOnly=True)
-    user = "0:0" if readable.service == "collector" else "65534:65534"
+    user = "65534:65534" if readable.service == "node-exporter" else "0:0"
     assert violations([container(readable.service, user=user, mounts=mounts)]) == []
     (found,) = violations([container("other", mounts=mounts)])
     assert found.policy == "container-host-paths"

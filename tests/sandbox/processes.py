@@ -1,4 +1,4 @@
-"""The api and the executor as real processes, joined by a Unix socket, with sandboxes in a real Docker."""
+"""The api as a process and the executor in its container, joined by a Unix socket, with real sandboxes."""
 
 import contextlib
 import json
@@ -7,25 +7,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import docker
 import httpx
 import pytest
-from docker import APIClient
-from docker.errors import NotFound
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import ClientConnection, unix_connect
 
-from app.runtimes import ENGINES_OWN
+from app.runtimes import DEFAULT_RUNTIME
+from tests.sandbox.executor import Executor
 from tests.waiting import until
 from tools.machine.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-RUNTIME = os.environ.get("VPS_SANDBOX_RUNTIME", ENGINES_OWN)
+RUNTIME = os.environ.get("VPS_SANDBOX_RUNTIME", DEFAULT_RUNTIME)
 """The OCI runtime that holds the sandboxes under test."""
 START_SECONDS = 60
 
@@ -36,7 +36,7 @@ class Process:
     """A process of the app, which logs to a file."""
 
     def __init__(self, module: str, variables: Mapping[str, str], log: Path) -> None:
-        self.log = log
+        self._log = log
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module],
@@ -58,13 +58,9 @@ class Process:
                 self._process.wait()
         return time.monotonic() - started
 
-    def wait(self) -> tuple[int, str]:
-        """The exit code and the log, once the process has ended by itself."""
-        try:
-            return self._process.wait(START_SECONDS), self.log.read_text()
-        except subprocess.TimeoutExpired:
-            self.signal(signal.SIGKILL)
-            raise
+    def log(self) -> str:
+        """What it has logged."""
+        return self._log.read_text()
 
     @property
     def running(self) -> bool:
@@ -73,31 +69,28 @@ class Process:
 
 
 class Platform:
-    """An api and an executor with a stack label of their own. `variables` are environment variables of either.
+    """An api and an executor. `name` is the container's; `variables` are environment variables of either.
 
-    `engine` is the URL of Docker's Unix socket, `images` the image of each environment as JSON.
+    `environments` are the names of the environments that the executor serves.
     """
 
-    def __init__(self, stack: str, engine: str, images: str, folder: Path, **variables: str) -> None:
+    def __init__(
+        self, client: docker.DockerClient, name: str, environments: Sequence[str], folder: Path, **variables: str
+    ) -> None:
         folder.mkdir()
-        self.stack = stack
-        self.engine = APIClient(base_url=engine, version="auto")
         self._folder = folder
-        self._socket = folder / "executor.sock"
-        self._executor_variables = {
+        executor_variables = {
             "EXECUTOR_PROFILE": "{}",
-            "EXECUTOR_ENVIRONMENTS": images,
-            "EXECUTOR_STACK": stack,
-            "EXECUTOR_SOCKET": str(self._socket),
-            "EXECUTOR_ENGINE": engine,
+            "EXECUTOR_ENVIRONMENTS": json.dumps(environments),
             "EXECUTOR_RUNTIME": RUNTIME,
             "EXECUTOR_QUEUE_SECONDS": "60",
-            "EXECUTOR_POOLS": json.dumps({name: {"min": 1, "max": 3} for name in json.loads(images)}),
+            "EXECUTOR_POOLS": json.dumps({name: {"min": 1, "max": 3} for name in environments}),
             **{name: value for name, value in variables.items() if name.startswith("EXECUTOR_")},
         }
+        self.executor = Executor(client, name, folder / "run", executor_variables)
+        self._profile = executor_variables["EXECUTOR_PROFILE"]
         self._api_variables = {name: value for name, value in variables.items() if name.startswith("API_")}
         self._port = free_port()
-        self.executor: Process | None = None
         self.api: Process | None = None
 
     @property
@@ -107,21 +100,16 @@ class Platform:
 
     def start(self) -> "Platform":
         """Start both processes, and wait until they are healthy."""
-        self.start_executor()
+        self.executor.start()
         self.start_api()
         self.wait_until_well()
         return self
 
-    def start_executor(self) -> Process:
-        """Start the executor; don't wait until it is healthy."""
-        self.executor = Process("app.executor", self._executor_variables, self._folder / "executor.log")
-        return self.executor
-
     def start_api(self) -> Process:
         """Start the api; don't wait until it is healthy."""
         variables = {
-            "API_PROFILE": self._executor_variables["EXECUTOR_PROFILE"],
-            "API_EXECUTOR_SOCKET": str(self._socket),
+            "API_PROFILE": self._profile,
+            "API_EXECUTOR_SOCKET": str(self.executor.socket),
             "API_HOST": "127.0.0.1",
             "API_PORT": str(self._port),
             "API_METRICS_PORT": str(free_port()),
@@ -136,18 +124,15 @@ class Platform:
         until(self._well, START_SECONDS, f"a healthy platform; see {self._folder}")
 
     def stop(self) -> None:
-        """Stop both processes, and remove their sandboxes."""
+        """Stop both, and remove the executor's container."""
         self.stop_processes()
-        for name in self.sandboxes():
-            with contextlib.suppress(NotFound):
-                self.engine.remove_container(name, force=True)
-        self.engine.close()
+        self.executor.remove()
 
     def stop_processes(self) -> None:
-        """Stop both processes."""
-        for process in (self.api, self.executor):
-            if process is not None:
-                process.signal(signal.SIGTERM)
+        """Stop both."""
+        if self.api is not None:
+            self.api.signal(signal.SIGTERM)
+        self.executor.signal(signal.SIGTERM)
 
     @contextlib.contextmanager
     def stream(self, environment: str, code: str, **more: object) -> Iterator["Stream"]:
@@ -159,7 +144,7 @@ class Platform:
     @contextlib.contextmanager
     def connect(self) -> Iterator["Stream"]:
         """A stream of the executor, before its `Start` frame."""
-        with unix_connect(str(self._socket), uri="ws://executor/stream", open_timeout=10) as connection:
+        with unix_connect(str(self.executor.socket), uri="ws://executor/stream", open_timeout=10) as connection:
             yield Stream(connection)
 
     def environment(self, name: str) -> Answer:
@@ -188,9 +173,8 @@ class Platform:
         return answer
 
     def sandboxes(self) -> list[str]:
-        """The names of this stack's sandboxes, in any state."""
-        filters = {"label": [f"vps.stack={self.stack}", "vps.sandbox"]}
-        return [found["Names"][0][1:] for found in self.engine.containers(all=True, filters=filters)]
+        """The ids of the executor's sandboxes, by their control groups."""
+        return self.executor.sandboxes()
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the executor's samples with this name and these labels."""
@@ -200,7 +184,7 @@ class Platform:
 
     def samples(self) -> list[Sample]:
         """All samples of the executor's metrics."""
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self._socket))) as client:
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.executor.socket))) as client:
             text = client.get("http://executor/metrics").text
         return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
@@ -213,7 +197,7 @@ class Platform:
         until(lambda: self.running() == 1, 10, "one running execution")
 
     def wait_until_idle(self, seconds: float = 15) -> None:
-        """Wait until nothing runs, and the only containers are the pool's: none is being made or removed."""
+        """Wait until nothing runs, and the only sandboxes are the pool's: none is being made or removed."""
 
         def idle() -> bool:
             ready = self.metric("sandbox_pool", state="ready")
@@ -227,7 +211,7 @@ class Platform:
 
     def _well(self) -> bool:
         for process in (self.executor, self.api):
-            assert process is None or process.running, process.log.read_text()
+            assert process is None or process.running, process.log()
         try:
             return self.health().status_code == 200
         except httpx.TransportError:

@@ -23,7 +23,7 @@ def test_only_plain_files_are_results(platform: Platform) -> None:
     assert answer["files"] == [{"name": "plot.png", "content": "iVBORw==", "encoding": "base64", "size": 4}]
     assert sorted(answer["warnings"]) == [
         "results: folder: It is not a plain file.",
-        "results: link: It can't be read: Too many levels of symbolic links.",
+        "results: link: It is not a plain file.",
         "results: main: It has other names.",
         "results: missing: There is no such file.",
         "results: pipe: It is not a plain file.",
@@ -35,7 +35,7 @@ def test_only_plain_files_are_results(platform: Platform) -> None:
 def test_a_results_folder_that_was_replaced_or_removed(platform: Platform, trick: str) -> None:
     answer = platform.run("python", f"import os\nos.rmdir('results')\n{trick}", results=["*"])
     assert (answer["status"], answer["files"]) == ("success", [])
-    assert answer["warnings"][0].startswith("results: /tmp/results: The folder can't be read")
+    assert answer["warnings"][0].startswith("results: the folder can't be read")
 
 
 def test_results_with_hostile_names(platform: Platform) -> None:

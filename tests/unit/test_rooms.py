@@ -13,7 +13,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "docs": ("app", "infra", "monitoring"),
     "infra": (
         "app.api.settings",
+        "app.containers.settings",
         "app.environments",
+        "app.executor.seccomp",
         "app.executor.settings",
         "app.process.settings",
         "app.profile",
@@ -23,7 +25,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     ),
     "monitoring": (),
     "offline": (),
-    "policies": ("app.profile",),
+    "policies": ("app.executor.seccomp", "app.profile"),
     "stacks": ("infra",),
     "tools": ("app.environments", "infra", "offline"),
 }

@@ -1,5 +1,6 @@
 """Docker data folders with images: the tests' own Docker daemons reach no registry."""
 
+import contextlib
 import fcntl
 import hashlib
 import shutil
@@ -7,9 +8,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests import own_docker
 from tools.console.steps import Report
 from tools.machine.docker_engine import DockerEngine
+from tools.machine.own_docker import OwnDocker
 from tools.paths import cache
 
 _STORES = ("image", "overlay2")
@@ -32,7 +33,8 @@ def ensure(source: DockerEngine, names: Sequence[str], shelf: str, report: Repor
             partial = place / "partial"
             partial.mkdir(parents=True)
             report.say(f"loading {len(names)} images")
-            with own_docker.running(partial) as own:
+            with contextlib.closing(OwnDocker(partial)) as own:
+                own.start()
                 own.take_images(source, names)
             partial.rename(folder)
     return folder

@@ -6,19 +6,20 @@ core of the platform runs.
 """
 
 import hashlib
+import io
 import tarfile
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
 import docker
 
 from app.environments import ENVIRONMENTS
-from infra.images import UPSTREAM_IMAGES
+from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from offline import programs
 from offline.gomodules import BuildCache, BuildError, GoBuild
 from tools.build import base_image, wheels
@@ -28,29 +29,35 @@ from tools.machine.registry import Registry
 from tools.paths import ROOT, cache
 
 FOLDER = ROOT / "images"
+ROOTS = "/environments"
+"""The folder of the executor's image that holds each environment's root file system by its name."""
 # Folders of the checkout that a Dockerfile copies, besides the files of its own folder and `wheels/`.
-TREES: Mapping[str, tuple[str, ...]] = {
-    "app": ("app",),
-    **{environment.image: ("app/guest",) for environment in ENVIRONMENTS.values()},
-}
+TREES: Mapping[str, tuple[str, ...]] = {"app": ("app",)}
 # Builds wait for downloads more than for the CPU: on two cores, two at once are faster than one.
 _AT_ONCE = 2
 _PLAIN_FILE, _PROGRAM = 0o644, 0o755
+_DOCKERFILE = "Dockerfile"
+_COPY_ROOTS = b"# COPY ROOTS\n"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a built image is made of: files by their paths in the build context, a program compiled for it, and its base
-    image."""
+    """What a built image is made of: files by their paths in the build context, a program compiled for it, and images.
+
+    `images` are the values of the Dockerfile's arguments, which name its stages: `BASE`, and other images of ours. The
+    whole content of each of `roots` is copied into the folder that is its key.
+    """
 
     name: str
-    base: str
+    images: Mapping[str, str]
     files: Mapping[str, Path]
     program: GoBuild | None = None
+    roots: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reference(self) -> str:
-        digest = hashlib.sha256(self.base.encode())
+        made_of = [f"{name}={image}" for name, image in sorted({**self.images, **self.roots}.items())]
+        digest = hashlib.sha256("\0".join(made_of).encode())
         for path, file in sorted(self.files.items()):
             content = file.read_bytes()
             digest.update(f"\0{path}\0{_mode(file):o}\0{len(content)}\0".encode() + content)
@@ -58,6 +65,19 @@ class Recipe:
             # Its recipe and not its bytes, so that the name is known before anything is compiled.
             digest.update(f"\0program {self.program.key()}".encode())
         return f"vps/{self.name}:{digest.hexdigest()[:12]}"
+
+    @property
+    def dockerfile(self) -> bytes:
+        """The Dockerfile, with a COPY for each of `roots` in place of the line `# COPY ROOTS`.
+
+        A Dockerfile has no loop, and Docker's classic builder takes no argument for the image of a COPY.
+        """
+        copies = "".join(f"COPY --from={image} / {folder}\n" for folder, image in self.roots.items())
+        return self.files[_DOCKERFILE].read_bytes().replace(_COPY_ROOTS, copies.encode())
+
+    def needs(self, others: Collection[str]) -> bool:
+        """Whether one of these images, by their references, is a part of it."""
+        return not {*self.images.values(), *self.roots.values()}.isdisjoint(others)
 
     @property
     def requirements(self) -> Path | None:
@@ -110,7 +130,15 @@ def recipe(name: str, base: str, program: GoBuild | None = None, root: Path = RO
     files = dict(_tree(root / "images" / name))
     for tree in TREES.get(name, ()):
         files |= {f"{tree}/{path}": file for path, file in _tree(root / tree)}
-    return Recipe(name, base, files, program)
+    return Recipe(name, {"BASE": base}, files, program)
+
+
+def recipes_of_ours(base: str, environments: Iterable[str], root: Path = ROOT) -> list[Recipe]:
+    """The recipes of the app, of these environments, and of the executor, which is made of them."""
+    app, executor = (recipe(name, base, root=root) for name in IMAGES_OF_OURS)
+    own = {name: recipe(ENVIRONMENTS[name].image, base, root=root) for name in environments}
+    roots = {f"{ROOTS}/{name}": environment.reference for name, environment in own.items()}
+    return [app, *own.values(), replace(executor, images={**executor.images, "APP": app.reference}, roots=roots)]
 
 
 def ensure(engine: DockerEngine, environments: Iterable[str], report: Report) -> ImageSet:
@@ -123,18 +151,18 @@ def ensure(engine: DockerEngine, environments: Iterable[str], report: Report) ->
     architecture = engine.architecture()
     registry = Registry(engine, base_image.UPSTREAM, report)
     base = base_image.ensure(client, registry, architecture, report)
-    references: dict[str, str] = {}
     unavailable: dict[str, str] = {}
-    builds: list[Recipe] = []
+    ours = recipes_of_ours(base, environments)
+    references = {own.name: own.reference for own in ours}
+    builds = [own for own in ours if not _is_there(client, own.reference)]
     uncompiled: list[tuple[Recipe, GoBuild]] = []
-    for name in ("app", *(ENVIRONMENTS[it].image for it in environments), *UPSTREAM_IMAGES):
-        upstream = UPSTREAM_IMAGES.get(name)
+    for name, upstream in UPSTREAM_IMAGES.items():
         program = programs.program(name, architecture)
         own = recipe(name, base, program) if (FOLDER / name).is_dir() else None
         there = [it for it in (upstream, own and own.reference) if it and _is_there(client, it)]
         if there:
             references[name] = there[0]
-        elif upstream and (refusal := registry.pull(upstream)) is None:
+        elif (refusal := registry.pull(upstream)) is None:
             references[name] = upstream
         elif own and program and not compiled().has(program):
             try:
@@ -202,6 +230,15 @@ def _is_there(client: docker.DockerClient, reference: str) -> bool:
 
 
 def _build_all(client: docker.DockerClient, builds: list[Recipe], architecture: str, report: Report) -> None:
+    """Build images, those that are made of others after these."""
+    pending = {own.reference for own in builds}
+    last = [own for own in builds if own.needs(pending)]
+    _build_at_once(client, [own for own in builds if own not in last], architecture, report)
+    if last:
+        _build_all(client, last, architecture, report)
+
+
+def _build_at_once(client: docker.DockerClient, builds: list[Recipe], architecture: str, report: Report) -> None:
     folders = {
         own.name: wheels.fetch(own.requirements, architecture, report) if own.requirements else None for own in builds
     }
@@ -222,19 +259,19 @@ def _build_all(client: docker.DockerClient, builds: list[Recipe], architecture: 
 def _build(
     client: docker.DockerClient, own: Recipe, wheel_folder: Path | None, report: Report, interrupted: threading.Event
 ) -> None:
-    files = dict(own.files)
+    files: dict[str, Path] = {path: file for path, file in own.files.items() if path != _DOCKERFILE}
     if own.program:
         files |= {f"program/{file.name}": file for file in compiled().folder(own.program).iterdir()}
     if wheel_folder:
         files |= {f"wheels/{wheel.name}": wheel for wheel in wheel_folder.iterdir()}
     with tempfile.TemporaryFile() as context:
-        _write_context(files, context)
+        _write_context(files, own.dockerfile, context)
         # The classic builder: every Docker has it, and it needs neither the docker CLI nor its buildx plugin.
         events: Any = client.api.build(
             fileobj=context,
             custom_context=True,
             tag=own.reference,
-            buildargs={"BASE": own.base},
+            buildargs=dict(own.images),
             rm=True,
             forcerm=True,
             decode=True,
@@ -252,9 +289,12 @@ def _build(
                 )
 
 
-def _write_context(files: Mapping[str, Path], sink: IO[bytes]) -> None:
+def _write_context(files: Mapping[str, Path], dockerfile: bytes, sink: IO[bytes]) -> None:
     """Write a build context as a tar file that does not depend on the checkout's owner and umask."""
     with tarfile.open(fileobj=sink, mode="w") as archive:
+        entry = tarfile.TarInfo(_DOCKERFILE)
+        entry.size, entry.mode = len(dockerfile), _PLAIN_FILE
+        archive.addfile(entry, io.BytesIO(dockerfile))
         for path, file in sorted(files.items()):
             entry = tarfile.TarInfo(path)
             entry.size, entry.mode = file.stat().st_size, _mode(file)

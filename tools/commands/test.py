@@ -40,7 +40,7 @@ _GVISOR = "runsc"
 class Suite:
     """Tests that run together: paths below tests/.
 
-    Their sandboxes have these environments (None: all) and this runtime (None: the fastest that Docker has). Tests
+    Their sandboxes have these environments (None: all) and this runtime (None: the default). Tests
     whose parameter is the name of another environment are deselected.
     """
 
@@ -118,7 +118,9 @@ class Tests:
         images = self._preparation.images.sandboxes() if self._preparation else {}
         sandboxes = {"VPS_SANDBOX_IMAGES": json.dumps(suite.images(images))}
         if self._preparation:
-            sandboxes["VPS_SANDBOX_RUNTIME"] = suite.runtime or self._preparation.engine.runtime()
+            sandboxes["VPS_EXECUTOR_IMAGE"] = self._preparation.images.references["executor"]
+        if suite.runtime:
+            sandboxes["VPS_SANDBOX_RUNTIME"] = suite.runtime
         paths = [f"tests/{path}" for path in suite.paths]
         spread = (_AT_ONCE, f"--dist={'loadfile' if suite.by_file else 'worksteal'}")
         argv = ("pytest", *paths, *suite.selection(images), *spread, f"--junitxml={results}", "--color=no", "-rs")

@@ -1,13 +1,11 @@
-"""A second Docker daemon beside the machine's: it can be restarted, use another disk, or know other runtimes."""
+"""A second Docker daemon beside the machine's: it can be restarted, and has a data folder of its own."""
 
-import json
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from tools.machine import docker_engine, process
@@ -24,15 +22,14 @@ class OwnDocker:
 
     Args:
         data: the folder of images and containers, which `close` keeps; by default a temporary one.
-        runtimes: further OCI runtimes, as dockerd's configuration file describes them.
     """
 
-    def __init__(self, data: Path | None = None, runtimes: Mapping[str, object] = MappingProxyType({})) -> None:
+    def __init__(self, data: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="vps-docker-"))
         self.log = self.folder / "log"
         self.engine = DockerEngine(f"unix://{self.folder}/docker.sock")
         self._data = data or self.folder / "data"
-        (self.folder / "daemon.json").write_text(json.dumps({"runtimes": dict(runtimes)}))
+        (self.folder / "daemon.json").write_text("{}")  # not the machine's
         self._daemon: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

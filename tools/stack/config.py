@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from infra.config import GENERATED_SECRETS, NAMESPACE, SECRET_KEYS, SettingsError, parse_settings
-from infra.images import IMAGES_OF_OURS
+from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from infra.settings import PlatformSettings, Services
 from tools.build.images import ImageSet
 from tools.console.steps import StepFailed
@@ -23,6 +23,7 @@ _SECRETS = {f"{NAMESPACE}:{key}" for key in SECRET_KEYS.values()}
 ONLY_CORE: Mapping[str, Mapping[str, bool]] = {field: {"enabled": False} for field in Services.model_fields}
 """The `services` of a stack that runs the API and what it depends on, and no other service."""
 SALT = "encryptionsalt"
+_NAMES = {*IMAGES_OF_OURS, *UPSTREAM_IMAGES}
 _HEADER = "# Written by `make up` from {template}: change that file.\n"
 
 
@@ -59,10 +60,14 @@ def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def machine_values(engine: DockerEngine, images: ImageSet) -> dict[str, Any]:
     """The values of `vps:platform` that this machine provides."""
     return {
-        "engine": {"host": engine.url, "socket": engine.socket_on_its_host()},
-        "images": dict(images.references),
+        "engine": {
+            "host": engine.url,
+            "socket": engine.socket_on_its_host(),
+            "cgroup_version": engine.cgroup_version(),
+        },
+        "images": {name: image for name, image in images.references.items() if name in _NAMES},
         "unavailable": dict(images.unavailable),
-        "sandbox": {"runtime": engine.runtime()},
+        "sandbox": {"cpus": engine.processors()},
     }
 
 

@@ -1,30 +1,53 @@
-"""The seccomp profile of every sandbox: Docker's default with what `removed.py` lists subtracted."""
+"""The seccomp profiles, made from Docker's default: each sandbox's, and that of the executor's own container."""
 
+import copy
 import json
+import platform
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 PROFILE = Path(__file__).with_name("profile.json")
+OF_THE_EXECUTOR = Path(__file__).with_name("executor.json")
 _ENOSYS = 38
+_RULE = ("names", "action", "errnoRet", "args")
+_ARCHITECTURES = {"x86_64": ("amd64", "SCMP_ARCH_X86_64"), "aarch64": ("arm64", "SCMP_ARCH_AARCH64")}
 
 
 @cache
-def load() -> str:
-    """The profile as the Docker Engine's API takes it: `SecurityOpt` `seccomp=<this>`, for amd64 and arm64 engines."""
-    return json.dumps(json.loads(PROFILE.read_bytes()), separators=(",", ":"))
+def for_executor() -> str:
+    """The profile of the executor's container in Docker's format: JSON on one line."""
+    return json.dumps(json.loads(OF_THE_EXECUTOR.read_bytes()), separators=(",", ":"))
 
 
 @cache
-def load_for_gvisor() -> str:
+def for_oci() -> dict[str, Any]:
+    """The profile as the OCI runtime specification has it, for the architecture of this machine."""
+    profile = json.loads(PROFILE.read_bytes())
+    name, constant = _ARCHITECTURES[platform.machine()]
+    return {
+        "defaultAction": profile["defaultAction"],
+        "defaultErrnoRet": profile["defaultErrnoRet"],
+        "architectures": [constant],
+        "syscalls": [
+            {key: rule[key] for key in _RULE if key in rule}
+            for rule in profile["syscalls"]
+            if name in rule.get("includes", {}).get("arches", [name])
+        ],
+    }
+
+
+@cache
+def for_gvisor() -> dict[str, Any]:
     """The same in gVisor's words, which has one call by another name, and refuses with EPERM whatever a rule says.
 
     The C library takes EPERM for an answer, and makes no threads. A call that is to be traced, where no tracer is,
     ends with the ENOSYS that it looks for.
     """
-    profile = json.loads(load())
+    profile = copy.deepcopy(for_oci())
     for rule in profile["syscalls"]:
         if rule.pop("errnoRet", None) == _ENOSYS:
             rule["action"] = "SCMP_ACT_TRACE"
         if "pselect6" in rule["names"]:
             rule["names"].append("pselect")
-    return json.dumps(profile, separators=(",", ":"))
+    return profile

@@ -1,4 +1,4 @@
-"""Make profile.json from base.json and `removed.py`: `python -m app.executor.seccomp.generate`.
+"""Make the profiles from base.json, `removed.py` and `needed.py`: `python -m app.executor.seccomp.generate`.
 
 With `--base VERSION`, first take base.json anew from that version of Docker's default (needs `go`, and the network).
 """
@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from app.executor.seccomp import PROFILE
+from app.executor.seccomp import OF_THE_EXECUTOR, PROFILE
+from app.executor.seccomp.needed import NEEDED
 from app.executor.seccomp.removed import NARROWED, REMOVED, WITHHELD, Argument, Narrowing, Removal
 
 MODULE = "github.com/moby/profiles/seccomp"
@@ -48,14 +49,36 @@ def profile_of(base: Mapping[str, Any]) -> dict[str, Any]:
     """The sandbox's profile, or `Drift`."""
     _check(base)
     gone = _calls(REMOVED) | {narrowing.call for narrowing in NARROWED}
-    subtracted = [
+    return _profile([*_without(base, gone), *(rule for narrowing in NARROWED for rule in _narrowed(narrowing))])
+
+
+def executors_profile_of(base: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile of the executor's container: the base, without what is removed, and with what is needed; or `Drift`.
+
+    A filter holds for all descendants of a process, so this one allows what a sandbox's profile allows.
+    """
+    _check(base)
+    needed = _calls(NEEDED)
+    granted = {
+        name for rule in _without(base, _calls(REMOVED)) if set(rule) == {"names", "action"} for name in rule["names"]
+    }
+    if needless := needed & granted:
+        raise Drift(f"{', '.join(sorted(needless))} are needed, and the base without the removed ones allows them")
+    return _profile([*_without(base, _calls(REMOVED) | needed), {"names": sorted(needed), "action": "SCMP_ACT_ALLOW"}])
+
+
+def _without(base: Mapping[str, Any], gone: set[str]) -> list[Rule]:
+    return [
         {**rule, "names": names} for rule in base["rules"] if (names := [n for n in rule["names"] if n not in gone])
     ]
+
+
+def _profile(rules: list[Rule]) -> dict[str, Any]:
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": 1,
         "archMap": [{"architecture": name, "subArchitectures": []} for name in ARCHITECTURES.values()],
-        "syscalls": subtracted + [rule for narrowing in NARROWED for rule in _narrowed(narrowing)],
+        "syscalls": rules,
     }
 
 
@@ -89,7 +112,7 @@ def _narrowed(narrowing: Narrowing) -> list[Rule]:
 def _condition(argument: Argument) -> Rule:
     if argument.mask is None:
         return {"index": argument.index, "value": argument.value, "op": "SCMP_CMP_EQ"}
-    # The engine's format has the mask as `value`, and what must be left of it as `valueTwo`.
+    # Docker's format has the mask as `value`, and what must be left of it as `valueTwo`.
     return {"index": argument.index, "value": argument.mask, "valueTwo": argument.value, "op": "SCMP_CMP_MASKED_EQ"}
 
 
@@ -116,7 +139,9 @@ def main() -> None:
     version = parser.parse_args().base
     if version:
         _write(BASE, _download(version))
-    _write(PROFILE, profile_of(json.loads(BASE.read_bytes())))
+    base = json.loads(BASE.read_bytes())
+    _write(PROFILE, profile_of(base))
+    _write(OF_THE_EXECUTOR, executors_profile_of(base))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,6 @@ key=/etc/apt/keyrings/docker.asc
 apply() {
     origin=$1 # distribution or docker
     settings=$2
-    runtime=$3 # the OCI runtime of the sandboxes
-    # runc is installed with Docker. Docker's own repository has no package of that name.
-    [ "$runtime" = runc ] || need "$runtime"
     printf '%s\n' "$settings" | put "$file"
     "from_$origin"
     if dockerd --help | grep -q -- --validate && ! dockerd --validate --config-file "$file"; then

@@ -1,4 +1,4 @@
-"""Runs attacks that are written in Python in every environment: each image has a Python for its supervisor."""
+"""Runs attacks that are written in Python in every environment: each image has a Python."""
 
 import json
 

@@ -210,7 +210,7 @@ def test_nothing_of_proc_sys_and_dev_can_be_written(platform: Platform, environm
     assert output_json(platform.run(environment, carried(environment, CALLS + WRITES))) == []
 
 
-SUPERVISOR = """
+PROC_OF_PID_1 = """
 def read(path):
     with open(path, "rb") as stream:
         stream.read(64)
@@ -234,8 +234,8 @@ GVISOR_SHOWS = {
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
-def test_the_supervisors_proc_files_are_closed(platform: Platform, environment: str, runtime: str) -> None:
-    answers = output_json(platform.run(environment, carried(environment, CALLS + SUPERVISOR)))
+def test_the_proc_files_of_pid_1_are_closed(platform: Platform, environment: str, runtime: str) -> None:
+    answers = output_json(platform.run(environment, carried(environment, CALLS + PROC_OF_PID_1)))
     opened = {name for name, found in answers.items() if found not in {"EACCES", "EPERM"}}
     assert opened - (GVISOR_SHOWS if runtime == "runsc" else set()) == set()
 

@@ -179,6 +179,7 @@ print(json.dumps({folder: filled(folder) for folder in FOLDERS}))
 def test_filling_every_file_system(platform: Platform, environment: str) -> None:
     filled = output_json(platform.run(environment, carried(environment, FILL)))
     assert (FLOOR.tmp_mb - 1) * 2**20 < filled.pop("/tmp") <= FLOOR.tmp_mb * 2**20
+    assert 15 * 2**20 < filled.pop("/dev/shm") <= 16 * 2**20
     assert [folder for folder, size in filled.items() if not isinstance(size, str)] == []
 
 
@@ -210,7 +211,7 @@ WRITE_EVERYWHERE = """
 import json, os
 written = []
 for folder, folders, names in os.walk("/"):
-    folders[:] = [name for name in folders if os.path.join(folder, name) not in {"/proc", "/sys", "/tmp"}]
+    folders[:] = [name for name in folders if os.path.join(folder, name) not in {"/proc", "/sys", "/tmp", "/dev/shm"}]
     for attempt in (
         lambda: os.close(os.open(os.path.join(folder, "mark"), os.O_CREAT | os.O_WRONLY)),
         lambda: os.mkdir(os.path.join(folder, "mark")),
@@ -228,7 +229,7 @@ print(json.dumps(sorted(set(written))))
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
-def test_nothing_outside_of_tmp_can_be_written(platform: Platform, environment: str) -> None:
+def test_nothing_outside_of_tmp_and_shared_memory_can_be_written(platform: Platform, environment: str) -> None:
     assert output_json(platform.run(environment, carried(environment, WRITE_EVERYWHERE))) == []
 
 

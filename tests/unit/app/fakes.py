@@ -1,4 +1,4 @@
-"""An engine without containers, for the tests of what is around it."""
+"""An engine without sandboxes, for the tests of what is around it."""
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -37,7 +37,7 @@ class FakeSandbox:
 
 
 class FakeEngine:
-    """Gives out sandboxes that end as `behave` does; or is away, busy or faulty."""
+    """Gives out sandboxes that end as `behave` does; or is busy or faulty."""
 
     def __init__(self, behave: Behave = succeed) -> None:
         self.behave = behave
@@ -45,12 +45,10 @@ class FakeEngine:
         self.claimed: set[str] = set()
         self.waiting = 0
         self.alive = 0
-        self.away = False
         self.busy = False
         self.fault: EngineError | None = None
-        self.sweeps = 0
 
-    async def claim(self, environment: str) -> FakeSandbox:
+    async def claim(self, execution: Execution) -> FakeSandbox:
         if self.busy:
             raise Busy
         if self.fault:
@@ -65,15 +63,6 @@ class FakeEngine:
 
     def pools(self) -> Mapping[str, PoolState]:
         return {"python": PoolState(starting=0, ready=1, running=len(self.claimed))}
-
-    async def ping(self) -> None:
-        if self.away:
-            raise EngineError("no answer")
-
-    async def sweep(self) -> int:
-        self.sweeps += 1
-        await self.ping()
-        return 1
 
     async def close(self) -> None:
         return None
@@ -106,7 +95,7 @@ class Notes:
 
 def settings(**changes: str) -> ExecutorSettings:
     """Settings from variables without their prefix."""
-    given = {"PROFILE": "{}", "ENVIRONMENTS": '{"python": "img"}', "STACK": "s", **changes}
+    given = {"PROFILE": "{}", "ENVIRONMENTS": '["python"]', **changes}
     return executor_settings({f"EXECUTOR_{name}": value for name, value in given.items()})
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from app.executor.engine import EngineError
 from app.executor.metrics import Metrics
 from app.executor.server import build_executor
 from app.process.tracing import Tracing
@@ -28,7 +29,7 @@ async def client(engine: FakeEngine) -> AsyncIterator[httpx.AsyncClient]:
     metrics = Metrics(SandboxProfile())
     metrics.watch(engine)
     subject = service(engine, PROFILE='{"timeout_seconds": 2, "code_kb": 1}')
-    app = build_executor(subject, metrics, Tracing(), ())
+    app = build_executor(subject, metrics, Tracing())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://executor") as found:
         yield found
 
@@ -67,9 +68,13 @@ async def test_what_is_lawful_does(client: httpx.AsyncClient, engine: FakeEngine
 
 async def test_health(client: httpx.AsyncClient, engine: FakeEngine) -> None:
     assert (await client.get("/health")).status_code == 200
-    engine.away = True
+    engine.fault = EngineError("no space left")
     response = await client.get("/health")
-    assert (response.status_code, response.json()["reason"]) == (503, "no answer")
+    assert (response.status_code, response.json()["engine"], response.json()["reason"]) == (
+        503,
+        "failing",
+        "no space left",
+    )
 
 
 async def test_environments_and_stats(client: httpx.AsyncClient) -> None:

@@ -34,7 +34,7 @@ class FakeSandbox:
 
 
 class FakeWorkshop:
-    """Makes a sandbox when the gate is open, or fails with `fault`."""
+    """Makes a sandbox when the gate is open, or fails with `fault`. One that waits can't run code with arguments."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -43,9 +43,13 @@ class FakeWorkshop:
         self.making = self.most_making = 0
         self.made: list[FakeSandbox] = []
         self.destroyed: list[str] = []
-        self.swept = False
+        self.made_for: list[Execution] = []
+        self.emptied = False
 
-    async def make(self, environment: str) -> FakeSandbox:
+    def fits(self, execution: Execution) -> bool:
+        return not execution.args
+
+    async def make(self, environment: str, execution: Execution | None = None) -> FakeSandbox:
         self.making += 1
         self.most_making = max(self.making, self.most_making)
         try:
@@ -56,6 +60,8 @@ class FakeWorkshop:
         finally:
             self.making -= 1
         self.made.append(FakeSandbox(environment))
+        if execution:
+            self.made_for.append(execution)
         return self.made[-1]
 
     async def destroy(self, sandbox: Sandbox) -> None:
@@ -63,14 +69,13 @@ class FakeWorkshop:
             raise self.fault
         self.destroyed.append(sandbox.id)
 
-    async def ping(self) -> None:
-        return None
-
-    async def sweep(self) -> int:
-        return 0
-
     async def remove_all(self) -> None:
-        self.swept = True
+        self.emptied = True
+
+
+PYTHON = Execution(environment="python", code="1")
+BASH = Execution(environment="bash", code="1")
+TO_ORDER = Execution(environment="python", code="1", args=("a",))
 
 
 async def settle() -> None:
@@ -120,7 +125,7 @@ async def test_it_fills_to_the_minimum(start: Start, workshop: FakeWorkshop) -> 
 
 async def test_what_is_claimed_is_replaced_and_destroyed_once(start: Start, workshop: FakeWorkshop) -> None:
     pool = await start()
-    sandbox = await pool.claim("python")
+    sandbox = await pool.claim(PYTHON)
     await settle()
     assert (ready(pool), pool.pools()["python"].running) == (1, 1)
     assert workshop.destroyed == []
@@ -134,7 +139,7 @@ async def test_a_claim_that_is_served_at_once_sets_nothing_off_before_its_moment
     start: Start, workshop: FakeWorkshop
 ) -> None:
     pool = await start()
-    pool.release(await pool.claim("python"))
+    pool.release(await pool.claim(PYTHON))
     for _ in range(50):
         await asyncio.sleep(0)
     assert (len(workshop.made), workshop.destroyed) == (1, [])
@@ -144,13 +149,13 @@ async def test_a_claim_that_is_served_at_once_sets_nothing_off_before_its_moment
 
 async def test_no_two_claims_get_the_same(start: Start) -> None:
     pool = await start(python=(2, 4))
-    assert len({sandbox.id for sandbox in await asyncio.gather(*(pool.claim("python") for _ in range(4)))}) == 4
+    assert len({sandbox.id for sandbox in await asyncio.gather(*(pool.claim(PYTHON) for _ in range(4)))}) == 4
 
 
 async def test_claims_are_served_in_order(start: Start, workshop: FakeWorkshop) -> None:
     pool = await start(python=(0, 1))
     workshop.gate.clear()
-    claims = [asyncio.create_task(pool.claim("python")) for _ in range(3)]
+    claims = [asyncio.create_task(pool.claim(PYTHON)) for _ in range(3)]
     await settle()
     assert pool.waiting == 3
     workshop.gate.set()
@@ -162,9 +167,9 @@ async def test_an_environment_that_is_waited_for_goes_first(start: Start, worksh
     pool = await start(python=(3, 3), bash=(0, 1))
     workshop.gate.clear()
     for _ in range(3):
-        await pool.claim("python")
+        await pool.claim(PYTHON)
     await settle()
-    claim = asyncio.create_task(pool.claim("bash"))
+    claim = asyncio.create_task(pool.claim(BASH))
     workshop.gate.set()
     await claim
     assert "bash" in [made.environment for made in workshop.made[3:6]]
@@ -174,7 +179,7 @@ async def test_more_are_made_at_once_while_claims_wait(start: Start, workshop: F
     pool = await start(python=(3, 6))
     assert (ready(pool), workshop.most_making) == (3, 2)
     workshop.gate.clear()
-    claims = [asyncio.create_task(pool.claim("python")) for _ in range(4)]
+    claims = [asyncio.create_task(pool.claim(PYTHON)) for _ in range(4)]
     await settle()
     assert (pool.waiting, workshop.making) == (1, 3)
     workshop.gate.set()
@@ -183,8 +188,8 @@ async def test_more_are_made_at_once_while_claims_wait(start: Start, workshop: F
 
 async def test_concurrency_bounds_what_runs_and_waiting_makes_no_surplus(start: Start, workshop: FakeWorkshop) -> None:
     pool = await start(concurrency=1, python=(1, 2))
-    first = await pool.claim("python")
-    others = [asyncio.create_task(pool.claim("python")) for _ in range(4)]
+    first = await pool.claim(PYTHON)
+    others = [asyncio.create_task(pool.claim(PYTHON)) for _ in range(4)]
     await settle()
     assert (pool.pools()["python"].running, pool.waiting) == (1, 4)
     assert ready(pool) == 2  # the bound, though four wait
@@ -200,24 +205,24 @@ async def test_concurrency_bounds_what_runs_and_waiting_makes_no_surplus(start: 
 
 async def test_beyond_the_queue_it_is_busy(start: Start) -> None:
     pool = await start(concurrency=1, queue=1)
-    await pool.claim("python")
-    waiting = asyncio.create_task(pool.claim("python"))
+    await pool.claim(PYTHON)
+    waiting = asyncio.create_task(pool.claim(PYTHON))
     await settle()
     with pytest.raises(Busy):
-        pool.claim("python").send(None)  # at once: it waits for nothing
+        pool.claim(PYTHON).send(None)  # at once: it waits for nothing
     assert pool.waiting == 1
     waiting.cancel()
 
 
 async def test_without_a_queue_a_free_place_is_still_waited_for(start: Start, workshop: FakeWorkshop) -> None:
     pool = await start(concurrency=1, queue=0, python=(0, 1))
-    pool.release(await pool.claim("python"))
+    pool.release(await pool.claim(PYTHON))
 
 
 async def test_a_claim_that_is_given_up_leaves_the_queue(start: Start) -> None:
     pool = await start(concurrency=1)
-    first = await pool.claim("python")
-    waiting = asyncio.create_task(pool.claim("python"))
+    first = await pool.claim(PYTHON)
+    waiting = asyncio.create_task(pool.claim(PYTHON))
     await settle()
     waiting.cancel()
     await settle()
@@ -229,14 +234,14 @@ async def test_a_claim_that_is_given_up_leaves_the_queue(start: Start) -> None:
 
 async def test_a_claim_that_is_given_up_as_it_is_granted_loses_no_sandbox(start: Start) -> None:
     pool = await start(concurrency=1)
-    first = await pool.claim("python")
-    waiting = asyncio.create_task(pool.claim("python"))
+    first = await pool.claim(PYTHON)
+    waiting = asyncio.create_task(pool.claim(PYTHON))
     await settle()
     pool.release(first)
     waiting.cancel()
     await settle()
     assert (pool.pools()["python"].running, pool.alive) == (0, ready(pool))
-    await pool.claim("python")
+    await pool.claim(PYTHON)
 
 
 async def test_demand_raises_what_is_kept_ready_and_calm_lowers_it(
@@ -244,7 +249,7 @@ async def test_demand_raises_what_is_kept_ready_and_calm_lowers_it(
 ) -> None:
     monkeypatch.setattr(module, "_CALM_SECONDS", 0.05)
     pool = await start(python=(1, 3))
-    for sandbox in await asyncio.gather(*(pool.claim("python") for _ in range(4))):
+    for sandbox in await asyncio.gather(*(pool.claim(PYTHON) for _ in range(4))):
         pool.release(sandbox)
     await settle()
     assert ready(pool) == 3
@@ -259,7 +264,7 @@ async def test_what_dies_idle_is_replaced(start: Start, workshop: FakeWorkshop, 
     await settle()
     assert notes.heard.count(("died_idle", "python")) == 1
     assert workshop.destroyed == [workshop.made[0].id]
-    assert (await pool.claim("python")).id == workshop.made[1].id
+    assert (await pool.claim(PYTHON)).id == workshop.made[1].id
 
 
 async def test_a_failing_engine_is_told_at_once_and_tried_again(
@@ -269,14 +274,14 @@ async def test_a_failing_engine_is_told_at_once_and_tried_again(
     workshop.fault = EngineError("no space left")
     pool = await start()
     with pytest.raises(EngineError, match="no space left"):
-        await pool.claim("python")
+        await pool.claim(PYTHON)
     assert pool.fault is workshop.fault
     assert len(workshop.made) == 0
     assert notes.heard.count(("engine_failed", "make")) == 1  # the claim was no reason to try
     workshop.fault = None
     await asyncio.sleep(1.2)
     assert pool.fault is None
-    await pool.claim("python")
+    await pool.claim(PYTHON)
 
 
 async def test_it_is_tried_again_though_the_timer_comes_early_and_nobody_asks(
@@ -296,7 +301,7 @@ async def test_it_is_tried_again_though_the_timer_comes_early_and_nobody_asks(
 async def test_who_waits_when_the_engine_fails_is_told(start: Start, workshop: FakeWorkshop) -> None:
     pool = await start(python=(0, 1))
     workshop.gate.clear()
-    waiting = asyncio.create_task(pool.claim("python"))
+    waiting = asyncio.create_task(pool.claim(PYTHON))
     await settle()
     workshop.fault = EngineError("gone")
     workshop.gate.set()
@@ -305,11 +310,11 @@ async def test_who_waits_when_the_engine_fails_is_told(start: Start, workshop: F
     assert pool.waiting == 0
 
 
-async def test_one_that_cannot_be_destroyed_is_left_to_the_sweep(
+async def test_one_that_cannot_be_destroyed_is_reported_and_not_counted(
     start: Start, workshop: FakeWorkshop, notes: Notes
 ) -> None:
     pool = await start()
-    sandbox = await pool.claim("python")
+    sandbox = await pool.claim(PYTHON)
     await settle()
     workshop.fault = EngineError("gone")
     pool.release(sandbox)
@@ -320,12 +325,118 @@ async def test_one_that_cannot_be_destroyed_is_left_to_the_sweep(
 
 async def test_closing_ends_everything(start: Start, workshop: FakeWorkshop) -> None:
     pool = await start(concurrency=1)
-    await pool.claim("python")
-    waiting = asyncio.create_task(pool.claim("python"))
+    await pool.claim(PYTHON)
+    waiting = asyncio.create_task(pool.claim(PYTHON))
     await settle()
     await pool.close()
     with pytest.raises(EngineError, match="stopping"):
         await waiting
     with pytest.raises(EngineError, match="stopping"):
-        await pool.claim("python")
-    assert workshop.swept
+        await pool.claim(PYTHON)
+    assert workshop.emptied
+
+
+async def test_an_execution_that_no_waiting_sandbox_can_run_gets_one_made_for_it(
+    start: Start, workshop: FakeWorkshop, notes: Notes
+) -> None:
+    pool = await start()
+    sandbox = await pool.claim(TO_ORDER)
+    assert (workshop.made_for, sandbox.id) == ([TO_ORDER], workshop.made[-1].id)
+    assert (ready(pool), pool.pools()["python"].running, pool.alive) == (1, 1, 2)
+    assert notes.heard.count(("made", "python")) == 2
+    pool.release(sandbox)
+    await settle()
+    assert workshop.destroyed == [sandbox.id]
+    assert (ready(pool), pool.pools()["python"].running, pool.alive) == (1, 0, 1)
+
+
+async def test_a_sandbox_made_to_order_counts_as_running_while_it_is_made(start: Start, workshop: FakeWorkshop) -> None:
+    pool = await start(concurrency=1, queue=1)
+    workshop.gate.clear()
+    first = asyncio.create_task(pool.claim(TO_ORDER))
+    await settle()
+    assert (pool.pools()["python"].running, pool.alive) == (1, 2)
+    second = asyncio.create_task(pool.claim(PYTHON))
+    await settle()
+    assert (second.done(), pool.waiting) == (False, 1)
+    with pytest.raises(Busy):
+        await pool.claim(TO_ORDER)
+    workshop.gate.set()
+    pool.release(await first)
+    pool.release(await second)
+
+
+async def test_claims_made_to_order_wait_in_the_same_queue_and_fill_no_shelf(
+    start: Start, workshop: FakeWorkshop
+) -> None:
+    pool = await start(concurrency=1, python=(0, 3))
+    first = await pool.claim(TO_ORDER)
+    waiting = [asyncio.create_task(pool.claim(TO_ORDER)) for _ in range(3)]
+    await settle()
+    assert (pool.waiting, ready(pool), len(workshop.made)) == (3, 0, 1)
+    pool.release(first)
+    for claim in waiting:
+        pool.release(await claim)
+    assert (pool.waiting, len(workshop.made_for)) == (0, 4)
+
+
+async def test_a_claim_made_to_order_can_be_given_up_in_the_queue(start: Start, workshop: FakeWorkshop) -> None:
+    pool = await start(concurrency=1)
+    first = await pool.claim(PYTHON)
+    waiting = asyncio.create_task(pool.claim(TO_ORDER))
+    await settle()
+    waiting.cancel()
+    await settle()
+    assert pool.waiting == 0
+    pool.release(first)
+    await settle()
+    assert (pool.pools()["python"].running, workshop.made_for) == (0, [])
+
+
+@pytest.mark.parametrize("moments", range(4))
+async def test_a_claim_made_to_order_can_be_given_up_at_any_moment_of_its_making(
+    start: Start, workshop: FakeWorkshop, moments: int
+) -> None:
+    pool = await start(concurrency=1)
+    first = await pool.claim(PYTHON)
+    given_up = asyncio.create_task(pool.claim(TO_ORDER))
+    await settle()
+    next_one = asyncio.create_task(pool.claim(PYTHON))
+    workshop.gate.clear()
+    pool.release(first)
+    for _ in range(moments):
+        await asyncio.sleep(0)
+    given_up.cancel()
+    workshop.gate.set()
+    pool.release(await next_one)
+    await settle()
+    assert (pool.waiting, pool.pools()["python"].running, pool.alive) == (0, 0, ready(pool))
+
+
+async def test_a_sandbox_that_cannot_be_made_to_order_frees_its_place_at_once(
+    start: Start, workshop: FakeWorkshop, notes: Notes
+) -> None:
+    """Who waits behind it is served, though nothing else happens."""
+    pool = await start(concurrency=1, python=(1, 1))
+    workshop.gate.clear()
+    failing = asyncio.create_task(pool.claim(TO_ORDER))
+    await settle()
+    waiting = asyncio.create_task(pool.claim(PYTHON))
+    await settle()
+    workshop.fault = EngineError("no space left")
+    workshop.gate.set()
+    with pytest.raises(EngineError, match="no space left"):
+        await failing
+    await asyncio.wait_for(waiting, 1)
+    assert ("engine_failed", "make") in notes.heard
+    assert (pool.pools()["python"].running, pool.waiting) == (1, 0)
+
+
+async def test_closing_fails_claims_made_to_order(start: Start) -> None:
+    pool = await start(concurrency=1)
+    await pool.claim(TO_ORDER)
+    waiting = asyncio.create_task(pool.claim(TO_ORDER))
+    await settle()
+    await pool.close()
+    with pytest.raises(EngineError, match="stopping"):
+        await waiting

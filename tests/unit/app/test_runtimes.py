@@ -1,92 +1,29 @@
-"""The container that each OCI runtime is asked for, and a Docker that starts a runtime with other arguments."""
-
-from collections.abc import Mapping, Sequence
-from typing import Any
+"""How each OCI runtime is called, and how many of its own processes the host allows beside a sandbox's."""
 
 import pytest
 
-from app.executor.docker_workshop import DockerWorkshop, Pattern, UnfitRuntime
 from app.profile import FLOOR
-from app.runtimes import RUNTIMES
-
-pytestmark = pytest.mark.anyio
+from app.runtimes import DEFAULT_RUNTIME, RUNTIMES
 
 
-class FakeApi:
-    """A Docker that starts each runtime with `arguments`, or knows none. It creates nothing, and keeps the request."""
-
-    def __init__(self, arguments: Sequence[str] | None = None) -> None:
-        self._arguments = arguments
-        self.asked: Mapping[str, Any] = {}
-
-    async def runtime_arguments(self, name: str) -> Sequence[str] | None:
-        return self._arguments
-
-    async def create(self, name: str, body: Mapping[str, Any]) -> Sequence[str]:
-        self.asked = body["HostConfig"]
-        raise _Made
-
-    async def remove(self, name: str) -> None:
-        return None
+def test_the_default_is_known() -> None:
+    assert DEFAULT_RUNTIME in RUNTIMES
 
 
-class _Made(Exception):
-    pass
+def test_the_host_counts_the_processes_of_a_runtime_that_shares_its_kernel() -> None:
+    assert RUNTIMES["crun"].host_pids(FLOOR.pids) == FLOOR.pids
+    assert not RUNTIMES["crun"].own_kernel
 
 
-def workshop(runtime: str, api: Any) -> DockerWorkshop:
-    pattern = Pattern(FLOOR, {"python": "image"}, "vps-test", runtime)
-    return DockerWorkshop(api, pattern)
+def test_gvisor_counts_the_processes_itself_and_the_host_leaves_room_for_its_threads() -> None:
+    assert RUNTIMES["runsc"].host_pids(FLOOR.pids) > 10 * FLOOR.pids
+    assert RUNTIMES["runsc"].own_kernel
 
 
-async def asked_of(runtime: str) -> Mapping[str, Any]:
-    api = FakeApi()
-    with pytest.raises(_Made):
-        await workshop(runtime, api).make("python")
-    return api.asked
+@pytest.mark.parametrize("option", ["--oci-seccomp", "--network=none", "--ignore-cgroups"])
+def test_gvisor_is_held_by_options_that_it_does_not_default_to(option: str) -> None:
+    assert option in RUNTIMES["runsc"].options
 
 
-@pytest.mark.parametrize("runtime", ["runc", "crun"])
-async def test_the_host_counts_the_processes_of_runtimes_that_share_its_kernel(runtime: str) -> None:
-    asked = await asked_of(runtime)
-    assert asked["PidsLimit"] == FLOOR.pids
-    assert asked["Ulimits"] == [{"Name": "core", "Soft": 1, "Hard": 1}]
-    assert "SCMP_ACT_TRACE" not in str(asked["SecurityOpt"])
-
-
-async def test_gvisor_counts_the_processes_itself_and_the_host_leaves_room_for_its_threads() -> None:
-    asked = await asked_of("runsc")
-    assert {"Name": "nproc", "Soft": FLOOR.pids, "Hard": FLOOR.pids} in asked["Ulimits"]
-    assert asked["PidsLimit"] == RUNTIMES["runsc"].host_pids(FLOOR.pids) > FLOOR.pids
-    unlike = {"PidsLimit", "Ulimits", "SecurityOpt", "Runtime"}
-    others = await asked_of("runc")
-    assert {key: value for key, value in asked.items() if key not in unlike} == {
-        key: value for key, value in others.items() if key not in unlike
-    }
-
-
-@pytest.mark.parametrize(
-    ("arguments", "found"),
-    [
-        (None, "does not know it"),
-        ([], "starts it with none"),
-        (["--network=none"], "starts it with --network=none"),
-        (["--network=none", "--oci-seccomp=false"], "starts it with --network=none --oci-seccomp=false"),
-    ],
-)
-async def test_a_docker_that_starts_gvisor_with_other_arguments_is_refused_with_the_fix(
-    arguments: list[str] | None, found: str
-) -> None:
-    with pytest.raises(UnfitRuntime, match=found) as caught:
-        await workshop("runsc", FakeApi(arguments)).check()
-    assert (
-        '{"runtimes": {"runsc": {"path": "/usr/bin/runsc", "runtimeArgs": ["--oci-seccomp", "--network=none"]}}}'
-    ) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("runtime", "arguments"),
-    [("runsc", ["--platform=kvm", "--network=none", "--oci-seccomp"]), ("runc", None), ("crun", None)],
-)
-async def test_a_docker_with_the_arguments_is_accepted(runtime: str, arguments: list[str] | None) -> None:
-    await workshop(runtime, FakeApi(arguments)).check()
+def test_no_runtime_makes_control_groups_of_its_own() -> None:
+    assert "--cgroup-manager=disabled" in RUNTIMES["crun"].options

@@ -1,104 +1,326 @@
-"""What a sandbox's PID 1 says, and what is made of it."""
+"""A sandbox's run, with a program of this machine in the place of its PID 1 and a control group that says what it is
+told to."""
 
-import anyio
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any, cast
+
 import pytest
 
-from app.environments import ENVIRONMENTS
-from app.executor.attachment import Attachment
-from app.executor.engine import EngineError
-from app.executor.sandbox import DockerSandbox
-from app.executor.service import Silent
+from app.executor.cgroups import Group, Usage
+from app.executor.engine import EngineError, Outcome
+from app.executor.processes import Pipes, spawn
+from app.executor.sandbox import OciSandbox
 from app.executor.transcript import Stream
-from app.guest.frames import EXIT, LONGEST, READY, REFUSED, STDOUT, frame, join
 from app.profile import SandboxProfile
-from app.wire.protocol import Execution
+from app.wire.protocol import Cancel, Command, EndOfInput, Execution, File, Input, Interrupt, Status
+from tests.waiting import comes_to_hold
 
 pytestmark = pytest.mark.anyio
 
-SECONDS = 0.05
+INIT = """
+import os, signal, sys
+child = os.fork()
+if child == 0:
+    os.setsid()
+    os.execvp(sys.argv[1], sys.argv[1:])
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda sent, _: os.killpg(child, sent))
+os.write(3, os.waitpid(child, 0)[1].to_bytes(4, sys.byteorder))
+"""
+"""What images/executor/init.c does. This one is there before it is compiled."""
+NOTHING = Usage(cpu_seconds=0.0, memory_peak=None, memory_kills=0, pids_refused=0)
 
 
-def piece(stream: Stream, payload: bytes) -> bytes:
-    return bytes([stream, 0, 0, 0]) + len(payload).to_bytes(4) + payload
+class FakeGroup:
+    """Has used what the test says."""
+
+    def __init__(self) -> None:
+        self.said = NOTHING
+
+    def usage(self) -> Usage:
+        return self.said
 
 
-class FakeConnection:
-    """Gives its chunks, and then the end; or says no more, for ever."""
+class Visitor:
+    """Sends commands when the output has come that each is for."""
 
-    def __init__(self, *chunks: bytes, ends: bool) -> None:
-        self._chunks = list(chunks)
-        self._ends = ends
-        self.written = b""
+    def __init__(self, *commands: tuple[str, Command]) -> None:
+        self._todo = list(commands)
+        self._wrote = asyncio.Event()
+        self.said: list[tuple[Stream, str]] = []
+        self.ids: list[str] = []
 
-    async def write(self, data: bytes) -> None:
-        self.written += data
+    @property
+    def commands(self) -> AsyncIterator[Command] | None:
+        return self._given() if self._todo else None
 
-    async def read(self) -> bytes:
-        if not self._chunks and not self._ends:
-            await anyio.sleep_forever()
-        return self._chunks.pop(0) if self._chunks else b""
+    async def _given(self) -> AsyncIterator[Command]:
+        for text, command in self._todo:
+            while text not in "".join(written for _, written in self.said):
+                self._wrote.clear()
+                await self._wrote.wait()
+            yield command
+        await asyncio.Event().wait()
 
-    async def leave(self) -> None:
-        return None
+    def started(self, execution_id: str) -> None:
+        self.ids.append(execution_id)
 
-    def close(self) -> None:
-        return None
-
-
-def sandbox(*chunks: bytes, ends: bool) -> DockerSandbox:
-    async def post_mortem() -> bool:
-        return False
-
-    attachment = Attachment(FakeConnection(*chunks, ends=ends))
-    profile = SandboxProfile(timeout_seconds=SECONDS)
-    return DockerSandbox("0" * 32, ENVIRONMENTS["python"], profile, attachment, post_mortem)
+    def output(self, stream: Stream, text: str) -> None:
+        self.said.append((stream, text))
+        self._wrote.set()
 
 
-async def test_one_that_says_so_is_ready() -> None:
-    await sandbox(piece(Stream.STDOUT, frame(READY)), ends=False).ready()
+class Bench:
+    """Makes sandboxes in a folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = count()
+        self.group = FakeGroup()
+        self.profile = SandboxProfile(timeout_seconds=20)
+
+    def sandbox(self, *command: str) -> OciSandbox:
+        """One whose PID 1 runs this command. Without one nothing is started."""
+        folder = self._folder / str(next(self._numbers))
+        (folder / "tmp").mkdir(parents=True)
+        sandbox = OciSandbox("0" * 32, self.profile, 0, folder, cast(Group, self.group))
+        if command:
+            self.start(sandbox, *command)
+        return sandbox
+
+    def start(self, sandbox: OciSandbox, *command: str) -> None:
+        pipes = Pipes()
+        sandbox.attach(spawn([sys.executable, "-ISc", INIT, *command], pipes), pipes)
+
+    async def waiting(self, *command: str, main: str = "main.sh") -> OciSandbox:
+        """One whose interpreter waits for its code."""
+        sandbox = self.sandbox()
+        sandbox.await_code(main)
+        self.start(sandbox, *(command or ("/bin/sh",)), str(sandbox.tmp / main))
+        await sandbox.ready()
+        return sandbox
 
 
-COMPLAINT = piece(Stream.STDERR, b"no space left on device\n")
-OUTSIZED = b"R" + (LONGEST + 1).to_bytes(4)
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+    return Bench(tmp_path)
+
+
+def descriptors() -> set[str]:
+    return {found.name for found in Path("/proc/self/fd").iterdir()}
+
+
+def code(text: str, **more: Any) -> Execution:
+    return Execution(environment="bash", code=text, **more)
+
+
+async def run(bench: Bench, text: str, visitor: Visitor | None = None, **more: Any) -> Outcome:
+    """The outcome of a shell script in a sandbox that waited for it."""
+    sandbox = await bench.waiting()
+    try:
+        return await sandbox.run(code(text, **more), visitor or Visitor())
+    finally:
+        await sandbox.end()
+
+
+async def test_an_interpreter_that_waits_gets_its_code(bench: Bench) -> None:
+    visitor = Visitor()
+    outcome = await run(bench, "echo out; echo err >&2; cat; exit 3", visitor, stdin="typed\n")
+    assert (outcome.status, outcome.exit_code, outcome.signal) == (Status.ERROR, 3, None)
+    assert (outcome.transcript.stdout, outcome.transcript.stderr) == ("out\ntyped\n", "err\n")
+    assert visitor.ids == ["0" * 32]
+    assert "".join(text for stream, text in visitor.said if stream is Stream.STDOUT) == "out\ntyped\n"
+
+
+async def test_the_script_is_a_plain_file_when_the_code_looks(bench: Bench) -> None:
+    outcome = await run(bench, 'cd "${0%/*}"; test -f main.sh && tail -c 6 main.sh; ls -A\n# end\n')
+    assert outcome.transcript.stdout == "# end\nmain.sh\n"
+
+
+async def test_a_visitors_file_may_be_called_as_one_of_ours(bench: Bench) -> None:
+    files = (
+        File(name="main.sh", content='cat "${0%/*}/.main.sh.new"'),
+        File(name=".main.sh.new", content="mine"),
+    )
+    sandbox = await bench.waiting()
+    outcome = await sandbox.run(Execution(environment="bash", files=files), Visitor())
+    await sandbox.end()
+    assert (outcome.status, outcome.transcript.stdout) == (Status.SUCCESS, "mine")
+
+
+async def test_a_run_made_to_order(bench: Bench) -> None:
+    sandbox = bench.sandbox()
+    execution = code('echo "$@" >results/a.txt', args=("a", "b"), results=("*",))
+    sandbox.place(execution)
+    bench.start(sandbox, "/bin/sh", "-c", f"cd {sandbox.tmp} && exec sh main.sh a b")
+    await sandbox.ready()
+    outcome = await sandbox.run(execution, Visitor())
+    await sandbox.end()
+    assert (outcome.status, [file.name for file in outcome.files]) == (Status.SUCCESS, ["a.txt"])
 
 
 @pytest.mark.parametrize(
-    ("chunks", "ends", "cause"),
+    ("text", "exit_code", "signal"),
     [
-        ([], False, "the sandbox was not ready within 0.05 s: its PID 1 has said nothing"),
-        ([COMPLAINT], False, "the sandbox was not ready within 0.05 s: no space left on device"),
-        ([], True, "the sandbox has ended before it was ready: its PID 1 has said nothing"),
-        ([COMPLAINT], True, "the sandbox has ended before it was ready: no space left on device"),
-        (
-            [piece(Stream.STDOUT, OUTSIZED)],
-            False,
-            f"the sandbox does not speak the protocol: it sent a frame of {LONGEST + 1} bytes",
-        ),
-        (
-            [piece(Stream.STDOUT, frame(STDOUT, b"x"))],
-            False,
-            f"the sandbox does not speak the protocol: it began with a frame of type {STDOUT!r}",
-        ),
+        ("exit 0", 0, None),
+        ("exit 137", 137, None),
+        ("kill -9 $$", 137, "SIGKILL"),
+        ("kill -TERM $$", 143, "SIGTERM"),
+        ("kill -40 $$", 168, "SIG40"),
     ],
 )
-async def test_one_that_is_not_ready_says_why(chunks: list[bytes], ends: bool, cause: str) -> None:
-    with pytest.raises(EngineError) as caught:
-        await sandbox(*chunks, ends=ends).ready()
-    assert str(caught.value) == cause
+async def test_an_exit_by_a_signal_and_one_with_its_number_are_told_apart(
+    bench: Bench, text: str, exit_code: int, signal: str | None
+) -> None:
+    outcome = await run(bench, text)
+    assert (outcome.exit_code, outcome.signal) == (exit_code, signal)
 
 
-async def test_warnings_about_results_are_bounded_in_number_and_length() -> None:
-    names = [f"{number:0255}" for number in range(1000)]
-    refused = frame(REFUSED, join(*(text for name in names for text in (name, "More than 8 files."))))
-    ended = sandbox(piece(Stream.STDOUT, refused), piece(Stream.STDOUT, frame(EXIT, join("exit_code", "0"))), ends=True)
-    outcome = await ended.run(Execution(environment="python", code="1", results=("*",)), Silent())
-    assert outcome.warnings[0] == f"results: {names[0]}: More than 8 files."
-    assert outcome.warnings[-1] == "results: 980 more files are not given back."
-    assert len("".join(outcome.warnings)) < 8192
+@pytest.mark.parametrize(
+    ("text", "used", "status"),
+    [
+        ("exit 1", {"memory_kills": 1}, Status.MEMORY_LIMIT),
+        ("exit 0", {"memory_kills": 1, "pids_refused": 1}, Status.SUCCESS),
+        ("exit 1", {"pids_refused": 4}, Status.PROCESS_LIMIT),
+        ("exit 1", {}, Status.ERROR),
+    ],
+)
+async def test_what_the_kernel_refused_is_the_status_of_code_that_failed(
+    bench: Bench, text: str, used: dict[str, int], status: Status
+) -> None:
+    """It counts from the sandbox's beginning: code made to order may be refused before anybody looks."""
+    bench.group.said = replace(NOTHING, **used)
+    assert (await run(bench, text)).status == status
 
 
-async def test_few_warnings_are_all_told() -> None:
-    refused = frame(REFUSED, join("a.txt", "There is no such file."))
-    ended = sandbox(piece(Stream.STDOUT, refused), piece(Stream.STDOUT, frame(EXIT, join("exit_code", "0"))), ends=True)
-    outcome = await ended.run(Execution(environment="python", code="1", results=("*",)), Silent())
-    assert outcome.warnings == ("results: a.txt: There is no such file.",)
+async def test_processor_time_is_what_the_code_used(bench: Bench) -> None:
+    bench.group.said = replace(NOTHING, cpu_seconds=1.0)
+    sandbox = await bench.waiting()
+    bench.group.said = replace(NOTHING, cpu_seconds=1.25, memory_peak=7)
+    outcome = await sandbox.run(code("exit 0"), Visitor())
+    await sandbox.end()
+    assert (outcome.cpu_time, outcome.memory_peak) == (0.25, 7)
+
+
+async def test_a_sandbox_that_is_killed_from_outside(bench: Bench) -> None:
+    """PID 1 has said nothing of how the code ended."""
+    outcome = await run(bench, "kill -9 $PPID; sleep 60")
+    assert (outcome.status, outcome.exit_code) == (Status.KILLED, None)
+    bench.group.said = replace(NOTHING, memory_kills=1)
+    assert (await run(bench, "kill -9 $PPID; sleep 60")).status == Status.MEMORY_LIMIT
+
+
+async def test_the_deadline(bench: Bench) -> None:
+    started = time.monotonic()
+    outcome = await run(bench, "echo begun; sleep 60", timeout=0.5)
+    assert time.monotonic() - started < 10
+    assert (outcome.status, outcome.transcript.stdout, outcome.exit_code) == (Status.TIMEOUT, "begun\n", None)
+
+
+async def test_too_much_output(bench: Bench) -> None:
+    bench.profile = SandboxProfile(output_kb=1)
+    outcome = await run(bench, "while :; do echo 0123456789; done")
+    assert (outcome.status, len(outcome.transcript.output)) == (Status.OUTPUT_LIMIT, 1024)
+
+
+async def test_all_output_is_read_when_the_code_has_ended(bench: Bench) -> None:
+    bench.profile = SandboxProfile(output_kb=10)
+    outcome = await run(bench, "head -c 10240 /dev/zero | tr '\\0' x")
+    assert (outcome.status, outcome.transcript.stdout) == (Status.SUCCESS, "x" * 10240)
+
+
+async def test_a_conversation(bench: Bench) -> None:
+    visitor = Visitor(("up", Input(data="one\n")), ("one", Input(data="two\n")), ("two", EndOfInput()))
+    outcome = await run(bench, "echo up; cat", visitor)
+    assert (outcome.status, outcome.transcript.stdout) == (Status.SUCCESS, "up\none\ntwo\n")
+
+
+async def test_an_interrupt_reaches_the_code(bench: Bench) -> None:
+    visitor = Visitor(("up", Interrupt(signal="SIGINT")))
+    outcome = await run(bench, "trap 'echo bye; exit 4' INT; echo up; while :; do sleep 0.05; done", visitor)
+    assert (outcome.exit_code, outcome.transcript.stdout) == (4, "up\nbye\n")
+
+
+@pytest.mark.parametrize("command", [Cancel(), Interrupt(signal="SIGTERM")])
+async def test_a_command_is_obeyed_while_input_waits_for_code_that_reads_none(bench: Bench, command: Command) -> None:
+    visitor = Visitor(("", Input(data="x" * 300_000)), ("up", command))
+    started = time.monotonic()
+    outcome = await run(bench, "echo up; sleep 60", visitor)
+    assert time.monotonic() - started < 10
+    assert outcome.status == (Status.KILLED if isinstance(command, Cancel) else Status.ERROR)
+
+
+async def test_input_after_its_end_and_for_code_that_closed_it_is_dropped(bench: Bench) -> None:
+    visitor = Visitor(("", EndOfInput()), ("", Input(data="late")), ("", EndOfInput()))
+    assert (await run(bench, "cat; sleep 0.2", visitor)).transcript.stdout == ""
+    outcome = await run(bench, "exec <&-; echo closed; sleep 0.2; exit 5", stdin="x" * 60_000)
+    assert (outcome.exit_code, outcome.transcript.stdout) == (5, "closed\n")
+
+
+async def test_code_that_ends_before_its_interpreter_has_read_it_all(bench: Bench) -> None:
+    outcome = await run(bench, "exit 7\n" + "# a comment\n" * 20_000)
+    assert outcome.exit_code == 7
+
+
+async def test_a_run_that_is_cancelled_leaves_no_process(bench: Bench) -> None:
+    sandbox = await bench.waiting()
+    visitor = Visitor()
+    running = asyncio.create_task(sandbox.run(code("echo $PPID; sleep 60"), visitor))
+    await comes_to_hold(lambda: visitor.said)
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
+    await sandbox.end()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(visitor.said[0][1]), 0)
+
+
+async def test_a_run_whose_sandbox_is_ended_fails(bench: Bench) -> None:
+    """As when the executor stops."""
+    sandbox = await bench.waiting()
+    visitor = Visitor()
+    running = asyncio.create_task(sandbox.run(code("echo up; sleep 60"), visitor))
+    await comes_to_hold(lambda: visitor.said)
+    await sandbox.end()
+    with pytest.raises(EngineError, match="stopping"):
+        await running
+
+
+async def test_an_interpreter_that_ends_before_it_waits_is_reported_at_once(bench: Bench) -> None:
+    started = time.monotonic()
+    with pytest.raises(EngineError, match=r"has ended before it waited for code: .*no-such-interpreter"):
+        await bench.waiting("/bin/sh", "-c", "echo no-such-interpreter >&2; exit 127")
+    assert time.monotonic() - started < 10
+
+
+async def test_an_interpreter_that_does_not_wait_is_reported(bench: Bench) -> None:
+    bench.profile = SandboxProfile(timeout_seconds=0.3)
+    with pytest.raises(EngineError, match=r"did not wait for code within 0\.3 s: it has said nothing"):
+        await bench.waiting("/bin/sh", "-c", "sleep 60")
+
+
+async def test_a_sandbox_that_cannot_be_read_fails_its_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox = await bench.waiting()
+
+    def gone() -> Usage:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(bench.group, "usage", gone)
+    with pytest.raises(EngineError, match="the sandbox can't be used"):
+        await sandbox.run(code("exit 0"), Visitor())
+    await sandbox.end()
+
+
+async def test_no_descriptor_is_left(bench: Bench) -> None:
+    before = descriptors()
+    for _ in range(3):
+        await run(bench, "echo x")
+    assert descriptors() == before

@@ -1,15 +1,25 @@
-"""The sandbox's seccomp profile is what its generator makes, and the generator refuses tables that miss their aim."""
+"""The seccomp profiles are what their generator makes, and the generator refuses tables that miss their aim."""
 
 import json
+import platform
 from typing import Any
 
 import pytest
 
-from app.executor.seccomp import PROFILE, load, load_for_gvisor
-from app.executor.seccomp.generate import BASE, Drift, base_of, profile_of
-from app.executor.seccomp.removed import NARROWED, REMOVED, WITHHELD
+from app.executor.seccomp import OF_THE_EXECUTOR, PROFILE, for_executor, for_gvisor, for_oci
+from app.executor.seccomp.generate import BASE, Drift, base_of, executors_profile_of, profile_of
+from app.executor.seccomp.needed import NEEDED
+from app.executor.seccomp.removed import NARROWED, REMOVED, WITHHELD, Removal
 
 Base = dict[str, Any]
+
+
+def allowed_by(profile: Base) -> dict[str, list[Any]]:
+    """The conditions of each allowed call, None for none."""
+    rules = [rule for rule in profile["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW"]
+    return {
+        name: [rule.get("args") for rule in rules if name in rule["names"]] for rule in rules for name in rule["names"]
+    }
 
 
 @pytest.fixture
@@ -23,22 +33,56 @@ def test_the_profile_is_what_the_generator_makes(base: Base) -> None:
     assert json.loads(PROFILE.read_bytes()) == profile_of(base)
 
 
-def test_what_the_engine_is_given() -> None:
-    assert json.loads(load()) == json.loads(PROFILE.read_bytes())
-    assert "\n" not in load()
+def test_the_executors_profile_is_what_the_generator_makes(base: Base) -> None:
+    assert json.loads(OF_THE_EXECUTOR.read_bytes()) == executors_profile_of(base)
+    assert json.loads(for_executor()) == executors_profile_of(base)
+    assert "\n" not in for_executor()
+
+
+def test_the_executors_filter_allows_what_a_sandbox_may_call(base: Base) -> None:
+    """A filter holds for all descendants: what the executor's forbids, no sandbox can do."""
+    whole = allowed_by(executors_profile_of(base))
+    assert set(allowed_by(profile_of(base))) <= set(whole)
+    needed = {call for calls in NEEDED for call in calls.calls}
+    assert set(whole) - set(allowed_by(profile_of(base))) == needed - {"clone"}
+    assert all(whole[call] == [None] for call in needed)
+
+
+@pytest.mark.parametrize(
+    "call", ["bpf", "io_uring_setup", "keyctl", "perf_event_open", "init_module", "shmget", "splice"]
+)
+def test_the_executor_can_not_call_what_starting_a_sandbox_does_not_take(base: Base, call: str) -> None:
+    assert call not in allowed_by(executors_profile_of(base))
+
+
+def test_a_call_that_is_needed_for_nothing_is_refused(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.executor.seccomp.generate.NEEDED", (Removal("read", "All programs read."),))
+    with pytest.raises(Drift, match="read are needed, and the base without the removed ones allows them"):
+        executors_profile_of(base)
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "has_arch_prctl"),
+    [("x86_64", "SCMP_ARCH_X86_64", True), ("aarch64", "SCMP_ARCH_AARCH64", False)],
+)
+def test_the_runtime_is_given_the_calls_of_its_machine(
+    monkeypatch: pytest.MonkeyPatch, machine: str, architecture: str, has_arch_prctl: bool
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    profile = for_oci.__wrapped__()
+    assert (profile["defaultAction"], profile["architectures"]) == ("SCMP_ACT_ERRNO", [architecture])
+    assert ("arch_prctl" in allowed_by(profile)) == has_arch_prctl
+
+
+def test_the_runtime_is_given_nothing_that_only_docker_reads() -> None:
+    """The OCI runtime specification knows no conditions on capabilities, architectures or kernel versions."""
+    assert for_oci().keys() == {"defaultAction", "defaultErrnoRet", "architectures", "syscalls"}
+    assert {key for rule in for_oci()["syscalls"] for key in rule} <= {"names", "action", "errnoRet", "args"}
 
 
 def test_gvisor_is_given_the_same_in_its_own_words() -> None:
-    def allowed(profile: str) -> dict[str, list[Any]]:
-        rules = [rule for rule in json.loads(profile)["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW"]
-        return {
-            name: [rule.get("args") for rule in rules if name in rule["names"]]
-            for rule in rules
-            for name in rule["names"]
-        }
-
-    assert allowed(load_for_gvisor()) == {**allowed(load()), "pselect": [None]}
-    others = [rule for rule in json.loads(load_for_gvisor())["syscalls"] if rule["action"] != "SCMP_ACT_ALLOW"]
+    assert allowed_by(for_gvisor()) == {**allowed_by(for_oci()), "pselect": [None]}
+    others = [rule for rule in for_gvisor()["syscalls"] if rule["action"] != "SCMP_ACT_ALLOW"]
     assert others == [{"names": ["clone3"], "action": "SCMP_ACT_TRACE"}]
 
 
@@ -68,7 +112,7 @@ def test_no_mode_but_the_64_bit_one(base: Base) -> None:
 def test_every_reason_is_a_sentence_and_every_call_is_listed_once() -> None:
     calls = [call for removal in REMOVED + WITHHELD for call in removal.calls]
     assert len(calls) == len(set(calls))
-    reasons = [removal.reason for removal in REMOVED + WITHHELD] + [narrowing.reason for narrowing in NARROWED]
+    reasons = [removal.reason for removal in REMOVED + WITHHELD + NEEDED] + [narrowing.reason for narrowing in NARROWED]
     assert all(reason.endswith(".") for reason in reasons)
 
 

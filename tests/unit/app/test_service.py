@@ -115,7 +115,7 @@ async def test_busy_says_when_to_come_again() -> None:
 
 async def test_a_wait_for_a_sandbox_has_a_deadline() -> None:
     class Slow(FakeEngine):
-        async def claim(self, environment: str) -> NoReturn:
+        async def claim(self, execution: Execution) -> NoReturn:
             await asyncio.sleep(60)
             raise AssertionError("the wait for a sandbox had no deadline")
 
@@ -133,21 +133,6 @@ async def test_health_follows_the_engine() -> None:
     engine.fault = EngineError("no space left")
     found = await subject.health()
     assert (found.engine, found.reason) == ("failing", "no space left")
-    engine.away = True
-    found = await subject.health()
-    assert (found.engine, found.reason) == ("unreachable", "no answer")
-
-
-async def test_sweeping_goes_on_after_the_engine_was_away() -> None:
-    engine, notes = FakeEngine(), Notes()
-    engine.away = True
-    sweeper = asyncio.create_task(service(engine, notes, SWEEP_SECONDS="0.01").sweep_forever())
-    await asyncio.sleep(0.1)
-    engine.away = False
-    await asyncio.sleep(0.1)
-    sweeper.cancel()
-    assert notes.heard[0] == ("engine_failed", "sweep")
-    assert notes.heard[-1] == ("swept", 1)
 
 
 async def test_what_happens_is_observed() -> None:
@@ -158,7 +143,7 @@ async def test_what_happens_is_observed() -> None:
 
 async def test_versions_are_what_the_interpreter_said() -> None:
     engine = says('{"version": "3.13.5", "packages": {"numpy": "2.2"}}')
-    assert await survey(engine, {"python": "img"}) == {
+    assert await survey(engine, ["python"]) == {
         "python": EnvironmentInfo(
             name="python",
             language="python",
@@ -172,6 +157,13 @@ async def test_versions_are_what_the_interpreter_said() -> None:
     assert engine.claimed == set()
 
 
-async def test_a_broken_image_is_named() -> None:
-    with pytest.raises(BrokenEnvironment, match=r"'python' does not work in image img: .*python3: not found"):
-        await survey(says("sh: python3: not found", Status.ERROR), {"python": "img"})
+async def test_a_broken_environment_is_named() -> None:
+    with pytest.raises(BrokenEnvironment, match=r"'python' does not work: .*python3: not found.*images/sandbox-python"):
+        await survey(says("sh: python3: not found", Status.ERROR), ["python"])
+
+
+async def test_an_environment_of_which_no_sandbox_can_be_made_is_named() -> None:
+    engine = FakeEngine()
+    engine.fault = EngineError("no such root")
+    with pytest.raises(BrokenEnvironment, match="'python' does not work: no such root"):
+        await survey(engine, ["python"])

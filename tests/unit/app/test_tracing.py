@@ -25,6 +25,7 @@ from app.process.start_tracing import start_tracing
 from app.process.tracing import Tracing
 from app.profile import SandboxProfile
 from app.wire.problems import Code
+from app.wire.protocol import Execution
 from app.wire.unix_http import UnixHttp
 from tests.unit.app.collector import Collector, collecting, spans
 from tests.unit.app.fake_executor import FakeExecutor, refuses
@@ -134,10 +135,10 @@ class Workshop(FakeWorkshop):
         super().__init__()
         self.requests: list[tuple[str, str | None]] = []
 
-    async def make(self, environment: str) -> FakeSandbox:
+    async def make(self, environment: str, execution: Execution | None = None) -> FakeSandbox:
         now = current.get()
         self.requests.append(("make", now.request_id if now else None))
-        return await super().make(environment)
+        return await super().make(environment, execution)
 
     async def destroy(self, sandbox: Sandbox) -> None:
         now = current.get()
@@ -145,21 +146,31 @@ class Workshop(FakeWorkshop):
         await super().destroy(sandbox)
 
 
-async def test_all_spans_of_an_execution_are_in_its_trace() -> None:
+@pytest.mark.parametrize(
+    ("args", "third", "requests"),
+    [
+        ([], "claim", [("make", None), ("make", None), ("destroy", "r1")]),
+        (["a"], "make", [("make", None), ("make", "r1"), ("destroy", "r1")]),
+    ],
+    ids=["a sandbox that waited", "one made to order"],
+)
+async def test_all_spans_of_an_execution_are_in_its_trace(
+    args: list[str], third: str, requests: list[tuple[str, str | None]]
+) -> None:
     traces, notes, workshop = RecordedTracing("executor", lambda: None), Notes(), Workshop()
     pool = Pool(workshop, {"python": Bounds(min=1, max=2)}, notes, 4, 4, tracing=traces)
     pool.start()
     await settle()
     subject = Service(pool, settings(), {"python": PYTHON}, notes, traces)
-    app = build_executor(subject, Metrics(SandboxProfile()), traces, ())
+    app = build_executor(subject, Metrics(SandboxProfile()), traces)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://executor") as client:
-        answer = await client.post("/execute", json=HELLO, headers=IDS)
+        answer = await client.post("/execute", json={**HELLO, "args": args}, headers=IDS)
         await settle()
         body = (await client.get("/spans")).content
         assert (await client.get("/spans")).content == b""
     await pool.close()
     found = {span.name: span for span in spans(body)}
-    assert set(found) == {"execution", "queue", "claim", "run", "clean-up"}
+    assert set(found) == {"execution", "queue", third, "run", "clean-up"}
     assert {span.trace for span in found.values()} == {TRACE}
     top = found.pop("execution")
     assert (top.parent, {span.parent for span in found.values()}) == (EDGE, {top.id})
@@ -168,16 +179,16 @@ async def test_all_spans_of_an_execution_are_in_its_trace() -> None:
         "sandbox.execution_id": answer.json()["execution_id"],
         "sandbox.status": "success",
     }
-    assert found["queue"].end <= found["claim"].start <= found["claim"].end <= found["run"].start
+    assert found["queue"].end <= found[third].start <= found[third].end <= found["run"].start
     assert found["clean-up"].start >= top.end
     assert b"secret" not in body
-    assert workshop.requests == [("make", None), ("make", None), ("destroy", "r1")]
+    assert workshop.requests == requests
 
 
 async def test_a_refusal_is_in_the_trace() -> None:
     traces, engine = RecordedTracing("executor", lambda: None), FakeEngine()
     engine.busy = True
-    app = build_executor(service(engine, tracing=traces), Metrics(SandboxProfile()), traces, ())
+    app = build_executor(service(engine, tracing=traces), Metrics(SandboxProfile()), traces)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://executor") as client:
         assert (await client.post("/execute", json=HELLO, headers=IDS)).status_code == 503
     (span,) = spans(traces.take())

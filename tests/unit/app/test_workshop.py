@@ -1,53 +1,47 @@
-"""A sandbox whose making is cancelled leaves no container, whenever Docker gets to it."""
+"""Which executions a sandbox that waits can run."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from app.executor.docker_workshop import DockerWorkshop, Pattern
+from app.environments import ENVIRONMENTS
+from app.executor.workshop import OciWorkshop, Pattern
 from app.profile import FLOOR
-
-pytestmark = pytest.mark.anyio
-
-
-class SlowApi:
-    """A Docker that takes a while to create a container. As the real one, it goes on when its client hangs up."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.goes_on = asyncio.Event()
-        self.containers: set[str] = set()
-        self._creating: set[asyncio.Task[None]] = set()
-
-    async def create(self, name: str, body: Mapping[str, Any]) -> Sequence[str]:
-        async def create() -> None:
-            await self.goes_on.wait()
-            self.containers.add(name)
-
-        creating = asyncio.create_task(create())
-        self._creating.add(creating)
-        self.asked.set()
-        await asyncio.shield(creating)
-        return ()
-
-    async def attach(self, name: str) -> Any:
-        pytest.fail("the making was cancelled")
-
-    async def remove(self, name: str) -> None:
-        self.containers.discard(name)
+from app.runtimes import RUNTIMES
+from app.wire.protocol import Execution, File
 
 
-async def test_a_container_that_is_created_after_the_cancelling_is_removed() -> None:
-    api: Any = SlowApi()
-    making = asyncio.create_task(
-        DockerWorkshop(api, Pattern(FLOOR, {"python": "image"}, "vps-test", "crun")).make("python")
-    )
-    await api.asked.wait()
-    making.cancel()
-    await asyncio.sleep(0)
-    api.goes_on.set()
-    await asyncio.wait([making])
-    assert making.cancelled()
-    assert api.containers == set()
+@pytest.fixture(params=RUNTIMES)
+def workshop(request: pytest.FixtureRequest) -> OciWorkshop:
+    return OciWorkshop(Pattern(FLOOR, {name: Path("/roots", name) for name in ENVIRONMENTS}, request.param))
+
+
+def files(*names: str) -> tuple[File, ...]:
+    return tuple(File(name=name, content="1") for name in names)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_code_without_arguments_fits(workshop: OciWorkshop, environment: str) -> None:
+    assert workshop.fits(Execution(environment=environment, code=ENVIRONMENTS[environment].hello, stdin="x"))
+    main = ENVIRONMENTS[environment].main
+    assert workshop.fits(Execution(environment=environment, files=files("a", main, f"{main}.b"), main=main))
+
+
+@pytest.mark.parametrize(
+    "execution",
+    [
+        Execution(environment="python", code="1", args=("",)),
+        Execution(environment="python", files=files("other.py")),
+        Execution(environment="python", files=files("main.py", "other.py"), main="other.py"),
+        Execution(environment="python", files=files("folder/main.py")),
+        Execution(environment="node", files=files("main.mjs")),
+        Execution(environment="python", code="# coding: latin-1\n1"),
+        Execution(environment="python-data", code="# coding: utf8\n1"),
+    ],
+)
+def test_what_an_interpreter_cannot_wait_for_does_not_fit(workshop: OciWorkshop, execution: Execution) -> None:
+    assert not workshop.fits(execution)
+
+
+def test_a_comment_about_encodings_fits_where_it_means_nothing(workshop: OciWorkshop) -> None:
+    assert workshop.fits(Execution(environment="bash", code="# coding: latin-1\necho"))

@@ -4,7 +4,8 @@ import re
 
 import yaml
 
-from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
+from app.environments import ENVIRONMENTS
+from infra.images import IMAGES_OF_OURS
 from tools.paths import ROOT
 
 IMAGES = ROOT / "images"
@@ -19,14 +20,13 @@ def test_no_two_environments_share_a_name() -> None:
     assert sorted(names) == sorted(set(names))
 
 
-def test_the_production_config_names_the_image_of_each_environment_that_is_on_by_default() -> None:
+def test_the_production_config_names_our_images() -> None:
     config = yaml.safe_load((ROOT / "Pulumi.prod.yaml").read_text())["config"]
-    images = config["vps:platform"]["images"]
-    assert set(images) == {"app", *(ENVIRONMENTS[name].image for name in DEFAULT_ENVIRONMENTS)}
+    assert set(config["vps:platform"]["images"]) == set(IMAGES_OF_OURS)
 
 
-def test_each_image_of_an_environment_has_no_set_id_bit_and_drops_root() -> None:
+def test_each_image_of_an_environment_has_no_set_id_bit_and_nothing_of_the_platform() -> None:
     for environment in ENVIRONMENTS.values():
         dockerfile = (IMAGES / environment.image / "Dockerfile").read_text()
         assert re.search(r"find / -xdev -type f -perm /6000 -exec chmod a-s {} \+", dockerfile), environment.name
-        assert "USER 65534:65534" in dockerfile
+        assert "COPY app" not in dockerfile

@@ -1,6 +1,5 @@
 """The commands that prepare the host, under mocks."""
 
-import json
 import shlex
 
 import pytest
@@ -34,22 +33,6 @@ def test_a_changed_setting_changes_one_command(production: list[Resource]) -> No
     platform["host"]["time_zone"] = "Europe/Berlin"
     changed = commands(run_program("prod", platform))
     assert [name for name, inputs in commands(production).items() if changed[name] != inputs] == ["host-time"]
-
-
-@pytest.mark.parametrize(
-    ("runtime", "known"),
-    [
-        ("runc", None),
-        ("crun", {"crun": {"path": "/usr/bin/crun", "runtimeArgs": []}}),
-        ("runsc", {"runsc": {"path": "/usr/bin/runsc", "runtimeArgs": ["--oci-seccomp", "--network=none"]}}),
-    ],
-)
-def test_docker_is_told_about_the_runtime_of_the_sandboxes(runtime: str, known: object) -> None:
-    platform = platform_config("prod")
-    platform["sandbox"]["runtime"] = runtime
-    create = shlex.split(str(commands(run_program("prod", platform))["host-docker"]["create"]))
-    assert create[-1] == runtime
-    assert json.loads(create[-2]).get("runtimes") == known
 
 
 def test_docker_uses_ip6tables_where_the_edge_has_ipv6(production: list[Resource]) -> None:

@@ -1,17 +1,19 @@
 """The observability services: scrapes, rules, probes, networks and alerts."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
 from pulumi.runtime import rpc
 
+from app.containers.settings import ContainersSettings, containers_settings
 from infra.images import UPSTREAM_IMAGES
 from monitoring.grafana.files import panel_queries
 from monitoring.prometheus.rules import rule_files
 from tests.program import SECRETS, Resource, config_files, containers, platform_config, run_program
 
-OBSERVABILITY = ("prometheus", "alertmanager", "loki", "collector", "jaeger", "node-exporter", "blackbox-exporter")
+EXPORTERS = ("node-exporter", "container-exporter", "blackbox-exporter")
+OBSERVABILITY = ("prometheus", "alertmanager", "loki", "collector", "jaeger", *EXPORTERS)
 MAX_MB = 1200 * 1000**2 // 1024**2
 
 
@@ -139,17 +141,28 @@ def test_each_weakened_default_has_a_label(local: list[Resource]) -> None:
         for service, container in containers(local).items()
     }
     root, socket = "vps.weakened.root", "vps.weakened.docker-socket"
+    privileges = "vps.weakened.privileges"
     assert {service: labels for service, labels in weakened.items() if labels} == {
-        "executor": {root, socket},
+        "executor": {root, privileges},
         "portainer": {root, socket},
         "collector": {root, "vps.weakened.host-paths", "vps.weakened.health"},
         "node-exporter": {"vps.weakened.host-paths"},
+        "container-exporter": {root, "vps.weakened.host-paths"},
     }
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_exporter_of_containers_is_told_the_version_of_the_control_groups(version: Literal[1, 2]) -> None:
+    resources = run_program("local", platform_config("local", engine={"cgroup_version": version}))
+    inputs = containers(resources)["container-exporter"]
+    found = containers_settings(dict(entry.split("=", 1) for entry in inputs["envs"]))
+    assert found == ContainersSettings(stack="vps-local", cgroup_version=version)
+    assert all(mount["readOnly"] for mount in inputs["mounts"])
 
 
 def test_every_service_has_a_pinned_image(local: list[Resource]) -> None:
     images = {r.inputs["name"] for r in local if r.type == "docker:index/remoteImage:RemoteImage"}
-    assert {UPSTREAM_IMAGES[service] for service in OBSERVABILITY} <= images
+    assert {UPSTREAM_IMAGES[service] for service in OBSERVABILITY if service != "container-exporter"} <= images
 
 
 def test_without_a_receiver_alerts_are_only_shown(local: list[Resource]) -> None:

@@ -20,7 +20,7 @@ from infra.config import SettingsError, parse_settings
 from infra.services.sandbox import api_settings, executor_settings
 from infra.settings import PlatformSettings, Sandbox
 from tests.profiles import WEAKER
-from tests.program import IMAGES, containers, platform_config, run_program
+from tests.program import containers, platform_config, run_program
 
 PROCESSES: dict[str, tuple[type[Settings], str]] = {
     "api": (api.ApiSettings, api.PREFIX),
@@ -29,8 +29,7 @@ PROCESSES: dict[str, tuple[type[Settings], str]] = {
 REQUIRED = {
     "API_PROFILE": "{}",
     "EXECUTOR_PROFILE": "{}",
-    "EXECUTOR_STACK": "x",
-    "EXECUTOR_ENVIRONMENTS": '{"node":"i"}',
+    "EXECUTOR_ENVIRONMENTS": '["node"]',
 }
 
 BAD: dict[tuple[str, str], list[tuple[Any, dict[str, Any], str]]] = {
@@ -65,11 +64,9 @@ BAD: dict[tuple[str, str], list[tuple[Any, dict[str, Any], str]]] = {
         (number, {"sandbox": {"queue_seconds": number}}, "sandbox.queue_seconds") for number in (0, 61)
     ],
     ("executor", "environments"): [
-        ({"cobol": "image"}, {"sandbox": {"environments": ["cobol"]}}, "sandbox.environments.0"),
-        ({}, {"sandbox": {"environments": []}}, "sandbox.environments"),
-        ({"bash": ""}, {"images": {**IMAGES, "sandbox-bash": ""}}, "images.sandbox-bash"),
+        (["cobol"], {"sandbox": {"environments": ["cobol"]}}, "sandbox.environments.0"),
+        ([], {"sandbox": {"environments": []}}, "sandbox.environments"),
     ],
-    ("executor", "stack"): [("a b", {"name": "a b"}, "name")],
 }
 """By process and field: a value that the process refuses, how an operator would ask for it, and the operator's key."""
 
@@ -81,10 +78,8 @@ NOT_THE_OPERATORS = {
     ("api", "trusted_proxies"): "the subnet that Docker gives the edge's network, and Cloudflare's published networks",
     ("api", "otlp_endpoint"): "the address of Jaeger, which the program starts",
     ("executor", "socket"): "a path in the volume that the two containers share",
-    ("executor", "engine"): "the path inside the container at which the program mounts Docker's socket",
+    ("executor", "roots"): "a folder of the executor's image",
     ("executor", "traces"): "follows from services.jaeger",
-    ("executor", "sweep_seconds"): "nothing depends on it but how soon the remains of a crash are removed",
-    ("executor", "containers_seconds"): "the interval at which Prometheus reads the figures by default",
 }
 """By process and field: why the operator can't set it."""
 
@@ -142,6 +137,8 @@ SANDBOX: dict[str, st.SearchStrategy[Any]] = {
     "pools": st.dictionaries(NAMES, st.fixed_dictionaries({"min": SMALL, "max": SMALL}), max_size=3),
     "runtime": st.sampled_from([*RUNTIMES, "kata", ""]),
     "concurrency": st.integers(-1, 300),
+    "memory_mb": st.integers(-1, 4096),
+    "cpus": st.floats() | st.integers(-1, 2000),
     "queue": st.integers(-1, 5000),
     "queue_seconds": st.floats() | st.integers(),
     "requests_per_minute": st.integers(-1),
@@ -186,15 +183,14 @@ def test_every_key_of_the_sandbox_is_drawn() -> None:
 @given(PLATFORMS, st.sampled_from([None, "http://jaeger:4318"]))
 def test_both_processes_read_what_the_preview_accepts(settings: PlatformSettings, otlp_endpoint: str | None) -> None:
     for_api = api_settings(settings.sandbox, otlp_endpoint)
-    for_executor = executor_settings(settings.sandbox, settings.name, otlp_endpoint)
+    for_executor = executor_settings(settings.sandbox, otlp_endpoint)
     assert api.api_settings(write_settings(for_api, api.PREFIX)) == for_api
     assert executor.executor_settings(write_settings(for_executor, executor.PREFIX)) == for_executor
     for process in (for_api, for_executor):
-        chosen = set(type(process).model_fields) & set(Sandbox.model_fields) - {"environments"}
+        chosen = set(type(process).model_fields) & set(Sandbox.model_fields)
         assert {field: getattr(process, field) for field in chosen} == {
             field: getattr(settings.sandbox, field) for field in chosen
         }
-    assert set(for_executor.environments) == set(settings.sandbox.environments)
     rate_limit_store(for_api.rate_store)
 
 
@@ -215,9 +211,8 @@ def test_the_containers_have_these_settings() -> None:
     found = api.api_settings(environs["api"]), executor.executor_settings(environs["executor"])
     wanted = (
         api_settings(settings.sandbox, "http://jaeger:4318"),
-        executor_settings(settings.sandbox, settings.name, "http://jaeger:4318"),
+        executor_settings(settings.sandbox, "http://jaeger:4318"),
     )
-    # Known at deployment only.
+    # The proxies are known at deployment only.
     assert found[0] == wanted[0].model_copy(update={"trusted_proxies": ("172.30.0.0/24",)})
-    assert found[1].model_copy(update={"environments": wanted[1].environments}) == wanted[1]
-    assert all(image.startswith("sha256:") for image in found[1].environments.values())
+    assert found[1] == wanted[1]

@@ -8,11 +8,13 @@ import pytest
 import yaml
 
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
+from app.executor.seccomp import for_executor
 from app.executor.settings import Bounds, executor_settings
 from app.profile import SandboxProfile
+from infra.config import SettingsError, parse_settings
 from infra.docker.networks import unique_local
 from infra.settings import SERVICES, Services
-from tests.program import IMAGES, SECRETS, Resource, config_files, containers, platform_config, run_program
+from tests.program import SECRETS, Resource, config_files, containers, platform_config, run_program
 
 NETWORK = "docker:index/network:Network"
 
@@ -68,22 +70,55 @@ def test_each_network_name_has_another_subnet() -> None:
     assert str(unique_local("vps-prod-public-ipv6")) == "fd2c:de40:40d7:5232::/64"
 
 
-def test_only_the_executor_and_portainer_mount_dockers_socket(local: list[Resource]) -> None:
+def test_only_portainer_mounts_dockers_socket(local: list[Resource]) -> None:
     holders = {
         service
         for service, container in containers(local).items()
         if any("docker.sock" in str(mount) for mount in container.get("mounts", []))
     }
-    assert holders == {"executor", "portainer"}
+    assert holders == {"portainer"}
 
 
 def test_the_executor_has_no_network_and_the_declared_profile(local: list[Resource]) -> None:
     executor = containers(local)["executor"]
     assert executor["networkMode"] == "none"
     assert SandboxProfile.model_validate_json(envs(executor)["EXECUTOR_PROFILE"]) == SandboxProfile()
-    environments = json.loads(envs(executor)["EXECUTOR_ENVIRONMENTS"])
-    assert tuple(environments) == DEFAULT_ENVIRONMENTS
-    assert all(image.startswith("sha256:") for image in environments.values())
+    assert tuple(json.loads(envs(executor)["EXECUTOR_ENVIRONMENTS"])) == DEFAULT_ENVIRONMENTS
+
+
+def test_only_the_executor_has_capabilities_and_a_seccomp_profile_of_its_own(local: list[Resource]) -> None:
+    added = {
+        service: it["capabilities"]["adds"] for service, it in containers(local).items() if "adds" in it["capabilities"]
+    }
+    assert added == {"executor": ["SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD"]}
+    options = {service: it["securityOpts"][1:] for service, it in containers(local).items() if it["securityOpts"][1:]}
+    assert options == {"executor": [f"seccomp={for_executor()}"]}
+
+
+def test_the_executors_limits_hold_all_sandboxes(local: list[Resource]) -> None:
+    executor = containers(local)["executor"]
+    assert (executor["memory"], executor["memorySwap"], executor["cpus"]) == (256 + 4 * 256, 256 + 4 * 256, "1.0")
+    sandbox = {"concurrency": 8, "profile": {"memory_mb": 64}, "cpus": 2.5}
+    other = containers(run_program("local", platform_config("local", sandbox=sandbox)))["executor"]
+    assert (other["memory"], other["cpus"]) == (256 + 8 * 64, "2.5")
+    own = containers(run_program("local", platform_config("local", sandbox={"memory_mb": 700})))["executor"]
+    assert own["memory"] == 700
+
+
+def test_a_limit_in_which_no_sandbox_fits_is_refused() -> None:
+    platform = platform_config("local", sandbox={"memory_mb": 383})
+    with pytest.raises(SettingsError, match="memory_mb is 383, and the executor with one sandbox needs 384"):
+        parse_settings(platform, "local")
+
+
+def test_the_executors_run_is_in_memory(local: list[Resource]) -> None:
+    mounts = {mount["target"]: mount for mount in containers(local)["executor"]["mounts"]}
+    assert {target: mount["type"] for target, mount in mounts.items()} == {
+        "/run/executor": "volume",
+        "/tmp": "tmpfs",
+        "/run": "tmpfs",
+    }
+    assert mounts["/run"]["tmpfsOptions"] == {"sizeBytes": 16 * 1024**2}
 
 
 def test_the_api_trusts_only_the_network_of_the_edge(local: list[Resource]) -> None:
@@ -168,10 +203,9 @@ def test_every_environment_can_be_switched_on() -> None:
     assert (list(settings.environments), list(settings.pools)) == ([*ENVIRONMENTS], [*ENVIRONMENTS])
 
 
-def test_an_environment_that_is_off_needs_no_image() -> None:
-    images = {name: image for name, image in IMAGES.items() if name != "sandbox-python-data"}
+def test_an_environment_that_is_off_is_not_named_to_the_executor() -> None:
     sandbox = {"environments": ["python", "bash"], "pools": {"python": {"min": 1, "max": 2}}}
-    resources = run_program("local", platform_config("local", images=images, sandbox=sandbox))
+    resources = run_program("local", platform_config("local", sandbox=sandbox))
     executor = envs(containers(resources)["executor"])
     assert set(json.loads(executor["EXECUTOR_ENVIRONMENTS"])) == {"python", "bash"}
     assert executor_settings(executor).pools["python"] == Bounds(min=1, max=2)

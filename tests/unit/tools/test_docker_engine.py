@@ -3,7 +3,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -50,7 +49,7 @@ def test_root_on_debian_gets_it_installed_and_started(
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(docker_engine, "start", lambda url, report: docker_engine.DockerEngine(url))
     assert docker_engine.ensure(report).url == no_engine
-    assert installed == ["docker.io", "crun"]
+    assert installed == ["docker.io"]
 
 
 def test_a_user_is_told_to_start_an_installed_one(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,24 +141,6 @@ def test_a_failed_mount_does_not_prevent_the_start(report: Report, monkeypatch: 
     monkeypatch.setattr(process, "named", lambda name: ())
     monkeypatch.setattr(process, "run", refuse)
     docker_engine._keep_state_in_memory(report)
-
-
-def test_crun_is_registered_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    is_installed(monkeypatch, True)
-    assert docker_engine._runtimes() == ["--add-runtime=crun=/usr/sbin/crun"]
-    is_installed(monkeypatch, False)
-    assert docker_engine._runtimes() == []
-
-
-@pytest.mark.parametrize(
-    ("known", "runtime"), [({"runc": {}, "crun": {}}, "crun"), ({"runc": {}, "runsc": {}}, "runc")]
-)
-def test_the_runtime_is_the_fastest_registered_one(
-    monkeypatch: pytest.MonkeyPatch, known: dict[str, object], runtime: str
-) -> None:
-    engine = SimpleNamespace(info=lambda: {"Runtimes": known})
-    monkeypatch.setattr(docker_engine.DockerEngine, "client", lambda self: engine)
-    assert docker_engine.DockerEngine("unix:///x.sock").runtime() == runtime
 
 
 def test_a_process_id_that_another_program_has_now_is_ignored(own_cache: Path, report: Report) -> None:

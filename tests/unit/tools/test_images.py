@@ -55,7 +55,8 @@ def test_a_context_is_readable_by_any_user_whatever_the_umask(checkout: Path, tm
     for file in recipe("app", "base:1", root=checkout).files.values():
         file.chmod(0o600)
     with (tmp_path / "context.tar").open("w+b") as sink:
-        images._write_context(recipe("app", "base:1", root=checkout).files, sink)
+        own = recipe("app", "base:1", root=checkout)
+        images._write_context({"app/main.py": own.files["app/main.py"]}, own.dockerfile, sink)
         with tarfile.open(fileobj=sink) as context:
             assert {(entry.name, entry.mode, entry.uid) for entry in context} == {
                 ("Dockerfile", 0o644, 0),
@@ -139,15 +140,68 @@ def test_with_a_registry_only_our_own_images_are_built(report: Report) -> None:
     engine = FakeEngine(base_image.tag("amd64"), registry=True)
     found = ensure(engine, report)
     assert not found.unavailable
-    assert {tag.partition(":")[0] for tag in engine.built} == {f"vps/{name}" for name in IMAGES_OF_OURS}
+    environments = [environment.image for environment in ENVIRONMENTS.values()]
+    assert {tag.partition(":")[0] for tag in engine.built} == {f"vps/{it}" for it in (*IMAGES_OF_OURS, *environments)}
 
 
 @pytest.mark.usefixtures("_no_wheels")
 def test_only_the_images_of_these_environments_are_built(report: Report) -> None:
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=True)
     found = images.ensure(engine, ["bash", "sqlite"], report)
-    assert {tag.partition(":")[0] for tag in engine.built} == {"vps/app", "vps/sandbox-bash", "vps/sandbox-sqlite"}
+    built = [tag.partition(":")[0] for tag in engine.built]
+    assert set(built[:-1]) == {"vps/app", "vps/sandbox-bash", "vps/sandbox-sqlite"}
+    assert built[-1] == "vps/executor", "it is made of the others"
     assert list(found.sandboxes()) == ["bash", "sqlite"]
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """A checkout with an image for the app, the executor and two environments."""
+    for name in ("app", "executor", "sandbox-bash", "sandbox-sqlite"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        (tmp_path / "images" / name / "Dockerfile").write_text(f"# {name}\n# COPY ROOTS\nCOPY {name} /\n")
+    (tmp_path / "app").mkdir()
+    return tmp_path
+
+
+def executors(root: Path, *environments: str) -> images.Recipe:
+    *_, executor = images.recipes_of_ours("base:1", environments, root)
+    return executor
+
+
+def test_the_executor_is_made_of_the_app_and_of_each_environment(parts: Path) -> None:
+    app, bash, sqlite, executor = images.recipes_of_ours("base:1", ["bash", "sqlite"], parts)
+    assert executor.images == {"BASE": "base:1", "APP": app.reference}
+    assert executor.dockerfile.decode() == (
+        "# executor\n"
+        f"COPY --from={bash.reference} / /environments/bash\n"
+        f"COPY --from={sqlite.reference} / /environments/sqlite\n"
+        "COPY executor /\n"
+    )
+    assert [executor.needs({part.reference}) for part in (app, bash, sqlite)] == [True, True, True]
+    assert not executor.needs({executor.reference})
+
+
+def test_the_executors_own_dockerfile_copies_each_environment() -> None:
+    *own, executor = images.recipes_of_ours("base:1", ENVIRONMENTS)
+    copied = [
+        f"COPY --from={it.reference} / /environments/{name}" for it, name in zip(own[1:], ENVIRONMENTS, strict=True)
+    ]
+    assert [line for line in executor.dockerfile.decode().splitlines() if "/environments/" in line][1:] == copied
+
+
+@pytest.mark.parametrize("part", ["app", "executor", "sandbox-bash"])
+def test_a_change_of_a_part_changes_the_executors_name(parts: Path, part: str) -> None:
+    before = executors(parts, "bash").reference
+    (parts / "images" / part / "Dockerfile").write_text("changed")
+    assert executors(parts, "bash").reference != before
+
+
+def test_the_executors_name_depends_on_its_environments_alone(parts: Path) -> None:
+    before = executors(parts, "bash").reference
+    (parts / "images/sandbox-sqlite/Dockerfile").write_text("changed")
+    assert executors(parts, "bash").reference == before
+    assert executors(parts, "bash", "sqlite").reference != before
 
 
 @pytest.mark.usefixtures("_no_wheels")

@@ -16,7 +16,7 @@ from tools.machine.pulumi_toolchain import Toolchain
 from tools.stack import config
 from tools.stack.local_stack import Stack, forget
 
-IMAGES = ImageSet({name: f"vps/{name}:1" for name in IMAGES_OF_OURS}, {"grafana": "it can't be had"})
+IMAGES = ImageSet({name: f"vps/{name}:1" for name in (*IMAGES_OF_OURS, "sandbox-bash")}, {"grafana": "it can't be had"})
 EMPTY: dict[str, Any] = {"deployment": {"secrets_providers": {"state": {"salt": "v1:salt"}}}}
 # Notes its arguments and what it was told by the environment; answers what the engine would.
 PULUMI = """
@@ -51,11 +51,14 @@ class FakeEngine:
     def client(self) -> "FakeEngine":
         return self
 
-    def runtime(self) -> str:
-        return "crun"
+    def processors(self) -> int:
+        return 2
 
     def socket_on_its_host(self) -> str:
         return "/var/run/docker.sock"
+
+    def cgroup_version(self) -> int:
+        return 1
 
 
 MakeStack = Callable[..., Stack]
@@ -86,9 +89,9 @@ def test_configuring_creates_the_stack_its_passphrase_and_its_config(make_stack:
     content = yaml.safe_load(stack.config_file.read_text())
     platform = content["config"][config.PLATFORM]
     assert content["encryptionsalt"] == "v1:salt"
-    assert platform["images"]["app"] == "vps/app:1"
+    assert platform["images"] == {"app": "vps/app:1", "executor": "vps/executor:1"}
     assert platform["unavailable"] == {"grafana": "it can't be had"}
-    assert platform["sandbox"]["runtime"] == "crun"
+    assert platform["sandbox"]["cpus"] == 2
     assert platform["edge"]["http_port"] == 1234
     assert set(content["config"]) == {config.PLATFORM, *config.GENERATED}
     assert stack.passphrase_file.stat().st_mode & 0o777 == 0o600

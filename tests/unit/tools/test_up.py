@@ -19,7 +19,7 @@ from tools.stack.health import ServiceState
 
 LOKI = program("loki", "amd64")
 assert LOKI
-FIRST = ImageSet({"app": "app:1"}, {"loki": "not yet"}, ((Recipe("loki", "base:1", {}, LOKI), LOKI),))
+FIRST = ImageSet({"app": "app:1"}, {"loki": "not yet"}, ((Recipe("loki", {"BASE": "base:1"}, {}, LOKI), LOKI),))
 WHOLE = ImageSet({"app": "app:1", "loki": "loki:1"}, {})
 
 

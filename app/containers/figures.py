@@ -1,0 +1,100 @@
+"""The figures of the services' containers, as Prometheus reads them."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from app.containers.cgroups import Cgroups, Usage
+from app.containers.docker_files import CONFIG, Container, read, read_all
+
+_COUNTERS: Mapping[str, str] = MappingProxyType(
+    {
+        "container_cpu_seconds": "CPU time that a service has used, in seconds.",
+        "container_memory_kills": "Restarts of a service that the kernel had killed for its memory, as seen by the "
+        "exporter since its own start.",
+    }
+)
+_GAUGES: Mapping[str, str] = MappingProxyType(
+    {
+        "container_memory_bytes": "Memory of a service, without files that the kernel can drop at once, in bytes.",
+        "container_memory_limit_bytes": "Memory at which a service is killed, in bytes.",
+        "container_pids": "Processes and threads of a service.",
+        "container_restarts": "Times that Docker has started a service again after it had ended.",
+        "container_running": "1 when a service has processes, 0 when it has none.",
+        "container_start_time_seconds": "When a service was started, in seconds since 1970.",
+    }
+)
+
+
+class MemoryKills:
+    """Counts restarts after a kill for memory: Docker keeps the cause until the next start, at least 0.1 s later."""
+
+    def __init__(self, stack: str) -> None:
+        self._stack = stack
+        self._last: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
+
+    def changed(self, folder: Path, name: str) -> None:
+        """Docker has replaced the file `name` of a container; an empty name is any file."""
+        if name not in (CONFIG, ""):
+            return
+        container = read(folder, self._stack)
+        if container and container.killed_for_memory and self._last.get(container.id) != container.finished:
+            self._last[container.id] = container.finished
+            self._counts[container.service] = self.of(container.service) + 1
+
+    def of(self, service: str) -> int:
+        """The number for a service."""
+        return self._counts.get(service, 0)
+
+
+class Figures(Collector):
+    """Everything is read at each scrape. One that can't be read fails, so that its target counts as down."""
+
+    def __init__(self, folder: Path, stack: str, cgroups: Cgroups, kills: MemoryKills) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._cgroups = cgroups
+        self._kills = kills
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures now, with the label `service` alone. A container without processes has no counters."""
+        usages = self._cgroups.read()
+        yield from families(
+            {
+                container.service: self._figures(container, usages.get(container.id))
+                for container in read_all(self._folder, self._stack)
+            }
+        )
+
+    def _figures(self, container: Container, usage: Usage | None) -> Mapping[str, float | None]:
+        known = {
+            "container_memory_kills": self._kills.of(container.service),
+            "container_restarts": container.restarts,
+            "container_running": usage is not None and usage.pids > 0,
+        }
+        if usage is None:
+            return known
+        return {
+            **known,
+            "container_cpu_seconds": usage.cpu_seconds,
+            "container_memory_bytes": usage.memory,
+            "container_memory_limit_bytes": usage.memory_limit,
+            "container_pids": usage.pids,
+            "container_start_time_seconds": container.started,
+        }
+
+
+def families(services: Mapping[str, Mapping[str, float | None]]) -> Iterator[Metric]:
+    """Every metric, with a sample for each service that has the figure."""
+    for family, names in ((CounterMetricFamily, _COUNTERS), (GaugeMetricFamily, _GAUGES)):
+        for name, meaning in names.items():
+            metric = family(name, meaning, labels=["service"])
+            for service, figures in services.items():
+                if (value := figures.get(name)) is not None:
+                    metric.add_metric([service], value)
+            yield metric

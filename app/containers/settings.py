@@ -1,0 +1,31 @@
+"""The exporter's settings. The only place in this process that reads the environment."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from app.process.settings import FROM_JSON, Settings, read_settings
+
+PREFIX = "CONTAINERS_"
+
+
+class ContainersSettings(Settings):
+    """Each field is the variable CONTAINERS_<FIELD>."""
+
+    stack: str = Field(description="the value of the label vps.stack of the containers to report.")
+    cgroup_version: Annotated[Literal[1, 2], FROM_JSON] = Field(
+        description="the version of the host's control groups, 1 or 2."
+    )
+    files: Path = Field(Path("/host/containers"), description="where Docker's folder of containers is mounted.")
+    cgroups: Path = Field(
+        Path("/host/cgroup"),
+        description="where the host's control groups are mounted; those of version 1 in a folder for each controller.",
+    )
+    port: int = Field(9400, ge=1, le=65535, description="the port on which to serve the metrics.")
+
+
+def containers_settings(environ: Mapping[str, str]) -> ContainersSettings:
+    """The settings in `environ`, or `SettingsError` that names each variable at fault."""
+    return read_settings(ContainersSettings, PREFIX, environ)

@@ -1,0 +1,97 @@
+"""What the OCI runtime is told of a sandbox: its `config.json`, by the OCI runtime specification 1.0.2."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from app.executor import seccomp
+from app.profile import SandboxProfile
+
+INIT, PROBE = "/init", "/probe"
+"""Programs that each sandbox has in its root: its PID 1, and the one that tries its walls. See images/executor/."""
+ENVIRON = ("PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8")
+_MB = 1024 * 1024
+_TERMINALS = 16
+_SHM_MB = 16
+_SIGNALS = 1024
+_HIDDEN = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/pressure",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+"""What newer versions of Docker hide by default, and /proc/pressure: a write there sets a trigger on the host."""
+_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_NO_CORE = 1
+"""The one size, in bytes, at which the kernel neither writes a core file nor starts the host's core_pattern helper."""
+_NAMESPACES = ("ipc", "mount", "network", "pid", "uts")
+_KILLED_FIRST = 1000
+"""When the executor's own container runs out of memory, the kernel kills a sandbox's process and not the executor."""
+_CAPABILITIES = ("ambient", "bounding", "effective", "inheritable", "permitted")
+
+
+def configuration(
+    profile: SandboxProfile, command: Sequence[str], *, root: Path, tmp: Path, user: int, own_kernel: bool
+) -> Mapping[str, Any]:
+    """The configuration of a sandbox whose root and /tmp are mounted at these places of this process's file system.
+
+    `user` is its user and group id. With `own_kernel`, the host can't count the processes inside.
+    """
+    pids = [_rlimit("NPROC", profile.pids)] if own_kernel else []
+    return {
+        "ociVersion": "1.0.2",
+        "root": {"path": str(root), "readonly": profile.read_only_root},
+        "hostname": "sandbox",
+        "process": {
+            "user": {"uid": user, "gid": user, "umask": 0o022},
+            "args": [INIT, *command],
+            "env": list(ENVIRON),
+            "cwd": "/tmp",  # noqa: S108 - a path inside the sandbox
+            "capabilities": {kind: [] for kind in _CAPABILITIES},
+            "noNewPrivileges": profile.no_new_privileges,
+            "oomScoreAdj": _KILLED_FIRST,
+            "rlimits": [
+                *pids,
+                _rlimit("CORE", _NO_CORE),
+                _rlimit("FSIZE", profile.tmp_mb * _MB),
+                _rlimit("MSGQUEUE", 0),
+                _rlimit("SIGPENDING", _SIGNALS),
+            ],
+        },
+        "mounts": _file_systems(tmp),
+        "linux": {
+            "namespaces": [{"type": kind} for kind in _NAMESPACES],
+            "maskedPaths": list(_HIDDEN),
+            "readonlyPaths": list(_READ_ONLY),
+            "seccomp": seccomp.for_gvisor() if own_kernel else seccomp.for_oci(),
+        },
+    }
+
+
+def _file_systems(tmp: Path) -> list[dict[str, Any]]:
+    closed = ["nosuid", "noexec", "nodev"]
+    return [
+        _mount("/proc", "proc", *closed),
+        _mount("/sys", "sysfs", *closed, "ro"),
+        _mount("/dev", "tmpfs", *closed[:2], "mode=755", "size=64k"),
+        _mount("/dev/pts", "devpts", *closed[:2], "newinstance", "ptmxmode=0666", "mode=0620", f"max={_TERMINALS}"),
+        _mount("/dev/shm", "tmpfs", *closed, "mode=1777", f"size={_SHM_MB}m"),  # noqa: S108
+        {"destination": "/tmp", "type": "bind", "source": str(tmp), "options": ["bind", *closed]},  # noqa: S108
+    ]
+
+
+def _mount(place: str, kind: str, *options: str) -> dict[str, Any]:
+    return {"destination": place, "type": kind, "source": kind, "options": list(options)}
+
+
+def _rlimit(name: str, value: int) -> dict[str, Any]:
+    return {"type": f"RLIMIT_{name}", "soft": value, "hard": value}

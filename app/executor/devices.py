@@ -1,0 +1,35 @@
+"""The device files of the sandboxes: an inode of its own for each slot, since locks and watches on one are seen by all.
+
+A user namespace can't make device files, so the launcher makes them for as many sandboxes as there can be at once.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from app.executor import syscalls
+
+SLOTS = 512
+FOLDER = Path("/run/devices")
+NAMES = {"full": (1, 7), "null": (1, 3), "random": (1, 8), "tty": (5, 0), "urandom": (1, 9), "zero": (1, 5)}
+"""The character devices that a program expects, with the kernel's numbers."""
+_MODE = 0o666
+
+
+def make(slots: int) -> None:
+    """Make those of so many slots, or OSError. For whoever has CAP_MKNOD."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    syscalls.mount(
+        "devices", str(FOLDER), "tmpfs", syscalls.NOSUID | syscalls.NOEXEC, f"mode=755,nr_inodes={slots * 8}"
+    )
+    for slot in range(slots):
+        folder = FOLDER / str(slot)
+        folder.mkdir()
+        for name, numbers in NAMES.items():
+            os.mknod(folder / name, stat.S_IFCHR | _MODE, os.makedev(*numbers))
+            (folder / name).chmod(_MODE)
+
+
+def folder_of(slot: int) -> str:
+    """The folder that is /dev for the runtime which starts the sandbox in a slot."""
+    return str(FOLDER / str(slot))

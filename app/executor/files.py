@@ -1,0 +1,59 @@
+"""The visitor's files, written into a sandbox's /tmp before any of their code runs."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from app.wire.protocol import RESULTS
+
+
+class Folder:
+    """A sandbox's /tmp at `place`. All that is made in it belongs to `user`, a user and group id."""
+
+    def __init__(self, place: Path, user: int) -> None:
+        self.place = place
+        self._user = user
+
+    def make_fifo(self, name: str) -> None:
+        """Make a FIFO, or OSError."""
+        os.mkfifo(self.place / name, 0o644)
+        self._own(self.place / name)
+
+    def write_all(self, sources: Mapping[str, bytes]) -> None:
+        """Write files by their names below the folder, with the folders that they need, or OSError.
+
+        What the interpreter has made for itself while it waited gives way to them.
+        """
+        for name, content in sources.items():
+            for parent in reversed(Path(name).parents[:-1]):
+                self._make_folder(self.place / parent)
+            _remove(self.place / name)
+            (self.place / name).write_bytes(content)
+            self._own(self.place / name)
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Put a file in the place of what has this name, in one step, or OSError. The folder has no other files yet."""
+        beside = self.place / f".{name}.new"
+        self.write_all({beside.name: content})
+        beside.rename(self.place / name)
+
+    def make_results(self) -> None:
+        """Make the folder of the files that are given back, or OSError."""
+        self._make_folder(self.place / RESULTS)
+
+    def _make_folder(self, place: Path) -> None:
+        if not place.is_dir():
+            _remove(place)
+            place.mkdir()
+            self._own(place)
+
+    def _own(self, place: Path) -> None:
+        os.chown(place, self._user, self._user)
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)

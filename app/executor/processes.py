@@ -1,0 +1,140 @@
+"""Processes of the host's side: started without a copy of this one, watched by descriptors, reaped once."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+
+STDIN, STDOUT, STDERR, STATUS = range(4)
+"""The descriptors of PID 1 of a sandbox."""
+_REAPED = 0
+"""The exit code of a process that somebody else has reaped."""
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+"""A program inherits what is ignored, and code that writes to a closed pipe is to be ended by the signal."""
+
+
+class Pipes:
+    """The pipes between the executor and a sandbox. `ours` are this process's ends, `theirs` the sandbox's."""
+
+    def __init__(self, numbers: Sequence[int] = (STDIN, STDOUT, STDERR, STATUS)) -> None:
+        self.ours: dict[int, int] = {}
+        self.theirs: dict[int, int] = {}
+        for number in numbers:
+            reader, writer = os.pipe2(os.O_CLOEXEC)
+            self.ours[number], self.theirs[number] = (writer, reader) if number == STDIN else (reader, writer)
+            os.set_blocking(self.ours[number], False)
+
+    @classmethod
+    def none(cls) -> "Pipes":
+        """Of a sandbox that was not started."""
+        return cls(())
+
+    def hand_over(self) -> None:
+        """Close the sandbox's ends: they have been inherited."""
+        for descriptor in self.theirs.values():
+            os.close(descriptor)
+        self.theirs.clear()
+
+    def close_ours(self, number: int) -> None:
+        """Close one of this process's ends. Closed already is fine."""
+        if (descriptor := self.ours.pop(number, None)) is not None:
+            os.close(descriptor)
+
+    def take(self, number: int, most: int) -> bytes:
+        """Up to `most` bytes of what waits in a pipe; empty when nothing does."""
+        with contextlib.suppress(BlockingIOError, KeyError):
+            return os.read(self.ours[number], most)
+        return b""
+
+    def close(self) -> None:
+        """Close all ends."""
+        self.hand_over()
+        for number in list(self.ours):
+            self.close_ours(number)
+
+
+class Child:
+    """A process whose parent this one is, or becomes when the process's own parent ends. One that has ended is fine."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        try:
+            self._descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._code.set_result(_REAPED)
+            return
+        asyncio.get_running_loop().add_reader(self._descriptor, self.reap)
+        _children[pid] = self
+
+    async def wait(self) -> int:
+        """Its exit code, or the negative number of the signal that ended it. 0 when it was reaped by its parent."""
+        return await asyncio.shield(self._code)
+
+    def kill(self) -> None:
+        """Send SIGKILL. Ended already is fine."""
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal. Ended already is fine."""
+        if not self._code.done():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._descriptor, number)
+
+    def reap(self) -> None:
+        """Take its exit code. For a process that has ended."""
+        code = _REAPED
+        # The runtime reaps a PID 1 that ends before the runtime itself does.
+        with contextlib.suppress(ChildProcessError):
+            if ended := os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED):
+                code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        asyncio.get_running_loop().remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        del _children[self.pid]
+        self._code.set_result(code)
+
+
+_children: dict[int, Child] = {}
+"""By process id: those that have not been reaped."""
+
+
+def spawn(command: Sequence[str], pipes: Pipes) -> Child:
+    """Start a program with a sandbox's ends of the pipes as its descriptors 0 to 3, or OSError."""
+    actions = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in pipes.theirs.items()]
+    pid = os.posix_spawn(
+        command[0],
+        list(command),
+        dict(os.environ),
+        file_actions=actions,
+        setsigmask=(),
+        setsigdef=_IGNORED_BY_PYTHON,
+    )
+    pipes.hand_over()
+    return Child(pid)
+
+
+def reap_orphans() -> None:
+    """Reap the ended processes that became ours when their parent ended, as gVisor's do. For PID 1 of a namespace."""
+    with contextlib.suppress(ChildProcessError):
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if child := _children.get(ended.si_pid):
+                child.reap()
+            else:
+                os.waitid(os.P_PID, ended.si_pid, os.WEXITED)
+
+
+async def write_all(descriptor: int, data: bytes) -> None:
+    """Write to a pipe as its reader makes room, or BrokenPipeError."""
+    loop = asyncio.get_running_loop()
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            room = asyncio.Event()
+            loop.add_writer(descriptor, room.set)
+            try:
+                await room.wait()
+            finally:
+                loop.remove_writer(descriptor)

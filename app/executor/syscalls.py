@@ -1,0 +1,69 @@
+"""System calls that Python's library lacks. Each raises OSError as the library's own do."""
+
+import ctypes
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND = 1, 2, 4, 8, 32, 4096
+"""Flags of mount(2)."""
+NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x20000000
+"""Flags of unshare(2)."""
+_DETACH = 2
+_OPENAT2 = 437
+"""The number of openat2(2), the same on each architecture; Linux 5.6 and later have it."""
+_NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 1, 2, 4, 8
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A line of /proc/self/mountinfo: where it is mounted, its type, and the file system's own options."""
+
+    place: str
+    type: str
+    options: frozenset[str]
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def mounts() -> list[Mount]:
+    """The mounts of this namespace, in the order in which they were made."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        of_the_mount, _, of_the_file_system = line.partition(" - ")
+        kind, _, options = of_the_file_system.split(" ")[:3]
+        place = of_the_mount.split(" ")[4].encode().decode("unicode_escape")
+        found.append(Mount(place, kind, frozenset(options.split(","))))
+    return found
+
+
+def mount(source: str, place: str, kind: str, flags: int, options: str = "") -> None:
+    """mount(2)."""
+    _check(_libc.mount(source.encode(), place.encode(), kind.encode(), flags, options.encode()), place)
+
+
+def unmount(place: str) -> None:
+    """umount2(2), also while it is in use."""
+    _check(_libc.umount2(place.encode(), _DETACH), place)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _check(_libc.unshare(flags), "")
+
+
+def open_beneath(folder: int, name: str, flags: int) -> int:
+    """openat2(2) of a name below a folder's descriptor, through no link and into no other mount."""
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS | _NO_XDEV)
+    return _check(_libc.syscall(_OPENAT2, folder, os.fsencode(name), ctypes.byref(how), ctypes.sizeof(how)), name)
+
+
+def _check(result: int, name: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), name)
+    return result

@@ -1,0 +1,227 @@
+"""Sandboxes by an OCI runtime's command line: no daemon, and one process that ends once the sandbox has started."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from app.environments import ENVIRONMENTS
+from app.executor import bundle, cgroups, devices, syscalls
+from app.executor.cgroups import CgroupError
+from app.executor.engine import EngineError, Sandbox
+from app.executor.processes import STDERR, Child, Pipes, reap_orphans, spawn
+from app.executor.sandbox import OciSandbox
+from app.profile import SandboxProfile
+from app.runtimes import RUNTIMES
+from app.wire.protocol import Execution
+
+FOLDER = Path("/run/sandboxes")
+_PROGRAMS = Path("/usr/local/lib/sandbox")
+_HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+_START_SECONDS = 30
+"""A runtime that takes longer is stuck."""
+_REMOVALS, _REMOVAL_SECONDS = 100, 0.02
+"""How often, and how far apart, the removal of a control group is tried: gVisor's own processes end a moment later."""
+_COMPLAINT = 2048
+"""Bytes kept of what a runtime that has failed says."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What all sandboxes of this executor have in common. `roots` are the environments' root file systems."""
+
+    profile: SandboxProfile
+    roots: Mapping[str, Path]
+    runtime: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the probe said on its stdout, what it used, and the seconds of wall time that it took."""
+
+    said: str
+    usage: cgroups.Usage
+    seconds: float
+
+
+class OciWorkshop:
+    """A `Workshop`. Each sandbox has a slot, which it shares with nobody while it lives."""
+
+    def __init__(self, pattern: Pattern) -> None:
+        self._pattern = pattern
+        self._runtime = RUNTIMES[pattern.runtime]
+        self._limits = cgroups.limits(pattern.profile, self._runtime.host_pids(pattern.profile.pids))
+        self._free = list(range(devices.SLOTS))
+        self._made: dict[str, OciSandbox] = {}
+        self._state = FOLDER / "state"
+        self._skeleton = FOLDER / "skeleton"
+
+    def prepare(self) -> int:
+        """Make the folder that everything is in, or OSError. To be called once.
+
+        Returns how many sandboxes' control groups an executor before this one has left. They are removed.
+        """
+        left = cgroups.left_over()
+        for name in left:
+            cgroups.Group(name).remove()
+        syscalls.mount("sandboxes", str(FOLDER), "tmpfs", syscalls.NOSUID | syscalls.NODEV, "mode=711,size=64m")
+        self._state.mkdir()
+        (self._skeleton / "etc").mkdir(parents=True)
+        (self._skeleton / "etc/hosts").write_text(_HOSTS)
+        (self._skeleton / "etc/resolv.conf").touch()
+        for program in (bundle.INIT, bundle.PROBE):
+            shutil.copy(_PROGRAMS / program.lstrip("/"), self._skeleton)
+        return len(left)
+
+    def fits(self, execution: Execution) -> bool:
+        """See `Workshop`."""
+        environment = ENVIRONMENTS[execution.environment]
+        if execution.args or execution.main_file != environment.main:
+            return False
+        code = execution.sources[execution.main_file]
+        return not (environment.rereads and environment.rereads.match(code))
+
+    async def make(self, environment: str, execution: Execution | None = None) -> OciSandbox:
+        """See `Workshop`."""
+        found = ENVIRONMENTS[environment]
+        sandbox = self._reserve(environment)
+        try:
+            self._furnish(sandbox, environment)
+            if execution is None:
+                sandbox.await_code(found.main)
+                main, args = found.main, tuple[str, ...]()
+            else:
+                sandbox.place(execution)
+                main, args = execution.main_file, execution.args
+            await self._start(sandbox, found.command(main, args, self._pattern.profile.memory_mb))
+            await sandbox.ready()
+        except BaseException as error:
+            await self.destroy(sandbox)
+            if isinstance(error, OSError | CgroupError):
+                raise EngineError(f"a sandbox could not be made: {error}") from error
+            raise
+        return sandbox
+
+    async def probe(self, arguments: Sequence[str]) -> Trial:
+        """Run the program that tries the sandbox's walls, images/executor/probe.c, in one; or EngineError."""
+        environment = next(iter(self._pattern.roots))
+        sandbox = self._reserve(environment)
+        try:
+            self._furnish(sandbox, environment)
+            started = time.monotonic()
+            await self._start(sandbox, [bundle.PROBE, *arguments])
+            said = await sandbox.finish(_START_SECONDS)
+            return Trial(said, sandbox.group.usage(), time.monotonic() - started)
+        except (OSError, CgroupError) as error:
+            raise EngineError(f"a sandbox could not be made: {error}") from error
+        finally:
+            await self.destroy(sandbox)
+
+    async def destroy(self, sandbox: Sandbox) -> None:
+        """See `Workshop`."""
+        if found := self._made.pop(sandbox.id, None):
+            with anyio.CancelScope(shield=True):
+                await self._discard(found)
+
+    async def remove_all(self) -> None:
+        """See `Workshop`."""
+        for sandbox in list(self._made.values()):
+            await self.destroy(sandbox)
+
+    def _reserve(self, environment: str) -> OciSandbox:
+        if not self._free:
+            raise EngineError(f"all {devices.SLOTS} slots for sandboxes are in use")
+        identity = uuid.uuid4().hex
+        group = cgroups.Group(identity)
+        sandbox = OciSandbox(identity, self._pattern.profile, self._free.pop(0), FOLDER / identity, group)
+        self._made[identity] = sandbox
+        return sandbox
+
+    def _furnish(self, sandbox: OciSandbox, environment: str) -> None:
+        """Make all that a sandbox is of, but for its processes."""
+        for place in (sandbox.folder, sandbox.root, sandbox.tmp):
+            place.mkdir(mode=0o711)
+        # An overlay of its own: two sandboxes that shared an inode could tell each other things by locks and watches.
+        lower = f"lowerdir={self._skeleton}:{self._pattern.roots[environment]}"
+        syscalls.mount("root", str(sandbox.root), "overlay", syscalls.RDONLY | syscalls.NODEV, lower)
+        closed = syscalls.NOSUID | syscalls.NODEV | syscalls.NOEXEC
+        syscalls.mount("tmp", str(sandbox.tmp), "tmpfs", closed, f"mode=1777,size={self._pattern.profile.tmp_mb}m")
+        sandbox.group.make(self._limits)
+
+    async def _start(self, sandbox: OciSandbox, command: Sequence[str]) -> None:
+        config = bundle.configuration(
+            self._pattern.profile,
+            command,
+            root=sandbox.root,
+            tmp=sandbox.tmp,
+            user=sandbox.user,
+            own_kernel=self._runtime.own_kernel,
+        )
+        (sandbox.folder / "config.json").write_text(json.dumps(config))
+        pipes = Pipes()
+        try:
+            await self._run(sandbox, pipes)
+            # Its parent was the runtime, which has ended: it is ours, since we are PID 1 of our namespace.
+            sandbox.attach(Child(int((sandbox.folder / "pid").read_text())), pipes)
+        except BaseException:
+            pipes.close()
+            raise
+
+    async def _run(self, sandbox: OciSandbox, pipes: Pipes) -> None:
+        """Run the runtime until it has started the sandbox, or EngineError with what it says."""
+        name, folder = self._pattern.runtime, sandbox.folder
+        log = folder / "log"
+        child = spawn(
+            (
+                *(str(_PROGRAMS / "enter"), devices.folder_of(sandbox.slot), *sandbox.group.entrances, "--"),
+                *(name, *self._runtime.options, f"--root={self._state}", f"--log={log}", "run", "--detach"),
+                *(*self._runtime.run_options, f"--pid-file={folder / 'pid'}", f"--bundle={folder}", sandbox.id),
+            ),
+            pipes,
+        )
+        try:
+            with anyio.fail_after(_START_SECONDS):
+                code = await child.wait()
+        except TimeoutError as error:
+            raise EngineError(f"{name} did not start a sandbox within {_START_SECONDS} s") from error
+        finally:
+            child.kill()
+            with anyio.CancelScope(shield=True):
+                await child.wait()
+        if code:
+            said = log.read_text() if log.exists() else ""
+            said = (said or pipes.take(STDERR, _COMPLAINT).decode(errors="replace"))[-_COMPLAINT:].strip()
+            raise EngineError(f"{name} could not start a sandbox: {said or f'exit code {code}'}")
+
+    async def _discard(self, sandbox: OciSandbox) -> None:
+        await sandbox.end()
+        for mounted in (sandbox.tmp, sandbox.root):
+            with contextlib.suppress(OSError):
+                syscalls.unmount(str(mounted))
+        shutil.rmtree(sandbox.folder, ignore_errors=True)
+        self._forget(sandbox)
+        for _ in range(_REMOVALS):
+            if sandbox.group.remove():
+                reap_orphans()
+                self._free.append(sandbox.slot)
+                return
+            await asyncio.sleep(_REMOVAL_SECONDS)
+        _log.error("the control group of sandbox %s can't be removed: its slot is not used again", sandbox.id)
+
+    def _forget(self, sandbox: OciSandbox) -> None:
+        """Remove the runtime's own files: crun keeps a folder for each sandbox, gVisor several files."""
+        for kept in self._state.glob(f"*{sandbox.id}*"):
+            if kept.is_dir():
+                shutil.rmtree(kept, ignore_errors=True)
+            else:
+                kept.unlink(missing_ok=True)

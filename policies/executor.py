@@ -1,0 +1,45 @@
+"""The executor's container: its launcher, its network and its memory. Sandboxes are processes of this container."""
+
+from collections.abc import Iterator
+
+from policies.inputs import Inputs
+from policies.rules import rule
+from policies.sandbox_profile import EXECUTOR, ProfileError, profile_of
+
+_LAUNCHER = ["python", "-m", "app.executor.launcher"]
+_LEAST_MB = 128
+"""Memory that the executor needs beside the sandboxes that run."""
+
+
+@rule(
+    "executor-user-namespace",
+    running=True,
+    fix=f"Set entrypoints to {_LAUNCHER}, and leave command and workingDir out.",
+)
+def user_namespace(inputs: Inputs) -> Iterator[str]:
+    """The executor is started by its launcher, which puts it into a user namespace."""
+    if inputs.service == EXECUTOR:
+        if inputs.get("entrypoints") != _LAUNCHER:
+            yield f"entrypoints is {inputs.get('entrypoints')!r}"
+        for name in ("command", "workingDir"):
+            if inputs.get(name):
+                yield f"{name} is {inputs.get(name)!r}"
+
+
+@rule("executor-network", running=True, fix="Set networkMode to 'none', and leave networksAdvanced out.")
+def network(inputs: Inputs) -> Iterator[str]:
+    """The executor has no network."""
+    if inputs.service == EXECUTOR and (inputs.get("networkMode") != "none" or inputs.get("networksAdvanced")):
+        yield f"networkMode is {inputs.get('networkMode')!r} with networksAdvanced {inputs.get('networksAdvanced')!r}"
+
+
+@rule("executor-memory", cis="5.11", running=True, fix="Set `sandbox.memory_mb`, or leave it out.")
+def memory(inputs: Inputs) -> Iterator[str]:
+    """A limit of memory bounds the executor and all sandboxes together, and leaves room for one of them."""
+    try:
+        profile = profile_of(inputs)
+    except ProfileError:
+        return  # sandbox-profile refuses it
+    limit = inputs.get("memory")
+    if profile and (not isinstance(limit, int) or limit < _LEAST_MB + profile.memory_mb):
+        yield f"memory is {limit!r}, and a sandbox may take {profile.memory_mb} MB"

@@ -1,0 +1,145 @@
+"""The executor in a container of its own, as the program describes it, and its sandboxes seen from outside of them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import docker
+from docker.errors import APIError, NotFound
+from docker.models.containers import Container
+
+from app.executor import seccomp
+from infra.services.sandbox import EXECUTOR_CAPABILITIES, EXECUTOR_ENTRYPOINT
+from tools.machine import docker_engine
+
+IMAGE = "VPS_EXECUTOR_IMAGE"
+"""The variable with the name of the executor's image."""
+SOURCES = "VPS_EXECUTOR_SOURCES"
+"""The variable with a folder that takes the place of the image's /srv: to try a change without building the image."""
+_RUN = "/run/executor"
+_MEMORY = "1g"
+_STOP_SECONDS = 20
+_GROUPS = "/sys/fs/cgroup/pids/sandboxes /sys/fs/cgroup/sandboxes"
+"""Where the control groups of the sandboxes are, under version 1 and 2."""
+_LIST = f"ls -d $(ls -d {_GROUPS} 2>/dev/null)/*/ 2>/dev/null | grep -v /executor/"
+_FIGURES = {
+    "processor seconds": ("/sys/fs/cgroup/cpuacct/sandboxes/{}/cpuacct.usage", 1e9),
+    "processes": ("/sys/fs/cgroup/pids/sandboxes/{}/pids.current", 1),
+}
+_FIGURES_V2 = {
+    "processor seconds": ("/sys/fs/cgroup/sandboxes/{}/cpu.stat", 1e6),
+    "processes": ("/sys/fs/cgroup/sandboxes/{}/pids.current", 1),
+}
+
+
+class Executor:
+    """An executor whose socket is `executor.sock` in `folder`, a folder of this machine. One container at a time."""
+
+    def __init__(self, client: docker.DockerClient, name: str, folder: Path, variables: Mapping[str, str]) -> None:
+        self._client = client
+        self._name = name
+        self._folder = folder
+        self._variables = variables
+        self._container: Container | None = None
+        self.socket = folder / "executor.sock"
+
+    def start(self) -> None:
+        """Start it anew. What an earlier one has logged is gone."""
+        self.remove()
+        self._folder.mkdir(exist_ok=True)
+        sources = {os.environ[SOURCES]: {"bind": "/srv", "mode": "ro"}} if SOURCES in os.environ else {}
+        self._container = self._client.containers.run(
+            os.environ[IMAGE],
+            entrypoint=list(EXECUTOR_ENTRYPOINT),
+            name=self._name,
+            detach=True,
+            user="0:0",
+            read_only=True,
+            network_mode="none",
+            mem_limit=_MEMORY,
+            memswap_limit=_MEMORY,
+            cap_drop=["ALL"],
+            cap_add=list(EXECUTOR_CAPABILITIES),
+            security_opt=["no-new-privileges:true", f"seccomp={seccomp.for_executor()}"],
+            tmpfs={"/run": "", "/tmp": ""},
+            volumes={str(self._folder): {"bind": _RUN, "mode": "rw"}, **sources},
+            environment={**self._variables, "EXECUTOR_SOCKET": f"{_RUN}/executor.sock"},
+        )
+
+    def signal(self, number: signal.Signals) -> float:
+        """Send a signal, wait for the container to end (SIGKILL after 20 s), and return the seconds that it took."""
+        started = time.monotonic()
+        if self.running:
+            self._container_made.kill(number.name)
+            try:
+                self._container_made.wait(timeout=_STOP_SECONDS)
+            except (APIError, OSError):
+                self._container_made.kill()
+        return time.monotonic() - started
+
+    def wait(self, seconds: float) -> tuple[int, str]:
+        """The exit code and the log, once it has ended by itself."""
+        return int(self._container_made.wait(timeout=seconds)["StatusCode"]), self.log()
+
+    @property
+    def running(self) -> bool:
+        """Whether its container runs."""
+        if self._container is None:
+            return False
+        self._container.reload()
+        return str(self._container.status) == "running"
+
+    def log(self) -> str:
+        """What it has logged."""
+        return self._container_made.logs().decode()
+
+    def remove(self) -> None:
+        """Remove the container, with all that runs in it."""
+        if self._container is not None:
+            with contextlib.suppress(NotFound):
+                self._container.remove(force=True)
+            self._container = None
+
+    def sandboxes(self) -> list[str]:
+        """The ids of its sandboxes, by their control groups. None when it does not run."""
+        if not self.running:
+            return []
+        return [Path(group).name for group in self._shell(_LIST).split()]
+
+    def used(self, sandbox: str, figure: str) -> float:
+        """A figure of a sandbox's control group: `processor seconds` or `processes`."""
+        paths = (_FIGURES[figure], _FIGURES_V2[figure])
+        said = self._shell(f"cat {' '.join(path.format(sandbox) for path, _ in paths)} 2>/dev/null")
+        number = next(word for word in said.split() if word.isdecimal())
+        return int(number) / (paths[1][1] if "usage_usec" in said else paths[0][1])
+
+    def kill(self, sandbox: str) -> None:
+        """Kill every process of a sandbox, as somebody on the host would."""
+        groups = " ".join(f"{group}/{sandbox}/cgroup.procs" for group in _GROUPS.split())
+        self._shell(f"kill -9 $(cat {groups} 2>/dev/null)", privileged=True)
+
+    def bound(self, **limits: str) -> None:
+        """Change limits of its container, as `docker update` calls them: `pids_limit`, `memory`, `memory_swap`."""
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in limits.items()]
+        docker_cli = ("docker", "-H", docker_engine.configured_url(), "update")
+        subprocess.run([*docker_cli, *options, self._name], check=True, capture_output=True)
+
+    def processes(self) -> list[str]:
+        """The states and commands of all processes in the container, the sandboxes' too."""
+        return [" ".join(process) for process in self._container_made.top(ps_args="-eo pid,stat,args")["Processes"]]
+
+    @property
+    def _container_made(self) -> Container:
+        assert self._container is not None, "the executor was not started"
+        return self._container
+
+    def _shell(self, script: str, *, privileged: bool = False) -> str:
+        # The process ids of the executor's namespace are not those of the container.
+        command = ["sh", "-c", script]
+        said = self._container_made.exec_run(command, user="0:0", privileged=privileged).output
+        assert isinstance(said, bytes)
+        return said.decode()

@@ -1,0 +1,166 @@
+"""Control groups in a folder that is laid out as each version of the kernel's interface lays it out."""
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from app.executor import cgroups
+from app.executor.cgroups import CgroupError, Group, Usage
+from app.profile import FLOOR
+
+NAME = "0" * 32
+V1 = ("memory", "pids", "cpu", "cpuacct")
+FILES = {
+    "cgroup.procs": "",
+    "memory.limit_in_bytes": "9223372036854771712\n",
+    "memory.memsw.limit_in_bytes": "9223372036854771712\n",
+    "memory.max_usage_in_bytes": "7340032\n",
+    "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
+    "pids.max": "max\n",
+    "pids.events": "max 3\n",
+    "cpu.cfs_period_us": "100000\n",
+    "cpu.cfs_quota_us": "-1\n",
+    "cpuacct.usage": "1500000000\n",
+    "memory.max": "max\n",
+    "memory.swap.max": "max\n",
+    "memory.peak": "7340032\n",
+    "memory.events": "low 0\nhigh 0\nmax 9\noom 2\noom_kill 2\noom_group_kill 0\n",
+    "cpu.max": "max 100000\n",
+    "cpu.stat": "usage_usec 1500000\nuser_usec 1000000\nsystem_usec 500000\n",
+}
+"""Files of a group that the kernel makes, with what they say at first or after a while."""
+USED = Usage(cpu_seconds=1.5, memory_peak=7340032, memory_kills=2, pids_refused=3)
+
+
+class Kernel:
+    """Fills each folder that is made below `root`, and removes those that are empty but for its files."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = root
+        self.without: set[str] = set()
+        make, remove = Path.mkdir, Path.rmdir
+
+        def mkdir(path: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+            make(path, mode, parents, exist_ok)
+            for name, content in FILES.items():
+                if name not in self.without:
+                    (path / name).write_text(content)
+
+        def rmdir(path: Path) -> None:
+            if (path / "cgroup.procs").exists() and (path / "cgroup.procs").read_text():
+                raise OSError(errno.EBUSY, "busy")
+            for file in path.iterdir() if path.exists() else ():
+                file.unlink()
+            remove(path)
+
+        monkeypatch.setattr(cgroups, "ROOT", root)
+        monkeypatch.setattr(Path, "mkdir", mkdir)
+        monkeypatch.setattr(Path, "rmdir", rmdir)
+
+
+@pytest.fixture(params=["v1", "v1 with controllers together", "v2"])
+def kernel(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    root = tmp_path / "cgroup"
+    if request.param == "v2":
+        (root / "sandboxes" / "executor").mkdir(parents=True)
+        (root / "cgroup.controllers").write_text("cpu memory pids\n")
+    else:
+        together = request.param != "v1"
+        for controller in ("memory", "pids", *(["cpu,cpuacct"] if together else ["cpu", "cpuacct"])):
+            (root / controller / "sandboxes").mkdir(parents=True)
+        if together:
+            for controller in ("cpu", "cpuacct"):
+                (root / controller).symlink_to("cpu,cpuacct")
+    return Kernel(root, monkeypatch)
+
+
+def made(kernel: Kernel) -> list[Path]:
+    """The folders of the group, without the same one twice."""
+    return sorted({found.resolve() for found in kernel.root.glob(f"**/{NAME}")})
+
+
+def limits() -> dict[str, str]:
+    return dict(cgroups.limits(FLOOR, FLOOR.pids))
+
+
+def test_a_group_is_made_with_each_limit_where_its_controller_looks(kernel: Kernel) -> None:
+    Group(NAME).make(limits())
+    memory = str(FLOOR.memory_mb * 2**20)
+    if cgroups.is_v2():
+        expected = {"memory.max": memory, "memory.swap.max": "0", "pids.max": "50", "cpu.max": "50000 100000"}
+    else:
+        expected = {
+            "memory.limit_in_bytes": memory,
+            "memory.memsw.limit_in_bytes": memory,
+            "pids.max": "50",
+            "cpu.cfs_period_us": "100000",
+            "cpu.cfs_quota_us": "50000",
+        }
+    controllers = {name: "" if cgroups.is_v2() else name.partition(".")[0] for name in expected}
+    assert expected == {
+        name: (kernel.root / controller / "sandboxes" / NAME / name).read_text()
+        for name, controller in controllers.items()
+    }
+
+
+def test_each_folder_is_entered_once(kernel: Kernel) -> None:
+    group = Group(NAME)
+    group.make(limits())
+    entrances = [Path(entrance) for entrance in group.entrances]
+    assert sorted(entrance.parent.resolve() for entrance in entrances) == made(kernel)
+    assert all(entrance.name == "cgroup.procs" and entrance.exists() for entrance in entrances)
+
+
+def test_usage(kernel: Kernel) -> None:
+    group = Group(NAME)
+    group.make(limits())
+    assert group.usage() == USED
+
+
+def test_a_kernel_before_5_19_does_not_tell_the_peak_of_memory(kernel: Kernel) -> None:
+    kernel.without = {"memory.peak"}
+    group = Group(NAME)
+    group.make(limits())
+    assert group.usage().memory_peak == (None if cgroups.is_v2() else 7340032)
+
+
+def test_a_group_is_removed_when_it_is_empty_and_a_second_time(kernel: Kernel) -> None:
+    group = Group(NAME)
+    group.make(limits())
+    assert group.remove()
+    assert made(kernel) == []
+    assert group.remove()
+
+
+@pytest.mark.usefixtures("kernel")
+def test_what_is_left_in_a_group_is_killed_but_never_the_executor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process outside of the reader's PID namespace is listed as 0, which kill(2) takes for the caller's group."""
+    killed: list[tuple[int, signal.Signals]] = []
+    monkeypatch.setattr(os, "kill", lambda process, number: killed.append((process, number)))
+    group = Group(NAME)
+    group.make(limits())
+    for entrance in group.entrances:
+        Path(entrance).write_text("0\n77\n0\n")
+    assert not group.remove()
+    assert killed == [(77, signal.SIGKILL)]
+    for entrance in group.entrances:
+        Path(entrance).write_text("")
+    assert group.remove()
+
+
+def test_a_host_that_does_not_count_swap_is_refused_with_the_fix(kernel: Kernel) -> None:
+    file = "memory.swap.max" if cgroups.is_v2() else "memory.memsw.limit_in_bytes"
+    kernel.without = {file}
+    with pytest.raises(CgroupError, match="swapaccount=1") as caught:
+        Group(NAME).make(limits())
+    assert file in str(caught.value)
+
+
+@pytest.mark.usefixtures("kernel")
+def test_groups_that_an_earlier_executor_left_are_found() -> None:
+    assert cgroups.left_over() == []
+    Group(NAME).make(limits())
+    assert cgroups.left_over() == [NAME]

@@ -25,16 +25,20 @@ from tests.waiting import comes_to_hold
 pytestmark = pytest.mark.anyio
 
 INIT = """
-import os, signal, sys
+import ctypes, os, signal, sys
 child = os.fork()
 if child == 0:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     os.setsid()
     os.execvp(sys.argv[1], sys.argv[1:])
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda sent, _: os.killpg(child, sent))
 os.write(3, os.waitpid(child, 0)[1].to_bytes(4, sys.byteorder))
 """
-"""What images/executor/init.c does. This one is there before it is compiled."""
+"""What images/executor/init.c does. This one is there before it is compiled.
+
+Its child is killed when it ends, as the kernel kills all processes of a PID namespace with its PID 1.
+"""
 NOTHING = Usage(cpu_seconds=0.0, memory_peak=None, memory_kills=0, pids_refused=0)
 
 

@@ -89,12 +89,14 @@ class Bench:
         self._numbers = count()
         self.group = FakeGroup()
         self.profile = SandboxProfile(timeout_seconds=20)
+        self.made: list[OciSandbox] = []
 
     def sandbox(self, *command: str) -> OciSandbox:
         """One whose PID 1 runs this command. Without one nothing is started."""
         folder = self._folder / str(next(self._numbers))
         (folder / "tmp").mkdir(parents=True)
         sandbox = OciSandbox("0" * 32, self.profile, 0, folder, cast(Group, self.group))
+        self.made.append(sandbox)
         if command:
             self.start(sandbox, *command)
         return sandbox
@@ -113,9 +115,12 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     monkeypatch.setattr(os, "chown", lambda *_: None)
-    return Bench(tmp_path)
+    bench = Bench(tmp_path)
+    yield bench
+    for sandbox in bench.made:
+        await sandbox.end()
 
 
 def descriptors() -> set[str]:

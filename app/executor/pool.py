@@ -1,4 +1,4 @@
-"""Warm sandboxes: made ahead, claimed once, destroyed afterwards."""
+"""The pool: sandboxes that are made ahead, claimed once, and destroyed afterwards."""
 
 import asyncio
 import logging
@@ -18,36 +18,46 @@ from app.wire.protocol import Execution
 _log = logging.getLogger(__name__)
 
 _MAKERS, _MAKERS_IN_NEED = 2, 3
-"""Sandboxes made at the same time: so that answers stay quick beside it, and while claims wait. Each stands still for
-a while, for the disk or the kernel: on two cores a third brings a tenth more of them, and a fourth none."""
+"""Concurrent creations: fewer while no claim waits, so that running code keeps the CPU; more while claims wait. On two
+cores a third one adds 10% of throughput, and a fourth nothing."""
 _DESTROYERS = 2
+"""Concurrent clean-ups."""
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 15.0
-"""Between two attempts of an environment that can't be made: doubled each time."""
+"""Delay before another attempt to make a sandbox after a failure: doubled each time, up to the longest."""
 _MOMENT_SECONDS = 0.02
-"""What a claim has set off waits for so long, unless somebody waits for it: a hello is answered before."""
+"""Delay before refilling after a claim, so that short runs get the CPU; skipped while claims are queued."""
 _CALM_SECONDS = 60.0
-"""Without a claim that had to wait for so long, one sandbox less is kept ready."""
+"""After this long without a claim that had to wait, one sandbox less is kept ready."""
 
 
 class WarmSandbox(Sandbox, Protocol):
     """A sandbox as the pool keeps it."""
 
     async def ended(self) -> None:
-        """Return when it is of no use any more. Cancelled when it is claimed."""
+        """Return when its interpreter has ended, so that it can't be used. Cancelled when the sandbox is claimed."""
 
 
 class Workshop(Protocol):
     """Makes sandboxes and destroys them."""
 
     def fits(self, execution: Execution) -> bool:
-        """Whether a sandbox that waits can run it. Else one is made for it."""
+        """Whether a waiting sandbox can run this execution. If not, one is made to order."""
 
     async def make(self, environment: str, execution: Execution | None = None) -> WarmSandbox:
-        """A sandbox that waits for code, or one for this execution; or `EngineError`. When it fails or is cancelled,
-        nothing half made is left."""
+        """Make a sandbox that waits for code, or one made to order for `execution`.
+
+        When this fails or is cancelled, nothing of the sandbox is left.
+
+        Raises:
+            EngineError: the sandbox could not be made.
+        """
 
     async def destroy(self, sandbox: Sandbox) -> None:
-        """It is gone when this returns. `EngineError` when the engine fails: then it is left until the next start."""
+        """Remove the sandbox with its processes, mounts and control group.
+
+        Raises:
+            EngineError: something could not be removed. It is left until the executor's next start.
+        """
 
     async def remove_all(self) -> None:
         """Remove every sandbox."""
@@ -61,7 +71,7 @@ class _Ready:
 
 @dataclass(frozen=True)
 class _Used:
-    """A sandbox that is to be destroyed, and the context of the execution that it was for."""
+    """A sandbox to destroy, and the context (log fields, trace) of the execution that used it."""
 
     sandbox: Sandbox
     context: Context
@@ -69,7 +79,7 @@ class _Used:
 
 @dataclass(eq=False)
 class _Shelf:
-    """The sandboxes of one environment. `fault` is why the last one could not be made; `retry` ends the pause after."""
+    """The sandboxes of one environment. After a failure `fault` is the error, and `retry` times the next attempt."""
 
     environment: str
     bounds: Bounds
@@ -85,13 +95,13 @@ class _Shelf:
 
     @property
     def missing(self) -> int:
-        """How many more should be on their way. A claim that can't be served yet doesn't raise the bound."""
+        """How many more sandboxes to start making. Waiting claims add to the target, within the upper bound."""
         return min(self.bounds.max, self.target + self.waiting) - len(self.ready) - self.starting
 
 
 @dataclass(eq=False)
 class _Claim:
-    """`granted` is a sandbox that waited, or None: one may be made for it now."""
+    """A wait for a place and a sandbox. `granted` is a waiting sandbox, or None: a place for one made to order."""
 
     shelf: _Shelf
     granted: "asyncio.Future[_Ready | None]"
@@ -99,9 +109,10 @@ class _Claim:
 
 
 class Pool:
-    """An `Engine` that gives sandboxes out in the order in which they were asked for.
+    """An `Engine` that serves claims in the order of their arrival.
 
-    `concurrency` run at once, and `queue` claims more may wait. Every change of its state is followed by `_act`.
+    At most `concurrency` executions run at once, and at most `queue` claims wait. Whatever changes the state calls
+    `_act` or `_act_soon` afterwards.
     """
 
     def __init__(
@@ -129,7 +140,7 @@ class Pool:
         self._closed = False
 
     def start(self) -> None:
-        """Begin to fill."""
+        """Start to make sandboxes. To be called once, within the event loop."""
         self._spawn(self._relax())
         self._act()
 
@@ -159,7 +170,7 @@ class Pool:
         if ready is None:
             return await self._make_to_order(shelf, execution)
         try:
-            # Two can't read from one sandbox.
+            # The watcher must have stopped: only one task at a time may wait for the sandbox's process.
             with self._tracing.span("claim"):
                 await asyncio.wait([ready.watcher])
         except BaseException:
@@ -168,7 +179,7 @@ class Pool:
         return ready.sandbox
 
     async def _make_to_order(self, shelf: _Shelf, execution: Execution) -> Sandbox:
-        """Make a sandbox for an execution whose place among those that run is taken already."""
+        """Make a sandbox for an execution that has been granted a place."""
         started = time.monotonic()
         try:
             with self._tracing.span("make"):
@@ -185,7 +196,7 @@ class Pool:
         return sandbox
 
     def _give_back(self, shelf: _Shelf) -> None:
-        """Free the place of an execution for which no sandbox was made."""
+        """Free the place of an execution whose sandbox could not be made."""
         self._made_to_order -= 1
         shelf.running -= 1
         self._act_soon()
@@ -237,8 +248,8 @@ class Pool:
         await self._workshop.remove_all()
 
     def _act_soon(self) -> None:
-        """Grant what can be granted. The rest is work for the same processors that are to run the code: it can wait,
-        unless there is a claim that waits for it.
+        """Grant claims now. Make and destroy sandboxes later, unless claims wait: that work competes with running
+        code for the CPU.
         """
         if not self._closed:
             self._grant()
@@ -248,7 +259,7 @@ class Pool:
             asyncio.get_running_loop().call_later(_MOMENT_SECONDS, self._act)
 
     def _act(self) -> None:
-        """Do whatever the state asks for: grant claims, make what is missing, destroy what was used."""
+        """Grant claims, make missing sandboxes and destroy used ones, each within its bound."""
         if self._closed:
             return
         self._grant()
@@ -280,7 +291,7 @@ class Pool:
             claim.granted.set_result(ready)
 
     def _leave(self, claim: _Claim) -> None:
-        """The claim is given up. It may have been granted in the same moment."""
+        """Withdraw a claim whose caller was cancelled or refused. It may have been granted already."""
         if claim in self._claims:
             self._remove(claim)
         elif not claim.granted.cancelled() and claim.granted.exception() is None:
@@ -299,7 +310,7 @@ class Pool:
         self._act()
 
     def _neediest(self) -> _Shelf | None:
-        """The environment to make a sandbox of: that of the longest wait, else the one that lacks most."""
+        """The environment to make a sandbox of: that of the longest waiting claim, else the one that lacks most."""
         able = [
             shelf
             for shelf in self._shelves.values()
@@ -325,13 +336,13 @@ class Pool:
         self._act()
 
     def _note_fault(self, shelf: _Shelf, error: EngineError) -> None:
-        """Try again later. Who waits is told now, when nothing is left to give out."""
+        """Log the failure and try again later. Claims fail with it at once if no ready sandbox is left for them."""
         _log.error("no sandbox of %s can be made: %s; next attempt in %g s", shelf.environment, error, shelf.pause)
         self._observer.engine_failed("make")
         shelf.fault = error
         if shelf.retry:
             shelf.retry.cancel()
-        # Not by a clock that is looked at when the timer comes: it comes up to a millisecond early.
+        # Don't compare clocks here: timers can fire up to 1 ms early.
         shelf.retry = asyncio.get_running_loop().call_later(shelf.pause, self._try_again, shelf)
         shelf.pause = min(2 * shelf.pause, _LONGEST_PAUSE_SECONDS)
         if not shelf.ready:
@@ -366,7 +377,7 @@ class Pool:
         self._act()
 
     async def _relax(self) -> None:
-        """Keep less ready when what is ready was enough."""
+        """Lower the target of each environment whose ready sandboxes were enough for a while."""
         while True:
             await asyncio.sleep(_CALM_SECONDS)
             for shelf in self._shelves.values():
@@ -379,7 +390,7 @@ class Pool:
                 shelf.was_short = False
 
     def _spawn(self, work: Coroutine[Any, Any, None], context: Context | None = None) -> None:
-        """Do it in this context. Without one it belongs to no request, whichever has set it off."""
+        """Run `work` as a task in this context. Without one it belongs to no request, whichever request caused it."""
         task = asyncio.create_task(work, context=Context() if context is None else context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

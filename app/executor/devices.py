@@ -1,4 +1,4 @@
-"""The device files of the sandboxes: an inode of its own for each slot, since locks and watches on one are seen by all.
+"""The device files of the sandboxes. Each slot has inodes of its own: whoever shares one can see others' locks on it.
 
 A user namespace can't make device files, so the launcher makes them for as many sandboxes as there can be at once.
 """
@@ -17,7 +17,7 @@ _MODE = 0o666
 
 
 def make(slots: int) -> None:
-    """Make those of so many slots, or OSError. For whoever has CAP_MKNOD."""
+    """Make the device files of `slots` slots, or OSError. Needs CAP_MKNOD."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     syscalls.mount(
         "devices", str(FOLDER), "tmpfs", syscalls.NOSUID | syscalls.NOEXEC, f"mode=755,nr_inodes={slots * 8}"
@@ -31,5 +31,5 @@ def make(slots: int) -> None:
 
 
 def folder_of(slot: int) -> str:
-    """The folder that is /dev for the runtime which starts the sandbox in a slot."""
+    """The folder with a slot's device files. The runtime sees it as /dev, and takes them from there."""
     return str(FOLDER / str(slot))

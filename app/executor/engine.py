@@ -1,4 +1,4 @@
-"""The seam between the executor and what makes its sandboxes."""
+"""The interfaces between the executor's service and its engine."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from app.wire.protocol import Command, Execution, ResultFile, Status
 
 
 class EngineError(Exception):
-    """A sandbox could not be made, started or watched. Never the doing of the visitor's code."""
+    """A sandbox could not be made, started or used. Visitors' code never causes it."""
 
 
 class Busy(Exception):
@@ -21,18 +21,18 @@ class Visitor(Protocol):
 
     @property
     def commands(self) -> AsyncIterator[Command] | None:
-        """What the visitor does while their code runs. None: nothing, and the input ends at once."""
+        """What the visitor sends while their code runs. None: nothing, and the code's input ends at once."""
 
     def started(self, execution_id: str) -> None:
-        """The code is about to run."""
+        """Called once, before the code runs."""
 
     def output(self, stream: Stream, text: str) -> None:
-        """The code has written this. All calls together carry no more than the profile's output."""
+        """Called with each text that the code writes. All calls together pass at most the profile's output."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. Times in seconds, memory in bytes; None is what a limit of ours, or the kernel, kept from us."""
+    """How a run ended. Times are in seconds, memory is in bytes; None stands for what could not be measured."""
 
     status: Status
     transcript: Transcript
@@ -46,19 +46,23 @@ class Outcome:
 
 
 class Sandbox(Protocol):
-    """One ready sandbox, claimed for one execution."""
+    """A sandbox that was claimed for one execution."""
 
     @property
     def id(self) -> str:
-        """32 hexadecimal digits. The execution takes them for its own."""
+        """32 hexadecimal digits, which are also the execution's id."""
 
     async def run(self, execution: Execution, visitor: Visitor) -> Outcome:
-        """Run an execution that was admitted, or `EngineError`. Once only."""
+        """Run an admitted execution. To be called once.
+
+        Raises:
+            EngineError: the sandbox failed.
+        """
 
 
 @dataclass(frozen=True)
 class PoolState:
-    """Sandboxes of one environment, by what they are doing."""
+    """How many sandboxes of one environment are in each state."""
 
     starting: int
     ready: int
@@ -66,7 +70,7 @@ class PoolState:
 
 
 class Engine(Protocol):
-    """Gives out sandboxes that hold to the profile, each for one execution, and leaves none behind."""
+    """Gives out sandboxes with the profile's limits, each for one execution, and removes them afterwards."""
 
     async def claim(self, execution: Execution) -> Sandbox:
         """A sandbox for this execution, after a wait in a bounded queue. Cancel it to leave the queue.
@@ -77,22 +81,22 @@ class Engine(Protocol):
         """
 
     def release(self, sandbox: Sandbox) -> None:
-        """Every sandbox that was claimed must be released. It is destroyed, and nobody waits for that."""
+        """Give back a claimed sandbox, to be destroyed in the background. Each claimed one must be released."""
 
     @property
     def waiting(self) -> int:
-        """Claims in the queue."""
+        """The number of claims in the queue."""
 
     @property
     def alive(self) -> int:
-        """Sandboxes that are not known to be gone."""
+        """The number of sandboxes that exist, in whatever state."""
 
     def pools(self) -> Mapping[str, PoolState]:
-        """By environment."""
+        """The state of the pool of each environment, by its name."""
 
     @property
     def fault(self) -> EngineError | None:
-        """Why an environment has no sandbox to give out, when none can be made."""
+        """Why sandboxes of some environment can't be made, if none is ready either; else None."""
 
     async def close(self) -> None:
-        """Remove all sandboxes, and make no more. Runs under way end with `EngineError`."""
+        """Remove all sandboxes and make no more. Executions that still run end with `EngineError`."""

@@ -9,7 +9,7 @@ from app.wire.protocol import RESULTS
 
 
 class Folder:
-    """A sandbox's /tmp at `place`. All that is made in it belongs to `user`, a user and group id."""
+    """A sandbox's /tmp, mounted at `place`. The files made in it belong to `user`, a user and group id."""
 
     def __init__(self, place: Path, user: int) -> None:
         self.place = place
@@ -21,9 +21,9 @@ class Folder:
         self._own(self.place / name)
 
     def write_all(self, sources: Mapping[str, bytes]) -> None:
-        """Write files by their names below the folder, with the folders that they need, or OSError.
+        """Write files by their names below /tmp, with the folders that they need, or OSError.
 
-        What the interpreter has made for itself while it waited gives way to them.
+        They replace what the interpreter may have made there while it waited.
         """
         for name, content in sources.items():
             for parent in reversed(Path(name).parents[:-1]):
@@ -33,13 +33,13 @@ class Folder:
             self._own(self.place / name)
 
     def replace(self, name: str, content: bytes) -> None:
-        """Put a file in the place of what has this name, in one step, or OSError. The folder has no other files yet."""
+        """Replace the file of this name in one step, or OSError. /tmp must not have other files yet."""
         beside = self.place / f".{name}.new"
         self.write_all({beside.name: content})
         beside.rename(self.place / name)
 
     def make_results(self) -> None:
-        """Make the folder of the files that are given back, or OSError."""
+        """Make the folder for result files, or OSError."""
         self._make_folder(self.place / RESULTS)
 
     def _make_folder(self, place: Path) -> None:

@@ -1,4 +1,4 @@
-"""The output of a sandbox, read while its code runs."""
+"""Reads the output of a sandbox while its code runs."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ _STREAMS = {STDOUT: Stream.STDOUT, STDERR: Stream.STDERR}
 
 
 class Listener:
-    """Passes a sandbox's output to a recorder and a visitor, until there is more than the recorder takes."""
+    """Passes a sandbox's output to a recorder and a visitor, until the recorder is full."""
 
     def __init__(self, pipes: Pipes, recorder: Recorder, visitor: Visitor) -> None:
         self._open = {number: pipes.ours[number] for number in _STREAMS}
@@ -21,14 +21,14 @@ class Listener:
         self._too_much = asyncio.Event()
 
     async def listen(self, process: Child) -> None:
-        """Return when the process has ended and all is read, or when there was too much."""
+        """Return when the process has ended and its output is read, or when there was more than the recorder keeps."""
         loop = asyncio.get_running_loop()
         for number, descriptor in self._open.items():
             loop.add_reader(descriptor, self._read, number)
         ends = [asyncio.create_task(process.wait()), asyncio.create_task(self._too_much.wait())]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            # With PID 1, every process has ended. What they wrote is in the pipes.
+            # All processes end with PID 1. The rest of their output is in the pipes.
             for number in list(self._open):
                 while number in self._open and self._read(number):
                     pass
@@ -39,7 +39,7 @@ class Listener:
                 end.cancel()
 
     def _read(self, number: int) -> bool:
-        """Whether there was something, and room for it."""
+        """Read once. Returns whether there was output, and room to record it."""
         try:
             data = os.read(self._open[number], _CHUNK)
         except BlockingIOError:

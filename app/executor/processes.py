@@ -1,4 +1,4 @@
-"""Processes of the host's side: started without a copy of this one, watched by descriptors, reaped once."""
+"""Child processes of the executor: started by posix_spawn, watched by pidfd, and reaped once."""
 
 import asyncio
 import contextlib
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 STDIN, STDOUT, STDERR, STATUS = range(4)
 """The descriptors of PID 1 of a sandbox."""
 _REAPED = 0
-"""The exit code of a process that somebody else has reaped."""
+"""The exit code told for a process that another one has reaped."""
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
-"""A program inherits what is ignored, and code that writes to a closed pipe is to be ended by the signal."""
+"""Signals reset for programs, which inherit ignored ones: SIGPIPE must end code that writes to a closed pipe."""
 
 
 class Pipes:
@@ -27,22 +27,22 @@ class Pipes:
 
     @classmethod
     def none(cls) -> "Pipes":
-        """Of a sandbox that was not started."""
+        """No pipes, for a sandbox that was not started."""
         return cls(())
 
     def hand_over(self) -> None:
-        """Close the sandbox's ends: they have been inherited."""
+        """Close the sandbox's ends, once its process has inherited them."""
         for descriptor in self.theirs.values():
             os.close(descriptor)
         self.theirs.clear()
 
     def close_ours(self, number: int) -> None:
-        """Close one of this process's ends. Closed already is fine."""
+        """Close one of this process's ends, unless it is closed already."""
         if (descriptor := self.ours.pop(number, None)) is not None:
             os.close(descriptor)
 
     def take(self, number: int, most: int) -> bytes:
-        """Up to `most` bytes of what waits in a pipe; empty when nothing does."""
+        """Read up to `most` bytes without waiting; empty if the pipe is empty or closed."""
         with contextlib.suppress(BlockingIOError, KeyError):
             return os.read(self.ours[number], most)
         return b""
@@ -55,7 +55,7 @@ class Pipes:
 
 
 class Child:
-    """A process whose parent this one is, or becomes when the process's own parent ends. One that has ended is fine."""
+    """A child of this process, or a grandchild whose parent will end before it. It may have ended already."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -69,23 +69,23 @@ class Child:
         _children[pid] = self
 
     async def wait(self) -> int:
-        """Its exit code, or the negative number of the signal that ended it. 0 when it was reaped by its parent."""
+        """Wait for its end, and return its exit code, or minus a signal's number. 0 if its own parent has reaped it."""
         return await asyncio.shield(self._code)
 
     def kill(self) -> None:
-        """Send SIGKILL. Ended already is fine."""
+        """Send SIGKILL, unless it has ended."""
         self.signal(signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal. Ended already is fine."""
+        """Send a signal, unless it has ended."""
         if not self._code.done():
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._descriptor, number)
 
     def reap(self) -> None:
-        """Take its exit code. For a process that has ended."""
+        """Take the exit code of the process, which has ended."""
         code = _REAPED
-        # The runtime reaps a PID 1 that ends before the runtime itself does.
+        # A PID 1 that ends before the runtime does is reaped by the runtime.
         with contextlib.suppress(ChildProcessError):
             if ended := os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED):
                 code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
@@ -96,7 +96,7 @@ class Child:
 
 
 _children: dict[int, Child] = {}
-"""By process id: those that have not been reaped."""
+"""Children that were not reaped yet, by process id."""
 
 
 def spawn(command: Sequence[str], pipes: Pipes) -> Child:
@@ -115,7 +115,7 @@ def spawn(command: Sequence[str], pipes: Pipes) -> Child:
 
 
 def reap_orphans() -> None:
-    """Reap the ended processes that became ours when their parent ended, as gVisor's do. For PID 1 of a namespace."""
+    """Reap ended processes that this one, as PID 1 of its namespace, has inherited: gVisor leaves such."""
     with contextlib.suppress(ChildProcessError):
         while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if child := _children.get(ended.si_pid):
@@ -125,7 +125,7 @@ def reap_orphans() -> None:
 
 
 async def write_all(descriptor: int, data: bytes) -> None:
-    """Write to a pipe as its reader makes room, or BrokenPipeError."""
+    """Write all of `data` to a pipe, waiting for its reader as needed; or BrokenPipeError."""
     loop = asyncio.get_running_loop()
     view = memoryview(data)
     while view:

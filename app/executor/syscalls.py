@@ -1,4 +1,4 @@
-"""System calls that Python's library lacks. Each raises OSError as the library's own do."""
+"""System calls that Python 3.11's library lacks. Each raises OSError with the call's errno."""
 
 import ctypes
 import os
@@ -19,7 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Mount:
-    """A line of /proc/self/mountinfo: where it is mounted, its type, and the file system's own options."""
+    """A line of /proc/self/mountinfo: mount point, file system type, and the file system's options."""
 
     place: str
     type: str
@@ -47,7 +47,7 @@ def mount(source: str, place: str, kind: str, flags: int, options: str = "") -> 
 
 
 def unmount(place: str) -> None:
-    """umount2(2), also while it is in use."""
+    """umount2(2) with MNT_DETACH, which succeeds while the mount is in use."""
     _check(_libc.umount2(place.encode(), _DETACH), place)
 
 
@@ -57,7 +57,7 @@ def unshare(flags: int) -> None:
 
 
 def open_beneath(folder: int, name: str, flags: int) -> int:
-    """openat2(2) of a name below a folder's descriptor, through no link and into no other mount."""
+    """openat2(2) below a folder's descriptor. Follows no symbolic link and crosses no mount point."""
     how = _OpenHow(flags | os.O_CLOEXEC, 0, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS | _NO_XDEV)
     return _check(_libc.syscall(_OPENAT2, folder, os.fsencode(name), ctypes.byref(how), ctypes.sizeof(how)), name)
 

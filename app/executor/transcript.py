@@ -1,4 +1,4 @@
-"""What an execution wrote, held to a limit while it arrives."""
+"""The output of an execution, recorded up to a limit while it arrives."""
 
 import codecs
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class Stream(IntEnum):
-    """Which stream bytes were written to, numbered as the Docker Engine numbers them."""
+    """The stream that bytes were written to."""
 
     STDOUT = 1
     STDERR = 2
@@ -37,8 +37,8 @@ class Recorder:
         self.truncated = False
 
     def write(self, stream: Stream, chunk: bytes) -> str:
-        """Take what fits of the chunk, and return the text that it completes. `truncated` is set once something didn't
-        fit.
+        """Record what fits of the chunk, and return the text that it completes. Sets `truncated` when bytes are
+        dropped.
         """
         kept = chunk[: self._left]
         self._left -= len(kept)
@@ -46,14 +46,14 @@ class Recorder:
         return self._keep(stream, self._decoders[stream].decode(kept))
 
     def finish(self) -> Iterator[tuple[Stream, str]]:
-        """What each stream still owes: a replacement for an unfinished character, unless the limit has cut it."""
+        """The last text of each stream: U+FFFD for an unfinished character, unless the limit has cut it."""
         if not self.truncated:
             for stream, decoder in self._decoders.items():
                 if text := self._keep(stream, decoder.decode(b"", final=True)):
                     yield stream, text
 
     def transcript(self) -> Transcript:
-        """Everything kept so far."""
+        """All that was recorded so far."""
         return Transcript(
             output="".join(text for _, text in self._pieces),
             stdout="".join(text for stream, text in self._pieces if stream is Stream.STDOUT),

@@ -27,7 +27,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "offline": (),
     "policies": ("app.executor.seccomp", "app.profile"),
     "stacks": ("infra",),
-    "tools": ("app.environments", "infra", "offline"),
+    "tools": ("app.environments", "app.executor.seccomp", "infra", "offline"),
 }
 """What a folder may import besides itself: modules, and packages with all that is in them. tests/ may import all."""
 ROOMS = (*MAY_IMPORT, "tests")

@@ -16,7 +16,7 @@ from tools.machine import process
 from tools.paths import ROOT
 
 MODULES = {
-    "Seccomp profile": "app.executor.seccomp.generate",
+    "Seccomp profile": "tools.build.seccomp",
     "Dashboards": "monitoring.grafana.render",
     "Tables of the documents": "docs.reference",
 }

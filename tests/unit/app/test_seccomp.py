@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from app.executor.seccomp import OF_THE_EXECUTOR, PROFILE, for_executor, for_gvisor, for_oci
-from app.executor.seccomp.generate import BASE, Drift, base_of, executors_profile_of, profile_of
-from app.executor.seccomp.needed import NEEDED
-from app.executor.seccomp.removed import NARROWED, REMOVED, WITHHELD, Removal
+from tools.build.seccomp import BASE, Drift, base_of, calls, executors_profile_of, profile_of, table
 
 Base = dict[str, Any]
+TABLE = table()
 
 
 def allowed_by(profile: Base) -> dict[str, list[Any]]:
@@ -30,21 +29,21 @@ def base() -> Base:
 
 
 def test_the_profile_is_what_the_generator_makes(base: Base) -> None:
-    assert json.loads(PROFILE.read_bytes()) == profile_of(base)
+    assert json.loads(PROFILE.read_bytes()) == profile_of(base, TABLE)
 
 
 def test_the_executors_profile_is_what_the_generator_makes(base: Base) -> None:
-    assert json.loads(OF_THE_EXECUTOR.read_bytes()) == executors_profile_of(base)
-    assert json.loads(for_executor()) == executors_profile_of(base)
+    assert json.loads(OF_THE_EXECUTOR.read_bytes()) == executors_profile_of(base, TABLE)
+    assert json.loads(for_executor()) == executors_profile_of(base, TABLE)
     assert "\n" not in for_executor()
 
 
 def test_the_executors_filter_allows_what_a_sandbox_may_call(base: Base) -> None:
     """A filter holds for all descendants: what the executor's forbids, no sandbox can do."""
-    whole = allowed_by(executors_profile_of(base))
-    assert set(allowed_by(profile_of(base))) <= set(whole)
-    needed = {call for calls in NEEDED for call in calls.calls}
-    assert set(whole) - set(allowed_by(profile_of(base))) == needed - {"clone"}
+    whole = allowed_by(executors_profile_of(base, TABLE))
+    assert set(allowed_by(profile_of(base, TABLE))) <= set(whole)
+    needed = calls(TABLE, "needed")
+    assert set(whole) - set(allowed_by(profile_of(base, TABLE))) == needed - {"clone"}
     assert all(whole[call] == [None] for call in needed)
 
 
@@ -52,13 +51,13 @@ def test_the_executors_filter_allows_what_a_sandbox_may_call(base: Base) -> None
     "call", ["bpf", "io_uring_setup", "keyctl", "perf_event_open", "init_module", "shmget", "splice"]
 )
 def test_the_executor_can_not_call_what_starting_a_sandbox_does_not_take(base: Base, call: str) -> None:
-    assert call not in allowed_by(executors_profile_of(base))
+    assert call not in allowed_by(executors_profile_of(base, TABLE))
 
 
-def test_a_call_that_is_needed_for_nothing_is_refused(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.executor.seccomp.generate.NEEDED", (Removal("read", "All programs read."),))
+def test_a_call_that_is_needed_for_nothing_is_refused(base: Base) -> None:
+    needless = {**TABLE, "needed": [{"calls": "read", "reason": "All programs read."}]}
     with pytest.raises(Drift, match="read are needed, and the base without the removed ones allows them"):
-        executors_profile_of(base)
+        executors_profile_of(base, needless)
 
 
 @pytest.mark.parametrize(
@@ -88,32 +87,33 @@ def test_gvisor_is_given_the_same_in_its_own_words() -> None:
 
 def test_nothing_is_allowed_that_the_base_does_not_allow(base: Base) -> None:
     allowed = {name for rule in base["rules"] for name in rule["names"]}
-    profile = profile_of(base)
+    profile = profile_of(base, TABLE)
     assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
     assert {name for rule in profile["syscalls"] for name in rule["names"]} < allowed
 
 
 def test_what_is_removed_or_withheld_is_not_in_the_profile(base: Base) -> None:
-    left = {name for rule in profile_of(base)["syscalls"] for name in rule["names"]}
-    assert not left & {call for removal in REMOVED + WITHHELD for call in removal.calls}
+    left = {name for rule in profile_of(base, TABLE)["syscalls"] for name in rule["names"]}
+    assert not left & calls(TABLE, "removed", "foreign", "withheld")
 
 
 def test_no_narrowed_call_is_allowed_without_a_condition(base: Base) -> None:
-    for narrowing in NARROWED:
-        rules = [rule for rule in profile_of(base)["syscalls"] if narrowing.call in rule["names"]]
-        assert len(rules) == len(narrowing.cases)
+    for entry in TABLE["narrowed"]:
+        rules = [rule for rule in profile_of(base, TABLE)["syscalls"] if entry["calls"] in rule["names"]]
+        assert len(rules) == len(entry["cases"])
         assert all(rule["args"] for rule in rules)
 
 
 def test_no_mode_but_the_64_bit_one(base: Base) -> None:
-    assert [found["subArchitectures"] for found in profile_of(base)["archMap"]] == [[], []]
+    assert [found["subArchitectures"] for found in profile_of(base, TABLE)["archMap"]] == [[], []]
 
 
 def test_every_reason_is_a_sentence_and_every_call_is_listed_once() -> None:
-    calls = [call for removal in REMOVED + WITHHELD for call in removal.calls]
-    assert len(calls) == len(set(calls))
-    reasons = [removal.reason for removal in REMOVED + WITHHELD + NEEDED] + [narrowing.reason for narrowing in NARROWED]
-    assert all(reason.endswith(".") for reason in reasons)
+    listed = [
+        name for kind in ("removed", "foreign", "withheld") for entry in TABLE[kind] for name in entry["calls"].split()
+    ]
+    assert len(listed) == len(set(listed))
+    assert all(entry["reason"].endswith(".") for entries in TABLE.values() for entry in entries)
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,14 @@ def test_every_reason_is_a_sentence_and_every_call_is_listed_once() -> None:
 def test_a_base_that_lets_more_in_is_refused(base: Base, name: str, rule: object, words: str) -> None:
     base[name].append(rule)
     with pytest.raises(Drift, match=words):
-        profile_of(base)
+        profile_of(base, TABLE)
 
 
 def test_a_base_that_lost_a_call_is_refused(base: Base) -> None:
     for rule in base["rules"]:
         rule["names"] = [name for name in rule["names"] if name not in {"splice", "socket"}]
     with pytest.raises(Drift, match=r"splice are removed, .* socket are narrowed, "):
-        profile_of(base)
+        profile_of(base, TABLE)
 
 
 def test_the_base_is_what_applies_to_a_sandbox() -> None:

@@ -1,4 +1,4 @@
-"""Make the profiles from base.json, `removed.py` and `needed.py`: `python -m app.executor.seccomp.generate`.
+"""Makes the seccomp profiles from base.json and calls.toml: `python -m tools.build.seccomp`, part of `make generate`.
 
 With `--base VERSION`, first take base.json anew from that version of Docker's default (needs `go`, and the network).
 """
@@ -6,24 +6,36 @@ With `--base VERSION`, first take base.json anew from that version of Docker's d
 import argparse
 import json
 import subprocess
-from collections.abc import Iterable, Mapping
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from app.executor.seccomp import OF_THE_EXECUTOR, PROFILE
-from app.executor.seccomp.needed import NEEDED
-from app.executor.seccomp.removed import NARROWED, REMOVED, WITHHELD, Argument, Narrowing, Removal
 
 MODULE = "github.com/moby/profiles/seccomp"
-BASE = Path(__file__).with_name("base.json")
+BASE, CALLS = PROFILE.with_name("base.json"), PROFILE.with_name("calls.toml")
 ARCHITECTURES = {"amd64": "SCMP_ARCH_X86_64", "arm64": "SCMP_ARCH_AARCH64"}
 """Each without its 32-bit modes: Docker's default names those as `subArchitectures`."""
 
+Table = Mapping[str, list[dict[str, Any]]]
+"""The content of calls.toml: lists of entries by the name of their kind."""
 Rule = dict[str, Any]
 
 
 class Drift(Exception):
     """The table and the base disagree. The message says which call, and what to do."""
+
+
+def table() -> Table:
+    """Read calls.toml."""
+    found: Table = tomllib.loads(CALLS.read_text())
+    return found
+
+
+def calls(table: Table, *kinds: str) -> set[str]:
+    """The names of the calls in all entries of these kinds."""
+    return {name for kind in kinds for entry in table[kind] for name in entry["calls"].split()}
 
 
 def base_of(default: Mapping[str, Any], origin: Mapping[str, str]) -> dict[str, Any]:
@@ -45,26 +57,33 @@ def base_of(default: Mapping[str, Any], origin: Mapping[str, str]) -> dict[str, 
     return {"origin": dict(origin), "privileged": sorted(privileged), "rules": rules}
 
 
-def profile_of(base: Mapping[str, Any]) -> dict[str, Any]:
+def profile_of(base: Mapping[str, Any], table: Table) -> dict[str, Any]:
     """The sandbox's profile, or `Drift`."""
-    _check(base)
-    gone = _calls(REMOVED) | {narrowing.call for narrowing in NARROWED}
-    return _profile([*_without(base, gone), *(rule for narrowing in NARROWED for rule in _narrowed(narrowing))])
+    _check(base, table)
+    rules = _without(base, calls(table, "removed", "foreign", "narrowed"))
+    for entry in table["narrowed"]:
+        rules += [
+            {
+                "names": [entry["calls"]],
+                "action": "SCMP_ACT_ALLOW",
+                "args": [_condition(**argument) for argument in case],
+            }
+            for case in entry["cases"]
+        ]
+    return _profile(rules)
 
 
-def executors_profile_of(base: Mapping[str, Any]) -> dict[str, Any]:
+def executors_profile_of(base: Mapping[str, Any], table: Table) -> dict[str, Any]:
     """The profile of the executor's container: the base, without what is removed, and with what is needed; or `Drift`.
 
     A filter holds for all descendants of a process, so this one allows what a sandbox's profile allows.
     """
-    _check(base)
-    needed = _calls(NEEDED)
-    granted = {
-        name for rule in _without(base, _calls(REMOVED)) if set(rule) == {"names", "action"} for name in rule["names"]
-    }
+    _check(base, table)
+    removed, needed = calls(table, "removed", "foreign"), calls(table, "needed")
+    granted = {name for rule in _without(base, removed) if set(rule) == {"names", "action"} for name in rule["names"]}
     if needless := needed & granted:
         raise Drift(f"{', '.join(sorted(needless))} are needed, and the base without the removed ones allows them")
-    return _profile([*_without(base, _calls(REMOVED) | needed), {"names": sorted(needed), "action": "SCMP_ACT_ALLOW"}])
+    return _profile([*_without(base, removed | needed), {"names": sorted(needed), "action": "SCMP_ACT_ALLOW"}])
 
 
 def _without(base: Mapping[str, Any], gone: set[str]) -> list[Rule]:
@@ -82,38 +101,25 @@ def _profile(rules: list[Rule]) -> dict[str, Any]:
     }
 
 
-def _check(base: Mapping[str, Any]) -> None:
+def _check(base: Mapping[str, Any], table: Table) -> None:
     allowed = {name for rule in base["rules"] for name in rule["names"]}
     everything = allowed | set(base["privileged"])
-    removed, withheld = _calls(REMOVED), _calls(WITHHELD)
+    removed, withheld, narrowed = calls(table, "removed", "foreign"), calls(table, "withheld"), calls(table, "narrowed")
     faults = {
-        "are removed, but the base does not have them: move them to WITHHELD": removed - everything,
-        "are withheld, but the base allows them: move them to REMOVED": withheld & everything,
-        "are privileged in the base, and no table has them: add them to REMOVED": set(base["privileged"])
-        - removed
-        - allowed,
-        "are narrowed, but the base does not allow them": {narrowing.call for narrowing in NARROWED} - allowed,
+        "are removed, but the base does not have them: list them as withheld": removed - everything,
+        "are withheld, but the base allows them: list them as removed": withheld & everything,
+        "are privileged in the base, and not in the table: list them as removed": everything - allowed - removed,
+        "are narrowed, but the base does not allow them": narrowed - allowed,
     }
-    if found := [f"{', '.join(sorted(calls))} {fault}" for fault, calls in faults.items() if calls]:
+    if found := [f"{', '.join(sorted(names))} {fault}" for fault, names in faults.items() if names]:
         raise Drift("; ".join(found))
 
 
-def _calls(removals: Iterable[Removal]) -> set[str]:
-    return {call for removal in removals for call in removal.calls}
-
-
-def _narrowed(narrowing: Narrowing) -> list[Rule]:
-    return [
-        {"names": [narrowing.call], "action": "SCMP_ACT_ALLOW", "args": [_condition(argument) for argument in case]}
-        for case in narrowing.cases
-    ]
-
-
-def _condition(argument: Argument) -> Rule:
-    if argument.mask is None:
-        return {"index": argument.index, "value": argument.value, "op": "SCMP_CMP_EQ"}
+def _condition(index: int, value: int, mask: int | None = None) -> Rule:
+    if mask is None:
+        return {"index": index, "value": value, "op": "SCMP_CMP_EQ"}
     # Docker's format has the mask as `value`, and what must be left of it as `valueTwo`.
-    return {"index": argument.index, "value": argument.mask, "valueTwo": argument.value, "op": "SCMP_CMP_MASKED_EQ"}
+    return {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}
 
 
 def _download(version: str) -> dict[str, Any]:
@@ -140,8 +146,8 @@ def main() -> None:
     if version:
         _write(BASE, _download(version))
     base = json.loads(BASE.read_bytes())
-    _write(PROFILE, profile_of(base))
-    _write(OF_THE_EXECUTOR, executors_profile_of(base))
+    _write(PROFILE, profile_of(base, table()))
+    _write(OF_THE_EXECUTOR, executors_profile_of(base, table()))
 
 
 if __name__ == "__main__":

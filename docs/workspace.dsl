@@ -23,19 +23,20 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
                 profile = component "profile" "The sandbox's limits, defined here only" "pydantic"
             }
             traefik = container "traefik" "The edge: the only service with open ports" "Traefik"
-            api = container "api" "Validates requests, limits their rate, streams and shapes answers; holds no socket of Docker" "Python, Starlette" {
+            api = container "api" "Validates requests, limits their rate, streams and shapes answers" "Python, Starlette" {
                 rate = component "rate" "Limits the executions a minute by client address" "Python, limits"
                 operations = component "operations" "POST /execute, GET /environments, /health, /stats" "Starlette"
                 streaming = component "streaming" "WebSocket and server-sent events" "Starlette"
                 compatibility = component "piston, codapi" "The APIs of Piston and codapi" "Starlette"
                 executorClient = component "executor_client" "Calls the executor over its Unix socket" "asyncio"
             }
-            executor = container "executor" "Holds Docker's socket and makes the sandboxes; has no network" "Python, Starlette" "Socket" {
+            executor = container "executor" "Makes the sandboxes and bounds them together; in a user namespace, without network or Docker's socket" "Python, Starlette" {
                 server = component "server" "Accepts an environment, files, stdin, args and a timeout; nothing that names an image, mount or flag" "Starlette"
+                launcher = component "launcher" "Prepares control groups, devices and /proc as the container's root, then enters the user namespace" "Python"
                 pool = component "pool" "Keeps sandboxes ready; hands out each one once" "asyncio"
-                workshop = component "docker_workshop" "Creates a sandbox with every flag of the profile, and destroys it" "Docker API"
+                workshop = component "workshop" "Starts a sandbox with every limit of the profile, and destroys it" "OCI bundles"
             }
-            sandbox = container "sandbox" "Runs one execution and is destroyed: no network, read-only root, no capabilities" "PID 1 in Python, then the interpreter" "Sandbox"
+            sandbox = container "sandbox" "Runs one execution and is destroyed: no network, read-only root, no capabilities" "the plain interpreter, in a container of crun or runsc" "Sandbox"
             prometheus = container "prometheus" "Metrics of the last 15 days, recording rules, alerts" "Prometheus" "Monitoring"
             alertmanager = container "alertmanager" "Routes alerts by severity" "Alertmanager" "Monitoring"
             loki = container "loki" "Logs of the last 15 days" "Loki" "Monitoring"
@@ -71,9 +72,10 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
         platform.api.streaming -> platform.api.executorClient "Hands over executions"
         platform.api.executorClient -> platform.executor.server "Requests executions" "HTTP over a Unix socket"
         platform.api -> platform.jaeger "Sends spans, the executor's too" "OTLP"
+        platform.executor.launcher -> platform.executor.server "Starts, as root of the namespace alone"
         platform.executor.server -> platform.executor.pool "Claims a sandbox"
         platform.executor.pool -> platform.executor.workshop "Makes, destroys"
-        platform.executor.workshop -> platform.sandbox "Creates, writes to, reads from, removes" "Docker API"
+        platform.executor.workshop -> platform.sandbox "Creates, writes to, reads from, removes" "crun or runsc, pipes"
 
         platform.prometheus -> platform.traefik "Scrapes" "HTTP"
         platform.prometheus -> platform.api "Scrapes, the executor's metrics too" "HTTP"
@@ -119,7 +121,9 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
                     }
                     deploymentNode "no network" "Only a loopback interface" "network" {
                         containerInstance platform.executor
-                        containerInstance platform.sandbox
+                        deploymentNode "the executor's namespaces" "One memory limit holds the executor and all sandboxes" "user namespace" {
+                            containerInstance platform.sandbox
+                        }
                     }
                 }
             }

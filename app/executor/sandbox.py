@@ -95,7 +95,6 @@ class OciSandbox:
             raise EngineError(f"the interpreter did not wait for code within {seconds:g} s: {self._said()}") from None
         finally:
             ending.cancel()
-        self._cpu_before = self.group.usage().cpu_seconds
 
     async def ended(self) -> None:
         """Return when it is of no use any more."""
@@ -160,6 +159,8 @@ class OciSandbox:
 
     async def _hand_over(self, execution: Execution) -> None:
         """Give the code to the interpreter that waits. When it looks again, its script is a plain file."""
+        # An idle gVisor uses processor time too: it is not the execution's.
+        self._cpu_before = self.group.usage().cpu_seconds
         main = execution.sources[execution.main_file]
         self._files.replace(self._waits_for, main)
         self._files.write_all({name: it for name, it in execution.sources.items() if name != execution.main_file})

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from app.executor import syscalls
@@ -20,6 +21,8 @@ _OURS = "executor"
 _MB = 1024 * 1024
 _PERIOD = 100_000
 """Microseconds over which the processor share is counted, as Docker has it."""
+_LONGEST = 65536
+"""Bytes read of a file."""
 _V1 = ("memory", "pids", "cpu", "cpuacct")
 _V2 = ("memory", "pids", "cpu")
 
@@ -49,7 +52,12 @@ class Usage:
 
 def is_v2() -> bool:
     """Whether the host has version 2 alone."""
-    return (ROOT / "cgroup.controllers").exists()
+    return _has_v2(ROOT)
+
+
+@cache
+def _has_v2(root: Path) -> bool:
+    return (root / "cgroup.controllers").exists()
 
 
 def delegate(owner: int) -> None:
@@ -85,75 +93,85 @@ class Group:
     """A sandbox's control group: made, then entered by the runtime, and removed when all in it has ended."""
 
     def __init__(self, name: str) -> None:
-        self._folders = _folders(name)
+        self._folders = {controller: f"{parent}/{name}" for controller, parent in _parents(ROOT).items()}
 
     @property
     def entrances(self) -> list[str]:
         """The files to which a process writes 0 to join."""
-        return [str(folder / "cgroup.procs") for folder in self._distinct]
+        return [f"{folder}/cgroup.procs" for folder in self._distinct]
 
     def make(self, limits: Mapping[str, str]) -> None:
         """Make it with these limits, by file name; or `CgroupError` or OSError."""
         for folder in self._distinct:
-            folder.mkdir()
+            os.mkdir(folder)
         for file, value in limits.items():
-            if not self._file(file).exists():
-                raise CgroupError(file)
-            self._file(file).write_text(value)
+            try:
+                descriptor = os.open(self._file(file), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise CgroupError(file) from None
+            try:
+                os.write(descriptor, value.encode())
+            finally:
+                os.close(descriptor)
+
+    def cpu_seconds(self) -> float:
+        """The seconds of processor time that it has used so far, or OSError."""
+        if is_v2():
+            return _numbers(self._read("cpu.stat"))["usage_usec"] / 1e6
+        return int(self._read("cpuacct.usage")) / 1e9
 
     def usage(self) -> Usage:
         """What it has used so far, or OSError."""
         if is_v2():
-            events = _numbers(self._file("memory.events"))
-            peak = self._file("memory.peak")  # since kernel 5.19
-            return Usage(
-                cpu_seconds=_numbers(self._file("cpu.stat"))["usage_usec"] / 1e6,
-                memory_peak=int(peak.read_text()) if peak.exists() else None,
-                memory_kills=events["oom_kill"],
-                pids_refused=_numbers(self._file("pids.events"))["max"],
-            )
-        return Usage(
-            cpu_seconds=int(self._file("cpuacct.usage").read_text()) / 1e9,
-            memory_peak=int(self._file("memory.max_usage_in_bytes").read_text()),
-            memory_kills=_numbers(self._file("memory.oom_control")).get("oom_kill", 0),
-            pids_refused=_numbers(self._file("pids.events"))["max"],
-        )
+            try:
+                peak = int(self._read("memory.peak"))
+            except FileNotFoundError:  # the kernel is older than 5.19
+                peak = None
+            kills = _numbers(self._read("memory.events"))["oom_kill"]
+        else:
+            peak = int(self._read("memory.max_usage_in_bytes"))
+            kills = _numbers(self._read("memory.oom_control")).get("oom_kill", 0)
+        return Usage(self.cpu_seconds(), peak, kills, pids_refused=_numbers(self._read("pids.events"))["max"])
 
     def remove(self) -> bool:
         """Remove it, and return whether it is gone. If not, what was left in it is killed: try again in a moment."""
         for folder in self._distinct:
             try:
-                folder.rmdir()
+                os.rmdir(folder)
             except FileNotFoundError:
                 continue
             except OSError as error:
                 if error.errno != errno.EBUSY:
                     raise
-                _kill(folder / "cgroup.procs")
+                _kill(_read(f"{folder}/cgroup.procs"))
                 return False
         return True
 
     @property
-    def _distinct(self) -> list[Path]:
+    def _distinct(self) -> list[str]:
         """Version 1 often has several controllers in one hierarchy: they share a folder."""
         return list(dict.fromkeys(self._folders.values()))
 
-    def _file(self, name: str) -> Path:
-        return self._folders[name.partition(".")[0]] / name
+    def _file(self, name: str) -> str:
+        return f"{self._folders[name.partition('.')[0]]}/{name}"
+
+    def _read(self, name: str) -> str:
+        return _read(self._file(name))
 
 
-def _kill(members: Path) -> None:
+def _kill(members: str) -> None:
     """Kill the processes that a cgroup.procs lists. One that this process's PID namespace doesn't know is a 0."""
-    for process in set(members.read_text().split()) - {"0"}:
+    for process in set(members.split()) - {"0"}:
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(process), signal.SIGKILL)
 
 
-def _folders(name: str) -> dict[str, Path]:
-    """By the controller whose files are there."""
+@cache
+def _parents(root: Path) -> dict[str, str]:
+    """The folder of the sandboxes' groups by the controller whose files are there."""
     if is_v2():
-        return dict.fromkeys(_V2, ROOT / _FOLDER / name)
-    return {controller: (ROOT / controller).resolve() / _FOLDER / name for controller in _V1}
+        return dict.fromkeys(_V2, str(root / _FOLDER))
+    return {controller: str((root / controller).resolve() / _FOLDER) for controller in _V1}
 
 
 def limits(profile: SandboxProfile, pids: int) -> Mapping[str, str]:
@@ -182,6 +200,14 @@ def left_over() -> list[str]:
     return [group.name for group in folder.iterdir() if group.is_dir() and group.name != _OURS]
 
 
-def _numbers(file: Path) -> dict[str, int]:
+def _read(file: str) -> str:
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _LONGEST).decode()
+    finally:
+        os.close(descriptor)
+
+
+def _numbers(content: str) -> dict[str, int]:
     """Of a file with a name and a number on each line."""
-    return {name: int(number) for name, number in (line.split() for line in file.read_text().splitlines())}
+    return {name: int(number) for name, number in (line.split() for line in content.splitlines())}

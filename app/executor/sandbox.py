@@ -77,7 +77,7 @@ class OciSandbox:
     def attach(self, child: Child, pipes: Pipes) -> None:
         """Take over PID 1 and the pipes to it."""
         self._child, self._pipes = child, pipes
-        self._cpu_before = self.group.usage().cpu_seconds
+        self._cpu_before = self.group.cpu_seconds()
 
     async def ready(self) -> None:
         """Return when the interpreter has its code or waits for it, else raise `EngineError` that says why not."""
@@ -160,7 +160,7 @@ class OciSandbox:
     async def _hand_over(self, execution: Execution) -> None:
         """Give the code to the interpreter that waits. When it looks again, its script is a plain file."""
         # An idle gVisor uses processor time too: it is not the execution's.
-        self._cpu_before = self.group.usage().cpu_seconds
+        self._cpu_before = self.group.cpu_seconds()
         main = execution.sources[execution.main_file]
         self._files.replace(self._waits_for, main)
         self._files.write_all({name: it for name, it in execution.sources.items() if name != execution.main_file})

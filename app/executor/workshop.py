@@ -149,13 +149,17 @@ class OciWorkshop:
 
     def _furnish(self, sandbox: OciSandbox, environment: str) -> None:
         """Make all that a sandbox is of, but for its processes."""
-        for place in (sandbox.folder, sandbox.root, sandbox.tmp):
-            place.mkdir(mode=0o711)
+        # One file system for all files of a sandbox, its root mounted in it: one call removes everything.
+        sandbox.folder.mkdir()
+        closed = syscalls.NOSUID | syscalls.NODEV | syscalls.NOEXEC
+        size = f"size={self._pattern.profile.tmp_mb}m"
+        syscalls.mount("sandbox", str(sandbox.folder), "tmpfs", closed, f"mode=711,{size}")
+        sandbox.root.mkdir()
+        sandbox.tmp.mkdir()
+        sandbox.tmp.chmod(0o1777)
         # An overlay of its own: two sandboxes that shared an inode could tell each other things by locks and watches.
         lower = f"lowerdir={self._skeleton}:{self._pattern.roots[environment]}"
         syscalls.mount("root", str(sandbox.root), "overlay", syscalls.RDONLY | syscalls.NODEV, lower)
-        closed = syscalls.NOSUID | syscalls.NODEV | syscalls.NOEXEC
-        syscalls.mount("tmp", str(sandbox.tmp), "tmpfs", closed, f"mode=1777,size={self._pattern.profile.tmp_mb}m")
         sandbox.group.make(self._limits)
 
     async def _start(self, sandbox: OciSandbox, command: Sequence[str]) -> None:
@@ -205,10 +209,10 @@ class OciWorkshop:
 
     async def _discard(self, sandbox: OciSandbox) -> None:
         await sandbox.end()
-        for mounted in (sandbox.tmp, sandbox.root):
-            with contextlib.suppress(OSError):
-                syscalls.unmount(str(mounted))
-        shutil.rmtree(sandbox.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it was not mounted
+            syscalls.unmount(str(sandbox.folder))
+        with contextlib.suppress(FileNotFoundError):
+            sandbox.folder.rmdir()
         self._forget(sandbox)
         for _ in range(_REMOVALS):
             if sandbox.group.remove():
@@ -220,7 +224,7 @@ class OciWorkshop:
 
     def _forget(self, sandbox: OciSandbox) -> None:
         """Remove the runtime's own files: crun keeps a folder for each sandbox, gVisor several files."""
-        for kept in self._state.glob(f"*{sandbox.id}*"):
+        for kept in [kept for kept in self._state.iterdir() if sandbox.id in kept.name]:
             if kept.is_dir():
                 shutil.rmtree(kept, ignore_errors=True)
             else:

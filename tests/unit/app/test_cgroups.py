@@ -41,24 +41,25 @@ class Kernel:
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root = root
         self.without: set[str] = set()
-        make, remove = Path.mkdir, Path.rmdir
+        make, remove = os.mkdir, os.rmdir
 
-        def mkdir(path: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
-            make(path, mode, parents, exist_ok)
+        def mkdir(folder: str) -> None:
+            make(folder)
             for name, content in FILES.items():
                 if name not in self.without:
-                    (path / name).write_text(content)
+                    Path(folder, name).write_text(content)
 
-        def rmdir(path: Path) -> None:
+        def rmdir(folder: str) -> None:
+            path = Path(folder)
             if (path / "cgroup.procs").exists() and (path / "cgroup.procs").read_text():
                 raise OSError(errno.EBUSY, "busy")
             for file in path.iterdir() if path.exists() else ():
                 file.unlink()
-            remove(path)
+            remove(folder)
 
         monkeypatch.setattr(cgroups, "ROOT", root)
-        monkeypatch.setattr(Path, "mkdir", mkdir)
-        monkeypatch.setattr(Path, "rmdir", rmdir)
+        monkeypatch.setattr(os, "mkdir", mkdir)
+        monkeypatch.setattr(os, "rmdir", rmdir)
 
 
 @pytest.fixture(params=["v1", "v1 with controllers together", "v2"])

@@ -48,6 +48,9 @@ class FakeGroup:
     def __init__(self) -> None:
         self.said = NOTHING
 
+    def cpu_seconds(self) -> float:
+        return self.said.cpu_seconds
+
     def usage(self) -> Usage:
         return self.said
 

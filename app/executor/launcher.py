@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from app.executor import cgroups, devices, syscalls, workshop
 from app.executor.settings import executor_settings
@@ -20,6 +21,7 @@ from app.process.settings import SettingsError
 FIRST_ID, IDS = 100_000, 65_536
 """The range of the host's user and group ids that the namespace maps: useradd's first one for subordinate ids."""
 _PROC = "/proc"
+_PASSED_ON = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -89,32 +91,32 @@ def _enter_user_namespace() -> None:
     syscalls.unshare(syscalls.NEWPID | syscalls.NEWIPC | syscalls.NEWUTS)
 
 
-def _run(command: Sequence[str]) -> int:
-    """Run it as PID 1 of the new namespaces, with a /proc of its own, and return its exit code. Passes signals on.
+def _run(command: Sequence[str]) -> NoReturn:
+    """Run it as PID 1 of the new namespaces, with a /proc of its own. This process waits for it as a small program.
 
-    This process keeps the container's mounts: Docker runs health checks among them, and they need its /proc.
+    It keeps the container's mounts: Docker runs health checks among them, and they need its /proc.
     """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         syscalls.unshare(syscalls.NEWNS)
         syscalls.mount("proc", _PROC, "proc", syscalls.NOSUID | syscalls.NODEV | syscalls.NOEXEC)
         os.execv(command[0], list(command))  # noqa: S606 - our own Python
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda sent, _: os.kill(child, sent))
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    waiter = workshop.PROGRAMS / "wait"
+    os.execv(waiter, [str(waiter), str(child)])  # noqa: S606 - our own program
 
 
-def main() -> None:
-    """Never returns: ends with the executor's exit code."""
+def main() -> NoReturn:
+    """Become the program that ends with the executor's exit code."""
     try:
         _prepare(slots=devices.SLOTS)
         _enter_user_namespace()
-        code = _run([sys.executable, "-m", "app.executor"])
+        _run([sys.executable, "-m", "app.executor"])
     except (LauncherError, SettingsError) as error:
         sys.exit(f"The executor can't start: {error}")
     except OSError as error:
         sys.exit(f"The executor can't start: {LauncherError('no user namespace could be entered', error)}")
-    sys.exit(code if code >= 0 else 128 - code)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ def mounts() -> list[Mount]:
 
 def mount(source: str, place: str, kind: str, flags: int, options: str = "") -> None:
     """mount(2)."""
-    _check(_libc.mount(source.encode(), place.encode(), kind.encode(), flags, options.encode()), place)
+    # ENOENT may be about a folder that the options name.
+    asked = f"{place} ({options})" if options else place
+    _check(_libc.mount(source.encode(), place.encode(), kind.encode(), flags, options.encode()), asked)
 
 
 def unmount(place: str) -> None:

@@ -24,7 +24,8 @@ from app.runtimes import RUNTIMES
 from app.wire.protocol import Execution
 
 FOLDER = Path("/run/sandboxes")
-_PROGRAMS = Path("/usr/local/lib/sandbox")
+PROGRAMS = Path("/usr/local/lib/sandbox")
+"""The programs of images/executor."""
 _HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 _START_SECONDS = 30
 """A runtime that takes longer is stuck."""
@@ -80,7 +81,7 @@ class OciWorkshop:
         (self._skeleton / "etc/hosts").write_text(_HOSTS)
         (self._skeleton / "etc/resolv.conf").touch()
         for program in (bundle.INIT, bundle.PROBE):
-            shutil.copy(_PROGRAMS / program.lstrip("/"), self._skeleton)
+            shutil.copy(PROGRAMS / program.lstrip("/"), self._skeleton)
         return len(left)
 
     def fits(self, execution: Execution) -> bool:
@@ -187,7 +188,7 @@ class OciWorkshop:
         log = folder / "log"
         child = spawn(
             (
-                *(str(_PROGRAMS / "enter"), devices.folder_of(sandbox.slot), *sandbox.group.entrances, "--"),
+                *(str(PROGRAMS / "enter"), devices.folder_of(sandbox.slot), *sandbox.group.entrances, "--"),
                 *(name, *self._runtime.options, f"--root={self._state}", f"--log={log}", "run", "--detach"),
                 *(*self._runtime.run_options, f"--pid-file={folder / 'pid'}", f"--bundle={folder}", sandbox.id),
             ),

@@ -10,8 +10,14 @@ from types import MappingProxyType
 
 _PYTHON = ("python3", "-u")
 """Unbuffered, so that stdout and stderr keep their order, and a stopped run keeps what it printed."""
-_CODING = re.compile(rb"(?:[^\n]*\n)?[ \t\f]*#[^\n]*coding[:=](?![ \t]*utf[-_]8(?![-\w.]))", re.IGNORECASE)
+_CODING = re.compile(rb"\A(?:[^\n]*\n)?[ \t\f]*#[^\n]*coding[:=](?![ \t]*utf[-_]8(?![-\w.]))", re.IGNORECASE)
 """PEP 263: a comment in the first two lines that names another encoding than utf-8. Python seeks for `utf8` too."""
+_BASH_NOTICES = re.compile(rb">[ \t]*\"?\$\{?0|BASH_SOURCE|main\.sh|(?<!EPOCH)SECONDS|\)T")
+"""A script that adds to itself, the seconds since the shell's start, and printf's %()T, which can print that start."""
+_NODE_NOTICES = re.compile(rb"uptime|performance|perf_hooks|timeStamp|timeOrigin")
+"""Clocks that count from the interpreter's start."""
+_RUBY_NOTICES = re.compile(rb"\bDATA\b")
+"""The script as an open file, which the program may seek in."""
 _DATA_PACKAGES = ("numpy", "pandas", "matplotlib")
 
 
@@ -35,8 +41,10 @@ class Environment:
     """Code that prints `Hello, World!`: the page's first example, and what tests and measurements run."""
     ready: tuple[int, int]
     """Sandboxes kept ready while the operator sets no others: at rest, and at most under demand."""
-    rereads: re.Pattern[bytes] | None = None
-    """Matches scripts that the interpreter reads more than once, so that it can't wait for them."""
+    notices: re.Pattern[bytes] | None = None
+    """Matches code that could tell whether its interpreter was started before the code came."""
+    reads_first: re.Pattern[str] | None = None
+    """Matches names of files that the interpreter, or a package imported ahead, looks for before it runs the code."""
     default: bool = True
     """Whether visitors may use it while the operator names no environments."""
 
@@ -44,6 +52,19 @@ class Environment:
     def image(self) -> str:
         """Name of its image, and of the folder in `images/`."""
         return f"sandbox-{self.name}"
+
+    def can_wait_for(self, sources: Mapping[str, bytes]) -> bool:
+        """Whether an interpreter that was started before runs these files, by name, as one that is started for them.
+
+        HOME is the files' folder, so an interpreter looks for its own settings among hidden ones. A main file with a
+        NUL may be an archive or compiled code, which an interpreter recognises in a plain file alone.
+        """
+        others = [name for name in sources if name != self.main]
+        if b"\0" in sources[self.main] or any(name.startswith(".") for name in others):
+            return False
+        if self.reads_first and any(map(self.reads_first.fullmatch, others)):
+            return False
+        return not (self.notices and any(map(self.notices.search, sources.values())))
 
     def command(self, main: str, args: Sequence[str], memory_mb: int) -> list[str]:
         """The command line that runs the file `main` with these arguments, for a sandbox with this memory in MB."""
@@ -99,7 +120,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 aliases=("py", "python3"),
                 main="main.py",
                 start=_PYTHON,
-                rereads=_CODING,
+                notices=_CODING,
                 survey=_python_survey(),
                 hello='print("Hello, World!")',
                 ready=(2, 6),
@@ -110,7 +131,8 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 aliases=(),
                 main="main.py",
                 start=_PYTHON,
-                rereads=_CODING,
+                notices=_CODING,
+                reads_first=re.compile(r".*\.pyc?|matplotlibrc"),
                 survey=_python_survey(*_DATA_PACKAGES),
                 hello='import numpy\nprint("Hello, World!")',
                 ready=(1, 2),
@@ -125,6 +147,8 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                     "node",
                     "--max-old-space-size={memory_mb}",
                 ),
+                notices=_NODE_NOTICES,
+                reads_first=re.compile(r"package\.json"),
                 survey="console.log(JSON.stringify({ version: process.versions.node, packages: {} }))",
                 hello='console.log("Hello, World!")',
                 ready=(1, 3),
@@ -135,6 +159,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 aliases=("sh", "shell"),
                 main="main.sh",
                 start=("bash",),
+                notices=_BASH_NOTICES,
                 survey=_BASH_SURVEY,
                 hello='echo "Hello, World!"',
                 ready=(1, 3),
@@ -148,6 +173,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                     "ruby",
                     "-r/opt/unbuffered.rb",
                 ),
+                notices=_RUBY_NOTICES,
                 survey=_RUBY_SURVEY,
                 hello='puts "Hello, World!"',
                 ready=(1, 3),

@@ -1,7 +1,6 @@
 """The visitor's files, written into a sandbox's /tmp before any of their code runs."""
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,14 +20,10 @@ class Folder:
         self._own(self.place / name)
 
     def write_all(self, sources: Mapping[str, bytes]) -> None:
-        """Write files by their names below /tmp, with the folders that they need, or OSError.
-
-        They replace what the interpreter may have made there while it waited.
-        """
+        """Write files by their names below /tmp, with the folders that they need, or OSError."""
         for name, content in sources.items():
             for parent in reversed(Path(name).parents[:-1]):
                 self._make_folder(self.place / parent)
-            _remove(self.place / name)
             (self.place / name).write_bytes(content)
             self._own(self.place / name)
 
@@ -44,16 +39,8 @@ class Folder:
 
     def _make_folder(self, place: Path) -> None:
         if not place.is_dir():
-            _remove(place)
             place.mkdir()
             self._own(place)
 
     def _own(self, place: Path) -> None:
         os.chown(place, self._user, self._user)
-
-
-def _remove(place: Path) -> None:
-    if place.is_dir():
-        shutil.rmtree(place)
-    else:
-        place.unlink(missing_ok=True)

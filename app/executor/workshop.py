@@ -87,10 +87,8 @@ class OciWorkshop:
     def fits(self, execution: Execution) -> bool:
         """See `Workshop`."""
         environment = ENVIRONMENTS[execution.environment]
-        if execution.args or execution.main_file != environment.main:
-            return False
-        code = execution.sources[execution.main_file]
-        return not (environment.rereads and environment.rereads.match(code))
+        fixed = not execution.args and execution.main_file == environment.main
+        return fixed and environment.can_wait_for(execution.sources)
 
     async def make(self, environment: str, execution: Execution | None = None) -> OciSandbox:
         """See `Workshop`."""

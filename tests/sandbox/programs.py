@@ -56,7 +56,10 @@ print('both')
     ),
     "stdout closed": _python("import sys\nprint('before')\nsys.stdout.close()\n"),
     "stdout's descriptor closed": _python("import os\nprint('before')\nos.close(1)\nprint('after')\n"),
-    "own source": _python("import os\nprint(open(__file__).read(), os.path.isfile(__file__), os.listdir('.'))\n"),
+    "own source": _python(
+        "import os\nprint(open(__file__).read(), os.path.isfile(__file__))\n"
+        "print([name for name in os.listdir('.') if name[0] != '.'])\n"
+    ),
     "a file of one's own in results": Program(
         "python",
         files=(("main.py", "print(open('results/in.csv').read())\n"), ("results/in.csv", "1,2\n")),
@@ -227,7 +230,8 @@ if __name__ == '__main__':
     print(queue.get(), child.join(), value.value, Array('d', 3)[:], Event().is_set())
     shared = SharedMemory(create=True, size=100_000)
     shared.buf[0] = 7
-    print(SharedMemory(shared.name).buf[0]); shared.close(); shared.unlink()
+    again = SharedMemory(shared.name); print(again.buf[0])
+    again.close(); shared.close(); shared.unlink()
 """
     ),
     "pools of threads and processes": _python(
@@ -259,7 +263,7 @@ if __name__ == '__main__':
                 (f"{name}.py", "word = 'mine'\n"),
             ),
         )
-        for name in ("guest", "app", "supervisor", "traceback", "json", "sitecustomize", "init", "main")
+        for name in ("guest", "app", "supervisor", "traceback", "json", "sitecustomize", "init", "__main__")
     },
     "a package beside the main file": Program(
         "python",

@@ -3,37 +3,35 @@
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.environments import ENVIRONMENTS
 from app.wire.protocol import Execution
 from tests.sandbox import outside
 from tests.sandbox.outside import Ended
 from tests.sandbox.processes import Answer, Platform
 from tests.sandbox.programs import PROGRAMS, Program
 
-ARGUMENTS = ("an argument",)
-"""A sandbox that waits has started its interpreter, which has no arguments. So these need one made to order."""
+WAYS: Mapping[str, Sequence[tuple[str, bytes]]] = {"waiting": (), "made to order": ((".asked-for", b""),)}
+"""Files that are sent beside the program's. An interpreter that waits would have looked for hidden ones already, so an
+execution with one gets a sandbox made to order."""
 
 
-def request(program: Program, args: tuple[str, ...]) -> dict[str, Any]:
+def request(program: Program, others: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
     """The body of POST /execute, without the environment."""
-    body: dict[str, Any] = {"stdin": program.stdin, "args": list(args)}
-    if program.results:
-        body["results"] = ["*"]
-    if program.code is not None:
-        return {**body, "code": program.code}
+    code = ((ENVIRONMENTS[program.environment].main, program.code or ""),)
     files = [
         {"name": name, "content": content}
         if isinstance(content, str)
         else {"name": name, "content": base64.b64encode(content).decode(), "encoding": "base64"}
-        for name, content in program.files
+        for name, content in (*(program.files or code), *others)
     ]
-    return {**body, "files": files}
+    return {"stdin": program.stdin, "files": files, **({"results": ["*"]} if program.results else {})}
 
 
 def of_any_run(text: str) -> str:
@@ -55,15 +53,13 @@ def ended(answer: Answer) -> Ended:
     )
 
 
-@pytest.mark.parametrize("args", [(), ARGUMENTS], ids=["waiting", "made to order"])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program_ends_as_outside(
-    platform: Platform, images: Mapping[str, str], tmp_path: Path, name: str, args: tuple[str, ...]
-) -> None:
+def test_a_program_ends_as_outside(platform: Platform, images: Mapping[str, str], tmp_path: Path, name: str) -> None:
     program = PROGRAMS[name]
-    body = request(program, args)
-    execution = Execution.model_validate_json(json.dumps({"environment": program.environment, **body}))
-    expected = outside.run(images[program.environment], execution, tmp_path / "outside")
-    answer = platform.run(program.environment, **body)
-    assert comparable(ended(answer)) == comparable(expected)
-    assert answer["signal"] == program.signal
+    execution = Execution.model_validate_json(
+        json.dumps({"environment": program.environment, **request(program, WAYS["waiting"])})
+    )
+    expected = comparable(outside.run(images[program.environment], execution, tmp_path / "outside"))
+    for way, others in WAYS.items():
+        answer = platform.run(program.environment, **request(program, others))
+        assert (comparable(ended(answer)), answer["signal"]) == (expected, program.signal), way

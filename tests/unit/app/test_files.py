@@ -1,4 +1,4 @@
-"""The visitor's files in a sandbox's /tmp, whatever they and the interpreter call theirs."""
+"""The visitor's files in a sandbox's /tmp, whatever they are called."""
 
 import os
 import stat
@@ -44,21 +44,6 @@ def test_files_of_the_visitor_may_lie_in_the_results_folder(folder: Folder) -> N
     folder.write_all({"results/in.csv": b"1,2"})
     folder.make_results()
     assert contents(folder) == {"results/in.csv": b"1,2"}
-
-
-@pytest.mark.parametrize("name", [".cache", ".cache/deep/file", ".cache/deep", "link", "link/below"])
-def test_what_an_interpreter_made_while_it_waited_gives_way(folder: Folder, tmp_path: Path, name: str) -> None:
-    (tmp_path / ".cache" / "deep").mkdir(parents=True)
-    (tmp_path / ".cache" / "deep" / "file").mkdir()
-    (tmp_path / "link").symlink_to("nowhere")
-    folder.write_all({name: b"mine"})
-    assert (tmp_path / name).read_bytes() == b"mine"
-
-
-def test_a_file_where_a_folder_is_needed_gives_way(folder: Folder, tmp_path: Path) -> None:
-    (tmp_path / ".cache").write_text("the interpreter's")
-    folder.write_all({".cache/mine": b"1"})
-    assert contents(folder) == {".cache/mine": b"1"}
 
 
 def test_a_script_takes_the_place_of_the_fifo_that_is_waited_at(folder: Folder, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""Scripts that Python can't read from a FIFO are those that get a sandbox made to order.
+"""Code that would end otherwise in an interpreter that waited for it gets a sandbox made to order.
 
-The interpreter that runs the tests decides: each script runs as a plain file, and as a FIFO that it waits for.
+For Python's encodings, the interpreter that runs the tests decides: each script runs as a plain file, and as a FIFO
+that it waits for.
 """
 
 import os
@@ -38,9 +39,9 @@ def waiting(folder: Path, code: bytes) -> Ended:
     return process.returncode, stdout, stderr
 
 
-def rereads(environment: str, code: bytes) -> bool:
-    pattern = ENVIRONMENTS[environment].rereads
-    return bool(pattern and pattern.match(code))
+def waits(environment: str, code: bytes, *others: str) -> bool:
+    found = ENVIRONMENTS[environment]
+    return found.can_wait_for({found.main: code, **dict.fromkeys(others, b"1")})
 
 
 REREAD = [
@@ -65,7 +66,6 @@ NOT_REREAD = [
     b"\xef\xbb\xbfprint('x')",
     b"\xef\xbb\xbf# coding: latin-1\nprint('x')",
     b"print('\xe9')",
-    b"print(1)\x00",
     b"\n\n# coding: latin-1\nprint('\xe9')",
     b"# coding : latin-1\nprint('\xe9')",
     b"x=1\r# coding: latin-1\rprint('\xe9')",
@@ -86,14 +86,43 @@ EITHER = [
 def test_a_script_that_ends_otherwise_from_a_fifo_gets_a_sandbox_made_to_order(tmp_path: Path, code: bytes) -> None:
     alike = plain(tmp_path, code) == waiting(tmp_path, code)
     for environment in PYTHON:
-        assert alike or rereads(environment, code)
+        assert alike or not waits(environment, code)
 
 
 @pytest.mark.parametrize("code", REREAD)
 def test_a_script_in_another_encoding_is_recognised(code: bytes) -> None:
-    assert all(rereads(environment, code) for environment in PYTHON)
+    assert not any(waits(environment, code) for environment in PYTHON)
 
 
 @pytest.mark.parametrize("code", NOT_REREAD)
 def test_other_scripts_go_to_a_sandbox_that_waits(code: bytes) -> None:
-    assert not any(rereads(environment, code) for environment in ENVIRONMENTS)
+    assert all(waits(environment, code) for environment in ENVIRONMENTS)
+
+
+@pytest.mark.parametrize(
+    ("environment", "code"),
+    [
+        *((name, b"1\0") for name in ENVIRONMENTS),
+        *(("node", code) for code in (b"process.uptime()", b"new Event('a').timeStamp", b"performance['now']()")),
+        *(("bash", code) for code in (b"echo $SECONDS", b"printf '%(%T)T' -2", b'echo x >> "$0"', b"echo x>main.sh")),
+        ("ruby", b"DATA.rewind"),
+    ],
+)
+def test_code_that_could_tell_that_its_interpreter_waited_gets_a_sandbox_made_to_order(
+    environment: str, code: bytes
+) -> None:
+    assert not waits(environment, code)
+
+
+@pytest.mark.parametrize("code", [b"awk '{ print $0 }'", b'echo "usage: $0"', b"echo $EPOCHSECONDS >$1"])
+def test_a_script_that_names_itself_goes_to_a_sandbox_that_waits(code: bytes) -> None:
+    assert waits("bash", code)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_files_that_an_interpreter_reads_as_it_starts_get_a_sandbox_made_to_order(environment: str) -> None:
+    assert waits(environment, b"1", "data.csv", "folder/.hidden")
+    assert not waits(environment, b"1", ".config/settings")
+    assert waits(environment, b"1", "package.json") is (environment != "node")
+    assert waits(environment, b"1", "numpy.py") is (environment != "python-data")
+    assert waits(environment, b"1", "numpy/__init__.py") is (environment != "python-data")

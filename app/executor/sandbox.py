@@ -30,7 +30,8 @@ _COMPLAINT = 2048
 _POLL_SECONDS = 0.002
 """Between two looks whether the interpreter waits for its code."""
 _FIRST_USER = 1000
-_WAIT_STATUS = struct.Struct("i")
+_WAIT_STATUS, _FULL = struct.Struct("i"), 1 << 16
+"""What PID 1 tells. With _FULL, the code has failed and no process more was allowed: see images/executor/init.c."""
 
 
 class OciSandbox:
@@ -233,13 +234,14 @@ class OciSandbox:
         if stopped is not None:
             return Outcome(stopped, transcript, seconds)
         used = self.group.usage()
-        said = self._pipes.take(STATUS, _WAIT_STATUS.size)
-        if len(said) < _WAIT_STATUS.size:
+        try:
+            (said,) = _WAIT_STATUS.unpack(self._pipes.take(STATUS, _WAIT_STATUS.size))
+            code = os.waitstatus_to_exitcode(said & ~_FULL)
+        except (struct.error, ValueError):  # PID 1 was killed. Under gVisor, the code may also have written here.
             return Outcome(Status.MEMORY_LIMIT if used.memory_kills else Status.KILLED, transcript, seconds)
-        code = os.waitstatus_to_exitcode(_WAIT_STATUS.unpack(said)[0])
         files, warnings = results.collect(self.tmp, execution.results, self._profile)
         return Outcome(
-            _status(code, used.memory_kills, used.pids_refused),
+            _status(code, used.memory_kills, used.pids_refused or said & _FULL),
             transcript,
             seconds,
             exit_code=code if code >= 0 else 128 - code,

@@ -47,7 +47,7 @@ def call(number, *arguments):
     return errno.errorcode[ctypes.get_errno()] if result == -1 else result
 
 def apart(attempt):
-    "The result of an attempt in a child process, or the name of the signal that killed the child."
+    "The result of an attempt in a child process, or how the child ended without one."
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -57,7 +57,8 @@ def apart(attempt):
     with os.fdopen(reader) as stream:
         said = stream.read()
     status = os.waitpid(child, 0)[1]
-    return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else json.loads(said)
+    if os.WIFSIGNALED(status): return signal.Signals(os.WTERMSIG(status)).name
+    return json.loads(said) if said else f"exit {os.waitstatus_to_exitcode(status)}"
 
 def call_i386(number, *arguments):
     "A 32-bit system call (int 0x80) with up to three arguments."

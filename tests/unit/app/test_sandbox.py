@@ -230,6 +230,23 @@ async def test_a_sandbox_that_is_killed_from_outside(bench: Bench) -> None:
     """PID 1 has said nothing of how the code ended."""
     outcome = await run(bench, "kill -9 $PPID; sleep 60")
     assert (outcome.status, outcome.exit_code) == (Status.KILLED, None)
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "exit_code"),
+    [
+        (r"\0\1\1\0", Status.PROCESS_LIMIT, 1),
+        (r"\177\23\0\0", Status.KILLED, None),
+        (r"\377\377\377\377", Status.KILLED, None),
+        (r"\0\1", Status.KILLED, None),
+    ],
+)
+async def test_whatever_is_told_in_place_of_pid_1_has_a_status(
+    bench: Bench, told: str, status: Status, exit_code: int | None
+) -> None:
+    """PID 1 adds a bit when no process more was allowed. Under gVisor, code can write to its descriptor."""
+    outcome = await run(bench, f"printf '{told}' >&3; kill -9 $PPID; sleep 60")
+    assert (outcome.status, outcome.exit_code) == (status, exit_code)
     bench.group.said = replace(NOTHING, memory_kills=1)
     assert (await run(bench, "kill -9 $PPID; sleep 60")).status == Status.MEMORY_LIMIT
 

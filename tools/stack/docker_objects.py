@@ -1,6 +1,6 @@
 """The containers, networks and volumes of a stack in Docker, found by their label and not by Pulumi's state."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import docker
@@ -19,7 +19,6 @@ class DockerObject:
     kind: str
     id: str
     name: str
-    is_sandbox: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,26 +42,18 @@ class StackObjects:
     def without(self, known: Iterable[str]) -> "StackObjects":
         """All things except those with these ids."""
         ids = set(known)
-        return self._those(lambda thing: thing.id not in ids)
-
-    def without_sandboxes(self) -> "StackObjects":
-        """All things except the sandboxes, which the executor creates and Pulumi's state does not know."""
-        return self._those(lambda thing: not thing.is_sandbox)
-
-    def sandboxes(self) -> "StackObjects":
-        """The sandboxes only."""
-        return self._those(lambda thing: thing.is_sandbox)
-
-    def _those(self, wanted: Callable[[DockerObject], bool]) -> "StackObjects":
-        return StackObjects(tuple(thing for thing in self.objects if wanted(thing)), self.volumes)
+        return StackObjects(tuple(thing for thing in self.objects if thing.id not in ids), self.volumes)
 
 
 def find(client: docker.DockerClient, prefix: str) -> StackObjects:
-    """Everything with the label of the stack with this name prefix."""
+    """Everything with the label of the stack with this name prefix, containers from the oldest on.
+
+    Up to version 0.4, sandboxes were containers too, and their executor replaced those that were removed before it.
+    """
     mine: dict[str, str | list[str] | bool] = {"label": f"{STACK_LABEL}={prefix}"}
     containers = [
-        DockerObject("container", str(it.id), it.attrs["Names"][0].lstrip("/"), SANDBOX_LABEL in it.attrs["Labels"])
-        for it in client.containers.list(all=True, sparse=True, filters=mine)
+        DockerObject("container", str(it.id), it.attrs["Names"][0].lstrip("/"))
+        for it in reversed(client.containers.list(all=True, sparse=True, filters=mine))
     ]
     networks = [DockerObject("network", str(it.id), str(it.name)) for it in client.networks.list(filters=mine)]
     volumes = {str(it.name): it.attrs["Labels"].get(ROLE_LABEL) for it in client.volumes.list(filters=mine)}
@@ -88,8 +79,6 @@ def remove(client: docker.DockerClient, found: StackObjects) -> None:
 
 def remove_all(client: docker.DockerClient, prefix: str) -> tuple[str, ...]:
     """Remove everything of a stack but its data. Returns the names of the volumes with data."""
-    # The executor goes first: it would replace the sandboxes that are removed.
-    remove(client, find(client, prefix).without_sandboxes())
     remove(client, find(client, prefix))
     return find(client, prefix).volumes
 

@@ -84,13 +84,9 @@ class Stack(PulumiStack):
                 self.set_secret(key, secrets.token_urlsafe(PASSWORD_BYTES), report)
 
     def destroy(self, report: Report) -> None:
-        """Remove the resources in the state, and the sandboxes. Does nothing when the stack was never created."""
+        """Remove the resources in the state. Does nothing when the stack was never created."""
         if self.config_file.exists():
             self._run("destroy", "--yes", "--skip-preview", *self.config_arguments, report=report)
-            # An executor that was stopped while it started may have left sandboxes.
-            docker_objects.remove(
-                self.engine.client(), docker_objects.find(self.engine.client(), self.prefix).sandboxes()
-            )
 
     def mend(self, report: Report) -> list[str]:
         """Repair what an interrupted command left. Returns what was done, for the user.
@@ -110,7 +106,7 @@ class Stack(PulumiStack):
             report.say("refreshing the state")
             self.refresh(report)
             done.append("refreshed the state after an interrupted command")
-        if orphans := found.without(known).without_sandboxes():
+        if orphans := found.without(known):
             docker_objects.remove(self.engine.client(), orphans)
             done.append(f"removed {', '.join(orphans.names)}")
         return done

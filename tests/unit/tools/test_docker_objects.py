@@ -11,14 +11,12 @@ CONTAINER, NETWORK, VOLUME = (
     DockerObject("network", "2", "n"),
     DockerObject("volume", "v", "v"),
 )
-SANDBOX = DockerObject("container", "3", "s", is_sandbox=True)
 
 
-def test_sandboxes_are_separated_from_other_objects() -> None:
-    found = StackObjects((CONTAINER, NETWORK, SANDBOX), ("data",))
-    assert found.without_sandboxes().objects == (CONTAINER, NETWORK)
-    assert found.without(["1"]).names == ["network n", "container s"]
-    assert not found.without(["1", "2", "3"]).objects
+def test_objects_with_known_ids_are_left_out() -> None:
+    found = StackObjects((CONTAINER, NETWORK), ("data",))
+    assert found.without(["1"]).names == ["network n"]
+    assert not found.without(["1", "2"])
 
 
 def test_data_volumes_are_separated_from_other_volumes() -> None:

@@ -32,18 +32,13 @@ esac
 
 
 class FakeEngine:
-    """An engine with these containers: `id` by name, sandboxes among them."""
+    """An engine with these containers, from the oldest on: `id` by name."""
 
     url = "unix:///var/run/docker.sock"
 
-    def __init__(self, containers: dict[str, str], sandboxes: tuple[str, ...] = ()) -> None:
+    def __init__(self, containers: dict[str, str]) -> None:
         self.removed: list[str] = []
-        listed = [
-            SimpleNamespace(
-                id=id, attrs={"Names": [f"/{name}"], "Labels": {"vps.sandbox": "1"} if name in sandboxes else {}}
-            )
-            for name, id in containers.items()
-        ]
+        listed = [SimpleNamespace(id=id, attrs={"Names": [f"/{name}"]}) for name, id in reversed(containers.items())]
         self.containers = SimpleNamespace(list=lambda **_: listed)
         self.networks = self.volumes = SimpleNamespace(list=lambda **_: [])
         self.api = SimpleNamespace(remove_container=lambda id, **_: self.removed.append(id))
@@ -214,13 +209,13 @@ def test_resources_that_docker_has_lost_are_refreshed(make_stack: MakeStack, rep
     assert stack.mend(report) == ["refreshed the state after an interrupted command"]
 
 
-def test_objects_that_are_not_in_the_state_are_removed_except_sandboxes(
+def test_objects_that_are_not_in_the_state_are_removed_from_the_oldest_on(
     make_stack: MakeStack, report: Report, tmp_path: Path
 ) -> None:
-    engine = FakeEngine({"known": "1", "orphan": "2", "sandbox": "3"}, sandboxes=("sandbox",))
+    engine = FakeEngine({"known": "1", "executor": "2", "sandbox": "3"})
     state(tmp_path, "1")
-    assert make_stack(engine).mend(report) == ["removed container orphan"]
-    assert engine.removed == ["2"]
+    assert make_stack(engine).mend(report) == ["removed container executor, container sandbox"]
+    assert engine.removed == ["2", "3"]
 
 
 @pytest.mark.parametrize(

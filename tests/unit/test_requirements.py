@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def locked(folder: Path) -> dict[str, str]:
     return {normalized(name): version for name, version in PIN.findall((folder / "requirements.txt").read_text())}
 
 
+@cache
 def modules() -> dict[str, str]:
     """The package that each installed module comes from, by the module's name."""
     found = {}

@@ -72,6 +72,7 @@ UNDER_GVISOR = (
 UNIT = {"no parts": Suite(("unit", "policies", "workflows"), by_file=False)}
 SUITES = {
     **UNIT,
+    "CONTRIBUTING": Suite(("contributing",), by_file=False),
     "real parts": Suite(("monitoring", "sandbox", "fuzz", "stack", "vps", "page")),
     # Each attack from one environment takes 75 seconds; from all environments, four minutes on two busy cores.
     "gVisor": Suite(UNDER_GVISOR, ("python",), _GVISOR),

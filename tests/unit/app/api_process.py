@@ -7,8 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,27 @@ START_SECONDS = 30
 
 @dataclass(frozen=True)
 class ApiProcess:
-    """A running api. `process.stderr` is in the file `log`, since a pipe that nobody reads would stop it."""
+    """A running api. `process.stderr` is in the file `log`, since a pipe that nobody reads would stop it.
+
+    `lines` and `figures` leave out the first `skipped` lines of the log and what the counters showed `before`.
+    """
 
     process: "subprocess.Popen[bytes]"
     port: int
     metrics_port: int
     log: Path
+    skipped: int = 0
+    before: Mapping[tuple[str, ...], float] = field(default_factory=dict)
+
+    def from_now(self) -> "ApiProcess":
+        """The same process, whose log and counters begin now."""
+        all_of_it = replace(self, skipped=0, before={})
+        return replace(self, skipped=len(all_of_it.lines), before=all_of_it.figures(""))
 
     @property
     def lines(self) -> list[dict[str, Any]]:
         """The log until now."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [json.loads(line) for line in self.log.read_text().splitlines()[self.skipped :]]
 
     @property
     def peak_mb(self) -> float:
@@ -44,14 +54,15 @@ class ApiProcess:
 
     def figures(self, prefix: str) -> dict[tuple[str, ...], float]:
         """The counters whose names begin with `prefix` and that aren't zero, by name and labels' values."""
-        return {
+        exposition = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text
+        all_of_them = {
             (sample.name, *sample.labels.values()): sample.value
-            for family in text_string_to_metric_families(
-                httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text
-            )
+            for family in text_string_to_metric_families(exposition)
             for sample in family.samples
-            if sample.name.startswith(prefix) and sample.name.endswith("_total") and sample.value
+            if sample.name.startswith(prefix) and sample.name.endswith("_total")
         }
+        since = {key: value - self.before.get(key, 0) for key, value in all_of_them.items()}
+        return {key: value for key, value in since.items() if value}
 
 
 @contextlib.contextmanager

@@ -25,8 +25,15 @@ OUR_FAULTS = {"busy", "engine_unavailable", "executor_unavailable", "rate_store_
 """Reasons that count against the objective `answered`: see monitoring/prometheus/rules/slo.yml."""
 
 
+@pytest.fixture(scope="module")
+def shared(_executor: FakeExecutor) -> Iterator[ApiProcess]:
+    """The api of this module's tests: it starts once."""
+    with running(_executor) as found:
+        yield found
+
+
 @pytest.fixture
-def api(executor: FakeExecutor) -> Iterator[ApiProcess]:
+def api(shared: ApiProcess, executor: FakeExecutor) -> ApiProcess:
     """An api whose executor writes output for 5 seconds, and takes 5 seconds to answer."""
 
     async def slow(_: Request) -> Response:
@@ -41,8 +48,7 @@ def api(executor: FakeExecutor) -> Iterator[ApiProcess]:
 
     executor.answers["/execute"] = slow
     executor.conversation = talk
-    with running(executor) as found:
-        yield found
+    return shared.from_now()
 
 
 def reset(connection: socket.socket) -> None:

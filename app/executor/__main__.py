@@ -3,13 +3,16 @@
 import contextlib
 import logging
 import os
+import shutil
 import socket
 import sys
 
 import uvicorn
 import uvloop
 
+from app.executor.cgroups import CgroupError
 from app.executor.engine import EngineError
+from app.executor.launcher import NEEDS
 from app.executor.metrics import Metrics
 from app.executor.pool import Pool
 from app.executor.proof import Unheld, prove
@@ -20,6 +23,7 @@ from app.executor.workshop import OciWorkshop, Pattern
 from app.process.logs import configure_logs
 from app.process.settings import SettingsError
 from app.process.start_tracing import start_tracing
+from app.runtimes import DEFAULT_RUNTIME
 from app.wire.admission import longest_body
 
 _log = logging.getLogger("app.executor")
@@ -42,14 +46,22 @@ class _Server(uvicorn.Server):
 
 async def _serve(settings: ExecutorSettings) -> None:
     roots = {name: settings.roots / name for name in settings.environments}
+    for name, root in roots.items():
+        if not root.is_dir():
+            raise BrokenEnvironment(name, f"there is no folder {root}")
+    if not shutil.which(settings.runtime):
+        raise EngineError(f"the image has no {settings.runtime}. Set EXECUTOR_RUNTIME to {DEFAULT_RUNTIME}")
     workshop = OciWorkshop(Pattern(settings.profile, roots, settings.runtime))
     metrics = Metrics(settings.profile)
     traces = start_tracing("executor", settings.traces, metrics.span_dropped)
     bounds = {name: settings.pools[name] for name in settings.environments}
     engine = Pool(workshop, bounds, metrics, settings.concurrency, settings.queue, tracing=traces)
     metrics.watch(engine)
-    metrics.swept(workshop.prepare())
-    await prove(workshop, settings.profile)
+    try:
+        metrics.swept(workshop.prepare())
+        await prove(workshop, settings.profile)
+    except (EngineError, OSError) as error:
+        raise EngineError(f"{error}. {NEEDS}.") from error
     engine.start()
     try:
         environments = await survey(engine, settings.environments)
@@ -81,7 +93,7 @@ def main() -> None:
     configure_logs()
     try:
         uvloop.run(_serve(settings))
-    except (BrokenEnvironment, EngineError, OSError, Unheld) as error:
+    except (BrokenEnvironment, CgroupError, EngineError, OSError, Unheld) as error:
         sys.exit(f"The executor can't start: {error}")
 
 

@@ -16,6 +16,7 @@ from app.executor import syscalls
 from app.profile import SandboxProfile
 
 ROOT = Path("/sys/fs/cgroup")
+_NAMESPACE = Path("/proc/self/cgroup")
 _FOLDER = "sandboxes"
 _OURS = "executor"
 _MB = 1024 * 1024
@@ -29,15 +30,15 @@ _V2 = ("memory", "pids", "cpu")
 
 @dataclass(frozen=True)
 class CgroupError(Exception):
-    """The host's control groups can't hold the profile. The message names the file that is missing, and the fix."""
+    """The host's control groups can't hold the profile. The message names what is missing, and the fix."""
 
-    file: str
+    missing: str
+    fix: str = (
+        "Start its kernel with `cgroup_enable=memory swapaccount=1`, and enable the controllers memory, pids and cpu"
+    )
 
     def __str__(self) -> str:
-        return (
-            f"the host's control groups have no {self.file}. Start its kernel with "
-            "`cgroup_enable=memory swapaccount=1`, and enable the controllers memory, pids and cpu."
-        )
+        return f"the host's control groups have no {self.missing}. {self.fix}."
 
 
 @dataclass(frozen=True)
@@ -61,19 +62,30 @@ def _has_v2(root: Path) -> bool:
 
 
 def delegate(owner: int) -> None:
-    """Make the folder of the sandboxes' groups, and give it to a user, or OSError. For the container's root."""
+    """Make the folder of the sandboxes' groups, and give it to a user; or OSError or `CgroupError`. For root."""
     if is_v2():
         _delegate_v2(owner)
         return
+    missing = set(_V1)
     for mount in syscalls.mounts():
-        if mount.type == "cgroup" and mount.options & set(_V1):
+        if mount.type == "cgroup" and mount.options & missing:
+            missing -= mount.options
             syscalls.mount("", mount.place, "", syscalls.REMOUNT | syscalls.BIND)
             folder = Path(mount.place) / _FOLDER
             folder.mkdir(exist_ok=True)
             os.chown(folder, owner, owner)
+    _need(missing)
+
+
+def _need(missing: set[str]) -> None:
+    if missing:
+        raise CgroupError(f"controllers {', '.join(sorted(missing))}")
 
 
 def _delegate_v2(owner: int) -> None:
+    if _NAMESPACE.read_text().strip() != "0::/":
+        raise CgroupError("namespace for this container", "Start the container with `--cgroupns=private`")
+    _need(set(_V2) - set((ROOT / "cgroup.controllers").read_text().split()))
     syscalls.mount("", str(ROOT), "", syscalls.REMOUNT | syscalls.BIND)
     # A group that has processes can't give controllers to those below it.
     launcher, sandboxes = ROOT / "launcher", ROOT / _FOLDER

@@ -6,20 +6,31 @@ a new /proc in a user namespace only where none of it is hidden. Then it enters 
 unprivileged user of the host. From there on, no process of this container has a capability on the host.
 """
 
+import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn
 
 from app.executor import cgroups, devices, syscalls, workshop
+from app.executor.cgroups import CgroupError
 from app.executor.settings import executor_settings
 from app.process.settings import SettingsError
 
 FIRST_ID, IDS = 100_000, 65_536
 """The range of the host's user and group ids that the namespace maps: useradd's first one for subordinate ids."""
+CAPABILITIES: Mapping[str, int] = MappingProxyType(
+    {"SYS_ADMIN": 21, "SETUID": 7, "SETGID": 6, "CHOWN": 0, "MKNOD": 27},
+)
+"""What the container's root must have, with the kernel's numbers. tests/sandbox/test_refusals.py: each is needed."""
+NEEDS = (
+    "The container needs a tmpfs at /run, and the capabilities, the seccomp profile and the AppArmor profile that the "
+    "platform's program gives it (docs/SECURITY.md)"
+)
 _PROC = "/proc"
 _PASSED_ON = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
@@ -28,14 +39,32 @@ _PASSED_ON = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 class LauncherError(Exception):
     """The container can't be prepared. The message says what was refused, and what to change."""
 
-    doing: str
-    cause: OSError
+    cause: str
+    fix: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.doing}: {self.cause.strerror}. The container needs the capabilities, the seccomp profile and the "
-            "AppArmor profile that the platform's program gives it (docs/SECURITY.md, the executor)."
-        )
+        return f"{self.cause}. {self.fix}."
+
+
+def _lacking() -> list[str]:
+    """The capabilities that this process should have and has not."""
+    status = Path(_PROC, "self/status").read_text()
+    held = int(status.partition("CapEff:")[2].split()[0], 16)
+    return [name for name, number in CAPABILITIES.items() if not held >> number & 1]
+
+
+def _check_container() -> None:
+    """Refuse what no later step would notice, or would fail at with a message that misleads."""
+    for kind in ("user", "group"):
+        ranges = (map(int, line.split()) for line in Path(_PROC, f"self/{kind[0]}id_map").read_text().splitlines())
+        if not any(first <= FIRST_ID and first + count >= FIRST_ID + IDS for first, _, count in ranges):
+            raise LauncherError(
+                f"the {kind} ids {FIRST_ID} to {FIRST_ID + IDS - 1} do not exist in this container, so Docker is "
+                "rootless, or remaps user namespaces",
+                "Use a Docker that runs as root without userns-remap (docs/GETTING_STARTED.md)",
+            )
+    if not os.statvfs("/").f_flag & os.ST_RDONLY:
+        raise LauncherError("the container's root can be written", "Start the container with a read-only root")
 
 
 def _prepare(slots: int) -> None:
@@ -47,10 +76,16 @@ def _prepare(slots: int) -> None:
         ("/proc could not be uncovered", _uncover_proc),
     )
     for doing, step in steps:
-        try:
-            step()
-        except OSError as error:
-            raise LauncherError(doing, error) from error
+        _try(doing, step)
+
+
+def _try(doing: str, step: Callable[[], None]) -> None:
+    lacking = _lacking()
+    try:
+        step()
+    except OSError as error:
+        fix = f"Give the container the capabilities that it lacks: {', '.join(lacking)} (docs/SECURITY.md)"
+        raise LauncherError(f"{doing}: {error.strerror}", fix if lacking else NEEDS) from error
 
 
 def _make_folder() -> None:
@@ -77,14 +112,18 @@ def _enter_user_namespace() -> None:
     if helper == 0:
         os.close(tell)
         os.read(unshared, 1)
-        for ids in ("uid_map", "gid_map"):
-            Path(f"{_PROC}/{us}/{ids}").write_text(f"0 {FIRST_ID} {IDS}\n")
-        os._exit(0)
+        refused = 0
+        try:
+            for ids in ("uid_map", "gid_map"):
+                Path(f"{_PROC}/{us}/{ids}").write_text(f"0 {FIRST_ID} {IDS}\n")
+        except OSError as error:
+            refused = error.errno or errno.EIO
+        os._exit(refused)
     os.close(unshared)
     syscalls.unshare(syscalls.NEWUSER)
     os.close(tell)
-    if os.waitpid(helper, 0)[1]:
-        raise OSError(0, "the ids could not be mapped")
+    if refused := os.waitstatus_to_exitcode(os.waitpid(helper, 0)[1]):
+        raise OSError(refused, os.strerror(refused))
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
@@ -107,16 +146,15 @@ def _run(command: Sequence[str]) -> NoReturn:
     os.execv(waiter, [str(waiter), str(child)])  # noqa: S606 - our own program
 
 
-def main() -> NoReturn:
-    """Become the program that ends with the executor's exit code."""
+def main() -> None:
+    """Become the program that ends with the executor's exit code. Never returns."""
     try:
+        _check_container()
         _prepare(slots=devices.SLOTS)
-        _enter_user_namespace()
-        _run([sys.executable, "-m", "app.executor"])
-    except (LauncherError, SettingsError) as error:
+        _try("no user namespace could be entered (sysctl user.max_user_namespaces bounds them)", _enter_user_namespace)
+        _try("the executor could not be run", lambda: _run([sys.executable, "-m", "app.executor"]))
+    except (LauncherError, SettingsError, CgroupError) as error:
         sys.exit(f"The executor can't start: {error}")
-    except OSError as error:
-        sys.exit(f"The executor can't start: {LauncherError('no user namespace could be entered', error)}")
 
 
 if __name__ == "__main__":

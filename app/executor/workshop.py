@@ -112,7 +112,7 @@ class OciWorkshop:
         return sandbox
 
     async def probe(self, arguments: Sequence[str]) -> Trial:
-        """Run the program that tries the sandbox's walls, images/executor/probe.c, in one; or EngineError."""
+        """Run images/executor/probe.c, which tries a sandbox's walls, in one; or EngineError or CgroupError."""
         environment = next(iter(self._pattern.roots))
         sandbox = self._reserve(environment)
         try:
@@ -121,7 +121,7 @@ class OciWorkshop:
             await self._start(sandbox, [bundle.PROBE, *arguments])
             said = await sandbox.finish(_START_SECONDS)
             return Trial(said, sandbox.group.usage(), time.monotonic() - started)
-        except (OSError, CgroupError) as error:
+        except OSError as error:
             raise EngineError(f"a sandbox could not be made: {error}") from error
         finally:
             await self.destroy(sandbox)

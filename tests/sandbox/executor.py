@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import docker
 from docker.errors import APIError, NotFound
@@ -47,28 +48,28 @@ class Executor:
         self._container: Container | None = None
         self.socket = folder / "executor.sock"
 
-    def start(self) -> None:
-        """Start it anew. What an earlier one has logged is gone."""
+    def start(self, **options: Any) -> None:
+        """Start it anew; `options` of docker-py replace the program's. What an earlier one has logged is gone."""
         self.remove()
         self._folder.mkdir(exist_ok=True)
         sources = {os.environ[SOURCES]: {"bind": "/srv", "mode": "ro"}} if SOURCES in os.environ else {}
-        self._container = self._client.containers.run(
-            os.environ[IMAGE],
-            entrypoint=list(EXECUTOR_ENTRYPOINT),
-            name=self._name,
-            detach=True,
-            user="0:0",
-            read_only=True,
-            network_mode="none",
-            mem_limit=_MEMORY,
-            memswap_limit=_MEMORY,
-            cap_drop=["ALL"],
-            cap_add=list(EXECUTOR_CAPABILITIES),
-            security_opt=["no-new-privileges:true", f"seccomp={seccomp.for_executor()}"],
-            tmpfs={"/run": "", "/tmp": ""},
-            volumes={str(self._folder): {"bind": _RUN, "mode": "rw"}, **sources},
-            environment={**self._variables, "EXECUTOR_SOCKET": f"{_RUN}/executor.sock"},
-        )
+        ours: dict[str, Any] = {
+            "entrypoint": list(EXECUTOR_ENTRYPOINT),
+            "name": self._name,
+            "detach": True,
+            "user": "0:0",
+            "read_only": True,
+            "network_mode": "none",
+            "mem_limit": _MEMORY,
+            "memswap_limit": _MEMORY,
+            "cap_drop": ["ALL"],
+            "cap_add": list(EXECUTOR_CAPABILITIES),
+            "security_opt": ["no-new-privileges:true", f"seccomp={seccomp.for_executor()}"],
+            "tmpfs": {"/run": "", "/tmp": ""},
+            "volumes": {str(self._folder): {"bind": _RUN, "mode": "rw"}, **sources},
+            "environment": {**self._variables, "EXECUTOR_SOCKET": f"{_RUN}/executor.sock"},
+        }
+        self._container = self._client.containers.run(os.environ[IMAGE], **{**ours, **options})
 
     def signal(self, number: signal.Signals) -> float:
         """Send a signal, wait for the container to end (SIGKILL after 20 s), and return the seconds that it took."""

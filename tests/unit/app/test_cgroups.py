@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.executor import cgroups
+from app.executor import cgroups, syscalls
 from app.executor.cgroups import CgroupError, Group, Usage
+from app.executor.syscalls import Mount
 from app.profile import FLOOR
 
 NAME = "0" * 32
@@ -43,8 +44,8 @@ class Kernel:
         self.without: set[str] = set()
         make, remove = os.mkdir, os.rmdir
 
-        def mkdir(folder: str) -> None:
-            make(folder)
+        def mkdir(folder: str | Path, mode: int = 0o777) -> None:
+            make(folder, mode)
             for name, content in FILES.items():
                 if name not in self.without:
                     Path(folder, name).write_text(content)
@@ -165,3 +166,48 @@ def test_groups_that_an_earlier_executor_left_are_found() -> None:
     assert cgroups.left_over() == []
     Group(NAME).make(limits())
     assert cgroups.left_over() == [NAME]
+
+
+V2_NAMESPACE = "0::/\n"
+MISSING = "the host's control groups have no controllers {}. Start its kernel with `cgroup_enable=memory swapaccount=1`"
+
+
+def delegated(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, *controllers: str, namespace: str = V2_NAMESPACE
+) -> None:
+    """Give away the groups of a host that has these controllers."""
+    here = [Mount(str(kernel.root / name), "cgroup", frozenset({"rw", name})) for name in controllers]
+    monkeypatch.setattr(syscalls, "mounts", lambda: here)
+    monkeypatch.setattr(syscalls, "mount", lambda *_: None)
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+    own = kernel.root.parent / "namespace"
+    own.write_text(namespace)
+    monkeypatch.setattr(cgroups, "_NAMESPACE", own)
+    if cgroups.is_v2():
+        (kernel.root / "cgroup.controllers").write_text(" ".join(controllers))
+        for folder in (kernel.root, kernel.root / "sandboxes", kernel.root / "sandboxes" / "executor"):
+            (folder / "cgroup.procs").write_text("")
+    cgroups.delegate(os.getuid())
+
+
+def test_a_host_with_each_controller_gives_them_away(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    delegated(kernel, monkeypatch, *V1)
+    if cgroups.is_v2():
+        for folder in (kernel.root, kernel.root / "sandboxes"):
+            assert (folder / "cgroup.subtree_control").read_text() == "+memory +pids +cpu"
+
+
+@pytest.mark.parametrize("missing", ["memory", "pids", "cpu"])
+def test_a_host_without_a_controller_is_refused(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    with pytest.raises(CgroupError) as caught:
+        delegated(kernel, monkeypatch, *(name for name in V1 if name != missing))
+    assert str(caught.value).startswith(MISSING.format(missing))
+
+
+def test_with_version_2_the_hosts_own_namespace_is_refused(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, the launcher would move the host's processes."""
+    if not cgroups.is_v2():
+        delegated(kernel, monkeypatch, *V1, namespace="1:memory:/docker/0\n")
+        return
+    with pytest.raises(CgroupError, match=r"namespace for this container\. Start .* with `--cgroupns=private`\.$"):
+        delegated(kernel, monkeypatch, *V1, namespace="0::/system.slice/docker-0.scope\n")

@@ -13,7 +13,7 @@ ENVIRON = ("PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8")
 _MB = 1024 * 1024
 _TERMINALS = 16
 _SHM_MB = 16
-_SIGNALS = 1024
+_SIGNALS = 256
 _HIDDEN = (
     "/proc/acpi",
     "/proc/asound",

@@ -1,9 +1,9 @@
 """Prepare the container, then start the executor in a user namespace: `python -m app.executor.launcher`.
 
 The container's root has a few capabilities and uses them here, before anything of a visitor is read: it gives a folder
-of each control group to the executor, makes the devices of the sandboxes, and uncovers /proc, since the kernel allows
-a new /proc in a user namespace only where none of it is hidden. Then it enters a user namespace whose root is an
-unprivileged user of the host. From there on, no process of this container has a capability on the host.
+of each control group to the executor, makes the devices of the sandboxes, and uncovers /proc and /sys, since the kernel
+allows new ones in a user namespace only where nothing of them is hidden. Then it enters a user namespace whose root is
+an unprivileged user of the host. From there on, no process of this container has a capability on the host.
 """
 
 import errno
@@ -73,7 +73,7 @@ def _prepare(slots: int) -> None:
         ("the sandboxes' devices could not be made", lambda: devices.make(slots)),
         ("the sandboxes' folder could not be made", _make_folder),
         ("the socket's folder could not be given to the executor", _give_socket_folder),
-        ("/proc could not be uncovered", _uncover_proc),
+        ("/proc and /sys could not be uncovered", _uncover),
     )
     for doing, step in steps:
         _try(doing, step)
@@ -99,13 +99,20 @@ def _give_socket_folder() -> None:
     os.chown(folder, FIRST_ID, FIRST_ID)
 
 
-def _uncover_proc() -> None:
-    for place in reversed([mount.place for mount in syscalls.mounts() if mount.place.startswith(f"{_PROC}/")]):
-        syscalls.unmount(place)
+def _uncover() -> None:
+    for place in reversed([mount.place for mount in syscalls.mounts()]):
+        if place.startswith((f"{_PROC}/", "/sys/")) and not place.startswith(str(cgroups.ROOT)):
+            syscalls.unmount(place)
+    # crun mounts /sys first and makes it read-only afterwards, which a read-only one here would forbid.
+    syscalls.mount("", "/sys", "", syscalls.REMOUNT | syscalls.NOSUID | syscalls.NODEV | syscalls.NOEXEC)
 
 
 def _enter_user_namespace() -> None:
-    """Become root of a user namespace. A helper that stays outside writes the maps, as only it may."""
+    """Become root of a user namespace. A helper that stays outside writes the maps, as only it may.
+
+    The namespace's owner is the first of its own users. What its users take is counted against the owner's limits on
+    the host, so the owner must not be root: then the host's services would have to do with what sandboxes leave.
+    """
     us = os.getpid()
     unshared, tell = os.pipe()
     helper = os.fork()
@@ -120,6 +127,8 @@ def _enter_user_namespace() -> None:
             refused = error.errno or errno.EIO
         os._exit(refused)
     os.close(unshared)
+    os.setresuid(0, FIRST_ID, 0)
+    syscalls.raise_capabilities()
     syscalls.unshare(syscalls.NEWUSER)
     os.close(tell)
     if refused := os.waitstatus_to_exitcode(os.waitpid(helper, 0)[1]):
@@ -130,7 +139,14 @@ def _enter_user_namespace() -> None:
     syscalls.unshare(syscalls.NEWPID | syscalls.NEWIPC | syscalls.NEWUTS)
 
 
-def _run(command: Sequence[str]) -> NoReturn:
+def _share_out(users: int) -> None:
+    """Give each user of the namespace an equal part of the inotify objects that the host grants to its owner."""
+    for what in ("instances", "watches"):
+        together = int(Path(f"{_PROC}/sys/fs/inotify/max_user_{what}").read_text())
+        Path(f"{_PROC}/sys/user/max_inotify_{what}").write_text(str(max(1, together // users)))
+
+
+def _run(command: Sequence[str], users: int) -> NoReturn:
     """Run it as PID 1 of the new namespaces, with a /proc of its own. This process waits for it as a small program.
 
     It keeps the container's mounts: Docker runs health checks among them, and they need its /proc.
@@ -141,6 +157,7 @@ def _run(command: Sequence[str]) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         syscalls.unshare(syscalls.NEWNS)
         syscalls.mount("proc", _PROC, "proc", syscalls.NOSUID | syscalls.NODEV | syscalls.NOEXEC)
+        _share_out(users)
         os.execv(command[0], list(command))  # noqa: S606 - our own Python
     waiter = workshop.PROGRAMS / "wait"
     os.execv(waiter, [str(waiter), str(child)])  # noqa: S606 - our own program
@@ -151,8 +168,9 @@ def main() -> None:
     try:
         _check_container()
         _prepare(slots=devices.SLOTS)
+        users = executor_settings(os.environ).concurrency
         _try("no user namespace could be entered (sysctl user.max_user_namespaces bounds them)", _enter_user_namespace)
-        _try("the executor could not be run", lambda: _run([sys.executable, "-m", "app.executor"]))
+        _try("the executor could not be run", lambda: _run([sys.executable, "-m", "app.executor"], users))
     except (LauncherError, SettingsError, CgroupError) as error:
         sys.exit(f"The executor can't start: {error}")
 

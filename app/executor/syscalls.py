@@ -14,6 +14,9 @@ _OPENAT2 = 437
 """The number of openat2(2), the same on each architecture; Linux 5.6 and later have it."""
 _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 1, 2, 4, 8
 
+_CAPABILITIES_V3 = 0x20080522
+"""The layout of capset(2): two times 32 bits of the effective, the permitted and the inheritable set."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -56,6 +59,14 @@ def unmount(place: str) -> None:
 def unshare(flags: int) -> None:
     """unshare(2)."""
     _check(_libc.unshare(flags), "")
+
+
+def raise_capabilities() -> None:
+    """capset(2): make all permitted capabilities effective, which a change of the effective user has ended."""
+    header, sets = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3), (ctypes.c_uint32 * 6)()
+    _check(_libc.capget(header, sets), "")
+    sets[0], sets[3] = sets[1], sets[4]
+    _check(_libc.capset(header, sets), "")
 
 
 def open_beneath(folder: int, name: str, flags: int) -> int:

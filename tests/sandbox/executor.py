@@ -40,11 +40,14 @@ _FIGURES_V2 = {
 class Executor:
     """An executor whose socket is `executor.sock` in `folder`, a folder of this machine. One container at a time."""
 
-    def __init__(self, client: docker.DockerClient, name: str, folder: Path, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, client: docker.DockerClient, name: str, folder: Path, variables: Mapping[str, str], image: str = ""
+    ) -> None:
         self._client = client
         self._name = name
         self._folder = folder
         self._variables = variables
+        self._image = image or os.environ[IMAGE]
         self._container: Container | None = None
         self.socket = folder / "executor.sock"
 
@@ -69,7 +72,7 @@ class Executor:
             "volumes": {str(self._folder): {"bind": _RUN, "mode": "rw"}, **sources},
             "environment": {**self._variables, "EXECUTOR_SOCKET": f"{_RUN}/executor.sock"},
         }
-        self._container = self._client.containers.run(os.environ[IMAGE], **{**ours, **options})
+        self._container = self._client.containers.run(self._image, **{**ours, **options})
 
     def signal(self, number: signal.Signals) -> float:
         """Send a signal, wait for the container to end (SIGKILL after 20 s), and return the seconds that it took."""

@@ -71,11 +71,19 @@ class Process:
 class Platform:
     """An api and an executor. `name` is the container's; `variables` are environment variables of either.
 
-    `environments` are the names of the environments that the executor serves.
+    `environments` are the names of the environments that the executor serves, `image` is the executor's if not the
+    usual one.
     """
 
     def __init__(
-        self, client: docker.DockerClient, name: str, environments: Sequence[str], folder: Path, **variables: str
+        self,
+        client: docker.DockerClient,
+        name: str,
+        environments: Sequence[str],
+        folder: Path,
+        *,
+        image: str = "",
+        **variables: str,
     ) -> None:
         folder.mkdir()
         self._folder = folder
@@ -87,7 +95,7 @@ class Platform:
             "EXECUTOR_POOLS": json.dumps({name: {"min": 1, "max": 3} for name in environments}),
             **{name: value for name, value in variables.items() if name.startswith("EXECUTOR_")},
         }
-        self.executor = Executor(client, name, folder / "run", executor_variables)
+        self.executor = Executor(client, name, folder / "run", executor_variables, image)
         self._profile = executor_variables["EXECUTOR_PROFILE"]
         self._api_variables = {name: value for name, value in variables.items() if name.startswith("API_")}
         self._port = free_port()

@@ -1,12 +1,29 @@
-"""Runs attacks that are written in Python in every environment: each image has a Python."""
+"""Runs attacks that are written in Python in every environment: `armed` adds a Python to those that have none."""
 
+import io
 import json
+import os
+
+import docker
 
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
+from tests.sandbox import executor
 
 _FIRST = {ENVIRONMENTS[name].language: name for name in reversed(DEFAULT_ENVIRONMENTS)}
 ATTACKED = tuple(name for name in DEFAULT_ENVIRONMENTS if name in _FIRST.values())
 """The first environment of each language, of those that are on by default."""
+
+_ARMING = """
+FROM {image}
+RUN for environment in /environments/*; do cp --archive --no-clobber /environments/python/usr "$environment"; done
+"""
+"""All environments are of the same Debian, so that the files of one run in another. No existing file is changed."""
+
+
+def armed(client: docker.DockerClient) -> str:
+    """The id of an image like the executor's, in which each environment has a Python too."""
+    recipe = io.BytesIO(_ARMING.format(image=os.environ[executor.IMAGE]).encode())
+    return str(client.images.build(fileobj=recipe, rm=True)[0].id)
 
 
 def carried(environment: str, attack: str) -> str:

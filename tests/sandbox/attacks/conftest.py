@@ -1,12 +1,16 @@
 """Attacks on the sandbox. After each attack the platform must be as healthy and fast as before."""
 
+import contextlib
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+import docker
 import httpx
 import pytest
+from docker.errors import APIError
 
+from tests.sandbox.attacks.carrier import armed
 from tests.sandbox.processes import RUNTIME, Platform
 
 HELLO = "print('hello')"
@@ -25,14 +29,33 @@ def runtime() -> str:
 
 
 @pytest.fixture(scope="session")
-def usual_seconds(shared: Platform) -> float:
+def attacked(
+    client: docker.DockerClient,
+    images: Mapping[str, str],
+    names: Iterator[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Platform]:
+    """The platform of all attacks, with the floor's profile, every environment, and a Python in each."""
+    image = armed(client)
+    platform = Platform(client, next(names), list(images), tmp_path_factory.mktemp("attacked") / "it", image=image)
+    try:
+        yield platform.start()
+    finally:
+        platform.stop()
+        with contextlib.suppress(APIError):  # another run uses it too
+            client.images.remove(image)
+
+
+@pytest.fixture(scope="session")
+def usual_seconds(attacked: Platform) -> float:
     """Median time of a trivial execution before the first attack."""
-    return statistics.median(_hello(shared) for _ in range(5))
+    return statistics.median(_hello(attacked) for _ in range(5))
 
 
 @pytest.fixture
-def platform(platform: Platform, usual_seconds: float) -> Iterator[Platform]:
-    """The shared platform; after the attack it must be idle, healthy and not slower."""
+def platform(attacked: Platform, usual_seconds: float) -> Iterator[Platform]:
+    """The attacked platform; after the attack it must be idle, healthy and not slower."""
+    platform = attacked
     yield platform
     platform.wait_until_idle(RECOVERY_SECONDS)
     health = platform.health()

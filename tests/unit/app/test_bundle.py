@@ -91,7 +91,7 @@ def test_nothing_is_shared_with_the_host_or_another_sandbox(config: dict[str, An
 
 
 def test_limits_of_a_process(config: dict[str, Any]) -> None:
-    assert rlimits(config) == {"CORE": 1, "FSIZE": FLOOR.tmp_mb * 2**20, "MSGQUEUE": 0, "SIGPENDING": 1024}
+    assert rlimits(config) == {"CORE": 1, "FSIZE": FLOOR.tmp_mb * 2**20, "MSGQUEUE": 0, "SIGPENDING": 256}
     assert rlimits(configured(SandboxProfile(tmp_mb=3)))["FSIZE"] == 3 * 2**20
 
 

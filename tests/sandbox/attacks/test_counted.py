@@ -1,0 +1,171 @@
+"""Attacks on what the kernel counts by user, by owner of a namespace or for the whole host, and on files in common.
+
+One sandbox takes all that it can get. Another one, and a service of the host, must get what they get otherwise.
+"""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.sandbox.attacks.carrier import CALLS
+from tests.sandbox.processes import Platform, output_json
+
+TAKE = """
+import fcntl, sys, tempfile
+SIGNAL, SET_PIPE_SIZE, MEGABYTE = signal.SIGRTMIN, 1031, 2**20
+signal.pthread_sigmask(signal.SIG_BLOCK, [SIGNAL])
+watcher, folder, names = libc.inotify_init1(0), tempfile.mkdtemp(), iter(range(10**9))
+
+def checked(result):
+    if result < 0: raise OSError(ctypes.get_errno(), "refused")
+    return result
+
+def watch():
+    path = f"{folder}/{next(names)}"
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
+    checked(libc.inotify_add_watch(watcher, path.encode(), 1))
+
+def pipe():
+    "Its buffer is 256 pages."
+    fcntl.fcntl(os.pipe()[1], SET_PIPE_SIZE, MEGABYTE)
+
+TAKEN = {
+    "pseudo terminals": lambda: os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY),
+    "inotify instances": lambda: checked(libc.inotify_init1(0)),
+    "inotify watches": watch,
+    "pending signals": lambda: checked(libc.sigqueue(os.getpid(), SIGNAL, None)),
+    "timers": lambda: checked(libc.timer_create(1, None, ctypes.byref(ctypes.c_void_p()))),
+    "pipe pages": pipe,
+}
+
+def take(kind, most):
+    "How many there were when the next was refused."
+    for taken in range(most):
+        try:
+            TAKEN[kind]()
+        except OSError:
+            return taken
+    return most
+"""
+KINDS = ("pseudo terminals", "inotify instances", "inotify watches", "pending signals", "timers", "pipe pages")
+GREEDY, USUAL = 100_000, 300
+"""How many the attacker tries to take, and how many of them the others want."""
+BOUNDED_AT = {"pseudo terminals": 16, "pending signals": 256, "timers": 256}
+
+
+def _code(kind: str, most: int, then: str = "") -> str:
+    return f"{CALLS}{TAKE}\nprint(json.dumps(take({kind!r}, {most})), flush=True)\n{then}"
+
+
+def _of_a_service(kind: str) -> int:
+    """How many root gets on the host."""
+    command = [sys.executable, "-c", _code(kind, USUAL, "import shutil; shutil.rmtree(folder)")]
+    return int(subprocess.run(command, check=True, capture_output=True, timeout=30).stdout)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_sandbox_takes_nothing_from_others(platform: Platform, kind: str) -> None:
+    alone, of_a_service = output_json(platform.run("python", _code(kind, USUAL))), _of_a_service(kind)
+    with platform.stream("python", _code(kind, GREEDY, "import time; time.sleep(60)"), timeout=20) as greedy:
+        while (frame := greedy.receive())["type"] == "started":
+            pass
+        beside, of_a_service_beside = output_json(platform.run("python", _code(kind, USUAL))), _of_a_service(kind)
+        greedy.send("cancel")
+        greedy.end()
+    assert int(frame["data"]) <= BOUNDED_AT.get(kind, GREEDY - 1), "the attacker was not stopped"
+    assert beside == alone >= 16
+    assert of_a_service_beside >= of_a_service * 0.9, "a service of the host gets less"
+
+
+HOLD = """
+import fcntl, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+watcher = libc.inotify_init1(os.O_NONBLOCK)
+kept = []
+
+def paths():
+    "Every file and folder but those of processes, and the sandbox's own /tmp."
+    for folder, folders, names in os.walk("/"):
+        folders[:] = [name for name in folders if not name.isdigit() and (folder, name) != ("/", "tmp")]
+        yield from (os.path.join(folder, name) for name in (".", *names))
+
+def opened_file(path):
+    for mode in (os.O_RDWR, os.O_RDONLY):
+        try:
+            return os.open(path, mode | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW), mode
+        except OSError:
+            continue
+    return None, None
+
+def locked(file, mode):
+    "Take each lock that the kernel has, and return whether one was somebody else's."
+    refused = False
+    for lock in (fcntl.flock, fcntl.lockf):
+        try:
+            lock(file, (fcntl.LOCK_EX if lock is fcntl.flock or mode == os.O_RDWR else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            refused = True
+        except OSError:
+            pass
+    return refused
+
+def hold():
+    for path in paths():
+        file, mode = opened_file(path)
+        if file is not None:
+            locked(file, mode)
+            kept.append(file)
+            libc.inotify_add_watch(watcher, path.encode(), 0xFFF)
+    try:
+        while os.read(watcher, 2**16): pass
+    except BlockingIOError:
+        return len(kept)
+
+def seek():
+    "How many paths are locked by somebody else, the first of them, and how many were tried."
+    found, tried = [], 0
+    for path in paths():
+        file, mode = opened_file(path)
+        if file is not None:
+            tried += 1
+            if locked(file, mode): found.append(path)
+            os.close(file)
+    return len(found), found[:20], tried
+
+def seen():
+    "How many bytes of events there were."
+    try:
+        return len(os.read(watcher, 2**16))
+    except BlockingIOError:
+        return 0
+"""
+
+
+def test_no_file_of_one_sandbox_is_locked_or_watched_by_another(platform: Platform) -> None:
+    """The masked files and folders of /proc and /sys, the devices and the root file system among them."""
+    holding = f"{CALLS}{HOLD}\nprint(hold(), flush=True)\nsys.stdin.readline()\nprint(seen())"
+    with platform.stream("python", holding) as holder:
+        holder.until_output("\n")
+        locked, found, tried = output_json(platform.run("python", f"{CALLS}{HOLD}\nprint(json.dumps(seek()))"))
+        holder.send("stdin", data="\n")
+        said = _said(holder)
+    assert (locked, said) == (0, "0\n"), found
+    assert tried > 1000
+
+
+def test_the_probe_finds_locks_and_watches_in_one_sandbox(platform: Platform) -> None:
+    both = f"{CALLS}{HOLD}\nheld = hold()\nfound, *_ = apart(seek)\nprint(json.dumps([held, found, seen()]))"
+    held, found, events = output_json(platform.run("python", both))
+    assert found > held * 0.9
+    assert events > 0
+
+
+def _said(stream: Any) -> str:
+    text = ""
+    while (frame := stream.receive())["type"] == "output":
+        text += frame["data"]
+    assert frame["status"] == "success", json.dumps(frame)
+    return text

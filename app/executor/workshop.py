@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 import shutil
 import time
@@ -170,7 +169,7 @@ class OciWorkshop:
             user=sandbox.user,
             own_kernel=self._runtime.own_kernel,
         )
-        (sandbox.folder / "config.json").write_text(json.dumps(config))
+        (sandbox.folder / "config.json").write_text(config)
         pipes = Pipes()
         try:
             await self._run(sandbox, pipes)

@@ -12,7 +12,8 @@ from tests.sandbox.processes import Platform, output_json
 CHANNELS = """
 import fcntl, socket, sys, time
 NAME, PORT, KEY = b"a-name-that-both-know", 4321, 0x5EC2E7
-SHARED = [path for path in ("/usr/bin/python3", "/bin/sh", "/etc/passwd") if os.path.exists(path)]
+FILES = ("/usr/bin/python3", "/bin/sh", "/etc/passwd", "/sys/devices/system/cpu/online", "/proc/cpuinfo", "/proc/keys")
+SHARED = [path for path in FILES if os.path.exists(path)]
 libc.shmat.restype = ctypes.c_void_p
 
 def lock(path):
@@ -119,6 +120,7 @@ BOTH = f"{CALLS}{CHANNELS}\nhold(4)\nprint(json.dumps(apart(lambda: seek(3))))"
 REACHABLE_INSIDE = {
     *("abstract socket", "abstract datagram", "path socket", "TCP", "TCP on every address", "TCP v6"),
     *("file in /tmp", "file in /dev/shm", "POSIX memory", "lock on /etc/passwd", "lock on /tmp", "a process"),
+    *("lock on /sys/devices/system/cpu/online", "lock on /proc/cpuinfo", "lock on /proc/keys"),
 }
 """Channels that the probe must find when holder and seeker share a sandbox. This shows that the probe works."""
 

@@ -1,5 +1,6 @@
 """The configuration that the OCI runtime is given for a sandbox of the floor's profile."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,10 @@ USER = 1234
 
 
 def configured(profile: SandboxProfile = FLOOR, *, own_kernel: bool = False) -> dict[str, Any]:
-    return dict(
-        bundle.configuration(
-            profile, ["python3", "/tmp/main.py"], root=Path("/r"), tmp=Path("/t"), user=USER, own_kernel=own_kernel
-        )
+    text = bundle.configuration(
+        profile, ["python3", "/tmp/main.py"], root=Path("/r"), tmp=Path("/t"), user=USER, own_kernel=own_kernel
     )
+    return dict(json.loads(text))
 
 
 @pytest.fixture

@@ -8,17 +8,12 @@ from docker.models.containers import Container
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.declared import DeclaredServices
+from tests.stack.holder import exceed_memory
+from tests.stack.holder import start as holder_of
 from tests.waiting import until
 from tools.machine.preparation import Prepared
 
 EXPORTER = "container-exporter"
-HOLDER = """
-import signal
-signal.signal(signal.SIGUSR1, lambda *_: b"x" * 300 * 1024**2)
-held = b"x" * 100 * 1024**2
-while True:
-    signal.pause()
-"""
 WRITE = """
 import os, sys
 for folder, _, files in os.walk(sys.argv[1]):
@@ -55,23 +50,14 @@ def figures(services: DeclaredServices, service: str) -> dict[str, float]:
 
 @pytest.fixture
 def holder(services: DeclaredServices, prepared: Prepared) -> Container:
-    """A service's container, which goes with the services: 100 of its 200 MB in use, 300 MB more on SIGUSR1."""
-    container = services.client.containers.create(
-        prepared.images.references["sandbox-python"],
-        entrypoint=["python3", "-c", HOLDER],
-        name=f"{services.prefix}-holder",
-        labels={"vps.stack": services.prefix, "vps.service": "holder", "vps.role": "service"},
-        mem_limit="200m",
-        restart_policy={"Name": "always"},
-    )
-    container.start()
-    return container
+    """The container of `holder.start`, which goes with the services."""
+    return holder_of(services.client, prepared.images.references["sandbox-python"], services.prefix)
 
 
 def kill_for_memory(services: DeclaredServices, holder: Container, times: int) -> None:
-    """Have the kernel kill the holder, and Docker start it again: which it doesn't after a signal of its own."""
+    """Have the kernel kill the holder, and see it counted."""
     until(lambda: figures(services, "holder").get("container_memory_bytes", 0) > 100 * 1024**2, 20, "its memory")
-    holder.exec_run(["python3", "-c", "import os, signal; os.kill(1, signal.SIGUSR1)"])
+    exceed_memory(holder)
     until(lambda: figures(services, "holder").get("container_memory_kills_total") == times, 20, "the count of the kill")
     assert figures(services, "holder")["container_restarts"] == times
 

@@ -21,6 +21,7 @@ from infra.settings import SERVICES
 from monitoring import promql
 from monitoring.grafana.files import panel_queries
 from monitoring.prometheus import rules
+from tests.stack import holder
 from tests.stack.servers import Servers, Webhook, address, webhook
 from tests.stacks import StackFactory
 from tests.waiting import until
@@ -268,6 +269,31 @@ def test_the_watchdog_fires_and_the_alert_of_the_stopped_target_arrives(
     assert (alert["status"], alert["labels"]["job"]) == ("firing", STOPPED)
     assert alert["annotations"]["runbook_url"] == "docs/OPERATIONS.md#targetmissing"
     assert "Watchdog" not in {alert["labels"]["alertname"] for alert in alerts_arrive.alerts()}
+
+
+def test_the_alerts_about_containers_fire_for_real_ones(
+    servers: Servers, stack: Stack, prepared: Prepared, executed: Executed, alerts_arrive: Webhook
+) -> None:
+    image = prepared.images.references["sandbox-python"]
+    container = holder.start(prepared.engine.client(), image, stack.prefix)
+    restarts = next(alert.expr for alert in rules.alerts() if alert.name == "ContainerRestarting")
+    try:
+        earlier = 'container_restarts{service="holder"} offset 20s'
+        until(lambda: servers.series(earlier, executed.begin), 60, "its figures of 20 s ago")
+        holder.exceed_memory(container)
+        in_this_test = restarts.replace("15m", "20s")
+        assert in_this_test != restarts
+        (series,) = until(lambda: servers.series(in_this_test, executed.begin), 60, "the count of its restart")
+        assert series["metric"]["service"] == "holder"
+    finally:
+        container.remove(force=True)
+    wanted = {("ContainerKilledForMemory", "holder"), ("ContainerStopped", STOPPED)}
+
+    def told() -> bool:
+        fired = [alert["labels"] for alert in alerts_arrive.alerts() if alert["status"] == "firing"]
+        return wanted <= {(labels["alertname"], labels.get("service")) for labels in fired}
+
+    until(told, 180, f"the alerts {wanted}")
 
 
 @pytest.mark.parametrize("service", [name for name in OBSERVABILITY if name != STOPPED])

@@ -13,7 +13,7 @@ import pytest
 from tools.paths import ROOT
 
 ROOMS = ("app", "docs", "infra", "monitoring", "offline", "policies", "stacks", "tests", "tools")
-IMAGE = ROOT / "images" / "app"
+IMAGE = ROOT / "images" / "app-base"
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*", re.MULTILINE)
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;]+)", re.MULTILINE)
 

@@ -37,6 +37,7 @@ TREES: Mapping[str, tuple[str, ...]] = {"app": ("app",)}
 _AT_ONCE = 2
 _PLAIN_FILE, _PROGRAM = 0o644, 0o755
 _DOCKERFILE = "Dockerfile"
+_COMMON = "app-base"
 _COPY_ROOTS = b"# COPY ROOTS\n"
 
 
@@ -134,11 +135,17 @@ def recipe(name: str, base: str, program: GoBuild | None = None, root: Path = RO
 
 
 def recipes_of_ours(base: str, environments: Iterable[str], root: Path = ROOT) -> list[Recipe]:
-    """The recipes of the app, of these environments, and of the executor, which is made of them."""
-    app, executor = (recipe(name, base, root=root) for name in IMAGES_OF_OURS)
+    """The recipes of what app and executor share, of both, and of these environments, which the executor holds."""
+    common = recipe(_COMMON, base, root=root)
+    app, executor = (recipe(name, common.reference, root=root) for name in IMAGES_OF_OURS)
     own = {name: recipe(ENVIRONMENTS[name].image, base, root=root) for name in environments}
     roots = {f"{ROOTS}/{name}": environment.reference for name, environment in own.items()}
-    return [app, *own.values(), replace(executor, images={**executor.images, "APP": app.reference}, roots=roots)]
+    return [
+        common,
+        app,
+        *own.values(),
+        replace(executor, images={**executor.images, "APP": app.reference}, roots=roots),
+    ]
 
 
 def ensure(engine: DockerEngine, environments: Iterable[str], report: Report) -> ImageSet:

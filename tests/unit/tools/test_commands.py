@@ -108,7 +108,7 @@ def test_a_lock_file_satisfies_its_requirements(lock: Path) -> None:
 
 def test_the_app_image_has_the_package_versions_that_are_tested() -> None:
     tested = pins(ROOT / "requirements.txt", "==")
-    assert pins(ROOT / "images" / "app" / "requirements.txt", "==").items() <= tested.items()
+    assert pins(ROOT / "images" / "app-base" / "requirements.txt", "==").items() <= tested.items()
 
 
 def test_make_generate_runs_the_commands_that_the_lock_files_name() -> None:

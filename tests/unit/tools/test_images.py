@@ -141,7 +141,9 @@ def test_with_a_registry_only_our_own_images_are_built(report: Report) -> None:
     found = ensure(engine, report)
     assert not found.unavailable
     environments = [environment.image for environment in ENVIRONMENTS.values()]
-    assert {tag.partition(":")[0] for tag in engine.built} == {f"vps/{it}" for it in (*IMAGES_OF_OURS, *environments)}
+    assert {tag.partition(":")[0] for tag in engine.built} == {
+        f"vps/{it}" for it in ("app-base", *IMAGES_OF_OURS, *environments)
+    }
 
 
 @pytest.mark.usefixtures("_no_wheels")
@@ -149,15 +151,15 @@ def test_only_the_images_of_these_environments_are_built(report: Report) -> None
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=True)
     found = images.ensure(engine, ["bash", "sqlite"], report)
     built = [tag.partition(":")[0] for tag in engine.built]
-    assert set(built[:-1]) == {"vps/app", "vps/sandbox-bash", "vps/sandbox-sqlite"}
-    assert built[-1] == "vps/executor", "it is made of the others"
+    assert set(built[:-2]) == {"vps/app-base", "vps/sandbox-bash", "vps/sandbox-sqlite"}
+    assert built[-2:] == ["vps/app", "vps/executor"], "they are made of others"
     assert list(found.sandboxes()) == ["bash", "sqlite"]
 
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Path:
     """A checkout with an image for the app, the executor and two environments."""
-    for name in ("app", "executor", "sandbox-bash", "sandbox-sqlite"):
+    for name in ("app-base", "app", "executor", "sandbox-bash", "sandbox-sqlite"):
         (tmp_path / "images" / name).mkdir(parents=True)
         (tmp_path / "images" / name / "Dockerfile").write_text(f"# {name}\n# COPY ROOTS\nCOPY {name} /\n")
     (tmp_path / "app").mkdir()
@@ -170,27 +172,28 @@ def executors(root: Path, *environments: str) -> images.Recipe:
 
 
 def test_the_executor_is_made_of_the_app_and_of_each_environment(parts: Path) -> None:
-    app, bash, sqlite, executor = images.recipes_of_ours("base:1", ["bash", "sqlite"], parts)
-    assert executor.images == {"BASE": "base:1", "APP": app.reference}
+    common, app, bash, sqlite, executor = images.recipes_of_ours("base:1", ["bash", "sqlite"], parts)
+    assert app.images == {"BASE": common.reference}
+    assert executor.images == {"BASE": common.reference, "APP": app.reference}
     assert executor.dockerfile.decode() == (
         "# executor\n"
         f"COPY --from={bash.reference} / /environments/bash\n"
         f"COPY --from={sqlite.reference} / /environments/sqlite\n"
         "COPY executor /\n"
     )
-    assert [executor.needs({part.reference}) for part in (app, bash, sqlite)] == [True, True, True]
+    assert all(executor.needs({part.reference}) for part in (common, app, bash, sqlite))
     assert not executor.needs({executor.reference})
 
 
 def test_the_executors_own_dockerfile_copies_each_environment() -> None:
     *own, executor = images.recipes_of_ours("base:1", ENVIRONMENTS)
     copied = [
-        f"COPY --from={it.reference} / /environments/{name}" for it, name in zip(own[1:], ENVIRONMENTS, strict=True)
+        f"COPY --from={it.reference} / /environments/{name}" for it, name in zip(own[2:], ENVIRONMENTS, strict=True)
     ]
     assert [line for line in executor.dockerfile.decode().splitlines() if "/environments/" in line][1:] == copied
 
 
-@pytest.mark.parametrize("part", ["app", "executor", "sandbox-bash"])
+@pytest.mark.parametrize("part", ["app-base", "app", "executor", "sandbox-bash"])
 def test_a_change_of_a_part_changes_the_executors_name(parts: Path, part: str) -> None:
     before = executors(parts, "bash").reference
     (parts / "images" / part / "Dockerfile").write_text("changed")

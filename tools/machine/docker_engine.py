@@ -22,8 +22,15 @@ from tools.machine import debian, process
 from tools.paths import cache
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
-_UNIFIED = Path("/sys/fs/cgroup/unified")
 _RUN = Path("/run")
+_ROOTS_DOCKER = "Use a Docker that runs as root, without userns-remap: docs/GETTING_STARTED.md has the reasons."
+_UNFIT = {
+    "name=rootless": "Docker is rootless, and has neither devices nor further user ids to give to the executor.",
+    "name=userns": "Docker remaps user namespaces (userns-remap), and has no further user ids to give to the executor.",
+    "windows": "Docker runs Windows containers. Switch it to Linux containers.",
+    "Podman Engine": "This is Podman, which takes a container's seccomp profile for the name of a file.",
+}
+"""Why a Docker can't run the executor: by a security option, an operating system, or a component of its version."""
 _IN_MEMORY = "vps-engine"
 """The device name of the tmpfs that is mounted here, by which it is recognised."""
 _SHIM = "containerd-shim"
@@ -52,12 +59,16 @@ class DockerEngine:
 
         Docker Desktop runs in a virtual machine, where the socket has the default path.
         """
-        desktop = self.client().info()["OperatingSystem"] == "Docker Desktop"
+        desktop = self.system() == "Docker Desktop"
         return str(self.socket) if self.socket and not desktop else DEFAULT_URL.removeprefix("unix://")
 
     def version(self) -> str:
         """The version, for example `20.10.24`."""
         return str(self.client().version()["Version"])
+
+    def system(self) -> str:
+        """The operating system that its containers run on, for example `Debian GNU/Linux 12 (bookworm)`."""
+        return str(self.client().info()["OperatingSystem"])
 
     def architecture(self) -> str:
         """The architecture as Debian and Go name it: `amd64`, `arm64`."""
@@ -103,10 +114,12 @@ def ensure(report: Report) -> DockerEngine:
     """A Docker that answers: the configured one, else one that is installed and started here.
 
     Raises:
-        StepFailed: none answers and none can be started. `fix` says what to install or to start.
+        StepFailed: none answers and none can be started, or the configured one can't run the executor. `fix` says what
+            to install, to start or to use instead.
     """
     url = configured_url()
     if engine := find(url):
+        _check_fitness(engine)
         return engine
     if url != DEFAULT_URL:
         raise StepFailed(
@@ -130,6 +143,14 @@ def ensure(report: Report) -> DockerEngine:
     return find(url) or start(url, report)
 
 
+def _check_fitness(engine: DockerEngine) -> None:
+    """Refuse a Docker in whose containers the executor can't hold its sandboxes."""
+    info, version = engine.client().info(), engine.client().version()
+    found = [*info["SecurityOptions"], info["OSType"], *(part["Name"] for part in version.get("Components", ()))]
+    if reasons := [_UNFIT[name] for name in found if name in _UNFIT]:
+        raise StepFailed(" ".join(reasons), _ROOTS_DOCKER)
+
+
 def start(url: str, report: Report, daemon: Sequence[str] = ("dockerd",)) -> DockerEngine:
     """Start the installed Docker so that it answers at `url`: by the init system, else as a daemon.
 
@@ -148,7 +169,7 @@ def start(url: str, report: Report, daemon: Sequence[str] = ("dockerd",)) -> Doc
     pid_file.unlink(missing_ok=True)
     with log.open("wb") as sink:
         running = subprocess.Popen(
-            [*_in_plain_cgroups(), *daemon, "--host", url, "--pidfile", str(pid_file)],
+            [*daemon, "--host", url, "--pidfile", str(pid_file)],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
@@ -156,17 +177,6 @@ def start(url: str, report: Report, daemon: Sequence[str] = ("dockerd",)) -> Doc
             env={**os.environ, "PATH": _path()},
         )
     return wait(url, log, lambda: running.poll() is not None)
-
-
-def _in_plain_cgroups() -> list[str]:
-    """A prefix for the daemon's command line that hides the cgroup v2 mount of a hybrid host, which crun refuses.
-
-    On such a host the v2 hierarchy has no controllers. The mount is hidden in the daemon's mount namespace only.
-    """
-    if not _UNIFIED.is_mount():
-        return []
-    hide = f'umount {_UNIFIED} && exec "$@"'
-    return ["unshare", "--mount", "--propagation=slave", "sh", "-c", hide, "sh"]
 
 
 def _keep_state_in_memory(report: Report) -> None:

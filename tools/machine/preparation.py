@@ -46,7 +46,7 @@ class Preparation:
         self.engine = docker_engine.ensure(report)
         ours = docker_engine.daemon_pid()
         note = f", started by make up (process {ours}, log {docker_engine.daemon_log()})" if ours else ""
-        return f"{self.engine.version()} at {self.engine.url}{note}"
+        return f"{self.engine.version()} on {self.engine.system()}, at {self.engine.url}{note}"
 
     def find_toolchain(self, report: Report) -> str:
         self.toolchain = pulumi_toolchain.ensure(report)

@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,50 @@ def test_without_permission_for_the_socket_the_message_names_the_group(
     with pytest.raises(StepFailed, match="no permission") as caught:
         docker_engine.ensure(report)
     assert "usermod -aG docker" in caught.value.fix
+
+
+LINUX = {
+    "SecurityOptions": ["name=seccomp,profile=default", "name=cgroupns"],
+    "OSType": "linux",
+    "OperatingSystem": "Debian GNU/Linux 12 (bookworm)",
+}
+MOBY = {"Components": [{"Name": "Engine"}, {"Name": "containerd"}]}
+
+
+class FakeClient:
+    def __init__(self, info: dict[str, Any], version: dict[str, Any]) -> None:
+        self.info, self.version = (lambda: info), (lambda: version)
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, info: dict[str, Any], version: dict[str, Any] = MOBY) -> None:
+    """A Docker answers that says this of itself, in the words of Docker's API."""
+    client = FakeClient({**LINUX, **info}, version)
+    monkeypatch.setattr(docker_engine.DockerEngine, "client", lambda *_: client)
+    monkeypatch.setattr(docker_engine, "find", docker_engine.DockerEngine)
+
+
+@pytest.mark.parametrize(
+    ("info", "version", "words"),
+    [
+        ({"SecurityOptions": [*LINUX["SecurityOptions"], "name=rootless"]}, MOBY, "Docker is rootless"),
+        ({"SecurityOptions": ["name=userns", *LINUX["SecurityOptions"]]}, MOBY, "userns-remap"),
+        ({"OSType": "windows"}, MOBY, "Linux containers"),
+        ({}, {"Components": [{"Name": "Podman Engine"}, {"Name": "Conmon"}]}, "This is Podman"),
+    ],
+)
+def test_a_docker_that_cannot_run_the_executor_is_refused_with_the_reason(
+    report: Report, monkeypatch: pytest.MonkeyPatch, info: dict[str, Any], version: dict[str, Any], words: str
+) -> None:
+    answers(monkeypatch, info, version)
+    with pytest.raises(StepFailed, match=words) as caught:
+        docker_engine.ensure(report)
+    assert "runs as root" in caught.value.fix
+
+
+def test_docker_desktop_is_taken_and_named(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, {"OperatingSystem": "Docker Desktop"})
+    engine = docker_engine.ensure(report)
+    assert engine.system() == "Docker Desktop"
 
 
 def test_a_daemon_that_ends_is_not_waited_for(report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

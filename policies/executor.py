@@ -6,7 +6,7 @@ from policies.inputs import Inputs
 from policies.rules import rule
 from policies.sandbox_profile import EXECUTOR, ProfileError, profile_of
 
-_LAUNCHER = ["python", "-m", "app.executor.launcher"]
+_LAUNCHER = ["env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher"]
 _LEAST_MB = 128
 """Memory that the executor needs beside the sandboxes that run."""
 

@@ -1,11 +1,14 @@
 """Start the executor: `python -m app.executor`. It serves only when every environment has run in a real sandbox."""
 
+import asyncio
 import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
+from collections.abc import Callable, Iterator
 
 import uvicorn
 import uvloop
@@ -32,6 +35,13 @@ _GRACE_SECONDS = 2
 """How long answers may take once the sandboxes are removed. The whole stop must fit in 10 seconds."""
 
 
+def _at_stop(do: Callable[[], object]) -> None:
+    """Do this when the process is told to stop. Before the first call, signals are blocked, and stay pending."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, do)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 class _Server(uvicorn.Server):
     """Removes the sandboxes before it waits for answers: no execution holds up the stop."""
 
@@ -39,12 +49,20 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._service = service
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn's own would raise the signal again once it has stopped."""
+        _at_stop(lambda: setattr(self, "should_exit", True))
+        yield
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._service.close()
         await super().shutdown(sockets)
 
 
 async def _serve(settings: ExecutorSettings) -> None:
+    if starting := asyncio.current_task():
+        _at_stop(starting.cancel)
     roots = {name: settings.roots / name for name in settings.environments}
     for name, root in roots.items():
         if not root.is_dir():
@@ -85,14 +103,15 @@ async def _serve(settings: ExecutorSettings) -> None:
 
 
 def main() -> None:
-    """Serve until a signal. What can't be served is refused with one clear message and exit code 1."""
+    """Serve until SIGTERM or SIGINT. What can't be served is refused with one clear message and exit code 1."""
     try:
         settings = executor_settings(os.environ)
     except SettingsError as error:
         sys.exit(f"The executor can't start; its settings are at fault:\n{error}")
     configure_logs()
     try:
-        uvloop.run(_serve(settings))
+        with contextlib.suppress(asyncio.CancelledError):
+            uvloop.run(_serve(settings))
     except (BrokenEnvironment, CgroupError, EngineError, OSError, Unheld) as error:
         sys.exit(f"The executor can't start: {error}")
 

@@ -8,7 +8,6 @@ an unprivileged user of the host. From there on, no process of this container ha
 
 import errno
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,6 @@ NEEDS = (
     "platform's program gives it (docs/SECURITY.md)"
 )
 _PROC = "/proc"
-_PASSED_ON = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -151,10 +149,8 @@ def _run(command: Sequence[str], users: int) -> NoReturn:
 
     It keeps the container's mounts: Docker runs health checks among them, and they need its /proc.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     child = os.fork()
     if child == 0:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         syscalls.unshare(syscalls.NEWNS)
         syscalls.mount("proc", _PROC, "proc", syscalls.NOSUID | syscalls.NODEV | syscalls.NOEXEC)
         _share_out(users)

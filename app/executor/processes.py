@@ -124,6 +124,17 @@ def reap_orphans() -> None:
                 os.waitid(os.P_PID, ended.si_pid, os.WEXITED)
 
 
+async def readable(descriptor: int) -> None:
+    """Return when a pipe has something to read, or nobody can write to it any more."""
+    loop = asyncio.get_running_loop()
+    something = asyncio.Event()
+    loop.add_reader(descriptor, something.set)
+    try:
+        await something.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
 async def write_all(descriptor: int, data: bytes) -> None:
     """Write all of `data` to a pipe, waiting for its reader as needed; or BrokenPipeError."""
     loop = asyncio.get_running_loop()

@@ -17,7 +17,7 @@ from app.executor.cgroups import Group
 from app.executor.engine import EngineError, Outcome, Visitor
 from app.executor.files import Folder
 from app.executor.output import Listener
-from app.executor.processes import STATUS, STDERR, STDIN, STDOUT, Child, Pipes, write_all
+from app.executor.processes import STATUS, STDERR, STDIN, STDOUT, Child, Pipes, readable, write_all
 from app.executor.transcript import Recorder, Transcript
 from app.profile import SandboxProfile
 from app.wire.protocol import Cancel, Command, EndOfInput, Execution, Input, Interrupt, Status
@@ -27,11 +27,14 @@ _PIPE = 65536
 """Bytes that a pipe holds."""
 _COMPLAINT = 2048
 """Bytes kept of what a sandbox says that is not ready."""
+_READY_SECONDS = 120.0
+"""An interpreter that takes longer to start is stuck. On a host under load, importing pandas has taken 30."""
 _POLL_SECONDS = 0.002
 """Between two looks whether the interpreter waits for its code."""
 _FIRST_USER = 1000
-_WAIT_STATUS, _FULL = struct.Struct("i"), 1 << 16
-"""What PID 1 tells. With _FULL, the code has failed and no process more was allowed: see images/executor/init.c."""
+_STATUS, _FULL = struct.Struct("=xi"), 1 << 16
+"""What PID 1 tells: a byte when it has started the command, and at its end the command's wait status. With _FULL, the
+code has failed and no process more was allowed: see images/executor/init.c."""
 
 
 class OciSandbox:
@@ -84,16 +87,16 @@ class OciSandbox:
         """Return when the interpreter has its code or waits for it, else raise `EngineError` that says why not."""
         if not self._waits_for:
             return
-        seconds = self._profile.timeout_seconds
         ending = asyncio.create_task(self._process.wait())
         try:
-            with anyio.fail_after(seconds):
+            with anyio.fail_after(_READY_SECONDS):
                 while not self._opened_script():
                     if ending.done():
                         raise EngineError(f"the interpreter has ended before it waited for code: {self._said()}")
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
-            raise EngineError(f"the interpreter did not wait for code within {seconds:g} s: {self._said()}") from None
+            late = f"did not wait for code within {_READY_SECONDS:g} s"
+            raise EngineError(f"the interpreter {late}: {self._said()}") from None
         finally:
             ending.cancel()
 
@@ -225,6 +228,8 @@ class OciSandbox:
                 case EndOfInput():
                     texts.put_nowait(None)
                 case Interrupt():
+                    # The kernel drops a signal to a PID 1 that is not prepared for it yet.
+                    await readable(self._pipes.ours[STATUS])
                     self._process.signal(signal.Signals[command.signal])
                 case Cancel():
                     run.cancel()
@@ -235,7 +240,7 @@ class OciSandbox:
             return Outcome(stopped, transcript, seconds)
         used = self.group.usage()
         try:
-            (said,) = _WAIT_STATUS.unpack(self._pipes.take(STATUS, _WAIT_STATUS.size))
+            (said,) = _STATUS.unpack(self._pipes.take(STATUS, _STATUS.size))
             code = os.waitstatus_to_exitcode(said & ~_FULL)
         except (struct.error, ValueError):  # PID 1 was killed. Under gVisor, the code may also have written here.
             return Outcome(Status.MEMORY_LIMIT if used.memory_kills else Status.KILLED, transcript, seconds)

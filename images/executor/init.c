@@ -2,8 +2,9 @@
  *
  * usage: init COMMAND [ARGUMENT...]
  *
- * Descriptor 3 takes the command's wait status, as the 4 bytes that wait() gives; bit 16 is set when the command has
- * failed and the limit of processes was used up. Nothing inside can write to it: the command does not inherit it, and a
+ * Descriptor 3 takes a byte when the command has been executed, from when on signals reach it. In the end it takes the
+ * command's wait status, as the 4 bytes that wait() gives; bit 16 is set when the command has failed and the limit of
+ * processes was used up. Nothing inside can write to it: the command does not inherit it, and a
  * process that is not dumpable has no /proc/1/fd for others, but under gVisor.
  */
 #define _GNU_SOURCE
@@ -51,7 +52,7 @@ int main(int argc, char **argv)
     sigaddset(&watched, SIGTERM);
     if (sigprocmask(SIG_BLOCK, &watched, &inherited))
         return BROKEN;
-    command = fork();
+    command = vfork(); /* returns here when the child has become the command, in a process group of its own */
     if (command < 0)
         return BROKEN;
     if (command == 0) {
@@ -60,6 +61,8 @@ int main(int argc, char **argv)
         execvp(argv[1], argv + 1);
         _exit(errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE);
     }
+    if (write(STATUS, "", 1) != 1)
+        return BROKEN;
     for (;;) {
         if (sigwait(&watched, &signal_number))
             return BROKEN;

@@ -17,7 +17,8 @@ _METRICS_PORT = 9000
 _RUN = Volume("executor-run", data=False)
 _RUN_PATH = "/run/executor"
 _SOCKET = Path(_RUN_PATH, "executor.sock")
-EXECUTOR_ENTRYPOINT = ("python", "-m", "app.executor.launcher")
+EXECUTOR_ENTRYPOINT = ("env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher")
+"""The kernel drops a signal to a PID 1 without a handler. A blocked one stays pending until the executor is up."""
 EXECUTOR_CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD")
 HEALTHCHECK = ("python", "-I", "-S", "/srv/app/process/healthcheck.py")
 

@@ -62,7 +62,7 @@ def edge(**changes: Any) -> Resource:
 def executor(profile: str | None = None, **changes: Any) -> Resource:
     (privileges,) = PRIVILEGES
     inputs = {
-        "entrypoints": ["python", "-m", "app.executor.launcher"],
+        "entrypoints": ["env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher"],
         "user": "0:0",
         "capabilities": {"drops": ["ALL"], "adds": sorted(privileges.capabilities)},
         "securityOpts": ["no-new-privileges:true", f"seccomp={privileges.seccomp}"],

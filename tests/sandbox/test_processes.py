@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -110,6 +111,16 @@ def test_runs_end_with_a_refusal_when_the_executor_is_stopped(make_platform: Mak
         assert platform.executor.signal(signal.SIGTERM) < 10
     assert isinstance(ends[0], httpx.Response)
     assert (ends[0].status_code, ends[0].json()["code"]) == (503, "engine_unavailable")
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 1, 1.5, 2, 3, 4])
+def test_an_executor_that_is_stopped_before_it_serves_ends_at_once(make_platform: MakePlatform, seconds: float) -> None:
+    executor = make_platform().executor
+    executor.start()
+    time.sleep(seconds)
+    assert executor.signal(signal.SIGTERM) < 5
+    code, log = executor.wait(START_SECONDS)
+    assert (code, log) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,42 @@ def test_sigint_that_the_code_does_not_handle(platform: Platform) -> None:
     assert result["stderr"].endswith("KeyboardInterrupt\n")
 
 
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("args", [[], ["made to order"]])
+@pytest.mark.parametrize(
+    ("environment", "code"),
+    [
+        ("python", "import time; time.sleep(5); print('over')"),
+        ("node", "setTimeout(() => console.log('over'), 5000)"),
+        ("bash", "sleep 5; echo over"),
+    ],
+)
+def test_an_interrupt_before_the_interpreter_is_up_ends_the_run(
+    platform: Platform, environment: str, code: str, args: list[str], number: str
+) -> None:
+    for _ in range(5):
+        with platform.stream(environment, code, args=args) as stream:
+            stream.send("signal", signal=number)
+            result = stream.end()
+        # Python gives exit code 1, without a traceback, when it was about to read its script.
+        assert result["signal"] == number or result["output"] == "KeyboardInterrupt\n", result
+        assert result["status"] == "error"
+        assert not result["output"] or "KeyboardInterrupt" in result["output"]
+
+
+def test_a_signal_and_an_exit_code_above_128_are_told_apart(platform: Platform) -> None:
+    ends = {}
+    for code in ("exit 143", "kill -TERM $$"):
+        with platform.stream("bash", code) as stream:
+            streamed = stream.end()
+        answer = platform.run("bash", code)
+        ends[code] = [(it["exit_code"], it["signal"], it["error"]) for it in (streamed, answer)]
+    assert ends == {
+        "exit 143": 2 * [(143, None, "The code ended with exit code 143.")],
+        "kill -TERM $$": 2 * [(143, "SIGTERM", "The code ended by SIGTERM.")],
+    }
+
+
 def test_sigterm_is_delivered(platform: Platform) -> None:
     with platform.stream("bash", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.1; done") as stream:
         stream.until_output("up\n")

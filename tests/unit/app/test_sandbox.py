@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 
+from app.executor import sandbox as sandbox_module
 from app.executor.cgroups import Group, Usage
 from app.executor.engine import EngineError, Outcome
 from app.executor.processes import Pipes, spawn
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.anyio
 
 INIT = """
 import ctypes, os, signal, sys
+os.write(3, bytes(1))
 child = os.fork()
 if child == 0:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -334,8 +336,8 @@ async def test_an_interpreter_that_ends_before_it_waits_is_reported_at_once(benc
     assert time.monotonic() - started < 10
 
 
-async def test_an_interpreter_that_does_not_wait_is_reported(bench: Bench) -> None:
-    bench.profile = SandboxProfile(timeout_seconds=0.3)
+async def test_an_interpreter_that_does_not_wait_is_reported(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_module, "_READY_SECONDS", 0.3)
     with pytest.raises(EngineError, match=r"did not wait for code within 0\.3 s: it has said nothing"):
         await bench.waiting("/bin/sh", "-c", "sleep 60")
 

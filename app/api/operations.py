@@ -38,7 +38,7 @@ _RUN = (
 )
 
 _FRAMES = Frames(
-    client=(protocol.Start, protocol.Input, protocol.EndOfInput, protocol.Interrupt, protocol.Cancel),
+    client=(protocol.Start, protocol.Input, protocol.EndOfInput, protocol.Resize, protocol.Interrupt, protocol.Cancel),
     server=(protocol.Started, protocol.Output, protocol.Result, protocol.Fault),
 )
 _EXECUTE = (
@@ -46,9 +46,13 @@ _EXECUTE = (
     "type of `/execute/stream`, and that frame as its data."
 )
 _STREAM = """\
-The client's first frame is `Start`. Then it may send `Input`, `EndOfInput`, `Interrupt` and `Cancel` until it \
-receives the last frame, a `Result` or a `Fault`. The code's standard input begins with `stdin` of the first frame and \
-stays open until `EndOfInput`.
+The client's first frame is `Start`. Then it may send `Input`, `EndOfInput`, `Resize`, `Interrupt` and `Cancel` until \
+it receives the last frame, a `Result` or a `Fault`. The code's standard input begins with `stdin` of the first frame \
+and stays open until `EndOfInput`.
+
+With `terminal` in the first frame, the code has a pseudo terminal: it prompts, colours and edits lines as in any \
+other. Enter is `\\r` in an `Input`, and Ctrl-C is `\\u0003`. A line that the terminal itself edits has at most 4,095 \
+bytes. What the terminal echoes counts as output.
 
 The close code is 1000 after a result; 1008 when the client was at fault; 1013 when it may try again later; 1011 when \
 the platform was at fault. A page must have an allowed origin. The frames of a client together may be as long as a \

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.executor import seccomp
 from app.profile import SandboxProfile
+from app.wire.protocol import Terminal
 
 INIT, PROBE = "/init", "/probe"
 """Programs that each sandbox has in its root: its PID 1, and the one that tries its walls. See images/executor/."""
@@ -42,21 +43,29 @@ _CAPABILITIES = ("ambient", "bounding", "effective", "inheritable", "permitted")
 
 
 def configuration(
-    profile: SandboxProfile, command: Sequence[str], *, root: Path, tmp: Path, user: int, own_kernel: bool
+    profile: SandboxProfile,
+    command: Sequence[str],
+    *,
+    root: Path,
+    tmp: Path,
+    user: int,
+    own_kernel: bool,
+    terminal: Terminal | None = None,
 ) -> str:
     """The configuration, as JSON, of a sandbox whose root and /tmp are mounted at these places of this process.
 
     `user` is its user and group id. With `own_kernel`, the host can't count the processes inside.
     """
     pids = [_rlimit("NPROC", profile.pids)] if own_kernel else []
+    size = ["-t", str(terminal.columns), str(terminal.rows)] if terminal else []
     own = {
         "ociVersion": "1.0.2",
         "root": {"path": str(root), "readonly": profile.read_only_root},
         "hostname": "sandbox",
         "process": {
             "user": {"uid": user, "gid": user, "umask": 0o022},
-            "args": [INIT, *command],
-            "env": list(ENVIRON),
+            "args": [INIT, *size, *command],
+            "env": [*ENVIRON, "TERM=xterm-256color"] if terminal else list(ENVIRON),
             "cwd": "/tmp",  # noqa: S108 - a path inside the sandbox
             "capabilities": {kind: [] for kind in _CAPABILITIES},
             "noNewPrivileges": profile.no_new_privileges,

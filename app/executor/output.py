@@ -15,7 +15,7 @@ class Listener:
     """Passes a sandbox's output to a recorder and a visitor, until the recorder is full."""
 
     def __init__(self, pipes: Pipes, recorder: Recorder, visitor: Visitor) -> None:
-        self._open = {number: pipes.ours[number] for number in _STREAMS}
+        self._open = {number: pipes.ours[number] for number in _STREAMS if number in pipes.ours}
         self._recorder = recorder
         self._visitor = visitor
         self._too_much = asyncio.Event()

@@ -30,6 +30,13 @@ class Pipes:
         """No pipes, for a sandbox that was not started."""
         return cls(())
 
+    @classmethod
+    def merged(cls) -> "Pipes":
+        """With one pipe for stdout and stderr, which keeps the order of what is written to either."""
+        pipes = cls((STDIN, STDOUT, STATUS))
+        pipes.theirs[STDERR] = os.dup(pipes.theirs[STDOUT])
+        return pipes
+
     def hand_over(self) -> None:
         """Close the sandbox's ends, once its process has inherited them."""
         for descriptor in self.theirs.values():

@@ -19,8 +19,9 @@ from app.executor.files import Folder
 from app.executor.output import Listener
 from app.executor.processes import STATUS, STDERR, STDIN, STDOUT, Child, Pipes, readable, write_all
 from app.executor.transcript import Recorder, Transcript
+from app.executor.typed import Typed, encoded
 from app.profile import SandboxProfile
-from app.wire.protocol import Cancel, Command, EndOfInput, Execution, Input, Interrupt, Status
+from app.wire.protocol import Cancel, Command, EndOfInput, Execution, Input, Interrupt, Resize, Status
 
 _KB = 1024
 _PIPE = 65536
@@ -145,7 +146,7 @@ class OciSandbox:
             try:
                 if self._waits_for:
                     await self._hand_over(execution)
-                async with self._obeying(execution.stdin, visitor.commands, wanted):
+                async with self._obeying(execution, visitor.commands, wanted):
                     await Listener(self._pipes, recorder, visitor).listen(self._process)
                 status = Status.OUTPUT_LIMIT if recorder.truncated else None
             finally:
@@ -192,16 +193,16 @@ class OciSandbox:
 
     @contextlib.asynccontextmanager
     async def _obeying(
-        self, stdin: str, commands: AsyncIterator[Command] | None, run: anyio.CancelScope
+        self, execution: Execution, commands: AsyncIterator[Command] | None, run: anyio.CancelScope
     ) -> AsyncIterator[None]:
         """Write the input and do what the visitor says, during the block."""
-        texts: asyncio.Queue[str | None] = asyncio.Queue()
-        texts.put_nowait(stdin)
-        tasks = [asyncio.create_task(self._feed(texts))]
+        typed: asyncio.Queue[Typed] = asyncio.Queue()
+        typed.put_nowait(Input(data=execution.stdin))
+        tasks = [asyncio.create_task(self._feed(typed, terminal=execution.terminal is not None))]
         if commands is None:
-            texts.put_nowait(None)
+            typed.put_nowait(EndOfInput())
         else:
-            tasks.append(asyncio.create_task(self._obey(commands, texts, run)))
+            tasks.append(asyncio.create_task(self._obey(commands, typed, run)))
         try:
             yield
         finally:
@@ -210,23 +211,21 @@ class OciSandbox:
             with anyio.CancelScope(shield=True):
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _feed(self, texts: "asyncio.Queue[str | None]") -> None:
-        """Write the texts to the code's stdin, and close it at a None."""
-        while (text := await texts.get()) is not None:
+    async def _feed(self, typed: "asyncio.Queue[Typed]", *, terminal: bool) -> None:
+        """Write what is typed to PID 1's stdin, and close it at the end of input."""
+        while (data := encoded(await typed.get(), terminal=terminal)) is not None:
             # Code that has closed its input, or ended, reads no more: that is no fault.
             with contextlib.suppress(BrokenPipeError):
-                await write_all(self._pipes.ours[STDIN], text.encode())
+                await write_all(self._pipes.ours[STDIN], data)
         self._pipes.close_ours(STDIN)
 
     async def _obey(
-        self, commands: AsyncIterator[Command], texts: "asyncio.Queue[str | None]", run: anyio.CancelScope
+        self, commands: AsyncIterator[Command], typed: "asyncio.Queue[Typed]", run: anyio.CancelScope
     ) -> None:
         async for command in commands:
             match command:
-                case Input():
-                    texts.put_nowait(command.data)
-                case EndOfInput():
-                    texts.put_nowait(None)
+                case Input() | EndOfInput() | Resize():
+                    typed.put_nowait(command)
                 case Interrupt():
                     # The kernel drops a signal to a PID 1 that is not prepared for it yet.
                     await readable(self._pipes.ours[STATUS])

@@ -11,8 +11,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from app.executor.service import Service
 from app.executor.transcript import Stream
 from app.wire.admission import admit, admit_input, parse, read_json
-from app.wire.problems import Refused
-from app.wire.protocol import Command, Fault, Input, Message, Output, Result, Start, Started
+from app.wire.problems import Code, Refused
+from app.wire.protocol import Command, Fault, Input, Message, Output, Resize, Result, Start, Started
 
 _LAST_FRAMES_SECONDS = 10
 """How long a client may take to read what is left when its code has ended. Its sandbox is gone by then."""
@@ -29,6 +29,7 @@ class _Client:
         self._websocket = websocket
         self._environment = start.environment
         self._profile = service.profile
+        self._has_terminal = start.terminal is not None
         self._input = len(start.stdin.encode())
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._outbox: asyncio.Queue[Message] = asyncio.Queue()
@@ -54,6 +55,8 @@ class _Client:
                 if isinstance(command, Input):
                     self._input += len(command.data.encode())
                     admit_input(self._input, self._profile)
+                if isinstance(command, Resize) and not self._has_terminal:
+                    raise Refused(Code.INVALID_REQUEST, "resize: the execution has no terminal.")
                 self._commands.put_nowait(command)
 
     async def tell(self) -> None:

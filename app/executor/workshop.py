@@ -16,7 +16,7 @@ from app.environments import ENVIRONMENTS
 from app.executor import bundle, cgroups, devices, syscalls
 from app.executor.cgroups import CgroupError
 from app.executor.engine import EngineError, Sandbox
-from app.executor.processes import STDERR, Child, Pipes, reap_orphans, spawn
+from app.executor.processes import STDERR, STDOUT, Child, Pipes, reap_orphans, spawn
 from app.executor.sandbox import OciSandbox
 from app.profile import SandboxProfile
 from app.runtimes import RUNTIMES
@@ -86,8 +86,8 @@ class OciWorkshop:
     def fits(self, execution: Execution) -> bool:
         """See `Workshop`."""
         environment = ENVIRONMENTS[execution.environment]
-        fixed = not execution.args and execution.main_file == environment.main
-        return fixed and environment.can_wait_for(execution.sources)
+        fixed = not (execution.args or execution.merge or execution.terminal)
+        return fixed and execution.main_file == environment.main and environment.can_wait_for(execution.sources)
 
     async def make(self, environment: str, execution: Execution | None = None) -> OciSandbox:
         """See `Workshop`."""
@@ -101,7 +101,7 @@ class OciWorkshop:
             else:
                 sandbox.place(execution)
                 main, args = execution.main_file, execution.args
-            await self._start(sandbox, found.command(main, args, self._pattern.profile.memory_mb))
+            await self._start(sandbox, found.command(main, args, self._pattern.profile.memory_mb), execution)
             await sandbox.ready()
         except BaseException as error:
             await self.destroy(sandbox)
@@ -160,7 +160,8 @@ class OciWorkshop:
         syscalls.mount("root", str(sandbox.root), "overlay", syscalls.RDONLY | syscalls.NODEV, lower)
         sandbox.group.make(self._limits)
 
-    async def _start(self, sandbox: OciSandbox, command: Sequence[str]) -> None:
+    async def _start(self, sandbox: OciSandbox, command: Sequence[str], execution: Execution | None = None) -> None:
+        terminal = execution.terminal if execution else None
         config = bundle.configuration(
             self._pattern.profile,
             command,
@@ -168,9 +169,10 @@ class OciWorkshop:
             tmp=sandbox.tmp,
             user=sandbox.user,
             own_kernel=self._runtime.own_kernel,
+            terminal=terminal,
         )
         (sandbox.folder / "config.json").write_text(config)
-        pipes = Pipes()
+        pipes = Pipes.merged() if terminal or (execution and execution.merge) else Pipes()
         try:
             await self._run(sandbox, pipes)
             # Its parent was the runtime, which has ended: it is ours, since we are PID 1 of our namespace.
@@ -202,7 +204,8 @@ class OciWorkshop:
                 await child.wait()
         if code:
             said = log.read_text() if log.exists() else ""
-            said = (said or pipes.take(STDERR, _COMPLAINT).decode(errors="replace"))[-_COMPLAINT:].strip()
+            written = pipes.take(STDERR, _COMPLAINT) or pipes.take(STDOUT, _COMPLAINT)
+            said = (said or written.decode(errors="replace"))[-_COMPLAINT:].strip()
             raise EngineError(f"{name} could not start a sandbox: {said or f'exit code {code}'}")
 
     async def _discard(self, sandbox: OciSandbox) -> None:

@@ -49,9 +49,12 @@ async def read_execution(request: Request, profile: SandboxProfile) -> Execution
     """The execution in a request's body, held to the profile.
 
     Raises:
-        Refused: the body is no valid execution, or exceeds a limit. No more than the longest valid body is read.
+        Refused: the body is no valid execution, exceeds a limit, or asks for a terminal. No more than the longest valid
+            body is read.
     """
     execution = parse(Execution, await read_body(request, profile))
+    if execution.terminal:
+        raise Refused(Code.INVALID_REQUEST, "terminal: only the WebSocket /execute/stream has one.")
     admit(execution, profile)
     return execution
 

@@ -79,6 +79,13 @@ class File(Message):
         return base64.b64decode(self.content, validate=True) if self.encoding == "base64" else self.content.encode()
 
 
+class Terminal(Message):
+    """The size of a pseudo terminal, in characters."""
+
+    columns: int = Field(ge=1, le=500)
+    rows: int = Field(ge=1, le=500)
+
+
 class Execution(Message):
     """One request to run code: exactly one of `code` and `files`.
 
@@ -101,6 +108,12 @@ class Execution(Message):
     """Wall time in seconds; null is the profile's timeout."""
     results: tuple[Annotated[str, AfterValidator(_pattern)], ...] | None = Field(None, min_length=1, max_length=32)
     """Files under /tmp/results to give back: names, or patterns with *. Null: the folder isn't made."""
+    merge: bool = False
+    """Give the code one pipe for stdout and stderr, which keeps the exact order of what it writes to them. The answer's
+    `stdout` then has both, and `stderr` is empty."""
+    terminal: Terminal | None = None
+    """Give the code a pseudo terminal of this size, with TERM=xterm-256color, in place of pipes. Only the WebSocket
+    /execute/stream has one. Output is all told as stdout, with the terminal's echo of what was typed."""
 
     @model_validator(mode="after")
     def _has_one_main(self) -> "Execution":
@@ -165,8 +178,10 @@ class ExecutionResult(Message):
     """32 hexadecimal digits, unique to this execution."""
     status: Status
     output: str
-    """stdout and stderr together, in the order in which the executor received them."""
+    """stdout and stderr together, in the order in which the executor received them. They are two pipes: what the code
+    writes to both at about the same time may arrive in another order, unless the request has `merge`."""
     stdout: str
+    """With `merge` or a terminal this is all of the output."""
     stderr: str
     error: str | None
     """A sentence that says what ended the run; null on success."""
@@ -244,9 +259,16 @@ class Input(Message):
 
 
 class EndOfInput(Message):
-    """The end of the code's standard input."""
+    """The end of the code's standard input. With a terminal it is Ctrl-D, which ends the input only at the beginning of
+    a line, and more may be typed after it."""
 
     type: Literal["stdin_end"] = "stdin_end"
+
+
+class Resize(Terminal):
+    """The terminal has a new size, of which the code is told by SIGWINCH."""
+
+    type: Literal["resize"] = "resize"
 
 
 class Interrupt(Message):
@@ -262,7 +284,7 @@ class Cancel(Message):
     type: Literal["cancel"] = "cancel"
 
 
-Command = Annotated[Input | EndOfInput | Interrupt | Cancel, Field(discriminator="type")]
+Command = Annotated[Input | EndOfInput | Resize | Interrupt | Cancel, Field(discriminator="type")]
 """A frame that a client may send while its code runs."""
 
 

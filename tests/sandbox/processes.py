@@ -232,7 +232,7 @@ class Stream:
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
 
-    def send(self, kind: str, **fields: str) -> None:
+    def send(self, kind: str, **fields: object) -> None:
         """Send a frame."""
         self.connection.send(json.dumps({"type": kind, **fields}))
 

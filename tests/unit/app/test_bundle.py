@@ -8,13 +8,22 @@ import pytest
 
 from app.executor import bundle, seccomp
 from app.profile import FLOOR, SandboxProfile
+from app.wire.protocol import Terminal
 
 USER = 1234
 
 
-def configured(profile: SandboxProfile = FLOOR, *, own_kernel: bool = False) -> dict[str, Any]:
+def configured(
+    profile: SandboxProfile = FLOOR, *, own_kernel: bool = False, terminal: Terminal | None = None
+) -> dict[str, Any]:
     text = bundle.configuration(
-        profile, ["python3", "/tmp/main.py"], root=Path("/r"), tmp=Path("/t"), user=USER, own_kernel=own_kernel
+        profile,
+        ["python3", "/tmp/main.py"],
+        root=Path("/r"),
+        tmp=Path("/t"),
+        user=USER,
+        own_kernel=own_kernel,
+        terminal=terminal,
     )
     return dict(json.loads(text))
 
@@ -42,6 +51,12 @@ def test_the_command_runs_below_pid_1_of_ours(config: dict[str, Any]) -> None:
         "/tmp",
         ["HOME", "LANG", "PATH"],
     )
+
+
+def test_a_terminal_has_its_size_before_the_command_starts() -> None:
+    process = configured(terminal=Terminal(columns=80, rows=24))["process"]
+    assert process["args"] == ["/init", "-t", "80", "24", "python3", "/tmp/main.py"]
+    assert "TERM=xterm-256color" in process["env"]
 
 
 def test_no_privilege_is_given(config: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ async def client(engine: FakeEngine) -> AsyncIterator[httpx.AsyncClient]:
         ({"timeout": 2.1}, Code.TIMEOUT_TOO_LONG),
         ({"code": "x" * 1025}, Code.CODE_TOO_LONG),
         ({"stdin": "x" * 1025}, Code.INPUT_TOO_LONG),
+        ({"terminal": {"columns": 80, "rows": 24}}, Code.INVALID_REQUEST),
         ({"code": ""}, Code.EMPTY_CODE),
         ({"code": None, "files": [{"name": "a", "content": " "}]}, Code.EMPTY_CODE),
         (

@@ -37,6 +37,8 @@ def test_an_execution_has_these_fields_and_no_others() -> None:
         "args",
         "timeout",
         "results",
+        "merge",
+        "terminal",
     ]
 
 
@@ -54,6 +56,10 @@ def test_an_execution_cannot_ask_for_more(field: str) -> None:
         {"args": "a"},
         {"args": ["a\0b"]},
         {"args": ["a"] * 65},
+        {"terminal": {"columns": 0, "rows": 1}},
+        {"terminal": {"columns": 1, "rows": 501}},
+        {"terminal": {"columns": 80}},
+        {"merge": 1},
         {"timeout": "1"},
         {"timeout": True},
         {"timeout": 0},

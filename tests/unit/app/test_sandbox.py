@@ -3,6 +3,7 @@ told to."""
 
 import asyncio
 import os
+import struct
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -20,7 +21,18 @@ from app.executor.processes import Pipes, spawn
 from app.executor.sandbox import OciSandbox
 from app.executor.transcript import Stream
 from app.profile import SandboxProfile
-from app.wire.protocol import Cancel, Command, EndOfInput, Execution, File, Input, Interrupt, Status
+from app.wire.protocol import (
+    Cancel,
+    Command,
+    EndOfInput,
+    Execution,
+    File,
+    Input,
+    Interrupt,
+    Resize,
+    Status,
+    Terminal,
+)
 from tests.waiting import comes_to_hold
 
 pytestmark = pytest.mark.anyio
@@ -106,8 +118,8 @@ class Bench:
             self.start(sandbox, *command)
         return sandbox
 
-    def start(self, sandbox: OciSandbox, *command: str) -> None:
-        pipes = Pipes()
+    def start(self, sandbox: OciSandbox, *command: str, merge: bool = False) -> None:
+        pipes = Pipes.merged() if merge else Pipes()
         sandbox.attach(spawn([sys.executable, "-ISc", INIT, *command], pipes), pipes)
 
     async def waiting(self, *command: str, main: str = "main.sh") -> OciSandbox:
@@ -276,6 +288,29 @@ async def test_a_conversation(bench: Bench) -> None:
     visitor = Visitor(("up", Input(data="one\n")), ("one", Input(data="two\n")), ("two", EndOfInput()))
     outcome = await run(bench, "echo up; cat", visitor)
     assert (outcome.status, outcome.transcript.stdout) == (Status.SUCCESS, "up\none\ntwo\n")
+
+
+async def test_merged_output_is_one_text_in_order(bench: Bench) -> None:
+    sandbox = bench.sandbox()
+    bench.start(sandbox, "/bin/sh", "-c", "for n in 0 1 2 3 4 5 6 7 8 9; do echo a$n; echo b$n >&2; done", merge=True)
+    outcome = await sandbox.run(code("as above", merge=True), Visitor())
+    await sandbox.end()
+    expected = "".join(f"a{n}\nb{n}\n" for n in range(10))
+    transcript = outcome.transcript
+    assert (transcript.stdout, transcript.output, transcript.stderr) == (expected, expected, "")
+
+
+async def test_pid_1_of_a_terminal_is_sent_records(bench: Bench) -> None:
+    sandbox = bench.sandbox()
+    bench.start(sandbox, "/bin/sh", "-c", "echo up; head -c 37 | od -An -v -tx1 -w37", merge=True)
+    commands = (Input(data="zü\r"), Resize(columns=100, rows=50), EndOfInput())
+    visitor = Visitor(*(("up", command) for command in commands))
+    execution = code("as above", stdin="", terminal=Terminal(columns=80, rows=24))
+    said = (await sandbox.run(execution, visitor)).transcript.stdout
+    await sandbox.end()
+    records = ((0, 0, b""), (0, 0, "zü\r".encode()), (100, 50, b""), (0, 0, b"\x04"))
+    sent = b"".join(struct.pack("=HHI", columns, rows, len(data)) + data for columns, rows, data in records)
+    assert bytes.fromhex(said.removeprefix("up\n")) == sent
 
 
 async def test_an_interrupt_reaches_the_code(bench: Bench) -> None:

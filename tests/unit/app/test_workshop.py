@@ -8,7 +8,7 @@ from app.environments import ENVIRONMENTS
 from app.executor.workshop import OciWorkshop, Pattern
 from app.profile import FLOOR
 from app.runtimes import RUNTIMES
-from app.wire.protocol import Execution, File
+from app.wire.protocol import Execution, File, Terminal
 
 
 @pytest.fixture(params=RUNTIMES)
@@ -31,6 +31,8 @@ def test_code_without_arguments_fits(workshop: OciWorkshop, environment: str) ->
     "execution",
     [
         Execution(environment="python", code="1", args=("",)),
+        Execution(environment="python", code="1", merge=True),
+        Execution(environment="python", code="1", terminal=Terminal(columns=80, rows=24)),
         Execution(environment="python", files=files("other.py")),
         Execution(environment="python", files=files("main.py", "other.py"), main="other.py"),
         Execution(environment="python", files=files("folder/main.py")),

@@ -26,23 +26,29 @@ SAME = Stricter("exactly", lambda value, floor: value == floor)
 class SandboxProfile(BaseModel):
     """All limits of one single-use sandbox. Frozen; unknown fields are refused.
 
-    Sizes are binary (1 MB = 1,048,576 bytes, 1 KB = 1,024 bytes), as in Docker's API.
+    Sizes are binary (1 MB = 1,048,576 bytes, 1 KB = 1,024 bytes).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    network: Annotated[Literal["none", "bridge", "host"], SAME] = Field(
-        "none", description="Network mode. `none` leaves a loopback interface and nothing else."
+    network: Annotated[Literal["none", "host"], SAME] = Field(
+        "none", description="Network. `none` is a loopback interface of its own and nothing else."
     )
     read_only_root: Annotated[bool, SAME] = Field(True, description="The root file system can't be written.")
-    tmp_mb: Annotated[int, LOWER] = Field(50, ge=1, description="Size of /tmp, the only writable place, in MB.")
+    tmp_mb: Annotated[int, LOWER] = Field(
+        50, ge=1, description="Size of /tmp in MB. Only /dev/shm can be written besides."
+    )
     cap_drop: Annotated[tuple[str, ...], SAME] = Field(("ALL",), description="Linux capabilities that are dropped.")
     no_new_privileges: Annotated[bool, SAME] = Field(True, description="setuid programs gain nothing.")
-    user: Annotated[str, SAME] = Field("65534:65534", description="uid:gid of everything inside; never root.")
-    pids: Annotated[int, LOWER] = Field(50, ge=4, description="Processes and threads alive at once.")
-    # The kernel refuses a quota below 1 ms, and Docker's period is 100 ms.
+    user: Annotated[Literal["own", "root"], SAME] = Field(
+        "own", description="User of everything inside. `own` is never root, and no other sandbox's at the same time."
+    )
+    pids: Annotated[int, LOWER] = Field(50, ge=4, description="Processes and threads alive at once, PID 1 included.")
+    # The kernel refuses a quota below 1 ms, and the period is 100 ms.
     cpus: Annotated[float, LOWER] = Field(0.5, ge=0.01, description="CPU time a second of wall time, in cores.")
-    memory_mb: Annotated[int, LOWER] = Field(256, ge=16, description="Memory, the contents of /tmp included, in MB.")
+    memory_mb: Annotated[int, LOWER] = Field(
+        256, ge=16, description="Memory, the contents of /tmp and /dev/shm included, in MB."
+    )
     swap_mb: Annotated[int, LOWER] = Field(0, ge=0, description="Swap beyond the memory, in MB.")
     timeout_seconds: Annotated[float, LOWER] = Field(30, gt=0, description="Wall time of one execution, in seconds.")
     output_kb: Annotated[int, LOWER] = Field(10, ge=1, description="Output kept, stdout and stderr together, in KB.")

@@ -3,12 +3,12 @@
 from typing import Any
 
 WEAKER: dict[str, Any] = {
-    "network": "bridge",
+    "network": "host",
     "read_only_root": False,
     "tmp_mb": 51,
     "cap_drop": ("NET_RAW",),
     "no_new_privileges": False,
-    "user": "0:0",
+    "user": "root",
     "pids": 51,
     "cpus": 0.6,
     "memory_mb": 257,

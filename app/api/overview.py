@@ -17,7 +17,7 @@ class Health(Document):
     """Whether code can run now. What is null is left out."""
 
     status: Literal["ok", "unavailable"]
-    engine: Literal["reachable", "failing", "unreachable", "unknown"]
+    engine: Literal["reachable", "failing", "unknown"]
     active_sandboxes: int | None = None
     """Sandboxes that run an execution."""
     reason: str | None = None

@@ -1,1 +1,1 @@
-"""The process that holds the engine's socket and runs executions in sandboxes. Never reachable from a network."""
+"""The process that owns the pool and the engine, and runs executions in sandboxes. It has no network."""

@@ -228,9 +228,9 @@ class EnvironmentInfo(Message):
 
 
 class ExecutorHealth(Message):
-    """Whether code can run now. `reason` says why not: the engine doesn't answer, or can't make sandboxes."""
+    """Whether code can run now. `reason` says why no sandbox can be made."""
 
-    engine: Literal["reachable", "failing", "unreachable"]
+    engine: Literal["reachable", "failing"]
     active_sandboxes: int
     """Sandboxes in which an execution runs."""
     reason: str | None = None

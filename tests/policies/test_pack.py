@@ -54,7 +54,7 @@ def test_a_sound_executor_passes(analyzer: analyzer_pb2_grpc.AnalyzerStub) -> No
 def test_an_unknown_value_beside_it_does_not_turn_a_refusal_into_an_advisory(
     analyzer: analyzer_pb2_grpc.AnalyzerStub,
 ) -> None:
-    weak = FLOOR.model_copy(update={"network": "bridge"}).model_dump_json()
+    weak = FLOOR.model_copy(update={"network": "host"}).model_dump_json()
     envs = [UNKNOWN_STRING_VALUE, f"EXECUTOR_PROFILE={weak}", UNKNOWN_STRING_VALUE]
     assert _analyze(analyzer, executor(envs=envs)) == {"sandbox-network": analyzer_pb2.MANDATORY}
 

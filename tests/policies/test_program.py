@@ -39,7 +39,14 @@ def test_every_readable_path_is_mounted() -> None:
 
 @pytest.mark.parametrize(
     ("field", "weaker"),
-    [("pids", 500), ("memory_mb", 1024), ("network", "bridge"), ("read_only_root", False), ("timeout_seconds", 60)],
+    [
+        ("pids", 500),
+        ("memory_mb", 1024),
+        ("network", "host"),
+        ("user", "root"),
+        ("read_only_root", False),
+        ("timeout_seconds", 60),
+    ],
 )
 def test_the_pack_refuses_the_programs_executor_with_a_weaker_profile(field: str, weaker: object) -> None:
     resources = run_program("local", platform_config("local"))

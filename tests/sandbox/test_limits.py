@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -21,7 +22,7 @@ ATTACKED = {
     "tmp_mb": "test_tmp_is_full_at_its_size",
     "cap_drop": "test_no_privilege_is_held",
     "no_new_privileges": "test_no_privilege_is_held",
-    "user": "test_no_privilege_is_held",
+    "user": "test_each_sandbox_has_a_user_of_its_own",
     "pids": "test_processes_are_counted",
     "cpus": "test_half_a_core",
     "memory_mb": "test_memory_bomb",
@@ -168,6 +169,28 @@ def test_no_privilege_is_held(platform: Platform, environment: str) -> None:
     assert int(user) >= 1000
     assert set(status["Gid"]) == {user}
     assert set(status["Groups"]) <= {user}
+
+
+def test_each_sandbox_has_a_user_of_its_own(platform: Platform) -> None:
+    """Two at the same time. The user is the owner of what it writes, and can be no other."""
+    code = """
+import json, os, time
+refused = []
+for user in (0, 65534, os.getuid() + 1, os.getuid() - 1):
+    try: os.setuid(user)
+    except OSError: refused.append(user)
+open("/tmp/own", "w").close()
+begun = time.time()
+time.sleep(3)
+print(json.dumps([begun, time.time(), os.getuid(), os.stat("/tmp/own").st_uid, len(refused)]))
+"""
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda _: output_json(platform.run("python", code)), range(2)))
+    assert min(ended for _, ended, *_ in runs) > max(begun for begun, *_ in runs), "they did not run at the same time"
+    users = {user for *_, user, _, _ in runs}
+    assert len(users) == 2
+    assert 0 not in users
+    assert [(owner, refused) for *_, owner, refused in runs] == [(user, 4) for *_, user, _, _ in runs]
 
 
 def test_no_privilege_is_gained(platform: Platform) -> None:

@@ -128,8 +128,8 @@ def test_an_executor_that_is_stopped_before_it_serves_ends_at_once(make_platform
     [
         ({"EXECUTOR_PROFILE": '{"network": "host"}'}, ["EXECUTOR_PROFILE", "network is 'host'"]),
         (
-            {"EXECUTOR_PROFILE": '{"pids": 51, "user": "0:0"}'},
-            ["pids is 51, and must be at most 50", "user is '0:0', and must be exactly '65534:65534'"],
+            {"EXECUTOR_PROFILE": '{"pids": 51, "user": "root"}'},
+            ["pids is 51, and must be at most 50", "user is 'root', and must be exactly 'own'"],
         ),
         ({"EXECUTOR_CONCURRENCY": "none"}, ["EXECUTOR_CONCURRENCY", "from 1 to 256"]),
         ({"EXECUTOR_ENVIRONMENTS": '["cobol"]'}, ["EXECUTOR_ENVIRONMENTS", "no environment cobol"]),

@@ -165,12 +165,12 @@ async def test_health(executor: FakeExecutor) -> None:
 
 
 async def test_health_without_an_engine(executor: FakeExecutor) -> None:
-    body = {"engine": "unreachable", "active_sandboxes": 1, "reason": "/secret/path refused"}
+    body = {"engine": "failing", "active_sandboxes": 1, "reason": "/secret/path refused"}
     executor.answers["/health"] = says(body, 503)
     async with api(executor) as client:
         response = await client.get("/health")
     assert response.status_code == 503
-    assert response.json()["engine"] == "unreachable"
+    assert response.json()["engine"] == "failing"
     assert "secret" not in response.text
 
 

@@ -53,7 +53,7 @@ async def test_probe(executor: FakeExecutor) -> None:
     """codapi-js asks for HEAD /v1/health before it runs code, and says that the server is down without an answer."""
     async with api(executor) as client:
         assert (await client.head("/v1/health")).status_code == 200
-        executor.answers["/health"] = says({"engine": "unreachable", "active_sandboxes": 0})
+        executor.answers["/health"] = says({"engine": "failing", "active_sandboxes": 0})
         assert (await client.head("/v1/health")).status_code == 503
 
 

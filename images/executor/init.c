@@ -28,15 +28,21 @@
 
 enum { STATUS = 3, NOT_FOUND = 127, NOT_EXECUTABLE = 126, BROKEN = 125, FULL = 1 << 16 };
 
-/* FULL when RLIMIT_NPROC, which is set where no control group counts the processes, leaves room for at most one more:
- * the command's own place is free again. */
-static int full(void)
+/* Whether RLIMIT_NPROC is set, as it is where no control group counts the processes. */
+static int under_gvisor(void)
 {
     struct rlimit limit;
+
+    return !getrlimit(RLIMIT_NPROC, &limit) && limit.rlim_cur != RLIM_INFINITY;
+}
+
+/* FULL when RLIMIT_NPROC leaves room for at most one more: the command's own place is free again. */
+static int full(void)
+{
     pid_t tried;
     int left;
 
-    if (getrlimit(RLIMIT_NPROC, &limit) || limit.rlim_cur == RLIM_INFINITY)
+    if (!under_gvisor())
         return 0;
     for (left = 2; left > 0; left--) {
         tried = fork();
@@ -115,8 +121,8 @@ static void take(void)
         return;
     }
     coming = record.bytes;
-    if (record.columns)
-        resize(record.columns, record.rows);
+    if (record.columns && !resize(record.columns, record.rows) && under_gvisor())
+        kill(-tcgetpgrp(side), SIGWINCH); /* Linux does so itself */
 }
 
 static void type(void)

@@ -51,8 +51,8 @@ format: ## Format the code and sort its imports
 generate: ## Write every generated file again: seccomp profile, dashboards, tables of the documents, page, lock files
 	@$(TOOLS) generate
 
-test: ## `make check` and every test, with real Docker and Pulumi. GVISOR=1: only the attacks, under gVisor
-	@$(TOOLS) test $(if $(GVISOR),--gvisor)
+test: ## `make check` and every test, with real Docker and Pulumi. GVISOR=1: only the attacks, under gVisor; VM=1: on an emulated VPS
+	@$(TOOLS) test $(if $(GVISOR),--gvisor) $(if $(VM),--vm)
 
 bench: ## Compare the platform with `docker run`, in about 6 minutes. QUICK=1: in one, less exactly
 	@$(TOOLS) bench $(if $(QUICK),--quick)

@@ -104,14 +104,16 @@ class HostPath:
 
 @dataclass(frozen=True)
 class Privileges:
-    """Linux capabilities, by name without `CAP_`, and the system calls that the service may use in place of the default
-    ones: the text of a seccomp profile in JSON. Other services have no capability.
+    """Linux capabilities, by name without `CAP_`, the system calls that the service may use in place of the default
+    ones (the text of a seccomp profile in JSON), and the name of its AppArmor profile. Other services have no
+    capability, and Docker's default profiles.
 
-    The policy pack knows both by the service's name, and refuses any others.
+    The policy pack knows all three by the service's name, and refuses any others.
     """
 
     capabilities: Sequence[str]
     seccomp: str
+    apparmor: str
     reason: str
 
 

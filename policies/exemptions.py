@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from app.executor import apparmor
 from app.executor.seccomp import for_executor
 
 
@@ -89,11 +90,15 @@ def may_read(service: str | None, path: str) -> bool:
 
 @dataclass(frozen=True)
 class Privileges:
-    """What one service may have beyond the others: exactly these capabilities and this seccomp profile."""
+    """What one service may have beyond the others: exactly these capabilities and these profiles.
+
+    `apparmor` has the name of its AppArmor profile, and what it has on a host without AppArmor.
+    """
 
     service: str
     capabilities: frozenset[str]
     seccomp: str
+    apparmor: frozenset[str]
     reason: str
 
 
@@ -102,6 +107,7 @@ PRIVILEGES = (
         "executor",
         frozenset({"SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD"}),
         for_executor(),
+        frozenset({apparmor.EXECUTOR, "unconfined"}),
         "Its launcher makes control groups, the sandboxes' devices and a user namespace. What runs after it has "
         "capabilities in that namespace alone.",
     ),
@@ -118,4 +124,6 @@ def capabilities_of(service: str | None) -> frozenset[str]:
 def security_options_of(service: str | None) -> frozenset[str]:
     """The security options that a service may have, besides no-new-privileges."""
     privileges = _PRIVILEGED.get(service or "")
-    return frozenset({f"seccomp={privileges.seccomp}"}) if privileges else frozenset()
+    if not privileges:
+        return frozenset()
+    return frozenset({f"seccomp={privileges.seccomp}", *(f"apparmor={name}" for name in privileges.apparmor)})

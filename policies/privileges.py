@@ -56,10 +56,10 @@ def no_new_privileges(inputs: Inputs) -> Iterator[str]:
 @rule(
     "container-security-options",
     cis="5.2, 5.3, 5.22",
-    fix="Remove all security options but no-new-privileges, and the executor's profile as the program makes it.",
+    fix="Remove all security options but no-new-privileges, and the executor's profiles as the program makes them.",
 )
 def security_options(inputs: Inputs) -> Iterator[str]:
-    """Docker's seccomp, AppArmor and SELinux profiles stay on; the executor has its own seccomp profile."""
+    """Docker's seccomp, AppArmor and SELinux profiles stay on; the executor has profiles of its own."""
     allowed = _NO_NEW_PRIVILEGES | security_options_of(inputs.service)
     for option in inputs.sequence("securityOpts"):
         if option not in allowed:

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.emulated.machine import HTTP_PORT, SSH_SOURCE, Machine
 from tests.stacks import StackFactory
 from tools.console.steps import Report
 from tools.machine.preparation import Prepared, prepare
 from tools.stack import docker_objects
+from tools.stack.config import ONLY_CORE
+from tools.stack.local_stack import Stack
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +33,40 @@ def new_stack(prepared: Prepared, report: Report, tmp_path_factory: pytest.TempP
     client = prepared.engine.client()
     for stack in factory.made:
         docker_objects.remove_volumes(client, docker_objects.remove_all(client, stack.prefix))
+
+
+@pytest.fixture(scope="session")
+def machine(prepared: Prepared, report: Report) -> Iterator[Machine]:
+    """An emulated VPS that has booted: a fresh Debian, which has not been prepared yet."""
+    names = [prepared.images.references[name] for name in ("app", "executor", "traefik")]
+    made = Machine(prepared.engine, names, report)
+    try:
+        made.boot()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def core(new_stack: StackFactory, machine: Machine, report: Report) -> Stack:
+    """The core and the container-exporter on the emulated VPS, brought up from this machine as an operator does it."""
+    stack = new_stack(
+        host={
+            "ssh": machine.ssh.model_dump(),
+            "firewall": {"ssh_sources": [SSH_SOURCE], "web_sources": "anyone", "rollback_seconds": 300},
+            "deploy_keys": [machine.public_key],
+            "swap_mb": 0,
+        },
+        engine={"cgroup_version": 2, "apparmor": True},
+        edge={"ipv4": "0.0.0.0", "http_port": HTTP_PORT, "api_hosts": ["localhost", machine.address]},  # noqa: S104
+        services={**ONLY_CORE, "container_exporter": {"enabled": True}},
+    )
+    stack.up(report)
+    return stack
+
+
+@pytest.fixture(scope="session")
+def prepared_machine(machine: Machine, core: Stack) -> Machine:
+    """The emulated VPS as the host's scripts have left it. The platform on it is stopped."""
+    machine.shell(f"docker stop --time 60 $(docker ps --quiet --filter label=vps.stack={core.prefix})")
+    return machine

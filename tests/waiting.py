@@ -1,22 +1,26 @@
 """Waiting for a condition, with a timeout."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
 
+SLOWNESS = float(os.environ.get("VPS_TEST_SLOWNESS", "1"))
+"""How many times longer than on a usual machine the tests may wait: more on a host that is emulated."""
+
 
 def until(condition: Callable[[], T | None], seconds: float, what: str) -> T:
     """The first true value of `condition`, polled each 50 ms.
 
     Raises:
-        AssertionError: none came within `seconds`; the message names `what`.
+        AssertionError: none came within `seconds` of a usual machine; the message names `what`.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * SLOWNESS
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        assert time.monotonic() < deadline, f"waited {seconds * SLOWNESS:g} s for {what}"
         time.sleep(0.05)
     return found
 

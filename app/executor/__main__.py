@@ -26,7 +26,7 @@ from app.executor.workshop import OciWorkshop, Pattern
 from app.process.logs import configure_logs
 from app.process.settings import SettingsError
 from app.process.start_tracing import start_tracing
-from app.runtimes import DEFAULT_RUNTIME
+from app.runtimes import DEFAULT_RUNTIME, RUNTIMES
 from app.wire.admission import longest_body
 
 _log = logging.getLogger("app.executor")
@@ -63,21 +63,24 @@ class _Server(uvicorn.Server):
 async def _serve(settings: ExecutorSettings) -> None:
     if starting := asyncio.current_task():
         _at_stop(starting.cancel)
+    if not settings.apparmor:
+        _log.warning("no AppArmor profile holds the executor and its sandboxes; docs/SECURITY.md says what is lost")
     roots = {name: settings.roots / name for name in settings.environments}
     for name, root in roots.items():
         if not root.is_dir():
             raise BrokenEnvironment(name, f"there is no folder {root}")
     if not shutil.which(settings.runtime):
         raise EngineError(f"the image has no {settings.runtime}. Set EXECUTOR_RUNTIME to {DEFAULT_RUNTIME}")
-    workshop = OciWorkshop(Pattern(settings.profile, roots, settings.runtime))
+    workshop = OciWorkshop(Pattern(settings.profile, roots, settings.runtime, settings.apparmor))
     metrics = Metrics(settings.profile)
     traces = start_tracing("executor", settings.traces, metrics.span_dropped)
     bounds = {name: settings.pools[name] for name in settings.environments}
     engine = Pool(workshop, bounds, metrics, settings.concurrency, settings.queue, tracing=traces)
     metrics.watch(engine)
+    own_kernel = RUNTIMES[settings.runtime].own_kernel
     try:
         metrics.swept(workshop.prepare())
-        await prove(workshop, settings.profile)
+        await prove(workshop, settings.profile, apparmor=settings.apparmor and not own_kernel)
     except (EngineError, OSError) as error:
         raise EngineError(f"{error}. {NEEDS}.") from error
     engine.start()

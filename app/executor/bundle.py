@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from app.executor import apparmor as apparmor_profiles
 from app.executor import seccomp
 from app.profile import SandboxProfile
 from app.wire.protocol import Terminal
@@ -50,11 +51,13 @@ def configuration(
     tmp: Path,
     user: int,
     own_kernel: bool,
+    apparmor: bool,
     terminal: Terminal | None = None,
 ) -> str:
     """The configuration, as JSON, of a sandbox whose root and /tmp are mounted at these places of this process.
 
-    `user` is its user and group id. With `own_kernel`, the host can't count the processes inside.
+    `user` is its user and group id. With `own_kernel`, the host can't count the processes inside. With `apparmor`, a
+    profile of its own holds it on top of the executor's: with no_new_privileges, the kernel lets none be exchanged.
     """
     pids = [_rlimit("NPROC", profile.pids)] if own_kernel else []
     size = ["-t", str(terminal.columns), str(terminal.rows)] if terminal else []
@@ -69,6 +72,7 @@ def configuration(
             "cwd": "/tmp",  # noqa: S108 - a path inside the sandbox
             "capabilities": {kind: [] for kind in _CAPABILITIES},
             "noNewPrivileges": profile.no_new_privileges,
+            **({"apparmorProfile": f"&{apparmor_profiles.SANDBOX}"} if apparmor else {}),
             "oomScoreAdj": _KILLED_FIRST,
             "rlimits": [
                 *pids,

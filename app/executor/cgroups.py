@@ -95,10 +95,11 @@ def _delegate_v2(owner: int) -> None:
         (launcher / "cgroup.procs").write_text(process)
     enable = " ".join(f"+{controller}" for controller in _V2)
     (ROOT / "cgroup.subtree_control").write_text(enable)
-    for file in (sandboxes, *sandboxes.iterdir(), sandboxes / _OURS / "cgroup.procs"):
-        os.chown(file, owner, owner)
     (sandboxes / _OURS / "cgroup.procs").write_text(str(os.getpid()))
     (sandboxes / "cgroup.subtree_control").write_text(enable)
+    # Last: without CAP_DAC_OVERRIDE, root can't write to what is another's.
+    for file in (sandboxes, *sandboxes.iterdir(), sandboxes / _OURS / "cgroup.procs"):
+        os.chown(file, owner, owner)
 
 
 class Group:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from app.executor.apparmor import BOTH, SANDBOX
 from app.executor.workshop import OciWorkshop
 from app.profile import SandboxProfile
 
@@ -26,8 +27,8 @@ class Unheld(Exception):
         )
 
 
-async def prove(workshop: OciWorkshop, profile: SandboxProfile) -> None:
-    """Return when a sandbox is held to all of the profile, else raise `Unheld`."""
+async def prove(workshop: OciWorkshop, profile: SandboxProfile, *, apparmor: bool) -> None:
+    """Return when a sandbox is held to all of the profile, and with `apparmor` by AppArmor; else raise `Unheld`."""
     trial = await workshop.probe([str(profile.memory_mb + _TOO_MUCH_MB)])
     # Who is killed depends on the runtime: the program alone, or with gVisor the sandbox as a whole.
     if trial.said or not trial.usage.memory_kills:
@@ -38,6 +39,9 @@ async def prove(workshop: OciWorkshop, profile: SandboxProfile) -> None:
     for limit, held, seen in _claims(found, profile, share):
         if not held:
             raise Unheld(limit, seen)
+    if apparmor and found.get("apparmor") != BOTH:
+        seen = f"{found.get('apparmor', 'nothing')!r}; load infra/host/apparmor/*, or set engine.apparmor to false"
+        raise Unheld(f"the AppArmor profile {SANDBOX}", seen)
 
 
 def _claims(found: Mapping[str, str], profile: SandboxProfile, share: float) -> tuple[tuple[str, bool, str], ...]:

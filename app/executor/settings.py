@@ -90,6 +90,8 @@ class ExecutorSettings(ExecutorOptions):
     """the folder that holds each environment's root file system by its name."""
     socket: Path = Path("/run/executor/executor.sock")
     """the path of the Unix socket on which to serve."""
+    apparmor: bool = False
+    """true where the profiles of infra/host/apparmor are loaded: each sandbox is then held by both, or none is made."""
     traces: bool = False
     """true to keep spans of executions, which the api takes when it has an API_OTLP_ENDPOINT."""
 

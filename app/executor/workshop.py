@@ -38,11 +38,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pattern:
-    """What all sandboxes of this executor have in common. `roots` are the environments' root file systems."""
+    """What all sandboxes of this executor have in common.
+
+    `roots` are the environments' root file systems, and `apparmor` says whether the host has AppArmor's profiles.
+    """
 
     profile: SandboxProfile
     roots: Mapping[str, Path]
     runtime: str
+    apparmor: bool
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,7 @@ class OciWorkshop:
             user=sandbox.user,
             own_kernel=self._runtime.own_kernel,
             terminal=terminal,
+            apparmor=self._pattern.apparmor,
         )
         (sandbox.folder / "config.json").write_text(config)
         pipes = Pipes.merged() if terminal or (execution and execution.merge) else Pipes()

@@ -8,6 +8,7 @@
  * processes  how many there were, this one and PID 1 included, when the next was refused; at most PROCESSES are tried
  * interfaces network interfaces beside the loopback one; -1 where the kernel does not list them
  * root       the errno of making a file in /
+ * apparmor   AppArmor's profiles that hold it, as the kernel tells them, or the reason why it tells none
  * user, capabilities, no_new_privileges, seccomp: as the kernel tells them
  * Last, two processes spin for CPU_MILLISECONDS: whoever started this measures the share that they get.
  */
@@ -72,6 +73,16 @@ static int interfaces(void)
     return found;
 }
 
+static void apparmor(void)
+{
+    char label[256];
+    FILE *file = fopen("/proc/self/attr/current", "r");
+
+    printf("apparmor %s\n", file && fscanf(file, "%255[^\n]", label) == 1 ? label : strerror(errno));
+    if (file)
+        fclose(file);
+}
+
 static void capabilities(void)
 {
     const char field[] = "CapEff:";
@@ -113,6 +124,7 @@ int main(int argc, char **argv)
     file = open("/probe", O_WRONLY | O_CREAT, 0600);
     printf("root %s\n", file >= 0 ? "writable" : strerror(errno));
     printf("user %d\n", (int)getuid());
+    apparmor();
     capabilities();
     printf("no_new_privileges %d\n", prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
     printf("seccomp %d\n", prctl(PR_GET_SECCOMP));

@@ -119,7 +119,7 @@ class _Service(pulumi.ComponentResource):
             ),
             security_opts=[
                 "no-new-privileges:true",
-                *([f"seccomp={args.privileges.seccomp}"] if args.privileges else []),
+                *([f"seccomp={own.seccomp}", f"apparmor={own.apparmor}"] if (own := args.privileges) else []),
             ],
             memory=args.memory_mb,
             memory_swap=args.memory_mb,

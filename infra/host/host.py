@@ -1,13 +1,17 @@
 """Preparation of the VPS: turns a fresh Debian or Ubuntu into a hardened host with Docker, one command a concern."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pulumi
 
+from app.executor import apparmor
 from infra.host import ssh
 from infra.service import OPEN_FILES
 from infra.settings import Host as HostSettings
+
+_APPARMOR = Path(__file__).parent / "apparmor"
 
 
 class Host(pulumi.ComponentResource):
@@ -25,6 +29,7 @@ class Host(pulumi.ComponentResource):
             "swap": (str(settings.swap_mb),),
             "upgrades": (settings.reboot_at or "never",),
             "logs": (),
+            "apparmor": tuple((_APPARMOR / name).read_text() for name in (apparmor.EXECUTOR, apparmor.SANDBOX)),
             "docker": (settings.docker, json.dumps(daemon_settings(settings, ipv6))),
             "deploy": (settings.deploy_user, "\n".join(settings.deploy_keys)),
             "sshd": (settings.deploy_user,),

@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 
 from app.api import settings as api
-from app.executor import seccomp
+from app.executor import apparmor, seccomp
 from app.executor import settings as executor
 from app.process.settings import Settings, variable, write_settings
 from infra.service import Context, Health, Mount, Privileges, Route, Service, ServiceArgs, Target, Volume
@@ -40,13 +40,17 @@ def describe_executor(context: Context) -> ServiceArgs:
         privileges=Privileges(
             EXECUTOR_CAPABILITIES,
             seccomp.for_executor(),
+            # Docker's own profile lets nobody mount.
+            apparmor.EXECUTOR if context.settings.engine.apparmor else "unconfined",
             "the launcher makes control groups, devices and a user namespace; nothing that runs later has a capability "
             "outside of that namespace",
         ),
         mounts=[Mount(_RUN, _RUN_PATH)],
         tmp_mb=16,
         run_mb=16,
-        environment=write_settings(executor_settings(settings, context.otlp_endpoint), executor.PREFIX),
+        environment=write_settings(
+            executor_settings(settings, context.otlp_endpoint, context.settings.engine.apparmor), executor.PREFIX
+        ),
     )
 
 
@@ -82,13 +86,16 @@ API = Service(
 EXECUTOR = Service("executor", describe_executor, target=Target(f"api:{_METRICS_PORT}", "/metrics/executor"))
 
 
-def executor_settings(settings: SandboxSettings, otlp_endpoint: str | None) -> executor.ExecutorSettings:
+def executor_settings(
+    settings: SandboxSettings, otlp_endpoint: str | None, has_apparmor: bool
+) -> executor.ExecutorSettings:
     """What the executor reads at its start."""
     return executor.ExecutorSettings(
         **_options(settings, executor.ExecutorOptions),
         profile=settings.profile,
         environments=settings.environments,
         socket=_SOCKET,
+        apparmor=has_apparmor,
         traces=otlp_endpoint is not None,
     )
 

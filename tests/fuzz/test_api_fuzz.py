@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.sandbox.conftest import IMAGES
+from tests.sandbox.executor import Host
 from tests.sandbox.processes import Platform
 from tools.machine import docker_engine
 from tools.machine.docker_engine import DockerEngine
@@ -136,8 +137,8 @@ headers = st.dictionaries(
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One platform for all requests. After them it must still be healthy and run code."""
     name, folder = f"vps-fuzz-{uuid.uuid4().hex[:8]}-executor", tmp_path_factory.mktemp("fuzz") / "platform"
-    docker = DockerEngine(docker_engine.configured_url()).client()
-    platform = Platform(docker, name, list(json.loads(os.environ[IMAGES])), folder)
+    host = Host(DockerEngine(docker_engine.configured_url()))
+    platform = Platform(host, name, list(json.loads(os.environ[IMAGES])), folder)
     try:
         yield platform.start()
         assert platform.health().json()["status"] == "ok"

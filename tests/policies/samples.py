@@ -65,7 +65,7 @@ def executor(profile: str | None = None, **changes: Any) -> Resource:
         "entrypoints": ["env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher"],
         "user": "0:0",
         "capabilities": {"drops": ["ALL"], "adds": sorted(privileges.capabilities)},
-        "securityOpts": ["no-new-privileges:true", f"seccomp={privileges.seccomp}"],
+        "securityOpts": ["no-new-privileges:true", f"seccomp={privileges.seccomp}", "apparmor=vps-executor"],
         "networkMode": "none",
         "networksAdvanced": None,
         "memory": 1280.0,

@@ -99,7 +99,13 @@ BAD = [
     _bad("container-security-options", loader(securityOpts=["label=disable"])),
     *(
         _bad("container-security-options", executor(securityOpts=["no-new-privileges:true", option]))
-        for option in ("seccomp=unconfined", f"{SECCOMP} ", f"seccomp={json.dumps(LAX)}", UNKNOWN_STRING_VALUE)
+        for option in (
+            *("seccomp=unconfined", f"{SECCOMP} ", f"seccomp={json.dumps(LAX)}", UNKNOWN_STRING_VALUE),
+            *("apparmor=vps-sandbox", "apparmor=", "apparmor:vps-executor "),
+        )
+    ),
+    _bad(
+        "container-security-options", container("x", securityOpts=["no-new-privileges:true", "apparmor=vps-executor"])
     ),
     _bad("container-security-options", container("x", securityOpts=["no-new-privileges:true", SECCOMP])),
     _bad("container-no-new-privileges", executor(securityOpts=[SECCOMP])),

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
-import docker
 import pytest
 
 from app.environments import DEFAULT_ENVIRONMENTS
+from tests.emulated.machine import EMULATED, Machine
 from tests.sandbox import executor
+from tests.sandbox.executor import Host
 from tests.sandbox.processes import Platform
 from tools.machine import docker_engine
 from tools.machine.docker_engine import DockerEngine
@@ -35,10 +36,13 @@ def images() -> Mapping[str, str]:
 
 
 @pytest.fixture(scope="session")
-def client() -> docker.DockerClient:
-    """The Docker that runs the executors."""
+def host(request: pytest.FixtureRequest) -> Host:
+    """The host that runs the executors: this machine, or the emulated VPS."""
     _given(executor.IMAGE, "the executor's image")
-    return DockerEngine(docker_engine.configured_url()).client()
+    if EMULATED in os.environ:
+        machine: Machine = request.getfixturevalue("prepared_machine")
+        return Host(machine.engine, machine.reach)
+    return Host(DockerEngine(docker_engine.configured_url()))
 
 
 @pytest.fixture(scope="session")
@@ -50,13 +54,13 @@ def names() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def shared(
-    client: docker.DockerClient,
+    host: Host,
     images: Mapping[str, str],
     names: Iterator[str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Platform]:
     """The platform with the floor's profile and every environment, shared by most tests."""
-    platform = Platform(client, next(names), list(images), tmp_path_factory.mktemp("shared") / "platform")
+    platform = Platform(host, next(names), list(images), tmp_path_factory.mktemp("shared") / "platform")
     try:
         yield platform.start()
     finally:
@@ -72,7 +76,7 @@ def platform(shared: Platform) -> Iterator[Platform]:
 
 @pytest.fixture
 def make_platform(
-    client: docker.DockerClient, images: Mapping[str, str], names: Iterator[str], tmp_path: Path
+    host: Host, images: Mapping[str, str], names: Iterator[str], tmp_path: Path
 ) -> Iterator[MakePlatform]:
     """A factory of platforms that are not started, from environment variables of either process.
 
@@ -83,7 +87,7 @@ def make_platform(
 
     def make(**variables: str) -> Platform:
         folder = tmp_path / f"platform{len(made)}"
-        made.append(Platform(client, next(names), environments, folder, **variables))
+        made.append(Platform(host, next(names), environments, folder, **variables))
         return made[-1]
 
     yield make

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,9 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
-from app.executor import seccomp
+from app.executor import apparmor, seccomp
 from infra.services.sandbox import EXECUTOR_CAPABILITIES, EXECUTOR_ENTRYPOINT
-from tools.machine import docker_engine
+from tools.machine.docker_engine import DockerEngine
 
 IMAGE = "VPS_EXECUTOR_IMAGE"
 """The variable with the name of the executor's image."""
@@ -37,13 +39,29 @@ _FIGURES_V2 = {
 }
 
 
+@dataclass(frozen=True)
+class Host:
+    """A host that runs executors. `reach` makes a Unix socket of the host one of this machine, at the same path."""
+
+    engine: DockerEngine
+    reach: Callable[[Path], None] = lambda socket: None
+
+    @cached_property
+    def client(self) -> docker.DockerClient:
+        """Of its Docker."""
+        return self.engine.client()
+
+    @cached_property
+    def apparmor(self) -> bool:
+        """Whether it has the profiles of infra/host/apparmor."""
+        return self.engine.apparmor(os.environ[IMAGE])
+
+
 class Executor:
     """An executor whose socket is `executor.sock` in `folder`, a folder of this machine. One container at a time."""
 
-    def __init__(
-        self, client: docker.DockerClient, name: str, folder: Path, variables: Mapping[str, str], image: str = ""
-    ) -> None:
-        self._client = client
+    def __init__(self, host: Host, name: str, folder: Path, variables: Mapping[str, str], image: str = "") -> None:
+        self._host = host
         self._name = name
         self._folder = folder
         self._variables = variables
@@ -67,12 +85,21 @@ class Executor:
             "memswap_limit": _MEMORY,
             "cap_drop": ["ALL"],
             "cap_add": list(EXECUTOR_CAPABILITIES),
-            "security_opt": ["no-new-privileges:true", f"seccomp={seccomp.for_executor()}"],
+            "security_opt": [
+                "no-new-privileges:true",
+                f"seccomp={seccomp.for_executor()}",
+                f"apparmor={apparmor.EXECUTOR if self._host.apparmor else 'unconfined'}",
+            ],
             "tmpfs": {"/run": "", "/tmp": ""},
             "volumes": {str(self._folder): {"bind": _RUN, "mode": "rw"}, **sources},
-            "environment": {**self._variables, "EXECUTOR_SOCKET": f"{_RUN}/executor.sock"},
+            "environment": {
+                **self._variables,
+                "EXECUTOR_SOCKET": f"{_RUN}/executor.sock",
+                "EXECUTOR_APPARMOR": str(self._host.apparmor).lower(),
+            },
         }
-        self._container = self._client.containers.run(self._image, **{**ours, **options})
+        self._container = self._host.client.containers.run(self._image, **{**ours, **options})
+        self._host.reach(self.socket)
 
     def signal(self, number: signal.Signals) -> float:
         """Send a signal, wait for the container to end (SIGKILL after 20 s), and return the seconds that it took."""
@@ -129,7 +156,7 @@ class Executor:
     def bound(self, **limits: str) -> None:
         """Change limits of its container, as `docker update` calls them: `pids_limit`, `memory`, `memory_swap`."""
         options = [f"--{name.replace('_', '-')}={value}" for name, value in limits.items()]
-        docker_cli = ("docker", "-H", docker_engine.configured_url(), "update")
+        docker_cli = ("docker", "-H", self._host.engine.url, "update")
         subprocess.run([*docker_cli, *options, self._name], check=True, capture_output=True)
 
     def processes(self) -> list[str]:

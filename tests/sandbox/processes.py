@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import docker
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,7 +19,7 @@ from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import ClientConnection, unix_connect
 
 from app.runtimes import DEFAULT_RUNTIME
-from tests.sandbox.executor import Executor
+from tests.sandbox.executor import Executor, Host
 from tests.waiting import until
 from tools.machine.ports import free_port
 
@@ -77,7 +76,7 @@ class Platform:
 
     def __init__(
         self,
-        client: docker.DockerClient,
+        host: Host,
         name: str,
         environments: Sequence[str],
         folder: Path,
@@ -95,7 +94,7 @@ class Platform:
             "EXECUTOR_POOLS": json.dumps({name: {"min": 1, "max": 3} for name in environments}),
             **{name: value for name, value in variables.items() if name.startswith("EXECUTOR_")},
         }
-        self.executor = Executor(client, name, folder / "run", executor_variables, image)
+        self.executor = Executor(host, name, folder / "run", executor_variables, image)
         self._profile = executor_variables["EXECUTOR_PROFILE"]
         self._api_variables = {name: value for name, value in variables.items() if name.startswith("API_")}
         self._port = free_port()

@@ -10,10 +10,10 @@ from app.environments import ENVIRONMENTS
 from app.profile import FLOOR, SandboxProfile
 from tests.sandbox.attacks.carrier import carried
 from tests.sandbox.processes import Platform, output_json
-from tests.waiting import until
+from tests.waiting import SLOWNESS, until
 
 OUTPUT = FLOOR.output_kb * 1024
-GRACE_SECONDS = 5
+GRACE_SECONDS = 5 * SLOWNESS
 """Seconds beyond the timeout that a busy machine may need to make and remove a sandbox."""
 
 ATTACKED = {

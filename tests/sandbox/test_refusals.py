@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 
 from app.executor.launcher import CAPABILITIES
 from infra.services.sandbox import EXECUTOR_CAPABILITIES, EXECUTOR_ENTRYPOINT
-from tests.sandbox.executor import Executor
+from tests.sandbox.executor import Executor, Host
 
 SECONDS = 60
 VARIABLES = {"EXECUTOR_PROFILE": "{}", "EXECUTOR_ENVIRONMENTS": '["python"]'}
@@ -30,7 +29,10 @@ REFUSED: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         f"without {name}": (without(name), ("Operation not permitted", f"the capabilities that it lacks: {name}"))
         for name in CAPABILITIES
     },
-    "Docker's own seccomp profile": ({"security_opt": ["no-new-privileges:true"]}, ("pivot_root", PRIVILEGES)),
+    "Docker's own seccomp profile": (
+        {"security_opt": ["no-new-privileges:true", "apparmor=unconfined"]},
+        ("pivot_root", PRIVILEGES),
+    ),
     "a root that can be written": ({"read_only": False}, ("can be written", "read-only")),
     "nothing to write in /run": ({"tmpfs": {"/tmp": ""}}, ("Read-only file system", "a tmpfs at /run")),
     "no memory controller": (
@@ -49,8 +51,8 @@ REFUSED: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 
 @pytest.fixture
-def executor(client: docker.DockerClient, names: Iterator[str], tmp_path: Path) -> Iterator[Executor]:
-    executor = Executor(client, next(names), tmp_path / "run", VARIABLES)
+def executor(host: Host, names: Iterator[str], tmp_path: Path) -> Iterator[Executor]:
+    executor = Executor(host, next(names), tmp_path / "run", VARIABLES)
     yield executor
     executor.remove()
 

@@ -15,6 +15,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "app.api.settings",
         "app.containers.settings",
         "app.environments",
+        "app.executor.apparmor",
         "app.executor.seccomp",
         "app.executor.settings",
         "app.process.settings",
@@ -25,9 +26,9 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     ),
     "monitoring": (),
     "offline": (),
-    "policies": ("app.executor.seccomp", "app.profile"),
+    "policies": ("app.executor.apparmor", "app.executor.seccomp", "app.profile"),
     "stacks": ("infra",),
-    "tools": ("app.environments", "app.executor.seccomp", "infra", "offline"),
+    "tools": ("app.environments", "app.executor.apparmor", "app.executor.seccomp", "infra", "offline"),
 }
 """What a folder may import besides itself: modules, and packages with all that is in them. tests/ may import all."""
 ROOMS = (*MAY_IMPORT, "tests")

@@ -70,7 +70,7 @@ def vps(internet: Internet, prepared: Prepared, report: Report) -> Iterator[Vps]
     try:
         names = [prepared.images.references[name] for name in ("app", "traefik", "sandbox-bash")]
         stored = images.ensure(prepared.engine, names, "vps-images", report)
-        host = Vps(internet.vps, folder, distributions.ensure(report), stored)
+        host = Vps(internet.vps, folder, distributions.ensure(distributions.chosen(), report), stored)
         try:
             host.start()
             yield host
@@ -118,7 +118,8 @@ def production(
     """The stack of Pulumi.prod.yaml for this VPS, without optional services: configured, but not up yet."""
     stack = new_stack(
         "prod",
-        engine={"socket": "/var/run/docker.sock"},
+        # The VPS has this machine's kernel, whose AppArmor it can't load profiles into.
+        engine={"socket": "/var/run/docker.sock", "apparmor": False},
         host={
             "ssh": {
                 "address": vps.namespace.ipv4,

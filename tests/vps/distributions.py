@@ -31,6 +31,15 @@ class Distribution:
     without_script: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Boot:
+    """What a root file system needs to be booted: further packages, the units that are enabled, files by their path."""
+
+    installed: tuple[str, ...]
+    enabled: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+
+
 _DISTRIBUTIONS = {
     "debian-13": Distribution("trixie", cached=(*_CACHED, "docker-cli")),
     "debian-12": Distribution("bookworm"),
@@ -40,17 +49,22 @@ _DISTRIBUTIONS = {
 _CHOICE = "VPS_TEST_HOST"
 
 
-def ensure(report: Report) -> Path:
-    """The folder of the distribution that VPS_TEST_HOST names. Made once for a machine, in about two minutes.
+def chosen() -> str:
+    """The name in VPS_TEST_HOST."""
+    return os.environ.get(_CHOICE, "debian-13")
+
+
+def ensure(name: str, report: Report, boot: Boot | None = None) -> Path:
+    """The folder of a distribution. Made once for a machine, in about two minutes.
 
     Raises:
         LookupError: there is no such distribution.
     """
-    name = os.environ.get(_CHOICE, "debian-13")
     if name not in _DISTRIBUTIONS:
-        raise LookupError(f"{_CHOICE} is {name!r}; a VPS can be one of {', '.join(_DISTRIBUTIONS)}")
+        raise LookupError(f"a VPS is not {name!r}; it can be one of {', '.join(_DISTRIBUTIONS)}")
     distribution = _DISTRIBUTIONS[name]
-    recipe = repr((distribution, _INSTALLED, _EXCLUDED)).encode()
+    installed = (*_INSTALLED, *(boot.installed if boot else ()))
+    recipe = repr((distribution, installed, _EXCLUDED, boot)).encode()
     folder = cache() / "base" / f"host-{hashlib.sha256(recipe).hexdigest()[:12]}"
     if folder.exists():
         return folder
@@ -72,8 +86,9 @@ def ensure(report: Report) -> Path:
             *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
             # A test's host is thrown away, so its files need not survive a power failure.
             "--dpkgopt=force-unsafe-io",
-            f"--include={','.join(_INSTALLED)}",
+            f"--include={','.join(installed)}",
             f"--customize-hook={download}",
+            *(f'--customize-hook=systemctl --root="$1" enable {unit}' for unit in (boot.enabled if boot else ())),
             distribution.suite,
             str(partial),
         ],
@@ -81,5 +96,8 @@ def ensure(report: Report) -> Path:
     )
     for service in distribution.without_script:
         shutil.copy(Path(__file__).with_name(f"{service}.init"), partial / "etc/init.d" / service)
+    for path, text in boot.files if boot else ():
+        (partial / path).parent.mkdir(parents=True, exist_ok=True)
+        (partial / path).write_text(text)
     partial.rename(folder)
     return folder

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
@@ -49,6 +49,11 @@ class Suite:
     runtime: str | None = None
     by_file: bool = True
     """Whether the tests of a file run in one process, in order. Those on real parts share expensive fixtures."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of the tests."""
+    at_once: int = 2
+    """How many tests run at once, 0 for pytest's own process. They wait for Docker, for health checks and deadlines,
+    more than for a processor."""
 
     def images(self, images: Mapping[str, str]) -> dict[str, str]:
         """The images of the suite's environments."""
@@ -77,9 +82,16 @@ SUITES = {
     # Each attack from one environment takes 75 seconds; from all environments, four minutes on two busy cores.
     "gVisor": Suite(UNDER_GVISOR, ("python",), _GVISOR),
 }
+EMULATED = Suite(
+    ("emulated", "sandbox/test_limits.py", "sandbox/attacks"),
+    ("python",),
+    variables={"VPS_TEST_EMULATED": "1", "VPS_TEST_SLOWNESS": "20"},
+    at_once=0,
+)
+"""On an emulated VPS. The tests share it, so all of them run in one process."""
+EMULATOR = {"mke2fs": "e2fsprogs", "mmdebstrap": "mmdebstrap", "qemu-system-x86_64": "qemu-system-x86"}
+"""Programs that make and run an emulated VPS, and the Debian package of each."""
 WHOLE_GVISOR = {"gVisor": Suite(UNDER_GVISOR, DEFAULT_ENVIRONMENTS, _GVISOR)}
-# Tests wait for Docker, for health checks and for deadlines, more than for a processor.
-_AT_ONCE = "--numprocesses=2"
 
 
 class Tests:
@@ -117,13 +129,13 @@ class Tests:
         results = report.log.with_suffix(".xml")
         results.unlink(missing_ok=True)
         images = self._preparation.images.sandboxes() if self._preparation else {}
-        sandboxes = {"VPS_SANDBOX_IMAGES": json.dumps(suite.images(images))}
+        sandboxes = {**suite.variables, "VPS_SANDBOX_IMAGES": json.dumps(suite.images(images))}
         if self._preparation:
             sandboxes["VPS_EXECUTOR_IMAGE"] = self._preparation.images.references["executor"]
         if suite.runtime:
             sandboxes["VPS_SANDBOX_RUNTIME"] = suite.runtime
         paths = [f"tests/{path}" for path in suite.paths]
-        spread = (_AT_ONCE, f"--dist={'loadfile' if suite.by_file else 'worksteal'}")
+        spread = (f"--numprocesses={suite.at_once}", f"--dist={'loadfile' if suite.by_file else 'worksteal'}")
         argv = ("pytest", *paths, *suite.selection(images), *spread, f"--junitxml={results}", "--color=no", "-rs")
         try:
             said = _python(argv, report, sandboxes, f"Tests with {name} failed.")
@@ -149,9 +161,9 @@ class Tests:
             runner.say(f"\nFAILED {failure.test}\n  {failure.reason}")
 
 
-def _find_programs(report: Report) -> str:
+def _find_programs(report: Report, programs: Mapping[str, str] = PROGRAMS) -> str:
     """Install the programs of the tests, and gVisor where a package of it exists."""
-    found = debian.ensure(PROGRAMS, report)
+    found = debian.ensure(programs, report)
     if not shutil.which(_GVISOR) and debian.may_install():
         # Not every distribution has it. Its suite is skipped then, and says why.
         with contextlib.suppress(StepFailed):
@@ -161,15 +173,19 @@ def _find_programs(report: Report) -> str:
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gvisor", action="store_true")
+    parser.add_argument("--vm", action="store_true")
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
     preparation = Preparation(ENVIRONMENTS)
     programs = Step("Programs", preparation.compile_programs)
-    ready = runner.run([*preparation.steps(), programs, Step("Programs of the tests", _find_programs)])
+    find_programs = partial(_find_programs, programs=EMULATOR if options.vm else PROGRAMS)
+    ready = runner.run([*preparation.steps(), programs, Step("Programs of the tests", find_programs)])
     if ready[-1].failure:
         return EXIT_FAILED
     tests = Tests(preparation)
+    if options.vm:
+        return tests.run(tests.suites({"an emulated VPS": EMULATED}), runner)
     return tests.run([*tests.checks(), *tests.suites(WHOLE_GVISOR if options.gvisor else SUITES)], runner)
 
 

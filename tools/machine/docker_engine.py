@@ -17,6 +17,7 @@ from pathlib import Path
 import docker
 from docker.context import ContextAPI
 
+from app.executor import apparmor
 from tools.console.steps import Report, StepFailed
 from tools.machine import debian, process
 from tools.paths import cache
@@ -77,6 +78,21 @@ class DockerEngine:
     def cgroup_version(self) -> int:
         """The version of the control groups of its host, 1 or 2."""
         return int(self.client().info()["CgroupVersion"])
+
+    def apparmor(self, image: str) -> bool:
+        """Whether its host has AppArmor, with the profile of the executor: a container of `image` starts under it."""
+        client = self.client()
+        if "name=apparmor" not in client.info()["SecurityOptions"]:
+            return False
+        option = [f"apparmor={apparmor.EXECUTOR}"]
+        trial = client.containers.create(image, entrypoint="true", network_mode="none", security_opt=option)
+        try:
+            trial.start()
+        except docker.errors.APIError:
+            return False
+        finally:
+            trial.remove(force=True)
+        return True
 
     def processors(self) -> int:
         """How many processors its containers can use."""

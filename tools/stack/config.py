@@ -64,6 +64,7 @@ def machine_values(engine: DockerEngine, images: ImageSet) -> dict[str, Any]:
             "host": engine.url,
             "socket": engine.socket_on_its_host(),
             "cgroup_version": engine.cgroup_version(),
+            "apparmor": engine.apparmor(images.references["app"]),
         },
         "images": {name: image for name, image in images.references.items() if name in _NAMES},
         "unavailable": dict(images.unavailable),

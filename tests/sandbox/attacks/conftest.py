@@ -5,20 +5,21 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping
 
-import docker
 import httpx
 import pytest
 from docker.errors import APIError
 
 from tests.sandbox.attacks.carrier import armed
+from tests.sandbox.executor import Host
 from tests.sandbox.processes import RUNTIME, Platform
+from tests.waiting import SLOWNESS
 
 HELLO = "print('hello')"
 RECOVERY_SECONDS = 30
 """Time until the sandboxes of an attack must be gone. Killing 50 busy processes takes most of a second."""
 SLOWER = 3
 """Factor by which an execution may be slower afterwards. A busy machine varies by this much."""
-NOISE_SECONDS = 1
+NOISE_SECONDS = 1 * SLOWNESS
 """Added to that, for short executions."""
 
 
@@ -30,20 +31,20 @@ def runtime() -> str:
 
 @pytest.fixture(scope="session")
 def attacked(
-    client: docker.DockerClient,
+    host: Host,
     images: Mapping[str, str],
     names: Iterator[str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Platform]:
     """The platform of all attacks, with the floor's profile, every environment, and a Python in each."""
-    image = armed(client)
-    platform = Platform(client, next(names), list(images), tmp_path_factory.mktemp("attacked") / "it", image=image)
+    image = armed(host.client)
+    platform = Platform(host, next(names), list(images), tmp_path_factory.mktemp("attacked") / "it", image=image)
     try:
         yield platform.start()
     finally:
         platform.stop()
         with contextlib.suppress(APIError):  # another run uses it too
-            client.images.remove(image)
+            host.client.images.remove(image)
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,10 @@ import pytest
 from app.profile import FLOOR
 from tests.sandbox.attacks.carrier import ATTACKED, carried
 from tests.sandbox.processes import Platform, output_json
+from tests.waiting import SLOWNESS
 
 OUTPUT = FLOOR.output_kb * 1024
-GRACE_SECONDS = 5
+GRACE_SECONDS = 5 * SLOWNESS
 """Seconds beyond the timeout to kill 50 processes that share half a core of a busy machine."""
 
 FORK_BOMBS = {

@@ -14,7 +14,11 @@ USER = 1234
 
 
 def configured(
-    profile: SandboxProfile = FLOOR, *, own_kernel: bool = False, terminal: Terminal | None = None
+    profile: SandboxProfile = FLOOR,
+    *,
+    own_kernel: bool = False,
+    apparmor: bool = False,
+    terminal: Terminal | None = None,
 ) -> dict[str, Any]:
     text = bundle.configuration(
         profile,
@@ -23,6 +27,7 @@ def configured(
         tmp=Path("/t"),
         user=USER,
         own_kernel=own_kernel,
+        apparmor=apparmor,
         terminal=terminal,
     )
     return dict(json.loads(text))
@@ -65,6 +70,11 @@ def test_no_privilege_is_given(config: dict[str, Any]) -> None:
     assert set(process["capabilities"]) == {"ambient", "bounding", "effective", "inheritable", "permitted"}
     assert not any(process["capabilities"].values())
     assert process["noNewPrivileges"] is True
+
+
+def test_a_profile_of_apparmor_comes_on_top_of_the_executors(config: dict[str, Any]) -> None:
+    assert "apparmorProfile" not in config["process"]
+    assert configured(apparmor=True)["process"]["apparmorProfile"] == "&vps-sandbox"
 
 
 def test_the_kernel_kills_a_sandbox_before_the_executor(config: dict[str, Any]) -> None:

@@ -179,7 +179,17 @@ def delegated(
     here = [Mount(str(kernel.root / name), "cgroup", frozenset({"rw", name})) for name in controllers]
     monkeypatch.setattr(syscalls, "mounts", lambda: here)
     monkeypatch.setattr(syscalls, "mount", lambda *_: None)
-    monkeypatch.setattr(os, "chown", lambda *_: None)
+    given: set[Path] = set()
+    write = Path.write_text
+
+    def write_ours(path: Path, text: str) -> int:
+        """The launcher has no CAP_DAC_OVERRIDE."""
+        if path in given:
+            raise PermissionError(errno.EACCES, "another's")
+        return write(path, text)
+
+    monkeypatch.setattr(os, "chown", lambda path, *_: given.add(path))
+    monkeypatch.setattr(Path, "write_text", write_ours)
     own = kernel.root.parent / "namespace"
     own.write_text(namespace)
     monkeypatch.setattr(cgroups, "_NAMESPACE", own)

@@ -42,8 +42,8 @@ def said(**changes: str) -> str:
     return "".join(f"{name} {found}\n" for name, found in {**HELD, **changes}.items())
 
 
-async def proven(workshop: FakeWorkshop, profile: SandboxProfile = FLOOR) -> None:
-    await prove(cast(OciWorkshop, workshop), profile)
+async def proven(workshop: FakeWorkshop, profile: SandboxProfile = FLOOR, *, apparmor: bool = False) -> None:
+    await prove(cast(OciWorkshop, workshop), profile, apparmor=apparmor)
 
 
 async def test_a_host_that_holds_every_limit_is_accepted() -> None:
@@ -77,6 +77,20 @@ async def test_a_limit_that_does_not_hold_is_named(changes: dict[str, str], limi
     with pytest.raises(Unheld) as caught:
         await proven(FakeWorkshop(said(**changes)))
     assert f"does not hold the sandbox's limit of {limit}: a trial found {found}. " in str(caught.value)
+
+
+async def test_a_host_whose_apparmor_holds_both_is_accepted() -> None:
+    await proven(FakeWorkshop(said(apparmor="vps-executor//&vps-sandbox (enforce)")), apparmor=True)
+
+
+@pytest.mark.parametrize(
+    "label", ["Invalid argument", "unconfined", "vps-executor (enforce)", "vps-executor//&vps-sandbox (mixed)"]
+)
+async def test_a_host_whose_apparmor_does_not_hold_both_is_told_what_to_do(label: str) -> None:
+    with pytest.raises(Unheld, match=r"load infra/host/apparmor/\*, or set engine.apparmor to false") as caught:
+        await proven(FakeWorkshop(said(apparmor=label)), apparmor=True)
+    assert label in str(caught.value)
+    await proven(FakeWorkshop(said(apparmor=label)))
 
 
 async def test_a_share_of_the_processors_that_does_not_hold_is_named() -> None:

@@ -13,7 +13,9 @@ from app.wire.protocol import Execution, File, Terminal
 
 @pytest.fixture(params=RUNTIMES)
 def workshop(request: pytest.FixtureRequest) -> OciWorkshop:
-    return OciWorkshop(Pattern(FLOOR, {name: Path("/roots", name) for name in ENVIRONMENTS}, request.param))
+    return OciWorkshop(
+        Pattern(FLOOR, {name: Path("/roots", name) for name in ENVIRONMENTS}, request.param, apparmor=False)
+    )
 
 
 def files(*names: str) -> tuple[File, ...]:

@@ -24,7 +24,19 @@ def test_without_a_host_there_are_no_commands() -> None:
 
 
 def test_each_concern_is_a_command_of_its_own(production: list[Resource]) -> None:
-    names = {"firewall-program", "sysctl", "time", "swap", "upgrades", "logs", "docker", "deploy", "sshd", "fail2ban"}
+    names = {
+        "firewall-program",
+        "sysctl",
+        "time",
+        "swap",
+        "upgrades",
+        "logs",
+        "apparmor",
+        "docker",
+        "deploy",
+        "sshd",
+        "fail2ban",
+    }
     assert set(commands(production)) == {f"host-{name}" for name in names}
 
 

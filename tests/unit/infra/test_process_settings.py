@@ -79,6 +79,7 @@ NOT_THE_OPERATORS = {
     ("api", "otlp_endpoint"): "the address of Jaeger, which the program starts",
     ("executor", "socket"): "a path in the volume that the two containers share",
     ("executor", "roots"): "a folder of the executor's image",
+    ("executor", "apparmor"): "follows from engine.apparmor",
     ("executor", "traces"): "follows from services.jaeger",
 }
 """By process and field: why the operator can't set it."""
@@ -183,7 +184,7 @@ def test_every_key_of_the_sandbox_is_drawn() -> None:
 @given(PLATFORMS, st.sampled_from([None, "http://jaeger:4318"]))
 def test_both_processes_read_what_the_preview_accepts(settings: PlatformSettings, otlp_endpoint: str | None) -> None:
     for_api = api_settings(settings.sandbox, otlp_endpoint)
-    for_executor = executor_settings(settings.sandbox, otlp_endpoint)
+    for_executor = executor_settings(settings.sandbox, otlp_endpoint, settings.engine.apparmor)
     assert api.api_settings(write_settings(for_api, api.PREFIX)) == for_api
     assert executor.executor_settings(write_settings(for_executor, executor.PREFIX)) == for_executor
     for process in (for_api, for_executor):
@@ -211,7 +212,7 @@ def test_the_containers_have_these_settings() -> None:
     found = api.api_settings(environs["api"]), executor.executor_settings(environs["executor"])
     wanted = (
         api_settings(settings.sandbox, "http://jaeger:4318"),
-        executor_settings(settings.sandbox, "http://jaeger:4318"),
+        executor_settings(settings.sandbox, "http://jaeger:4318", has_apparmor=True),
     )
     # The proxies are known at deployment only.
     assert found[0] == wanted[0].model_copy(update={"trusted_proxies": ("172.30.0.0/24",)})

@@ -86,13 +86,13 @@ def test_the_executor_has_no_network_and_the_declared_profile(local: list[Resour
     assert tuple(json.loads(envs(executor)["EXECUTOR_ENVIRONMENTS"])) == DEFAULT_ENVIRONMENTS
 
 
-def test_only_the_executor_has_capabilities_and_a_seccomp_profile_of_its_own(local: list[Resource]) -> None:
+def test_only_the_executor_has_capabilities_and_profiles_of_its_own(local: list[Resource]) -> None:
     added = {
         service: it["capabilities"]["adds"] for service, it in containers(local).items() if "adds" in it["capabilities"]
     }
     assert added == {"executor": ["SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD"]}
     options = {service: it["securityOpts"][1:] for service, it in containers(local).items() if it["securityOpts"][1:]}
-    assert options == {"executor": [f"seccomp={for_executor()}"]}
+    assert options == {"executor": [f"seccomp={for_executor()}", "apparmor=vps-executor"]}
 
 
 def test_the_executors_limits_hold_all_sandboxes(local: list[Resource]) -> None:
@@ -201,6 +201,15 @@ def test_every_environment_can_be_switched_on() -> None:
     resources = run_program("local", platform_config("local", sandbox={"environments": list(ENVIRONMENTS)}))
     settings = executor_settings(envs(containers(resources)["executor"]))
     assert (list(settings.environments), list(settings.pools)) == ([*ENVIRONMENTS], [*ENVIRONMENTS])
+
+
+@pytest.mark.parametrize(("has", "profile"), [(True, "vps-executor"), (False, "unconfined")])
+def test_apparmor_holds_the_executor_where_the_host_has_it(has: bool, profile: str) -> None:
+    """Without the option it would be Docker's own profile, under which nobody mounts."""
+    found = containers(run_program("local", platform_config("local", engine={"apparmor": has})))
+    assert f"apparmor={profile}" in found["executor"]["securityOpts"]
+    assert executor_settings(envs(found["executor"])).apparmor is has
+    assert not [name for name, it in found.items() if name != "executor" and "apparmor" in str(it["securityOpts"])]
 
 
 def test_an_environment_that_is_off_is_not_named_to_the_executor() -> None:

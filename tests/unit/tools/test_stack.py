@@ -55,6 +55,9 @@ class FakeEngine:
     def cgroup_version(self) -> int:
         return 1
 
+    def apparmor(self, image: str) -> bool:
+        return image == IMAGES.references["app"]
+
 
 MakeStack = Callable[..., Stack]
 
@@ -87,6 +90,7 @@ def test_configuring_creates_the_stack_its_passphrase_and_its_config(make_stack:
     assert platform["images"] == {"app": "vps/app:1", "executor": "vps/executor:1"}
     assert platform["unavailable"] == {"grafana": "it can't be had"}
     assert platform["sandbox"]["cpus"] == 2
+    assert platform["engine"]["apparmor"]
     assert platform["edge"]["http_port"] == 1234
     assert set(content["config"]) == {config.PLATFORM, *config.GENERATED}
     assert stack.passphrase_file.stat().st_mode & 0o777 == 0o600

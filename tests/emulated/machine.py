@@ -1,0 +1,167 @@
+"""An emulated VPS: Debian 12 with its own kernel, control groups of version 2, systemd and AppArmor.
+
+Its processor is emulated too, so that it needs no right and runs anywhere; all in it takes ten to twenty times as long.
+"""
+
+import contextlib
+import secrets
+import shlex
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.host import ssh
+from infra.settings import Ssh
+from tests.vps import distributions, images
+from tools.console.steps import Report
+from tools.machine import process
+from tools.machine.docker_engine import DockerEngine
+from tools.paths import cache, private_folder
+
+SSH_PORT, HTTP_PORT = 2222, 8000
+SSH_SOURCE = "10.0.2.2/32"
+"""From where QEMU's own network forwards connections."""
+EMULATED = "VPS_TEST_EMULATED"
+"""The variable that makes an emulated VPS the host of tests/sandbox."""
+_BOOT_SECONDS = 600
+_COMMAND_SECONDS = 1200
+_MEMORY_MB = 6144
+_DISTRIBUTION = "debian-12"
+_PACKAGES = ("apparmor", "dbus", "initramfs-tools", "linux-image-amd64", "systemd-sysv", "udev")
+_FILES = (
+    ("etc/fstab", "/dev/vda / ext4 defaults 0 0\n/dev/vdb /var/lib/docker ext4 defaults 0 0\n"),
+    ("etc/ssh/sshd_config.d/port.conf", f"Port {SSH_PORT}\n"),
+    ("etc/systemd/network/eth0.network", "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n"),
+    ("var/lib/docker/.keep", ""),
+)
+
+
+class Machine:
+    """One machine, with the images of a Docker's data folder. `close` ends it; what it has written is lost."""
+
+    def __init__(self, source: DockerEngine, names: Sequence[str], report: Report) -> None:
+        self._report = report
+        self.identity = _identity()
+        keys = ("root/.ssh/authorized_keys", self.public_key + "\n")
+        boot = distributions.Boot(_PACKAGES, ("systemd-networkd",), (*_FILES, keys))
+        self._system = distributions.ensure(_DISTRIBUTION, report, boot)
+        stored = images.ensure(source, names, "emulated-images", report)
+        self._disks = [_disk(self._system, "6G", report), _disk(stored, "12G", report)]
+        self._folder = Path(tempfile.mkdtemp(prefix="vps-emulated-"))
+        # All of 127.0.0.0/8 is this machine's: no port that it uses is taken.
+        self.address = f"127.{'.'.join(str(2 + secrets.randbelow(250)) for _ in range(3))}"
+        self._docker = self._folder / "docker.sock"
+        self.engine = DockerEngine(f"unix://{self._docker}")
+        self._running = contextlib.ExitStack()
+
+    @property
+    def public_key(self) -> str:
+        """The key that its root accepts."""
+        return self.identity.with_suffix(".pub").read_text().strip()
+
+    @property
+    def ssh(self) -> Ssh:
+        """How its root is reached."""
+        key = (self._system / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
+        return Ssh(address=self.address, port=SSH_PORT, host_key=" ".join(key[:2]), identity_file=str(self.identity))
+
+    def boot(self) -> None:
+        """Start it, and wait until its sshd answers: a minute, or several where processors are busy.
+
+        Raises:
+            AssertionError: it has not answered within 600 s.
+        """
+        log = self._folder / "console.log"
+        (kernel,), (initial,) = (list(self._system.glob(f"boot/{name}-*")) for name in ("vmlinuz", "initrd.img"))
+        forwards = "".join(f",hostfwd=tcp:{self.address}:{port}-:{port}" for port in (SSH_PORT, HTTP_PORT))
+        self._start(
+            *("nice", "-n", "5", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"),
+            *("-m", str(_MEMORY_MB), "-display", "none", "-serial", f"file:{log}", "-snapshot"),
+            *("-kernel", str(kernel), "-initrd", str(initial), "-append"),
+            "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off",
+            *(part for disk in self._disks for part in ("-drive", f"file={disk},format=raw,if=virtio,cache=unsafe")),
+            *("-netdev", f"user,id=net,restrict=on{forwards}", "-device", "virtio-net-pci,netdev=net"),
+        )
+        deadline = time.monotonic() + _BOOT_SECONDS
+        while self._ssh("true", seconds=60).returncode:
+            assert time.monotonic() < deadline, f"no sshd answers: {log.read_text(errors='replace')[-2000:]}"
+            time.sleep(1)
+        # One connection for all commands and forwarded sockets: a new one takes a second.
+        self._start("ssh", *self._control("-M", "-N"), f"root@{self.address}")
+        while not self._master.exists():
+            assert time.monotonic() < deadline, "no SSH connection stays"
+            time.sleep(0.1)
+        self._forward("/run/docker.sock", self._docker)
+        # Otherwise apt would ask for newer lists than those of the disk, and there is no network.
+        self.shell("touch /var/lib/apt/lists")
+
+    def shell(self, script: str) -> str:
+        """Run a shell script as root. Returns its stdout.
+
+        Raises:
+            AssertionError: it fails, or has not ended after 20 minutes.
+        """
+        done = self._ssh(script)
+        assert not done.returncode, f"{script!r} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def reach(self, socket: Path) -> None:
+        """Make a Unix socket of the machine, which need not exist yet, one of this machine, at the same path."""
+        if not socket.exists():
+            self._forward(str(socket), socket)
+
+    def _forward(self, there: str, here: Path) -> None:
+        subprocess.run(
+            ["ssh", *self._control("-O", "forward"), "-L", f"{here}:{there}", f"root@{self.address}"],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+
+    def close(self) -> None:
+        """End it. What it said at its console is in the log of the report."""
+        self._running.close()
+        with contextlib.suppress(FileNotFoundError):
+            self._report.log.open("a").write((self._folder / "console.log").read_text(errors="replace"))
+
+    @property
+    def _master(self) -> Path:
+        return self._folder / "ssh"
+
+    def _control(self, *options: str) -> list[str]:
+        return [*ssh.options(self.ssh), "-p", str(SSH_PORT), "-S", str(self._master), *options]
+
+    def _ssh(self, script: str, seconds: float = _COMMAND_SECONDS) -> subprocess.CompletedProcess[str]:
+        argv = ["ssh", *self._control(), f"root@{self.address}", f"sh -c {shlex.quote(script)}"]
+        try:
+            return subprocess.run(
+                argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(argv, 1, "", f"no end after {seconds} s")
+
+    def _start(self, *argv: str) -> None:
+        with self._report.log.open("a") as log:
+            running = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._running.callback(process.terminate, running, 20)
+
+
+def _identity() -> Path:
+    """A private key for emulated machines, which nothing but this machine reaches."""
+    identity = private_folder(cache() / "emulated") / "identity"
+    if not identity.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", identity], check=True)
+    return identity
+
+
+def _disk(content: Path, size: str, report: Report) -> Path:
+    """A disk with this folder's files, beside it. Made once, in a few seconds."""
+    disk = content.with_name(f"{content.name}.img")
+    if not disk.exists():
+        partial = disk.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        process.run(["mke2fs", "-q", "-t", "ext4", "-d", str(content), str(partial), size], report)
+        partial.rename(disk)
+    return disk

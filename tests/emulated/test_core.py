@@ -1,0 +1,120 @@
+"""The core on an emulated VPS: control groups of version 2 by either of Docker's drivers, systemd and AppArmor.
+
+The tests run in order, each on the state that the one before left.
+"""
+
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.profile import FLOOR
+from tests.emulated.machine import HTTP_PORT, Machine
+from tests.waiting import until
+from tools.stack import health
+from tools.stack.local_stack import Stack
+
+SECONDS = 60
+"""Until all services are healthy: the executor tries every limit and environment first."""
+SERVICES = {"api", "container-exporter", "executor", "traefik"}
+HELLOS = {"python": "print('hello')", "node": "console.log('hello')", "bash": "echo hello"}
+LABEL = "print(open('/proc/self/attr/current').read().strip())"
+MEMORY_BOMB = "held = []\nwhile True: held.append(bytes([1]) * 2**20)"
+FORKS = """
+import os, signal
+made = 0
+try:
+    while True:
+        if os.fork() == 0: signal.pause()
+        made += 1
+except OSError as error:
+    print(made, error.errno)
+"""
+OTHER_DRIVER = """
+import json
+file = "/etc/docker/daemon.json"
+settings = json.load(open(file)) | {"exec-opts": ["native.cgroupdriver=cgroupfs"]}
+json.dump(settings, open(file, "w"))
+"""
+SCRAPE = "import urllib.request as it; print(it.urlopen('http://127.0.0.1:9400/metrics').read().decode())"
+
+
+def execute(machine: Machine, core: Stack, environment: str, code: str) -> dict[str, Any]:
+    """The answer of an execution through the edge, once all services are healthy."""
+
+    def well() -> bool:
+        states = health.services(machine.engine.client(), core.prefix)
+        return {state.service for state in states if state.is_well} == SERVICES
+
+    until(well, SECONDS, "healthy services")
+    body = {"environment": environment, "code": code}
+    answer = httpx.post(f"http://{machine.address}:{HTTP_PORT}/execute", json=body, timeout=100)
+    assert answer.status_code == httpx.codes.OK, answer.text
+    return dict(answer.json())
+
+
+def profile_of(machine: Machine, core: Stack, service: str) -> str:
+    """The AppArmor profile of a service's container."""
+    return str(machine.engine.client().api.inspect_container(f"{core.prefix}-{service}")["AppArmorProfile"])
+
+
+@pytest.mark.parametrize("environment", HELLOS)
+def test_hello(machine: Machine, core: Stack, environment: str) -> None:
+    assert execute(machine, core, environment, HELLOS[environment])["output"] == "hello\n"
+
+
+def test_a_profile_holds_the_executor_and_another_each_sandbox_too(machine: Machine, core: Stack) -> None:
+    assert {name: profile_of(machine, core, name) for name in SERVICES - {"executor"}} == dict.fromkeys(
+        SERVICES - {"executor"}, "docker-default"
+    )
+    assert profile_of(machine, core, "executor") == "vps-executor"
+    assert machine.shell(f"docker exec {core.prefix}-executor cat /proc/1/attr/current") == "vps-executor (enforce)\n"
+    assert execute(machine, core, "python", LABEL)["output"] == "vps-executor//&vps-sandbox (enforce)\n"
+
+
+def test_apparmor_has_refused_nothing_so_far(machine: Machine, core: Stack) -> None:
+    """The executor, its runtime and plain programs need no more than the profiles allow."""
+    assert "DENIED" not in machine.shell("dmesg")
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "open('/proc/self/attr/current', 'w').write('changeprofile unconfined')",
+        "open('/proc/self/attr/exec', 'w').write('exec docker-default')",
+        "open('/proc/self/mem', 'r+b')",
+        "open('/proc/self/uid_map', 'w')",
+    ],
+)
+def test_a_sandbox_cannot_leave_its_profile_or_write_what_it_forbids(
+    machine: Machine, core: Stack, attempt: str
+) -> None:
+    assert "PermissionError" in execute(machine, core, "python", attempt)["stderr"]
+
+
+def test_limits_of_a_sandbox(machine: Machine, core: Stack) -> None:
+    assert execute(machine, core, "python", MEMORY_BOMB)["status"] == "memory_limit"
+    again = 11
+    assert execute(machine, core, "python", FORKS)["stdout"] == f"{FLOOR.pids - 2} {again}\n"
+
+
+def test_the_exporter_has_figures_of_each_service(machine: Machine, core: Stack) -> None:
+    text = machine.shell(f'docker exec {core.prefix}-container-exporter python -c "{SCRAPE}"')
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    for service in SERVICES:
+        found = {sample.name: sample.value for sample in samples if sample.labels.get("service") == service}
+        assert found["container_running"] == 1
+        assert found["container_cpu_seconds_total"] > 0
+        assert 1_000_000 < found["container_memory_bytes"] <= found["container_memory_limit_bytes"]
+        assert found["container_pids"] >= 1
+
+
+def test_with_dockers_other_driver_of_control_groups(machine: Machine, core: Stack) -> None:
+    assert machine.engine.client().info()["CgroupDriver"] == "systemd"
+    containers = machine.shell(f"docker ps --quiet --filter label=vps.stack={core.prefix}").replace("\n", " ")
+    machine.shell(f"docker stop --time 60 {containers} && python3 - <<'END'\n{OTHER_DRIVER}END")
+    machine.shell(f"systemctl restart docker && docker start {containers}")
+    assert machine.engine.client().info()["CgroupDriver"] == "cgroupfs"
+    assert execute(machine, core, "python", LABEL)["output"] == "vps-executor//&vps-sandbox (enforce)\n"
+    assert execute(machine, core, "python", MEMORY_BOMB)["status"] == "memory_limit"

@@ -40,7 +40,10 @@ def test_a_lock_file_can_be_written_again_by_the_command_in_its_header(path: str
 def test_every_group_names_what_is_in_use() -> None:
     used = "\n".join(
         path.read_text()
-        for pattern in ("versions.toml", "offline/**/go.mod", "requirements.txt", "images/*/requirements.txt")
+        for pattern in (
+            *("versions.toml", "offline/**/go.mod", "requirements.txt"),
+            *("images/*/requirements.txt", "images/*/package.json"),
+        )
         for path in ROOT.glob(pattern)
     )
     for rule in CONFIG["packageRules"]:

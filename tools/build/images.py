@@ -22,7 +22,7 @@ from app.environments import ENVIRONMENTS
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from offline import programs
 from offline.gomodules import BuildCache, BuildError, GoBuild
-from tools.build import base_image, wheels
+from tools.build import base_image, npm, wheels
 from tools.console.steps import Report, StepFailed
 from tools.machine.docker_engine import DockerEngine
 from tools.machine.registry import Registry
@@ -31,7 +31,7 @@ from tools.paths import ROOT, cache
 FOLDER = ROOT / "images"
 ROOTS = "/environments"
 """The folder of the executor's image that holds each environment's root file system by its name."""
-# Folders of the checkout that a Dockerfile copies, besides the files of its own folder and `wheels/`.
+# Folders of the checkout that a Dockerfile copies, besides the files of its own folder, `wheels/` and `packages/`.
 TREES: Mapping[str, tuple[str, ...]] = {"app": ("app",)}
 # Builds wait for downloads more than for the CPU: on two cores, two at once are faster than one.
 _AT_ONCE = 2
@@ -80,10 +80,18 @@ class Recipe:
         """Whether one of these images, by their references, is a part of it."""
         return not {*self.images.values(), *self.roots.values()}.isdisjoint(others)
 
-    @property
-    def requirements(self) -> Path | None:
-        """The lock file of the wheels that the Dockerfile copies from `wheels/`."""
-        return self.files.get("requirements.txt")
+    def fetch(self, architecture: str, report: Report) -> dict[str, Path]:
+        """The packages that its lock files name, downloaded: files by their paths in the build context.
+
+        Raises:
+            StepFailed: one of them could not be downloaded.
+        """
+        folders: dict[str, Path] = {}
+        if requirements := self.files.get("requirements.txt"):
+            folders["wheels"] = wheels.fetch(requirements, architecture, report)
+        if lock := self.files.get(npm.LOCK):
+            folders["packages"] = npm.fetch(lock, architecture, report)
+        return {f"{name}/{file.name}": file for name, folder in folders.items() for file in folder.iterdir()}
 
 
 @dataclass(frozen=True)
@@ -246,13 +254,11 @@ def _build_all(client: docker.DockerClient, builds: list[Recipe], architecture: 
 
 
 def _build_at_once(client: docker.DockerClient, builds: list[Recipe], architecture: str, report: Report) -> None:
-    folders = {
-        own.name: wheels.fetch(own.requirements, architecture, report) if own.requirements else None for own in builds
-    }
+    fetched = {own.name: own.fetch(architecture, report) for own in builds}
     interrupted = threading.Event()
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         running = [
-            pool.submit(_build, client, own, folders[own.name], report.part(own.name), interrupted) for own in builds
+            pool.submit(_build, client, own, fetched[own.name], report.part(own.name), interrupted) for own in builds
         ]
         try:
             for build in running:
@@ -264,13 +270,15 @@ def _build_at_once(client: docker.DockerClient, builds: list[Recipe], architectu
 
 
 def _build(
-    client: docker.DockerClient, own: Recipe, wheel_folder: Path | None, report: Report, interrupted: threading.Event
+    client: docker.DockerClient,
+    own: Recipe,
+    fetched: Mapping[str, Path],
+    report: Report,
+    interrupted: threading.Event,
 ) -> None:
-    files: dict[str, Path] = {path: file for path, file in own.files.items() if path != _DOCKERFILE}
+    files = {path: file for path, file in own.files.items() if path != _DOCKERFILE} | dict(fetched)
     if own.program:
         files |= {f"program/{file.name}": file for file in compiled().folder(own.program).iterdir()}
-    if wheel_folder:
-        files |= {f"wheels/{wheel.name}": wheel for wheel in wheel_folder.iterdir()}
     with tempfile.TemporaryFile() as context:
         _write_context(files, own.dockerfile, context)
         # The classic builder: every Docker has it, and it needs neither the docker CLI nor its buildx plugin.

@@ -12,7 +12,7 @@ from app.environments import ENVIRONMENTS
 from infra.images import IMAGES_OF_OURS
 from offline import gomodules, programs
 from offline.gomodules import BuildCache, BuildError, GoBuild
-from tools.build import base_image, images, wheels
+from tools.build import base_image, images, npm, wheels
 from tools.build.images import ImageSet, recipe
 from tools.console.steps import Report
 
@@ -114,17 +114,18 @@ def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 
 @pytest.fixture
-def _no_wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    folder = tmp_path / "wheels"
+def _no_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "packages"
     folder.mkdir()
-    monkeypatch.setattr(wheels, "fetch", lambda *_: folder)
+    for kind in (npm, wheels):
+        monkeypatch.setattr(kind, "fetch", lambda *_: folder)
 
 
 def ensure(engine: Any, report: Report) -> ImageSet:
     return images.ensure(engine, ENVIRONMENTS, report)
 
 
-@pytest.mark.usefixtures("_no_wheels", "compiled")
+@pytest.mark.usefixtures("_no_packages", "compiled")
 def test_without_a_registry_what_has_a_recipe_is_built_and_the_rest_has_a_reason(report: Report) -> None:
     engine = FakeEngine(base_image.tag("amd64"), registry=False)
     found = ensure(engine, report)
@@ -135,7 +136,7 @@ def test_without_a_registry_what_has_a_recipe_is_built_and_the_rest_has_a_reason
     assert engine.asked == 1
 
 
-@pytest.mark.usefixtures("_no_wheels")
+@pytest.mark.usefixtures("_no_packages")
 def test_with_a_registry_only_our_own_images_are_built(report: Report) -> None:
     engine = FakeEngine(base_image.tag("amd64"), registry=True)
     found = ensure(engine, report)
@@ -146,7 +147,7 @@ def test_with_a_registry_only_our_own_images_are_built(report: Report) -> None:
     }
 
 
-@pytest.mark.usefixtures("_no_wheels")
+@pytest.mark.usefixtures("_no_packages")
 def test_only_the_images_of_these_environments_are_built(report: Report) -> None:
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=True)
     found = images.ensure(engine, ["bash", "sqlite"], report)
@@ -207,7 +208,7 @@ def test_the_executors_name_depends_on_its_environments_alone(parts: Path) -> No
     assert executors(parts, "bash", "sqlite").reference != before
 
 
-@pytest.mark.usefixtures("_no_wheels")
+@pytest.mark.usefixtures("_no_packages")
 def test_images_on_docker_are_neither_built_nor_pulled(report: Report) -> None:
     engine = FakeEngine(base_image.tag("amd64"), registry=True)
     engine.present |= set(ensure(engine, report).references.values())
@@ -217,7 +218,7 @@ def test_images_on_docker_are_neither_built_nor_pulled(report: Report) -> None:
     assert (engine.built, engine.asked) == ([], 0)
 
 
-@pytest.mark.usefixtures("_no_wheels")
+@pytest.mark.usefixtures("_no_packages")
 def test_programs_are_compiled_only_by_complete(compiled: list[str], report: Report) -> None:
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
     first = images.ensure(engine, ENVIRONMENTS, report)
@@ -235,7 +236,7 @@ def test_programs_are_compiled_only_by_complete(compiled: list[str], report: Rep
     assert sorted(engine.built) == sorted(whole.references[name] for name in waiting)
 
 
-@pytest.mark.usefixtures("_no_wheels")
+@pytest.mark.usefixtures("_no_packages")
 def test_a_program_that_was_compiled_before_is_used_at_once(compiled: list[str], report: Report) -> None:
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=False)
     images.complete(engine, images.ensure(engine, ENVIRONMENTS, report), report)
@@ -245,7 +246,7 @@ def test_a_program_that_was_compiled_before_is_used_at_once(compiled: list[str],
     assert (compiled, again.uncompiled) == ([], ())
 
 
-@pytest.mark.usefixtures("_no_wheels", "compiled")
+@pytest.mark.usefixtures("_no_packages", "compiled")
 def test_without_go_an_image_has_a_reason_and_nothing_is_left_to_compile(
     monkeypatch: pytest.MonkeyPatch, report: Report
 ) -> None:
@@ -260,7 +261,7 @@ def test_without_go_an_image_has_a_reason_and_nothing_is_left_to_compile(
     )
 
 
-@pytest.mark.usefixtures("_no_wheels")
+@pytest.mark.usefixtures("_no_packages")
 def test_a_program_that_does_not_compile_does_not_affect_the_others(
     compiled: list[str], monkeypatch: pytest.MonkeyPatch, report: Report
 ) -> None:
@@ -279,7 +280,7 @@ def test_a_program_that_does_not_compile_does_not_affect_the_others(
     assert "jaeger" in whole.references
 
 
-@pytest.mark.usefixtures("_no_wheels", "compiled")
+@pytest.mark.usefixtures("_no_packages", "compiled")
 def test_nothing_is_compiled_for_a_service_that_is_off(report: Report) -> None:
     first = ensure(FakeEngine(base_image.tag("amd64"), registry=False), report)
     left = first.only(lambda name: name != "loki")

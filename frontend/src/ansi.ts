@@ -1,4 +1,4 @@
-/** Parses terminal output into runs of text with one style. Escape sequences other than SGR (colours) are dropped. */
+/** Parses terminal output into runs of text with one style, and controls. SGR sequences (colours) become styles. */
 
 export interface Style {
   /** One of the 16 colours, 0 to 15. */
@@ -10,16 +10,22 @@ export interface Style {
   readonly underline: boolean;
 }
 
-/** `return` is a carriage return: the next run replaces the current line. */
-export type Run = { readonly text: string; readonly style: Style } | "return";
+/** A control character, or the last letter of a control sequence (CSI) with its parameters. */
+export interface Control {
+  readonly control: string;
+  readonly parameters: readonly number[];
+}
+
+export type Run = { readonly text: string; readonly style: Style } | Control;
 
 const PLAIN: Style = { colour: null, background: null, bold: false, dim: false, italic: false, underline: false };
 
 // CSI ... final byte; OSC, DCS, SOS, PM and APC up to their terminator; any other escape.
 const ESCAPE = /\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]*[0-OQ-WYZ\\`-~])/;
-const TOKEN = new RegExp(`${ESCAPE.source}|\\r+\\n|\\r|[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f]`, "g");
-/** An incomplete escape sequence, or a carriage return: the rest may be in the next frame. */
-const UNFINISHED = /(?:\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)|\r+)$/;
+const TOKEN = new RegExp(`${ESCAPE.source}|[\\x00-\\x1f\\x7f-\\x9f]`, "g");
+const SEQUENCE = /^\x1b\[([\d;]*)([@-~])$/;
+/** An incomplete escape sequence: the rest may be in the next frame. */
+const UNFINISHED = /\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)$/;
 /** In characters. Longer text without a terminator is no escape sequence. */
 const LONGEST = 4096;
 
@@ -40,9 +46,9 @@ export class AnsiParser {
     for (const token of text.matchAll(TOKEN)) {
       plain(text.slice(from, token.index));
       from = token.index + token[0].length;
-      if (token[0].endsWith("\n")) plain("\n");
-      else if (token[0] === "\r") runs.push("return");
-      else if (/^\x1b\[[\d;]*m$/.test(token[0])) this.style = styled(this.style, token[0].slice(2, -1));
+      const [, parameters = "", control = token[0]] = SEQUENCE.exec(token[0]) ?? [];
+      if (control === "m") this.style = styled(this.style, parameters);
+      else if (control.length === 1) runs.push({ control, parameters: parameters.split(";").map(Number) });
     }
     plain(text.slice(from));
     return runs;

@@ -4,6 +4,12 @@ import { type ExecutionRequest, type ExecutionResult, type Problem, Refused, exe
 
 export type Stream = "stdout" | "stderr";
 
+/** In characters. */
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
 export interface Listener {
   /** The execution has started, and takes input and signals until it ends. */
   streaming(): void;
@@ -30,6 +36,8 @@ export class RunningExecution {
   constructor(
     private readonly request: ExecutionRequest,
     private readonly listener: Listener,
+    /** The size of the program's terminal. Null: it has none, and its input is all in the request. */
+    private readonly terminal: Size | null,
   ) {
     this.ended = this.run();
   }
@@ -40,6 +48,10 @@ export class RunningExecution {
 
   endInput(): void {
     this.send({ type: "stdin_end" });
+  }
+
+  resize(size: Size): void {
+    if (this.terminal) this.send({ type: "resize", ...size });
   }
 
   interrupt(): void {
@@ -85,8 +97,8 @@ export class RunningExecution {
         else reject(new Refused(frame));
       };
       socket.onclose = () => reject(new Refused({ status: 0, detail: "The connection ended before the execution did." }));
-      this.send({ type: "start", ...this.request });
-      if (this.request.stdin) this.endInput();
+      this.send({ type: "start", ...this.request, terminal: this.terminal });
+      if (!this.terminal) this.endInput();
     });
   }
 

@@ -4,6 +4,7 @@ import { type ExecutionRequest, type ExecutionResult, Refused } from "./api";
 import { byId } from "./dom";
 import { RunningExecution, Stopped } from "./execution";
 import { fileElement } from "./files";
+import { keyText } from "./keys";
 import { Terminal } from "./terminal";
 import { refusal, seconds, summary } from "./words";
 
@@ -23,7 +24,8 @@ export class RunPanel {
   private readonly line = byId("line", HTMLInputElement);
   private readonly notices = byId("notices", HTMLUListElement);
   private readonly files = byId("files", HTMLElement);
-  private readonly terminal = new Terminal(byId("output", HTMLPreElement));
+  private readonly output = byId("output", HTMLPreElement);
+  private readonly terminal = new Terminal(this.output);
   private running: RunningExecution | null = null;
   private comeBack = 0;
 
@@ -33,13 +35,25 @@ export class RunPanel {
     byId("end", HTMLButtonElement).addEventListener("click", () => this.endInput());
     this.typing.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.type(`${this.line.value}\n`);
+      this.type(`${this.line.value}\r`);
+      this.line.value = "";
     });
     this.line.addEventListener("keydown", (event) => {
       if (event.ctrlKey && event.key === "d") {
         event.preventDefault();
         this.endInput();
       }
+    });
+    this.output.addEventListener("keydown", (event) => {
+      const text = this.typing.hidden ? null : keyText(event);
+      if (text === null) return;
+      event.preventDefault();
+      this.type(text);
+    });
+    this.output.addEventListener("paste", (event) => this.type(event.clipboardData?.getData("text") ?? ""));
+    addEventListener("resize", () => {
+      const size = this.running && this.terminal.fit();
+      if (size) this.running?.resize(size);
     });
   }
 
@@ -62,6 +76,7 @@ export class RunPanel {
     if (this.running) return;
     this.begin();
     const interactive = !request.stdin;
+    const size = interactive ? this.terminal.fit() : null;
     let showTyping = 0;
     const running = new RunningExecution(request, {
       streaming: () => {
@@ -69,7 +84,7 @@ export class RunPanel {
         if (interactive) showTyping = setTimeout(() => (this.typing.hidden = false), TYPING_DELAY);
       },
       output: (stream, text) => this.terminal.write(stream, text),
-    });
+    }, size);
     this.running = running;
     const started = performance.now();
     const tick = setInterval(() => (this.clock.textContent = seconds((performance.now() - started) / 1000)), CLOCK_TICK);
@@ -129,14 +144,10 @@ export class RunPanel {
 
   private type(text: string): void {
     this.running?.type(text);
-    this.terminal.write("typed", text);
-    this.line.value = "";
   }
 
   private endInput(): void {
-    if (this.line.value) this.type(this.line.value);
+    if (this.line.value) this.typing.requestSubmit();
     this.running?.endInput();
-    this.stopButton.focus();
-    this.typing.hidden = true;
   }
 }

@@ -74,6 +74,27 @@ def test_input_is_typed_while_the_code_runs(page: Page) -> None:
     assert page.output == "Who? Ada\nHello, Ada!\n"
 
 
+def test_a_program_has_a_terminal_that_takes_keys(page: Page) -> None:
+    code = "import os, readline\nname = input('Who? ')\nprint(name, os.isatty(0), os.get_terminal_size().columns > 20)"
+    page.run("python", code)
+    page.prints("Who? ")
+    page.wait(lambda: page.find("line").is_displayed(), "the line to type")
+    page.find("output").send_keys("Adx", Keys.BACKSPACE, "la", Keys.ARROW_LEFT, Keys.BACKSPACE, Keys.END, "!")
+    page.prints("Who? Ada!")
+    page.find("output").send_keys(Keys.ENTER)
+    page.ends("Success")
+    assert page.output == "Who? Ada!\nAda! True True\n"
+
+
+def test_ctrl_c_interrupts_what_has_a_terminal(page: Page) -> None:
+    page.run("node", "console.log('up'); setInterval(() => {}, 1000)")
+    page.prints("up")
+    page.wait(lambda: page.find("line").is_displayed(), "the line to type")
+    page.find("output").send_keys(Keys.CONTROL, "c")
+    page.ends("Error · exit code 130 · SIGINT")
+    assert page.output == "up\n^C"
+
+
 def test_typed_input_can_be_ended(page: Page) -> None:
     page.run("bash", "cat; echo done")
     page.wait(lambda: page.find("line").is_displayed(), "the line to type")
@@ -115,7 +136,7 @@ def test_interrupt(page: Page) -> None:
 
 
 def test_a_failure_of_the_code(page: Page) -> None:
-    page.run("python", "import sys\nprint('out')\nprint('err', file=sys.stderr)\nsys.exit(3)")
+    page.run("python", "import sys\nprint('out')\nprint('err', file=sys.stderr)\nsys.exit(3)", stdin="given\n")
     page.ends("Error · exit code 3")
     assert sorted(page.output.split()) == ["err", "out"]
     assert page.find("output").find_element(By.CSS_SELECTOR, ".stderr").text == "err"

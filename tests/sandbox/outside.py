@@ -1,7 +1,9 @@
-"""A program run by the plain interpreter: in a container of its environment's image, without the executor."""
+"""Programs run by the plain interpreter: in a container of their environment's image, without the executor."""
 
+import os
+import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from app.wire.protocol import RESULTS, Execution
 from tools.machine import docker_engine
 
 _USER = 1000
-_SECONDS = 60
+_SECONDS = 600
+_DRIVER = Path(__file__).with_suffix(".pl")
 
 
 @dataclass(frozen=True)
@@ -22,45 +25,52 @@ class Ended:
     stdout: str
     stderr: str
     exit_code: int
+    signal: str | None
     files: dict[str, bytes]
 
 
-def run(image: str, execution: Execution, folder: Path) -> Ended:
-    """Run it with `folder`, which is new, as its /tmp."""
-    folder.mkdir()
-    folder.chmod(0o777)
-    for name, content in execution.sources.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    if execution.results is not None:
-        (folder / RESULTS).mkdir(exist_ok=True)
-        (folder / RESULTS).chmod(0o777)
-    environment = ENVIRONMENTS[execution.environment]
-    program, *arguments = environment.command(execution.main_file, execution.args, FLOOR.memory_mb)
-    ended = subprocess.run(
-        [
-            *("docker", "-H", docker_engine.configured_url(), "run", "--rm", "--interactive"),
-            *_options(folder),
-            *("--entrypoint", program, image, *arguments),
-        ],
-        input=execution.stdin.encode(),
-        capture_output=True,
-        timeout=_SECONDS,
-        check=False,
+def run_all(image: str, executions: Mapping[str, Execution], folder: Path) -> Mapping[str, Ended]:
+    """Run each in an empty /tmp. `folder` is new, and its files are shared with the container."""
+    folder.chmod(0o755)
+    folders = {name: folder / str(number) for number, name in enumerate(executions)}
+    for name, execution in executions.items():
+        _write(execution, folders[name])
+    docker_cli = ("docker", "-H", docker_engine.configured_url(), "run", "--rm", "--init")
+    inside = [f"/programs/{place.name}" for place in folders.values()]
+    options = (
+        # What differs from a plain `docker run` is what code can see of any machine.
+        *("--network=none", "--read-only", "--hostname=sandbox", f"--user={_USER}:{_USER}"),
+        *(f"--env={variable}" for variable in ENVIRON),
+        *(f"--tmpfs=/tmp:noexec,nosuid,nodev,mode=1777,size={FLOOR.tmp_mb}m", "--shm-size=16m"),
+        *(f"--volume={folder}:/programs", f"--volume={_DRIVER}:/driver:ro", "--entrypoint=perl"),
     )
+    subprocess.run([*docker_cli, *options, image, "/driver", *inside], check=True, timeout=_SECONDS)
+    return {name: _ended(place) for name, place in folders.items()}
+
+
+def _write(execution: Execution, folder: Path) -> None:
+    (folder / "files").mkdir(parents=True)
+    for name, content in execution.sources.items():
+        (folder / "files" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "files" / name).write_bytes(content)
+    if execution.results is not None:
+        (folder / "files" / RESULTS).mkdir(exist_ok=True)
+    (folder / "stdin").write_text(execution.stdin)
+    command = ENVIRONMENTS[execution.environment].command(execution.main_file, execution.args, FLOOR.memory_mb)
+    (folder / "command").write_text("".join(f"{word}\0" for word in command))
+    folder.chmod(0o777)
+
+
+def _ended(folder: Path) -> Ended:
+    code = os.waitstatus_to_exitcode(int((folder / "status").read_text()))
     return Ended(
-        stdout=ended.stdout.decode(errors="replace"),
-        stderr=ended.stderr.decode(errors="replace"),
-        exit_code=ended.returncode,
+        stdout=(folder / "stdout").read_bytes().decode(errors="replace"),
+        stderr=(folder / "stderr").read_bytes().decode(errors="replace"),
+        exit_code=code if code >= 0 else 128 - code,
+        signal=None if code >= 0 else _name(-code),
         files={file.name: file.read_bytes() for file in (folder / RESULTS).glob("*") if file.is_file()},
     )
 
 
-def _options(folder: Path) -> Sequence[str]:
-    """What differs from a plain `docker run` is what code can see of any machine: its user, folder and environment."""
-    return (
-        *("--init", "--network=none", "--read-only", "--hostname=sandbox", f"--user={_USER}:{_USER}"),
-        *(f"--env={variable}" for variable in ENVIRON),
-        f"--volume={folder}:/tmp",
-        "--workdir=/tmp",
-    )
+def _name(number: int) -> str:
+    return signal.Signals(number).name if number in signal.valid_signals() & set(signal.Signals) else f"SIG{number}"

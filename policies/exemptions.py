@@ -105,7 +105,7 @@ class Privileges:
 PRIVILEGES = (
     Privileges(
         "executor",
-        frozenset({"SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD"}),
+        frozenset({"CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN", "CAP_MKNOD"}),
         for_executor(),
         frozenset({apparmor.EXECUTOR, "unconfined"}),
         "Its launcher makes control groups, the sandboxes' devices and a user namespace. What runs after it has "

@@ -115,11 +115,13 @@ class _Service(pulumi.ComponentResource):
             user=args.user,
             read_only=True,
             capabilities=docker.ContainerCapabilitiesArgs(
-                drops=["ALL"], adds=args.privileges.capabilities if args.privileges else None
+                drops=["ALL"],
+                # As Docker reads them: without the prefix, a refresh would find a change.
+                adds=[f"CAP_{name}" for name in own.capabilities] if (own := args.privileges) else None,
             ),
             security_opts=[
                 "no-new-privileges:true",
-                *([f"seccomp={own.seccomp}", f"apparmor={own.apparmor}"] if (own := args.privileges) else []),
+                *([f"seccomp={own.seccomp}", f"apparmor={own.apparmor}"] if own else []),
             ],
             memory=args.memory_mb,
             memory_swap=args.memory_mb,

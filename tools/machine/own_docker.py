@@ -1,5 +1,6 @@
 """A second Docker daemon beside the machine's: it can be restarted, and has a data folder of its own."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -22,14 +23,15 @@ class OwnDocker:
 
     Args:
         data: the folder of images and containers, which `close` keeps; by default a temporary one.
+        live_restore: whether containers run on while it is stopped.
     """
 
-    def __init__(self, data: Path | None = None) -> None:
+    def __init__(self, data: Path | None = None, *, live_restore: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="vps-docker-"))
         self.log = self.folder / "log"
         self.engine = DockerEngine(f"unix://{self.folder}/docker.sock")
         self._data = data or self.folder / "data"
-        (self.folder / "daemon.json").write_text("{}")  # not the machine's
+        (self.folder / "daemon.json").write_text(json.dumps({"live-restore": live_restore}))  # not the machine's
         self._daemon: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -55,7 +57,7 @@ class OwnDocker:
         docker_engine.wait(self.engine.url, self.log, lambda: daemon.poll() is not None)
 
     def stop(self) -> None:
-        """End it, and with it all its containers, as an upgrade of Docker does."""
+        """End it as an upgrade of Docker does, and with it all its containers, unless there is `live_restore`."""
         if self._daemon:
             process.terminate(self._daemon, _SECONDS_TO_END)
 

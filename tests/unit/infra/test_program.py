@@ -90,7 +90,7 @@ def test_only_the_executor_has_capabilities_and_profiles_of_its_own(local: list[
     added = {
         service: it["capabilities"]["adds"] for service, it in containers(local).items() if "adds" in it["capabilities"]
     }
-    assert added == {"executor": ["SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD"]}
+    assert added == {"executor": ["CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN", "CAP_MKNOD"]}
     options = {service: it["securityOpts"][1:] for service, it in containers(local).items() if it["securityOpts"][1:]}
     assert options == {"executor": [f"seccomp={for_executor()}", "apparmor=vps-executor"]}
 

@@ -32,7 +32,8 @@ def body(program: Program, others: Sequence[tuple[str, bytes]] = ()) -> dict[str
         else {"name": name, "content": base64.b64encode(content).decode(), "encoding": "base64"}
         for name, content in (*(program.files or code), *others)
     ]
-    return {"stdin": program.stdin, "files": files, **({"results": ["*"]} if program.results else {})}
+    sent = {"stdin": program.stdin, "args": list(program.args), "files": files}
+    return {**sent, **({"results": ["*"]} if program.results else {})}
 
 
 def of_any_run(text: str) -> str:

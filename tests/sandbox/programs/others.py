@@ -74,4 +74,29 @@ OTHERS: Mapping[str, Program] = {
             ("matplotlibrc", "figure.dpi: 50\n"),
         ),
     ),
+    **{
+        f"arguments of {environment}": Program(environment, code, args=("a b", "", "-c", "--", "é\n*"))
+        for environment, code in {
+            "python": "import sys\nprint(sys.argv, sys.orig_argv[1:], sys.flags)\n",
+            "node": "console.log(process.argv.slice(1), process.execArgv.length)",
+            "bash": 'echo "$0" $#; printf "<%s>" "$@"\n',
+            "ruby": "p $0, ARGV\n",
+            "sqlite": "SELECT ?1, ?2, ?5;\n",
+        }.items()
+    },
+    "a main file in a folder": Program(
+        "python",
+        files=(
+            ("src/run.py", "import sys; print(open('data.bin', 'rb').read(), sys.path[0], __file__)"),
+            ("data.bin", b"\0\xff"),
+        ),
+    ),
+    "a main file of another name": Program(
+        "node",
+        files=(
+            ("a.mjs", "import { word } from './b.mjs'; console.log(word, await Promise.resolve(1), import.meta.url)"),
+            ("b.mjs", "export const word = 'whole'"),
+        ),
+    ),
+    "60 KB of input": Program("node", "console.log(require('fs').readFileSync(0, 'utf8').length)", stdin="x" * 60_000),
 }

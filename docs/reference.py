@@ -20,7 +20,7 @@ from app.api.metrics import Metrics as ApiMetrics
 from app.api.server import build_api
 from app.api.settings import api_settings
 from app.containers.figures import families
-from app.environments import ENVIRONMENTS
+from app.environments import ENVIRONMENTS, VARIANTS
 from app.executor.metrics import Metrics as ExecutorMetrics
 from app.process.settings import meaning
 from app.profile import SandboxProfile
@@ -65,11 +65,13 @@ def metrics_table() -> str:
 
 
 def environments_table() -> str:
-    """Each environment, as requests name it."""
-    rows = ["| environment | language | aliases | on by default |", "|---|---|---|---|"]
-    for name, environment in ENVIRONMENTS.items():
-        aliases = ", ".join(f"`{alias}`" for alias in environment.aliases)
-        rows.append(f"| `{name}` | {environment.language} | {aliases} | {'yes' if environment.default else 'no'} |")
+    """Each environment, as requests name it, and where its interpreter comes from."""
+    rows = ["| environment | language | aliases | on by default | version | source | end of life |", f"|{'---|' * 7}"]
+    for it in (*ENVIRONMENTS.values(), *VARIANTS.values()):
+        aliases = ", ".join(f"`{alias}`" for alias in it.aliases)
+        default = f"with `{it.within}`" if it.within else "yes" if it.default else "no"
+        cells = (f"`{it.name}`", it.language, aliases, default, it.release.version, it.release.source)
+        rows.append(f"| {' | '.join(cells)} | {it.release.end_of_life} |")
     return "\n".join(rows)
 
 

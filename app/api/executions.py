@@ -107,7 +107,7 @@ class Executions:
                     self.metrics.executed(record.result, record.seconds)
 
     def _look(self, execution: Execution) -> tuple[Pattern, ...]:
-        found = dangerous(execution.environment, (code.decode(errors="replace") for code in execution.sources.values()))
+        found = dangerous(execution.home, (code.decode(errors="replace") for code in execution.sources.values()))
         for pattern in found:
             self.metrics.warned(pattern)
         if found and self.refuse_patterns:

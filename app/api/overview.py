@@ -8,7 +8,7 @@ from starlette.responses import Response
 from app.api.executor_client import ExecutorClient
 from app.api.operation import Document, json_answer
 from app.api.stats import Statistics
-from app.profile import SandboxProfile
+from app.profile import NOT_EXECUTABLE, SandboxProfile
 from app.wire.problems import Refused
 from app.wire.protocol import EnvironmentInfo
 
@@ -29,6 +29,8 @@ class Environments(Document):
 
     environments: tuple[EnvironmentInfo, ...]
     limits: SandboxProfile
+    notes: tuple[str, ...] = (NOT_EXECUTABLE,)
+    """Sentences about what else differs from a computer of one's own."""
 
 
 class Overview:

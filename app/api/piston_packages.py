@@ -2,7 +2,7 @@
 
 The data are from the `metadata.json` files of Piston's repository on 26 March 2026 (commit 0a844d0). `versions` are all
 versions of a package there, which include those of Piston's public service. Left out are `python2`, whose code Python 3
-can't run, and the `javascript` of Deno, which is another runtime.
+can't run, and the languages of Deno, which is another runtime.
 """
 
 import contextlib
@@ -39,6 +39,12 @@ PACKAGES: Mapping[str, Package] = MappingProxyType(
             language="javascript",
             aliases=("node-javascript", "node-js", "javascript", "js"),
             versions=("15.10.0", "16.3.0", "18.15.0", "20.11.1"),
+        ),
+        "typescript": Package(
+            name="typescript",
+            language="typescript",
+            aliases=("ts", "node-ts", "tsc", "typescript5", "ts5"),
+            versions=("4.2.3", "5.0.3"),
         ),
         "bash": Package(name="bash", language="bash", aliases=("sh",), versions=("5.1.0", "5.2.0")),
         "ruby": Package(name="ruby", language="ruby", aliases=("ruby3", "rb"), versions=("2.5.1", "3.0.1")),

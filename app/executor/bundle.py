@@ -1,7 +1,7 @@
 """What the OCI runtime is told of a sandbox: its `config.json`, by the OCI runtime specification 1.0.2."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ _CAPABILITIES = ("ambient", "bounding", "effective", "inheritable", "permitted")
 def configuration(
     profile: SandboxProfile,
     command: Sequence[str],
+    variables: Mapping[str, str],
     *,
     root: Path,
     tmp: Path,
@@ -56,11 +57,13 @@ def configuration(
 ) -> str:
     """The configuration, as JSON, of a sandbox whose root and /tmp are mounted at these places of this process.
 
-    `user` is its user and group id. With `own_kernel`, the host can't count the processes inside. With `apparmor`, a
-    profile of its own holds it on top of the executor's: with no_new_privileges, the kernel lets none be exchanged.
+    `variables` are added to the environment variables that each sandbox has. `user` is its user and group id. With
+    `own_kernel`, the host can't count the processes inside. With `apparmor`, a profile of its own holds it on top of
+    the executor's: with no_new_privileges, the kernel lets none be exchanged.
     """
     pids = [_rlimit("NPROC", profile.pids)] if own_kernel else []
     size = ["-t", str(terminal.columns), str(terminal.rows)] if terminal else []
+    environ = [*ENVIRON, *(f"{name}={value}" for name, value in variables.items())]
     own = {
         "ociVersion": "1.0.2",
         "root": {"path": str(root), "readonly": profile.read_only_root},
@@ -68,7 +71,7 @@ def configuration(
         "process": {
             "user": {"uid": user, "gid": user, "umask": 0o022},
             "args": [INIT, *size, *command],
-            "env": [*ENVIRON, "TERM=xterm-256color"] if terminal else list(ENVIRON),
+            "env": [*environ, "TERM=xterm-256color"] if terminal else environ,
             "cwd": "/tmp",  # noqa: S108 - a path inside the sandbox
             "capabilities": {kind: [] for kind in _CAPABILITIES},
             "noNewPrivileges": profile.no_new_privileges,

@@ -148,7 +148,7 @@ class Pool:
         """See `Engine`."""
         if self._closed:
             raise EngineError("the executor is stopping")
-        shelf = self._shelves[execution.environment]
+        shelf = self._shelves[execution.home]
         made_to_order = not self._workshop.fits(execution)
         claim = _Claim(shelf, asyncio.get_running_loop().create_future(), made_to_order)
         self._claims.append(claim)

@@ -22,29 +22,34 @@ _MOST_NAMES = 1000
 Collected = tuple[tuple[ResultFile, ...], tuple[str, ...]]
 
 
-def collect(tmp: Path, patterns: Sequence[str] | None, profile: SandboxProfile) -> Collected:
+def collect(
+    tmp: Path, patterns: Sequence[str] | None, profile: SandboxProfile, pictures: str | None = None
+) -> Collected:
     """The files that the patterns name, and a sentence for each that is not given back.
 
-    Only plain files that have no other name, as many and as large together as the profile says.
+    Files that match `pictures` are given back too when there are any, whether or not the visitor has asked. Only plain
+    files that have no other name, as many and as large together as the profile says.
     """
-    if patterns is None:
+    if patterns is None and pictures is None:
         return (), ()
     top = os.open(tmp, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         folder = syscalls.open_beneath(top, RESULTS, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
+        if patterns is None:
+            return (), ()
         return (), (f"results: the folder can't be read: {error.strerror}.",)
     finally:
         os.close(top)
     try:
-        return _collect(folder, patterns, profile)
+        return _collect(folder, patterns or (), profile, pictures)
     finally:
         os.close(folder)
 
 
-def _collect(folder: int, patterns: Sequence[str], profile: SandboxProfile) -> Collected:
+def _collect(folder: int, patterns: Sequence[str], profile: SandboxProfile, pictures: str | None) -> Collected:
     files: list[ResultFile] = []
-    wanted, refused = _wanted(folder, patterns)
+    wanted, refused = _wanted(folder, patterns, pictures)
     left = profile.result_kb * _KB
     for name in wanted:
         shown = os.fsencode(name).decode(errors="replace")
@@ -60,11 +65,11 @@ def _collect(folder: int, patterns: Sequence[str], profile: SandboxProfile) -> C
     return tuple(files), _warnings(refused)
 
 
-def _wanted(folder: int, patterns: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The names in the folder that the patterns match, in order, and why a pattern matches none."""
+def _wanted(folder: int, patterns: Sequence[str], pictures: str | None) -> tuple[list[str], dict[str, str]]:
+    """The names in the folder that are to be given back, in order, and why a pattern matches none."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in islice(entries, _MOST_NAMES)]
-    wanted: set[str] = set()
+    wanted = set(fnmatch.filter(names, pictures) if pictures else ())
     refused = {}
     for pattern in patterns:
         # `*` is the only wildcard. A name without one is looked up, however many entries the folder has.

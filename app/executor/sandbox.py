@@ -12,6 +12,7 @@ from pathlib import Path
 
 import anyio
 
+from app.environments import ENVIRONMENTS
 from app.executor import results
 from app.executor.cgroups import Group
 from app.executor.engine import EngineError, Outcome, Visitor
@@ -243,7 +244,8 @@ class OciSandbox:
             code = os.waitstatus_to_exitcode(said & ~_FULL)
         except (struct.error, ValueError):  # PID 1 was killed. Under gVisor, the code may also have written here.
             return Outcome(Status.MEMORY_LIMIT if used.memory_kills else Status.KILLED, transcript, seconds)
-        files, warnings = results.collect(self.tmp, execution.results, self._profile)
+        pictures = ENVIRONMENTS[execution.home].pictures
+        files, warnings = results.collect(self.tmp, execution.results, self._profile, pictures)
         return Outcome(
             _status(code, used.memory_kills, used.pids_refused or said & _FULL),
             transcript,

@@ -10,13 +10,13 @@ from types import MappingProxyType
 
 import anyio
 
-from app.environments import ENVIRONMENTS
+from app.environments import ENVIRONMENTS, VARIANTS, Environment
 from app.executor.engine import Busy, Engine, EngineError, Outcome, Sandbox, Visitor
 from app.executor.observer import Observer
 from app.executor.settings import ExecutorSettings
 from app.executor.transcript import Stream
 from app.process.tracing import Tracing
-from app.profile import SandboxProfile
+from app.profile import NOT_EXECUTABLE, SandboxProfile
 from app.wire.problems import Code, Refused
 from app.wire.protocol import (
     EnvironmentInfo,
@@ -31,6 +31,8 @@ from app.wire.protocol import (
 _log = logging.getLogger(__name__)
 
 _ENGINE_RETRY_SECONDS = 10
+_NOT_EXECUTABLE, _DENIED = 126, "Permission denied"
+"""A shell's exit code for a program that it has found and can't execute, and what it says of it."""
 _ABANDONED, _FAILED = "abandoned", "failed"
 """Statuses, in the log alone, of executions without an outcome: the client went away, or the engine."""
 
@@ -79,22 +81,33 @@ async def survey(engine: Engine, names: Iterable[str]) -> Mapping[str, Environme
         try:
             found = json.loads(outcome.transcript.stdout)
             packages = tuple(Package(name=package, version=version) for package, version in found["packages"].items())
-            return EnvironmentInfo(
-                name=name,
-                language=environment.language,
-                version=found["version"],
-                packages=packages,
-                main=environment.main,
-                example=environment.hello,
-                aliases=environment.aliases,
-            )
+            return _info(environment, found["version"], packages)
         except (ValueError, KeyError, TypeError):
             said = outcome.transcript.output.strip()
             raise BrokenEnvironment(
                 name, f"asked for its versions, it ended with {outcome.status}, saying {said!r}"
             ) from None
 
-    return MappingProxyType({name: await ask(name) for name in names})
+    asked = {name: await ask(name) for name in names}
+    variants = {
+        name: _info(variant, home.version, home.packages)
+        for name, variant in VARIANTS.items()
+        if (home := asked.get(variant.within or ""))
+    }
+    return MappingProxyType(asked | variants)
+
+
+def _info(environment: Environment, version: str, packages: tuple[Package, ...]) -> EnvironmentInfo:
+    return EnvironmentInfo(
+        name=environment.name,
+        language=environment.language,
+        version=version,
+        end_of_life=environment.release.end_of_life,
+        packages=packages,
+        main=environment.main,
+        example=environment.hello,
+        aliases=environment.aliases,
+    )
 
 
 class Service:
@@ -230,4 +243,7 @@ class Service:
             " and threads.",
             Status.KILLED: "The code was stopped before its end.",
         }
-        return sentences.get(outcome.status)
+        sentence = sentences.get(outcome.status)
+        if sentence and outcome.exit_code == _NOT_EXECUTABLE and _DENIED in outcome.transcript.output:
+            return f"{sentence} {NOT_EXECUTABLE}"
+        return sentence

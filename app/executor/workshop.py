@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import anyio
 
@@ -89,7 +90,7 @@ class OciWorkshop:
 
     def fits(self, execution: Execution) -> bool:
         """See `Workshop`."""
-        environment = ENVIRONMENTS[execution.environment]
+        environment = ENVIRONMENTS[execution.home]
         fixed = not (execution.args or execution.merge or execution.terminal)
         return fixed and execution.main_file == environment.main and environment.can_wait_for(execution.sources)
 
@@ -105,7 +106,8 @@ class OciWorkshop:
             else:
                 sandbox.place(execution)
                 main, args = execution.main_file, execution.args
-            await self._start(sandbox, found.command(main, args, self._pattern.profile.memory_mb), execution)
+            command = found.command(main, args, self._pattern.profile.memory_mb)
+            await self._start(sandbox, command, found.variables, execution)
             await sandbox.ready()
         except BaseException as error:
             await self.destroy(sandbox)
@@ -164,11 +166,18 @@ class OciWorkshop:
         syscalls.mount("root", str(sandbox.root), "overlay", syscalls.RDONLY | syscalls.NODEV, lower)
         sandbox.group.make(self._limits)
 
-    async def _start(self, sandbox: OciSandbox, command: Sequence[str], execution: Execution | None = None) -> None:
+    async def _start(
+        self,
+        sandbox: OciSandbox,
+        command: Sequence[str],
+        variables: Mapping[str, str] = MappingProxyType({}),
+        execution: Execution | None = None,
+    ) -> None:
         terminal = execution.terminal if execution else None
         config = bundle.configuration(
             self._pattern.profile,
             command,
+            variables,
             root=sandbox.root,
             tmp=sandbox.tmp,
             user=sandbox.user,

@@ -8,13 +8,14 @@ import base64
 import binascii
 import unicodedata
 from collections.abc import Mapping
+from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from app.environments import ENVIRONMENTS, canonical
+from app.environments import canonical, described
 from app.wire.problems import Problem
 
 _LONGEST_NAME = 255
@@ -107,7 +108,10 @@ class Execution(Message):
     timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Wall time in seconds; null is the profile's timeout."""
     results: tuple[Annotated[str, AfterValidator(_pattern)], ...] | None = Field(None, min_length=1, max_length=32)
-    """Files under /tmp/results to give back: names, or patterns with *. Null: the folder isn't made."""
+    """Files under /tmp/results to give back: names, or patterns with *. Null: the folder isn't made.
+
+    Pictures that Python's plt.show() has made, show-1.png and so on, are given back in any case.
+    """
     merge: bool = False
     """Give the code one pipe for stdout and stderr, which keeps the exact order of what it writes to them. The answer's
     `stdout` then has both, and `stderr` is empty."""
@@ -135,9 +139,15 @@ class Execution(Message):
     def sources(self) -> Mapping[str, bytes]:
         """The content of each file by name. `code` becomes a file with the name that the environment gives it."""
         if self.files is None:
-            environment = ENVIRONMENTS.get(self.environment)
+            environment = described(self.environment)
             return {environment.main if environment else "code": (self.code or "").encode()}
         return {file.name: file.data for file in self.files}
+
+    @property
+    def home(self) -> str:
+        """Name of the environment in whose sandboxes it runs."""
+        environment = described(self.environment)
+        return (environment and environment.within) or self.environment
 
     @property
     def main_file(self) -> str:
@@ -198,7 +208,7 @@ class ExecutionResult(Message):
     memory_peak: int | None
     """The sandbox's peak memory in bytes; null when unknown."""
     files: tuple[ResultFile, ...] = ()
-    """The requested results that were found."""
+    """The requested results that were found, and the pictures of plt.show()."""
     warnings: tuple[str, ...] = ()
     """Sentences about requested results that could not be given back, and about patterns in the code."""
     environment: str
@@ -218,6 +228,8 @@ class EnvironmentInfo(Message):
     language: str
     """Its programming language, in lower case."""
     version: str
+    end_of_life: date
+    """The last day on which somebody mends faults in the security of this version."""
     packages: tuple[Package, ...]
     main: str
     """File name of `code`."""

@@ -2,7 +2,7 @@
 
 import { closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
-import { javascriptLanguage } from "@codemirror/lang-javascript";
+import { javascriptLanguage, typescriptLanguage } from "@codemirror/lang-javascript";
 import { pythonLanguage } from "@codemirror/lang-python";
 import {
   HighlightStyle,
@@ -36,6 +36,7 @@ interface Language {
 const LANGUAGES: Readonly<Record<string, Language>> = {
   python: { support: pythonLanguage, indent: "    " },
   javascript: { support: javascriptLanguage, indent: "  " },
+  typescript: { support: typescriptLanguage, indent: "  " },
   bash: { support: StreamLanguage.define(shell), indent: "  " },
   ruby: { support: StreamLanguage.define(ruby), indent: "  " },
   sql: { support: StreamLanguage.define(sqlite), indent: "  " },

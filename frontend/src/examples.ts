@@ -82,6 +82,18 @@ print("Plotted", x.size, "points.")
 `,
   },
   {
+    title: "Shown figures",
+    code: `import matplotlib.pyplot as plt
+import numpy as np
+
+for decay in (0.1, 0.3):
+    x = np.linspace(0, 20, 400)
+    plt.plot(x, np.cos(x) * np.exp(-decay * x))
+    plt.title(f"Decay {decay}")
+    plt.show()  # The figure comes back as a picture.
+`,
+  },
+  {
     title: "A table",
     stdin: "city,year,rain\nBergen,2023,2410\nBergen,2024,2586\nOslo,2023,902\nOslo,2024,835\n",
     code: `import sys
@@ -131,6 +143,28 @@ terminal.question("What is your name? ", (name) => {
   },
 ];
 
+const TYPESCRIPT: readonly Example[] = [
+  {
+    title: "Hello",
+    code: `interface Planet {
+  name: string;
+  moons: number;
+}
+
+const planets: Planet[] = [
+  { name: "Earth", moons: 1 },
+  { name: "Mars", moons: 2 },
+];
+
+function describe({ name, moons }: Planet): string {
+  return \`\${name} has \${moons} moon\${moons === 1 ? "" : "s"}.\`;
+}
+
+for (const planet of planets) console.log(describe(planet));
+`,
+  },
+];
+
 const BASH: readonly Example[] = [
   {
     title: "Hello",
@@ -169,6 +203,7 @@ const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   python: PYTHON,
   "python-data": PYTHON_DATA,
   node: NODE,
+  typescript: TYPESCRIPT,
   bash: BASH,
 };
 

@@ -39,6 +39,7 @@ def test_piston_request(platform: Platform) -> None:
     [
         ("node", "node-javascript", "18.15.0", "console.log(6 * 7)"),
         ("bash", "sh", "5.1.x", "echo $((6 * 7))"),
+        ("typescript", "ts", "5.0.3", "const answer: number = 6 * 7; console.log(answer)"),
     ],
 )
 def test_piston_languages(platform: Platform, environment: str, language: str, version: str, code: str) -> None:

@@ -32,7 +32,11 @@ ECHO = {
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_the_version_of_an_environment_is_measured(platform: Platform, environment: str) -> None:
     code = VERSION[ENVIRONMENTS[environment].language]
-    assert platform.version(environment) == platform.run(environment, code)["stdout"].strip()
+    version = platform.version(environment)
+    assert version == platform.run(environment, code)["stdout"].strip()
+    release = ENVIRONMENTS[environment].release
+    assert version.startswith(f"{release.version}.")
+    assert platform.environment(environment)["end_of_life"] == release.end_of_life.isoformat()
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -128,3 +132,12 @@ print(json.dumps({
         "processes": 2,
         "sockets": [],
     }
+
+
+def test_a_script_that_is_executed_as_a_program_is_explained(platform: Platform) -> None:
+    script = {"name": "a.sh", "content": "echo inside"}
+    answer = platform.run("bash", files=[{"name": "main.sh", "content": "chmod +x a.sh\n./a.sh"}, script])
+    assert (answer["status"], answer["exit_code"]) == ("error", 126)
+    assert answer["stderr"].endswith("./a.sh: Permission denied\n")
+    assert "run a script by its interpreter, as in `bash a.sh`" in answer["error"]
+    assert platform.run("bash", files=[{"name": "main.sh", "content": "bash a.sh"}, script])["stdout"] == "inside\n"

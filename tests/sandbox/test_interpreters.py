@@ -1,6 +1,5 @@
 """What environments have and measure. What their programs see: test_plain_interpreters."""
 
-import base64
 import json
 
 import pytest
@@ -130,26 +129,6 @@ print(sorted(os.listdir("/proc/self/fd"))[:-1])
     refused, descriptors = answer["stdout"].splitlines()
     assert json.loads(refused) == ["PermissionError"] * 5
     assert descriptors == "['0', '1', '2']"
-
-
-PLOT = """
-import json, sys
-loaded = "pandas" in sys.modules
-import numpy, pandas
-import matplotlib.pyplot as plt
-table = pandas.DataFrame({"x": numpy.arange(5)})
-plt.plot(table.x, table.x ** 2)
-plt.savefig("/tmp/results/plot.png")
-print(json.dumps([loaded, int(table.x.sum()), plt.get_backend()]))
-"""
-
-
-def test_data_packages_are_installed_and_preloaded(platform: Platform) -> None:
-    answer = platform.run("python-data", PLOT, results=["plot.png"])
-    assert output_json(answer) == [True, 10, "Agg"]
-    (plot,) = answer["files"]
-    assert base64.b64decode(plot["content"]).startswith(b"\x89PNG")
-    assert answer["stderr"] == ""
 
 
 def test_environments_list_their_packages(platform: Platform) -> None:

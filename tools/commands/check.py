@@ -1,4 +1,4 @@
-"""`make check`: lint, format, types and spelling. Nothing is changed."""
+"""`make check`: lint, format, types, spelling, ends of life. Nothing is changed."""
 
 import argparse
 

@@ -22,6 +22,7 @@ CHECKS = {
     "Format": ("ruff", "format", "--check", "."),
     "Types": ("mypy",),
     "Spelling": ("codespell_lib",),
+    "Ends of life": ("tools.build.ends_of_life",),
 }
 UNIT_PROGRAMS = {"redis-check-rdb": "redis-tools", "shellcheck": "shellcheck"}
 """Programs that the tests without Docker run, and the Debian package of each."""
@@ -106,7 +107,7 @@ class Tests:
         self.failures: list[Failure] = []
 
     def checks(self) -> list[Step]:
-        """Lint, format, types and spelling."""
+        """Lint, format, types, spelling, and the ends of life of the environments' interpreters."""
         return [Step(name, partial(self._check, name)) for name in CHECKS]
 
     def suites(self, suites: Mapping[str, Suite]) -> list[Step]:

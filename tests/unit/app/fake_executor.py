@@ -42,13 +42,14 @@ ENVIRONMENTS = [
         "name": name,
         "language": it.language,
         "version": version,
+        "end_of_life": it.release.end_of_life.isoformat(),
         "packages": [],
         "main": it.main,
         "example": it.hello,
         "aliases": list(it.aliases),
     }
-    for name, version in (("python", "3.13.5"), ("node", "20.19.2"))
-    for it in (environments.ENVIRONMENTS[name],)
+    for name, version in (("python", "3.13.5"), ("node", "24.22.3"), ("typescript", "24.22.3"))
+    if (it := environments.described(name))
 ]
 
 Answer = Callable[[Request], Awaitable[Response]]

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import date
 
 from app.executor.engine import Busy, EngineError, Outcome, PoolState, Visitor
 from app.executor.service import Service
@@ -12,7 +13,14 @@ from app.wire.protocol import EnvironmentInfo, Execution, Status
 
 OUTCOME = Outcome(Status.SUCCESS, Transcript("1.2\n", "1.2\n", "", truncated=False), 0.25, exit_code=0)
 PYTHON = EnvironmentInfo(
-    name="python", language="python", version="3", packages=(), main="main.py", example="", aliases=("py",)
+    name="python",
+    language="python",
+    version="3",
+    end_of_life=date(2030, 1, 1),
+    packages=(),
+    main="main.py",
+    example="",
+    aliases=("py",),
 )
 
 Behave = Callable[[Execution, Visitor], Awaitable[Outcome]]

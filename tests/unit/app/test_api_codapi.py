@@ -32,6 +32,12 @@ async def test_codapi(executor: FakeExecutor) -> None:
     ]
 
 
+async def test_the_main_file_of_typescript(executor: FakeExecutor) -> None:
+    assert (await codapi(executor, sandbox="ts", files={"": "1"})).status_code == 200
+    (ran,) = executor.ran
+    assert (ran["environment"], ran["main"]) == ("typescript", "main.ts")
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [

@@ -37,9 +37,14 @@ async def test_runtimes(executor: FakeExecutor) -> None:
         },
         {
             "language": "javascript",
-            "version": "20.19.2",
+            "version": "24.22.3",
             "aliases": ["node-javascript", "node-js", "js", "node"],
             "runtime": "node",
+        },
+        {
+            "language": "typescript",
+            "version": "24.22.3",
+            "aliases": ["ts", "node-ts", "tsc", "typescript5", "ts5"],
         },
     ]
 
@@ -51,9 +56,17 @@ async def test_packages(executor: FakeExecutor) -> None:
         refused = await client.get("/api/v2/packages")
     assert response.json() == [
         {"language": "python", "language_version": "3.13.5", "installed": True},
-        {"language": "node", "language_version": "20.19.2", "installed": True},
+        {"language": "node", "language_version": "24.22.3", "installed": True},
+        {"language": "typescript", "language_version": "24.22.3", "installed": True},
     ]
     assert (refused.status_code, refused.json()) == (503, {"message": "because"})
+
+
+async def test_typescript_is_a_file_of_its_own_kind(executor: FakeExecutor) -> None:
+    response = await execute(executor, language="node-ts", version="5.0.3")
+    assert (response.json()["language"], response.json()["version"]) == ("typescript", "24.22.3")
+    (ran,) = executor.ran
+    assert (ran["environment"], ran["files"][0]["name"]) == ("typescript", "main.ts")
 
 
 async def test_paths_of_the_public_service(executor: FakeExecutor) -> None:
@@ -83,7 +96,7 @@ async def test_example(executor: FakeExecutor) -> None:
     response = await execute(executor, **request)
     assert response.json() == {
         "language": "javascript",
-        "version": "20.19.2",
+        "version": "24.22.3",
         "run": {
             "stdout": "",
             "stderr": "boom",
@@ -235,8 +248,8 @@ async def test_several_files(
         *(("python", version, "3.13.5") for version in ("*", "3", "3.x", "3.13.5", ">=3.10 <4", "~3.13", "1 || 3")),
         *(("python", version, "3.13.5") for version in ("3.10.0", "3.10", "^3.9", "<3.11", "3.5.10", "3.9.4", "3.12")),
         *((language, "3.10.0", "3.13.5") for language in ("py", "py3", "python3", "python3.10", "python3.12")),
-        *(("javascript", version, "20.19.2") for version in ("15.10.0", "16.3.0", "18.15.0", "20.11.1", "18.x", "*")),
-        *((language, "18.15.0", "20.19.2") for language in ("js", "node", "node-js", "node-javascript")),
+        *(("javascript", version, "24.22.3") for version in ("15.10.0", "16.3.0", "18.15.0", "20.11.1", "18.x", "*")),
+        *((language, "18.15.0", "24.22.3") for language in ("js", "node", "node-js", "node-javascript")),
     ],
 )
 async def test_versions(executor: FakeExecutor, language: str, version: str, answered: str) -> None:

@@ -23,6 +23,7 @@ def configured(
     text = bundle.configuration(
         profile,
         ["python3", "/tmp/main.py"],
+        {"COLOUR": "red"},
         root=Path("/r"),
         tmp=Path("/t"),
         user=USER,
@@ -54,8 +55,9 @@ def test_the_command_runs_below_pid_1_of_ours(config: dict[str, Any]) -> None:
     assert process["args"] == ["/init", "python3", "/tmp/main.py"]
     assert (process["cwd"], sorted(name.partition("=")[0] for name in process["env"])) == (
         "/tmp",
-        ["HOME", "LANG", "PATH"],
+        ["COLOUR", "HOME", "LANG", "PATH"],
     )
+    assert "COLOUR=red" in process["env"]
 
 
 def test_a_terminal_has_its_size_before_the_command_starts() -> None:

@@ -106,6 +106,7 @@ def test_other_scripts_go_to_a_sandbox_that_waits(code: bytes) -> None:
         *(("node", code) for code in (b"process.uptime()", b"new Event('a').timeStamp", b"performance['now']()")),
         *(("bash", code) for code in (b"echo $SECONDS", b"printf '%(%T)T' -2", b'echo x >> "$0"', b"echo x>main.sh")),
         ("ruby", b"DATA.rewind"),
+        *(("python-data", code) for code in (b"'numpy' in sys.modules", b"os.environ['MPLBACKEND'] = 'svg'")),
     ],
 )
 def test_code_that_could_tell_that_its_interpreter_waited_gets_a_sandbox_made_to_order(

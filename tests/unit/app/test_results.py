@@ -36,6 +36,21 @@ def test_nothing_is_read_when_nothing_is_asked_for(tmp_path: Path) -> None:
     assert collect(tmp_path / "no-such-folder", None, FLOOR) == ((), ())
 
 
+@pytest.mark.parametrize("asked", [None, ("a.txt",), ("*",), ("show-1.png",)])
+def test_pictures_are_given_back_whether_or_not_they_are_asked_for(folder: Path, asked: tuple[str, ...] | None) -> None:
+    for name in ("a.txt", "show-1.png", "show-2.png"):
+        (folder / name).write_text(name)
+    files, warnings = collect(folder.parent, asked, FLOOR, "show-*.png")
+    others = ["a.txt"] if asked and asked[0] in ("a.txt", "*") else []
+    assert ([file.name for file in files], warnings) == ([*others, "show-1.png", "show-2.png"], ())
+
+
+def test_no_picture_is_no_warning(tmp_path: Path) -> None:
+    assert collect(tmp_path, None, FLOOR, "show-*.png") == ((), ())
+    (tmp_path / "results").symlink_to("/etc")
+    assert collect(tmp_path, None, FLOOR, "show-*.png") == ((), ())
+
+
 def test_plain_files_that_a_pattern_names_are_given_back_in_the_order_of_their_names(folder: Path) -> None:
     for name in ("b.txt", "a.txt", "c.csv"):
         (folder / name).write_bytes(name.encode())

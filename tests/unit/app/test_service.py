@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import pytest
 
+from app.environments import ENVIRONMENTS
 from app.executor.engine import EngineError, Outcome, Visitor
 from app.executor.service import BrokenEnvironment, Silent, survey
 from app.executor.transcript import Transcript
@@ -148,6 +149,7 @@ async def test_versions_are_what_the_interpreter_said() -> None:
             name="python",
             language="python",
             version="3.13.5",
+            end_of_life=ENVIRONMENTS["python"].release.end_of_life,
             packages=(Package(name="numpy", version="2.2"),),
             main="main.py",
             example='print("Hello, World!")',
@@ -155,6 +157,30 @@ async def test_versions_are_what_the_interpreter_said() -> None:
         )
     }
     assert engine.claimed == set()
+
+
+async def test_node_brings_typescript() -> None:
+    found = await survey(says('{"version": "24.1.0", "packages": {}}'), ["python", "node"])
+    assert [(name, it.version, it.main, it.aliases) for name, it in found.items()][1:] == [
+        ("node", "24.1.0", "main.js", ("javascript", "js")),
+        ("typescript", "24.1.0", "main.ts", ("ts",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "explained"),
+    [
+        (126, "/tmp/main.sh: line 1: ./a.sh: Permission denied\n", True),
+        (1, "/tmp/main.sh: line 1: ./a.sh: Permission denied\n", False),
+        (126, "/tmp/main.sh: line 1: /tmp: Is a directory\n", False),
+    ],
+)
+async def test_a_file_that_cannot_be_executed_is_explained(code: int, stderr: str, explained: bool) -> None:
+    transcript = Transcript(stderr, "", stderr, truncated=False)
+    engine = ends(replace(OUTCOME, status=Status.ERROR, exit_code=code, transcript=transcript))
+    error = (await service(engine).execute(HELLO, Silent())).error or ""
+    assert error.startswith(f"The code ended with exit code {code}.")
+    assert ("run a script by its interpreter" in error) is explained
 
 
 async def test_a_broken_environment_is_named() -> None:

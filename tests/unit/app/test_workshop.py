@@ -41,10 +41,26 @@ def test_code_without_arguments_fits(workshop: OciWorkshop, environment: str) ->
         Execution(environment="node", files=files("main.mjs")),
         Execution(environment="python", code="# coding: latin-1\n1"),
         Execution(environment="python-data", code="# coding: utf8\n1"),
+        Execution(environment="typescript", code="1"),
+        *(
+            Execution(environment="python-data", files=files("main.py", name))
+            for name in (
+                "numpy.py",
+                "numpy/__init__.py",
+                "six.pyc",
+                "_x.cpython-313-x86_64-linux-gnu.so",
+                "matplotlibrc",
+            )
+        ),
     ],
 )
 def test_what_an_interpreter_cannot_wait_for_does_not_fit(workshop: OciWorkshop, execution: Execution) -> None:
     assert not workshop.fits(execution)
+
+
+def test_files_that_nothing_imports_fit(workshop: OciWorkshop) -> None:
+    assert workshop.fits(Execution(environment="python-data", files=files("main.py", "data.csv", "py")))
+    assert workshop.fits(Execution(environment="python", files=files("main.py", "numpy.py")))
 
 
 def test_a_comment_about_encodings_fits_where_it_means_nothing(workshop: OciWorkshop) -> None:

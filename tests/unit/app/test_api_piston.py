@@ -120,6 +120,8 @@ async def test_example(executor: FakeExecutor) -> None:
             "args": ["1", "2", "3"],
             "timeout": 3,
             "results": None,
+            "merge": False,
+            "terminal": None,
         }
     ]
 

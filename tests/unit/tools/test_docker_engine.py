@@ -4,8 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from docker.errors import APIError
 
 from tests.waiting import until
 from tools.console.steps import Report, StepFailed
@@ -128,6 +130,28 @@ def test_docker_desktop_is_taken_and_named(report: Report, monkeypatch: pytest.M
     answers(monkeypatch, {"OperatingSystem": "Docker Desktop"})
     engine = docker_engine.ensure(report)
     assert engine.system() == "Docker Desktop"
+
+
+@pytest.mark.parametrize(
+    ("options", "starts", "held"),
+    [
+        (["name=apparmor", "name=seccomp"], True, True),
+        (["name=apparmor", "name=seccomp"], False, False),
+        # Without AppArmor, Docker ignores the name of a profile.
+        (["name=seccomp"], True, False),
+    ],
+)
+def test_the_profiles_of_apparmor_are_loaded_where_a_container_starts_under_them(
+    monkeypatch: pytest.MonkeyPatch, options: list[str], starts: bool, held: bool
+) -> None:
+    client, trial = mock.MagicMock(), mock.MagicMock()
+    client.info.return_value = {"SecurityOptions": options}
+    client.containers.create.return_value = trial
+    if not starts:
+        trial.start.side_effect = APIError("apparmor failed to apply profile")
+    monkeypatch.setattr(docker_engine, "_client", lambda *_: client)
+    assert docker_engine.DockerEngine("unix:///one.sock").apparmor("vps/app:1") is held
+    assert trial.remove.called is client.containers.create.called is ("name=apparmor" in options)
 
 
 def test_a_daemon_that_ends_is_not_waited_for(report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from tests.sandbox.conftest import MakePlatform
-from tests.sandbox.processes import Platform
+from tests.sandbox.processes import RUNTIME, Platform
 from tests.waiting import until
 
 HELLO = "print('hello')"
@@ -85,3 +85,30 @@ def test_a_full_queue_refuses_at_once_and_a_queued_execution_after_its_deadline(
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "3")
         assert 3 <= time.monotonic() - started < 6
         first.result()
+
+
+ENDS = (
+    "print()",
+    "raise SystemExit(3)",
+    "import os; os.fork()",
+    "import os; os.kill(os.getpid(), 9)",
+    "bytearray(2**29)",
+)
+"""Programs that end in different ways."""
+EXECUTIONS = 60 if RUNTIME == "runsc" else 200
+OWN_DESCRIPTORS, DESCRIPTORS_OF_A_SANDBOX = 30, 8
+
+
+def test_many_executions_leave_no_file_mount_process_or_descriptor(platform: Platform) -> None:
+    """A third of them is made to order. gVisor's own processes, and the files of either runtime, go too."""
+
+    def run(number: int) -> None:
+        platform.run("python", ENDS[number % len(ENDS)], args=["x"] * (number % 3 == 0))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(run, range(EXECUTIONS)))
+    platform.wait_until_idle(30)
+    alive = set(platform.sandboxes())
+    kept, descriptors = platform.executor.kept()
+    assert kept == alive
+    assert descriptors <= OWN_DESCRIPTORS + DESCRIPTORS_OF_A_SANDBOX * len(alive)

@@ -66,13 +66,18 @@ class Suite:
         return ("-k", " and ".join(out)) if out else ()
 
 
-# The attacks, and the limits that gVisor enforces instead of the host's kernel, or that must apply to gVisor too.
+# The attacks, the limits that gVisor enforces instead of the host's kernel or that must apply to gVisor too, and what
+# gVisor's own processes and files leave behind.
 UNDER_GVISOR = (
     "sandbox/attacks",
     "sandbox/test_interpreters.py::test_running_out_of_processes_has_the_status_process_limit",
+    "sandbox/test_pool.py::test_many_executions_leave_no_file_mount_process_or_descriptor",
     *(
         f"sandbox/test_limits.py::test_{name}"
-        for name in ("half_a_core", "processes_are_counted", "threads_are_counted")
+        for name in (
+            *("half_a_core", "processes_are_counted", "threads_are_counted"),
+            "each_sandbox_has_a_user_of_its_own",
+        )
     ),
 )
 UNIT = {"no parts": Suite(("unit", "policies", "workflows"), by_file=False)}

@@ -16,7 +16,8 @@ from app.wire.protocol import Execution
 from tests.sandbox import outside
 from tests.sandbox.outside import Ended
 from tests.sandbox.processes import Answer, Platform
-from tests.sandbox.programs import PROGRAMS, Program
+from tests.sandbox.programs import PROGRAMS
+from tests.sandbox.programs.program import Program
 
 WAYS: Mapping[str, Sequence[tuple[str, bytes]]] = {"waiting": (), "made to order": ((".asked-for", b""),)}
 """Files that are sent beside the program's. An interpreter that waits would have looked for hidden ones already, so an

@@ -39,7 +39,15 @@ class Client:
         return self._show_answer(await self._http.get(self._url + path))
 
     async def execute(self, request: Body) -> Body:
-        """POST /execute: run to the end and answer once."""
+        """POST /execute: run to the end and answer once. One that came too soon is sent again when the API says."""
+        answer = await self._execute(request)
+        if answer.get("code") == "rate_limited":
+            self._console.print(f"  once more in {answer['retry_after']} s", style="dim")
+            await asyncio.sleep(answer["retry_after"])
+            answer = await self._execute(request)
+        return answer
+
+    async def _execute(self, request: Body) -> Body:
         self._show_request("POST /execute", request)
         return self._show_answer(await self._http.post(f"{self._url}/execute", json=request))
 

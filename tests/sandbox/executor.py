@@ -33,10 +33,12 @@ _LIST = f"ls -d $(ls -d {_GROUPS} 2>/dev/null)/*/ 2>/dev/null | grep -v /executo
 _FIGURES = {
     "processor seconds": ("/sys/fs/cgroup/cpuacct/sandboxes/{}/cpuacct.usage", 1e9),
     "processes": ("/sys/fs/cgroup/pids/sandboxes/{}/pids.current", 1),
+    "most bytes": ("/sys/fs/cgroup/memory/sandboxes/{}/memory.max_usage_in_bytes", 1),
 }
 _FIGURES_V2 = {
     "processor seconds": ("/sys/fs/cgroup/sandboxes/{}/cpu.stat", 1e6),
     "processes": ("/sys/fs/cgroup/sandboxes/{}/pids.current", 1),
+    "most bytes": ("/sys/fs/cgroup/sandboxes/{}/memory.current", 1),
 }
 
 
@@ -143,7 +145,7 @@ class Executor:
         return [Path(group).name for group in self._shell(_LIST).split()]
 
     def used(self, sandbox: str, figure: str) -> float:
-        """A figure of a sandbox's control group: `processor seconds` or `processes`."""
+        """A figure of a sandbox's control group: `processor seconds`, `processes`, or `most bytes` of memory."""
         paths = (_FIGURES[figure], _FIGURES_V2[figure])
         said = self._shell(f"cat {' '.join(path.format(sandbox) for path, _ in paths)} 2>/dev/null")
         number = next(word for word in said.split() if word.isdecimal())

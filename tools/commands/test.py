@@ -76,7 +76,7 @@ UNDER_GVISOR = (
         f"sandbox/test_limits.py::test_{name}"
         for name in (
             *("half_a_core", "processes_are_counted", "threads_are_counted"),
-            "each_sandbox_has_a_user_of_its_own",
+            *("each_sandbox_has_a_user_of_its_own", "the_host_bounds_a_sandbox_from_outside"),
         )
     ),
 )

@@ -26,4 +26,6 @@ def test_typescript_and_javascript_import_each_other(platform: Platform) -> None
 def test_an_error_of_typescript_names_its_line(platform: Platform) -> None:
     answer = platform.run("typescript", "interface A { b: string }\nthrow new Error('x' as string)\n")
     assert (answer["status"], answer["exit_code"]) == ("error", 1)
-    assert answer["stderr"].startswith("/tmp/main.ts:2\nthrow new Error('x' as string)\n")
+    assert answer["stderr"].startswith("file:///tmp/main.ts:2\nthrow new Error('x'          )\n"), (
+        "as Node itself says it"
+    )

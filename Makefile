@@ -54,8 +54,8 @@ generate: ## Write every generated file again: seccomp profile, dashboards, tabl
 test: ## `make check` and every test, with real Docker and Pulumi. GVISOR=1: only the attacks, under gVisor; VM=1: on an emulated VPS
 	@$(TOOLS) test $(if $(GVISOR),--gvisor) $(if $(VM),--vm)
 
-bench: ## Compare the platform with `docker run`, in about 6 minutes. QUICK=1: in one, less exactly
-	@$(TOOLS) bench $(if $(QUICK),--quick)
+bench: ## Compare the platform with `docker run` and nsjail, in 5 minutes. QUICK=1: in one; PEERS=1: with go-judge too
+	@$(TOOLS) bench $(if $(QUICK),--quick) $(if $(PEERS),--peers)
 
 cost: ## Measure the CPU and memory of each service, idle and at 6 executions a second, in about 5 minutes
 	@$(TOOLS) cost

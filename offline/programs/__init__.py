@@ -1,5 +1,5 @@
 """Programs that no distribution packages, compiled from Go modules: for images, where no container registry answers,
-and actionlint for this machine's own tests.
+and actionlint and go-judge for this machine's own tests and measurements.
 
 Each folder is a Go module that locks one program and its dependencies. After a change of a `go.mod`: remove its
 `go.sum`, then run `go list -mod=mod -deps` on the build's packages, with its tags.
@@ -21,6 +21,14 @@ ACTIONLINT = GoBuild(
     tags=("osusergo",),
 )
 """A linter of GitHub's workflows."""
+GO_JUDGE = GoBuild(
+    source=_FOLDER / "go-judge",
+    title=f"go-judge {gomodules.required(_FOLDER / 'go-judge', 'github.com/criyle/go-judge')}",
+    duration="1-5 minutes",
+    packages=("github.com/criyle/go-judge/cmd/go-judge",),
+    tags=_TAGS,
+)
+"""A server that runs code, which `make bench` compares the platform with."""
 
 
 def program(image: str, architecture: str) -> GoBuild | None:

@@ -16,16 +16,13 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
-from app.executor import apparmor, seccomp
-from infra.services.sandbox import EXECUTOR_CAPABILITIES, EXECUTOR_ENTRYPOINT
 from tools.machine.docker_engine import DockerEngine
+from tools.stack import executor
 
 IMAGE = "VPS_EXECUTOR_IMAGE"
 """The variable with the name of the executor's image."""
 SOURCES = "VPS_EXECUTOR_SOURCES"
 """The variable with a folder that takes the place of the image's /srv: to try a change without building the image."""
-_RUN = "/run/executor"
-_MEMORY = "1g"
 _STOP_SECONDS = 20
 _GROUPS = "/sys/fs/cgroup/pids/sandboxes /sys/fs/cgroup/sandboxes"
 """Where the control groups of the sandboxes are, under version 1 and 2."""
@@ -77,30 +74,8 @@ class Executor:
         self.remove()
         self._folder.mkdir(exist_ok=True)
         sources = {os.environ[SOURCES]: {"bind": "/srv", "mode": "ro"}} if SOURCES in os.environ else {}
-        ours: dict[str, Any] = {
-            "entrypoint": list(EXECUTOR_ENTRYPOINT),
-            "name": self._name,
-            "detach": True,
-            "user": "0:0",
-            "read_only": True,
-            "network_mode": "none",
-            "mem_limit": _MEMORY,
-            "memswap_limit": _MEMORY,
-            "cap_drop": ["ALL"],
-            "cap_add": list(EXECUTOR_CAPABILITIES),
-            "security_opt": [
-                "no-new-privileges:true",
-                f"seccomp={seccomp.for_executor()}",
-                f"apparmor={apparmor.EXECUTOR if self._host.apparmor else 'unconfined'}",
-            ],
-            "tmpfs": {"/run": "", "/tmp": ""},
-            "volumes": {str(self._folder): {"bind": _RUN, "mode": "rw"}, **sources},
-            "environment": {
-                **self._variables,
-                "EXECUTOR_SOCKET": f"{_RUN}/executor.sock",
-                "EXECUTOR_APPARMOR": str(self._host.apparmor).lower(),
-            },
-        }
+        ours = executor.options(self._name, self._folder, self._variables, apparmor=self._host.apparmor)
+        ours["volumes"].update(sources)
         self._container = self._host.client.containers.run(self._image, **{**ours, **options})
         self._host.reach(self.socket)
 

@@ -7,77 +7,83 @@ from dataclasses import replace
 import pytest
 
 from app.wire.protocol import Status
-from tools.measure.bench import tables
+from tools.measure.bench import figures
 from tools.measure.bench.client import Answer
+from tools.measure.bench.figures import GOALS, SERVICES, TO_ORDER, WAITING, Figures
 from tools.measure.bench.load import Rate, Times
-from tools.measure.bench.measurements import Figures
 from tools.measure.soak.processes import Reading
 from tools.measure.soak.soak import growth
 from tools.measure.soak.visitors import ATTACKS, KILLED, Visit
 
-READING = Reading(process="api", pid=7, descriptors=20, threads=3, memory=50_000_000)
+READING = Reading(process="api", pid=7, descriptors=20, threads=3, mounts=30, memory=50_000_000)
 MB = 1024 * 1024
-MORE = "executions a second, 2 clients and more"
+ENVIRONMENTS = ("python", "node", "bash")
+OF_DOCKER, OF_NSJAIL = (goal.name for goal in GOALS if goal.least)
 
 
-def figures(ours: float, theirs: float, answered: int = 50) -> Figures:
-    """Every hello takes so many seconds, and as many are done in one."""
-    environments = ("python", "node", "bash")
-    latency = {("edge", name): Times([ours] * 20) for name in environments}
-    latency |= {("docker run", name): Times([theirs] * 20) for name in environments}
-    rates = {("edge", 2): Rate(done=20, seconds=20 * ours), ("docker run", 2): Rate(done=20, seconds=20 * theirs)}
-    return Figures(latency=latency, rates=rates, burst=Times([ours] * answered))
+def measured() -> Figures:
+    """Figures that meet every goal."""
+    return Figures(
+        hellos={(way, name): Times([0.005] * 20) for way in (WAITING, TO_ORDER) for name in ENVIRONMENTS},
+        cpu={(name, part): 20 for name in ENVIRONMENTS for part in (*SERVICES, figures.TOGETHER, figures.REST)},
+        rates={("edge", 2): Rate(done=80, seconds=1), ("docker run", 2): Rate(done=8, seconds=1)}
+        | {("nsjail", 2): Rate(done=100, seconds=1)},
+        crowds={"30 a second, at random": Times([0.05] * 20), "50 at once": Times([0.5] * 50)},
+        memory=dict.fromkeys(("the ready sandboxes", "edge, api and executor"), 50 * MB),
+        rest=dict.fromkeys((*SERVICES, figures.REST), 0.1),
+    )
+
+
+def missed(found: Figures) -> set[str]:
+    return {goal.name for goal in GOALS if not goal.met(found)}
 
 
 def test_a_quantile_is_the_nearest_rank() -> None:
     times = Times([0.4, 0.1, 0.3, 0.2])
-    assert [times.quantile(share) for share in (0.5, 0.75, 0.95)] == [0.2, 0.3, 0.4]
+    assert [times.quantile(share) for share in (0.5, 0.75, 0.95)] == [200, 300, 400]
     assert math.isnan(Times().quantile(0.5))
 
 
 def test_goals_within_their_bounds_are_met() -> None:
-    assert [goal.met for goal in tables.goals(figures(0.01, 0.25), 50)] == [True] * 6
+    assert missed(measured()) == set()
+
+
+def test_what_was_not_measured_is_not_met() -> None:
+    assert missed(Figures()) == {goal.name for goal in GOALS}
 
 
 @pytest.mark.parametrize(
-    ("measured", "missed"),
+    ("change", "missing"),
     [
-        (figures(0.01, 0.24), {"python hello through the edge, p50"}),
-        (
-            figures(0.01, 0.11),
-            {f"{name} hello through the edge, p50" for name in ("python", "node", "bash")}
-            | {"python hello through the edge, p95"},
-        ),
-        (figures(0.01, 0.25, answered=49), {"a burst of 50"}),
-        (replace(figures(0.01, 0.25), rates={}), {MORE}),
+        ({"hellos": {(WAITING, "python"): Times([0.005] * 18 + [0.013] * 2)}}, {"python waiting, p95 ms"}),
+        ({"hellos": {(TO_ORDER, "bash"): Times([0.031])}}, {"bash made to order, p50 ms"}),
+        ({"cpu": {("node", figures.TOGETHER): 55.1}}, {"CPU ms of one node"}),
+        ({"crowds": {"50 at once": Times([0.5] * 49, ["503"])}}, {"50 at once, p95 ms"}),
+        ({"memory": {"the ready sandboxes": 91 * MB}}, {"MB of the ready sandboxes"}),
+        ({"rates": {("edge", 2): Rate(done=59, seconds=1)}}, {OF_DOCKER, OF_NSJAIL}),
+        ({"rates": {("edge", 1): Rate(done=900, seconds=1)}}, set()),
     ],
 )
-def test_a_goal_that_is_missed_or_not_measured_is_not_met(measured: Figures, missed: set[str]) -> None:
-    assert {goal.name for goal in tables.goals(measured, 50) if not goal.met} == missed
+def test_a_goal_that_is_missed_is_not_met(change: dict[str, dict[object, object]], missing: set[str]) -> None:
+    found = measured()
+    for name, values in change.items():
+        getattr(found, name).update(values)
+    assert missed(found) == missing
 
 
 def test_the_rate_is_that_of_all_runs_with_two_clients_and_more() -> None:
-    measured = figures(0.1, 2.5)
-    measured.rates = {
-        ("edge", 1): Rate(done=500, seconds=10),
-        ("edge", 2): Rate(done=80, seconds=10),
-        ("edge", 8): Rate(done=110, seconds=10),
-        ("docker run", 8): Rate(done=50, seconds=10),
-    }
-    more = next(goal for goal in tables.goals(measured, 50) if goal.name == MORE)
-    assert (more.met, more.reached) == (False, "1.90 times (9.5 and 5.0)")
-
-
-def test_a_goal_with_a_failed_hello_is_not_met() -> None:
-    measured = figures(0.01, 0.25)
-    measured.latency["edge", "node"].failures.append("503")
-    assert [goal.name for goal in tables.goals(measured, 50) if not goal.met] == ["node hello through the edge, p50"]
+    found = measured()
+    found.rates |= {("edge", 1): Rate(done=500, seconds=1), ("edge", 8): Rate(done=300, seconds=9)}
+    assert found.sustained("edge") == 38
 
 
 def test_the_cpu_time_of_a_hello_excludes_the_idle_use() -> None:
-    rate = Rate(done=10, seconds=2)
-    rate.spent["machine"] = 3
-    assert rate.cpu_ms("machine", at_rest=0.5) == 200
+    assert Rate(done=10, seconds=2, cpu=3).cpu_ms(at_rest=0.5) == 200
+
+
+def test_every_table_has_as_many_columns_as_its_heading() -> None:
+    for heading, *rows in figures.tables(measured()):
+        assert {len(row) for row in rows} <= {len(heading)}
 
 
 @pytest.mark.parametrize(
@@ -87,6 +93,7 @@ def test_the_cpu_time_of_a_hello_excludes_the_idle_use() -> None:
         (replace(READING, descriptors=26, threads=5, memory=READING.memory + 8 * MB), []),
         (replace(READING, descriptors=27), ["descriptors"]),
         (replace(READING, threads=6), ["threads"]),
+        (replace(READING, mounts=31), ["mounts"]),
         (replace(READING, memory=READING.memory + 8 * MB + 1), ["memory"]),
     ],
 )

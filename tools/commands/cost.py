@@ -37,7 +37,7 @@ def _show(figures: cost.Figures, runner: Runner) -> None:
     runner.table(cost.rows(figures), numbers=range(1, 6))
     times = figures.executions
     before, after = figures.series
-    quick, slow = (f"{1000 * times.quantile(share):.0f} ms" for share in (0.5, 0.95))
+    quick, slow = (f"{times.quantile(share):.0f} ms" for share in (0.5, 0.95))
     runner.say(
         f"\n{len(times.seconds)} executions answered (p50 {quick}, p95 {slow}), {len(times.failures)} not. "
         f"Series in Prometheus: {before} before them, {after} after."

@@ -32,7 +32,8 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
 
 def lock_files() -> dict[Path, tuple[str, ...]]:
     """Each requirements.txt of the checkout, with the command in its second line that wrote it."""
-    files = [ROOT / "requirements.txt", *sorted((ROOT / "images").glob("*/requirements.txt"))]
+    files = [ROOT / "requirements.txt", ROOT / "tools/measure/bench/requirements.txt"]
+    files += sorted((ROOT / "images").glob("*/requirements.txt"))
     return {file: tuple(shlex.split(file.read_text().splitlines()[1].lstrip("# "))) for file in files}
 
 

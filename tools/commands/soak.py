@@ -1,4 +1,4 @@
-"""`make soak`: many executions while the executor is killed twice and Docker is restarted once.
+"""`make soak`: many executions while the executor is killed twice and Docker is restarted once under it.
 
 It uses a Docker daemon of its own, so that the machine's is not touched. It needs root.
 """
@@ -23,14 +23,14 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     needed = [Step("Docker", preparation.find_engine), Step("Images", preparation.find_images)]
     if runner.run(needed)[-1].failure:
         return EXIT_FAILED
-    images = preparation.images.sandboxes()
+    environments, image = preparation.environments, preparation.images.references["executor"]
     own = SoakDocker()
-    processes = Processes(own.engine.url, images)
-    soak = Soak(processes, own, tuple(images), options.executions)
+    processes = Processes(own.engine, image, environments)
+    soak = Soak(processes, own, environments, options.executions)
 
     def start(report: Report) -> str:
         own.start()
-        own.take_images(preparation.engine, images.values())
+        own.take_images(preparation.engine, [image])
         return own.engine.url
 
     try:
@@ -56,11 +56,20 @@ def _show(soak: Soak, runner: Runner) -> None:
     rows.append(("lost or wrong", len(tally.faults)))
     runner.table(rows, numbers=[1])
     rests: list[tuple[object, ...]] = [
-        ("at rest, after executions", "ready", "process", "id", "descriptors", "threads", "memory MB")
+        ("at rest, after executions", "ready", "process", "id", "descriptors", "threads", "mounts", "memory MB")
     ]
     rests += [
-        (rest.executions, rest.ready, it.process, it.pid, it.descriptors, it.threads, f"{it.memory / _MB:.1f}")
+        (
+            rest.executions,
+            rest.ready,
+            it.process,
+            it.pid,
+            it.descriptors,
+            it.threads,
+            it.mounts,
+            f"{it.memory / _MB:.1f}",
+        )
         for rest in soak.rests
         for it in rest.readings
     ]
-    runner.table(rests, numbers=(1, 3, 4, 5, 6))
+    runner.table(rests, numbers=(1, 3, 4, 5, 6, 7))

@@ -18,7 +18,7 @@ from app.wire.problems import Code, Problem, Refused
 from app.wire.protocol import Execution
 from tests.unit.app.fake_executor import RESULT, FakeExecutor
 from tests.unit.app.fake_visitor import api, listening
-from tools.measure.bench.refusals import BODIES
+from tests.unit.app.refused_bodies import BODIES
 
 pytestmark = pytest.mark.anyio
 

@@ -4,14 +4,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from infra.services.catalog import OBSERVABILITY
 from tools.measure.bench import load
-from tools.measure.bench.platform import BenchStack
+from tools.measure.bench.platform import BenchStack, used
 
 PER_SECOND = 6.0
 EXECUTIONS = 1_000
@@ -108,14 +107,5 @@ def _used(containers: Mapping[str, Any]) -> Iterator[dict[str, Use]]:
 
 
 def _read(containers: Mapping[str, Any]) -> dict[str, tuple[float, int]]:
-    """CPU seconds so far and bytes of memory now, by service. Docker takes a second each, so all are read at once."""
-    with ThreadPoolExecutor(len(containers)) as pool:
-        return dict(zip(containers, pool.map(_reading, containers.values()), strict=True))
-
-
-def _reading(container: Any) -> tuple[float, int]:
-    counted = container.stats(stream=False, one_shot=True)
-    memory = counted["memory_stats"]
-    # The kernel can drop unused file cache at once. It is named so by cgroup v2, and `total_...` by v1.
-    cache = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
-    return counted["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, memory["usage"] - cache
+    """CPU seconds so far and bytes of memory now, by service."""
+    return {service: used(container) for service, container in containers.items()}

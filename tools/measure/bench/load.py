@@ -4,11 +4,11 @@ import math
 import random
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from tools.measure.bench import machine
 from tools.measure.bench.client import Lost
 from tools.measure.bench.ways import Unanswered, Way
 
@@ -23,68 +23,40 @@ class Times:
     failures: list[str] = field(default_factory=list)
 
     def quantile(self, share: float) -> float:
-        """The quantile in seconds, by nearest rank. NaN if no request was answered."""
+        """The quantile in milliseconds, by nearest rank. NaN if no request was answered."""
         ordered = sorted(self.seconds)
-        return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
+        return 1000 * ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else math.nan
 
-    def take(self, way: Way, environment: str, since: float) -> None:
-        """Run one hello. Its time counts from `since`, on the monotonic clock."""
+    def take(self, way: Way, environment: str, since: float) -> bool:
+        """Run one hello, and return whether it was answered. Its time counts from `since`, on the monotonic clock."""
         try:
             way.hello(environment)
         except (Unanswered, Lost) as error:
             self.failures.append(str(error))
-        else:
-            self.seconds.append(time.monotonic() - since)
-
-
-Meter = Callable[[], Mapping[str, float]]
-"""Returns the CPU seconds that each part of the machine has used so far, by the part's name."""
+            return False
+        self.seconds.append(time.monotonic() - since)
+        return True
 
 
 @dataclass
 class Rate:
-    """What clients without a pause achieved. `spent` are the CPU seconds of each part of the machine meanwhile."""
+    """What clients without a pause achieved. `cpu` are the seconds that the machine worked meanwhile."""
 
+    times: Times = field(default_factory=Times)
     done: int = 0
     seconds: float = 0.0
-    spent: Counter[str] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
+    cpu: float = 0.0
 
     @property
     def per_second(self) -> float:
         return self.done / self.seconds if self.seconds else math.nan
 
-    def cpu_ms(self, part: str, at_rest: float = 0.0) -> float:
-        """CPU milliseconds of a part for one hello, without what it uses idle (`at_rest`, in CPUs)."""
-        return 1000 * (self.spent[part] - at_rest * self.seconds) / self.done if self.done else math.nan
+    def cpu_ms(self, at_rest: float) -> float:
+        """CPU milliseconds of the machine for one hello, without the CPUs that are in use `at_rest`."""
+        return 1000 * (self.cpu - at_rest * self.seconds) / self.done if self.done else math.nan
 
 
-Kind = tuple[Way, str]
-"""A way and an environment."""
-
-
-def latency(
-    kinds: Sequence[Kind], seconds: float, settle: Callable[[], None], order: random.Random, say: Callable[[str], None]
-) -> dict[tuple[str, str], Times]:
-    """Times by the names of way and environment, from blocks that contain each kind once, in random order.
-
-    Each hello starts when the platform is idle: `settle` waits for that. A block that has started is finished.
-    """
-    taken = {(way.name, environment): Times() for way, environment in kinds}
-    deadline = time.monotonic() + seconds
-    blocks = 0
-    while time.monotonic() < deadline:
-        for way, environment in order.sample(kinds, len(kinds)):
-            settle()
-            taken[way.name, environment].take(way, environment, time.monotonic())
-        blocks += 1
-        say(f"{blocks} of each, {max(0, deadline - time.monotonic()):.0f} s left")
-    return taken
-
-
-def closed(
-    way: Way, environment: str, clients: int, *, rate: Rate, warm_up: float, seconds: float, meter: Meter
-) -> None:
+def closed(way: Way, environment: str, clients: int, rate: Rate, *, warm_up: float, seconds: float) -> None:
     """Add to `rate` what this number of clients achieve, each sending its next request when the last was answered.
 
     `warm_up` and `seconds` are durations. The warm-up, which uses up the sandboxes that were ready, is not counted.
@@ -94,26 +66,46 @@ def closed(
     finished: list[float] = []
 
     def ask() -> None:
-        while time.monotonic() < end:
-            try:
-                way.hello(environment)
-            except (Unanswered, Lost) as error:
-                rate.failures.append(str(error))
-                time.sleep(_AFTER_A_FAILURE)
-            else:
+        while (now := time.monotonic()) < end:
+            if rate.times.take(way, environment, now):
                 finished.append(time.monotonic())
+            else:
+                time.sleep(_AFTER_A_FAILURE)
 
     with ThreadPoolExecutor(clients) as pool:
         asking = [pool.submit(ask) for _ in range(clients)]
         time.sleep(max(0, start - time.monotonic()))
-        before = meter()
+        before = machine.busy_seconds()
         time.sleep(max(0, end - time.monotonic()))
-        after = meter()
+        rate.cpu += machine.busy_seconds() - before
         for each in asking:
             each.result()
     rate.done += sum(start <= at < end for at in finished)
     rate.seconds += seconds
-    rate.spent.update({part: after[part] - before[part] for part in after})
+
+
+def several(way: Way, environment: str, requests: int, clients: int) -> Times:
+    """So many requests, of which as many as there are clients are under way at once."""
+    times = Times()
+    with ThreadPoolExecutor(clients) as pool:
+        for _ in range(requests):
+            pool.submit(lambda: times.take(way, environment, time.monotonic()))
+    return times
+
+
+def in_turn(
+    kinds: Sequence[tuple[Way, str]], blocks: int, settle: Callable[[], object], order: random.Random
+) -> dict[tuple[str, str], Times]:
+    """Times by the names of way and environment, from blocks that contain each kind once, in random order.
+
+    Each hello starts when the platform is idle: `settle` waits for that.
+    """
+    taken = {(way.name, environment): Times() for way, environment in kinds}
+    for _ in range(blocks):
+        for way, environment in order.sample(kinds, len(kinds)):
+            settle()
+            taken[way.name, environment].take(way, environment, time.monotonic())
+    return taken
 
 
 def arrivals(way: Way, environment: str, per_second: float, seconds: float, order: random.Random) -> Times:

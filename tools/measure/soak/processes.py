@@ -1,23 +1,32 @@
-"""The api and the executor as processes, and the kernel's figures of them."""
+"""The api as a process and the executor in its container, and the kernel's figures of them."""
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tools.machine import process
+from tools.machine.docker_engine import DockerEngine
 from tools.machine.ports import free_port
 from tools.measure.bench import machine
 from tools.measure.bench.client import Client, tcp, unix
+from tools.measure.bench.platform import processes
 from tools.paths import ROOT
+from tools.stack import executor
 
 _SECONDS_TO_END = 30
 _NO_LIMIT = "1000000"
+_ENDS = {"executor": "-m app.executor", "PID 1 of a sandbox": "/init"}
+_GROUPS = ("sys/fs/cgroup/pids/sandboxes", "sys/fs/cgroup/sandboxes")
+"""Where the control groups of the sandboxes are in the executor's container, under version 1 and 2."""
+_OWN_GROUP = "executor"
 
 
 @dataclass(frozen=True)
@@ -28,88 +37,96 @@ class Reading:
     pid: int
     descriptors: int
     threads: int
+    mounts: int
     memory: int
 
 
 class Processes:
-    """An api and an executor that share a Unix socket. `engine` is Docker's URL, `images` are by environment."""
+    """An api and an executor that share a Unix socket. The executor is started from `image` by `engine`."""
 
-    def __init__(self, engine: str, images: Mapping[str, str]) -> None:
+    def __init__(self, engine: DockerEngine, image: str, environments: Sequence[str]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="vps-soak-"))
-        socket = self._folder / "executor.sock"
+        self._engine = engine
+        self._image = image
+        self._executor_variables = {"EXECUTOR_PROFILE": "{}", "EXECUTOR_ENVIRONMENTS": json.dumps(environments)}
+        socket = self._folder / executor.SOCKET
         port, metrics_port = free_port(), free_port()
-        self._variables = {
-            "app.executor": {
-                "EXECUTOR_PROFILE": "{}",
-                "EXECUTOR_ENVIRONMENTS": json.dumps(dict(images)),
-                "EXECUTOR_STACK": "vps-soak",
-                "EXECUTOR_SOCKET": str(socket),
-                "EXECUTOR_ENGINE": engine,
-                "EXECUTOR_SWEEP_SECONDS": "5",
-            },
-            "app.api": {
-                "API_PROFILE": "{}",
-                "API_EXECUTOR_SOCKET": str(socket),
-                "API_HOST": "127.0.0.1",
-                "API_PORT": str(port),
-                "API_METRICS_PORT": str(metrics_port),
-                "API_REQUESTS_PER_MINUTE": _NO_LIMIT,
-            },
+        self._api_variables = {
+            "API_PROFILE": "{}",
+            "API_EXECUTOR_SOCKET": str(socket),
+            "API_HOST": "127.0.0.1",
+            "API_PORT": str(port),
+            "API_METRICS_PORT": str(metrics_port),
+            "API_REQUESTS_PER_MINUTE": _NO_LIMIT,
         }
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: list[subprocess.Popen[bytes]] = []
         self.api = Client(tcp("127.0.0.1", port))
         self.executor = Client(unix(socket))
 
     @property
     def log(self) -> Path:
-        """The log of both."""
+        """The log of the api. Docker has that of the executor."""
         return self._folder / "log"
 
     def start(self) -> None:
         """Start both."""
-        for module in self._variables:
-            self._start(module)
+        variables, apparmor = self._executor_variables, self._engine.apparmor(self._image)
+        options = executor.options("soak-executor", self._folder, variables, apparmor=apparmor)
+        options["restart_policy"] = {"Name": "unless-stopped"}
+        self._engine.client().containers.run(self._image, **options)
+        with self.log.open("ab") as log:
+            environ = {"PATH": os.environ["PATH"], **self._api_variables}
+            command = [sys.executable, "-m", "app.api"]
+            self._started.append(subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log))
+
+    @property
+    def _container(self) -> Any:
+        return self._engine.client().containers.get("soak-executor")
+
+    def _executor_pid(self) -> int:
+        found = processes(self._container)
+        return next(pid for pid, command in found.items() if command.endswith(_ENDS["executor"]))
 
     def kill_executor(self) -> None:
-        """Kill the executor and start it again, as Docker's restart policy does."""
-        executor = self._running["app.executor"]
-        executor.kill()
-        executor.wait()
-        self._start("app.executor")
+        """Kill the executor, as the kernel does when memory is short. Docker's restart policy starts it again."""
+        os.kill(self._executor_pid(), signal.SIGKILL)
+
+    def sandboxes(self) -> tuple[int, int]:
+        """How many first processes of sandboxes, and control groups of sandboxes, the kernel has in the container."""
+        found = processes(self._container)
+        first = sum(command.startswith(f"{_ENDS['PID 1 of a sandbox']} ") for command in found.values())
+        root = Path(f"/proc/{self._executor_pid()}/root")
+        folder = next(folder for group in _GROUPS if (folder := root / group).is_dir())
+        return first, sum(group.is_dir() and group.name != _OWN_GROUP for group in folder.iterdir())
 
     def read(self, ready: int) -> list[Reading]:
-        """The figures of both, without the descriptor that the executor has for each of the `ready` sandboxes."""
-        return [
-            Reading(
-                process=module.removeprefix("app."),
-                pid=running.pid,
-                descriptors=_entries(running.pid, "fd") - (ready if module == "app.executor" else 0),
-                threads=_entries(running.pid, "task"),
-                memory=machine.memory([running.pid]),
-            )
-            for module, running in self._running.items()
-        ]
+        """The figures of both, without what the executor has for each of the `ready` sandboxes."""
+        apis = [_read("api", api.pid, 0) for api in self._started]
+        return [*apis, _read("executor", self._executor_pid(), ready)]
 
     def stop(self) -> None:
         """End both with SIGTERM."""
-        for running in self._running.values():
-            process.terminate(running, _SECONDS_TO_END)
+        for api in self._started:
+            process.terminate(api, _SECONDS_TO_END)
+        self._container.stop(timeout=_SECONDS_TO_END)
 
     def close(self) -> None:
-        """End both and remove their files."""
-        self.stop()
+        """End the api and remove the files of both. The executor's container ends with its Docker."""
+        for api in self._started:
+            process.terminate(api, _SECONDS_TO_END)
         shutil.rmtree(self._folder)
 
-    def _start(self, module: str) -> None:
-        with self.log.open("ab") as log:
-            self._running[module] = subprocess.Popen(
-                [sys.executable, "-m", module],
-                cwd=ROOT,
-                env={"PATH": os.environ["PATH"], **self._variables[module]},
-                stdout=log,
-                stderr=log,
-            )
+
+_DESCRIPTORS_EACH, _MOUNTS_EACH = 6, 2
+"""Of the executor for each ready sandbox: four pipes, the script and the process; its file system and its root."""
 
 
-def _entries(pid: int, folder: str) -> int:
-    return sum(1 for _ in Path(f"/proc/{pid}/{folder}").iterdir())
+def _read(name: str, pid: int, ready: int) -> Reading:
+    return Reading(
+        process=name,
+        pid=pid,
+        descriptors=sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()) - ready * _DESCRIPTORS_EACH,
+        threads=sum(1 for _ in Path(f"/proc/{pid}/task").iterdir()),
+        mounts=len(Path(f"/proc/{pid}/mountinfo").read_text().splitlines()) - ready * _MOUNTS_EACH,
+        memory=machine.memory([pid]),
+    )

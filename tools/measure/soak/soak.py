@@ -54,12 +54,11 @@ class Rest:
 
 class Soak:
     """A test in four parts. In the middle of the first and the third, the executor is killed; in that of the second,
-    Docker is restarted. After each part, the idle platform is measured."""
+    Docker is restarted, which no execution may notice. After each part, the idle platform is measured."""
 
     def __init__(self, processes: Processes, engine: SoakDocker, environments: tuple[str, ...], wanted: int) -> None:
         self.tally = Tally()
         self.rests: list[Rest] = []
-        self.leaks: list[str] = []
         self._processes = processes
         self._engine = engine
         self._environments = environments
@@ -79,18 +78,17 @@ class Soak:
         self._settle()
         started = time.monotonic()
         self._deadline = started + _STARTING_SECONDS + self._wanted * _LONGEST_SECONDS_EACH
-        kill, restart = self._processes.kill_executor, self._engine.restart
+        kill, restart = self._kill, self._engine.restart
         for leg, disturb in enumerate((kill, restart, kill, None), 1):
             self._leg(self._wanted * leg // 4, disturb, report)
             self._look()
         seconds = time.monotonic() - started
         self._processes.stop()
-        self._find_left_behind()
         return f"{self.tally.executions} executions in {seconds:.0f} s, {self.tally.executions / seconds:.1f} a second"
 
     def problems(self) -> list[str]:
         """The faults and leaks that were found, as sentences; empty if there are none."""
-        found = [*self.tally.faults[:_FAULTS_SHOWN], *self.leaks]
+        found = self.tally.faults[:_FAULTS_SHOWN]
         if (more := len(self.tally.faults) - _FAULTS_SHOWN) > 0:
             found.append(f"and {more} more faults")
         return found + [problem for pair in self._same_process() for problem in growth(*pair)]
@@ -103,12 +101,14 @@ class Soak:
                 time.sleep(0.1)
                 report.say(f"{self.tally.executions} executions, {self.tally.refused.total()} refused")
                 if disturb and self.tally.executions >= half:
-                    self._aftermath = float("inf")
                     disturb()
-                    self._aftermath = time.monotonic() + _AFTERMATH_SECONDS
                     disturb = None
             for it in visiting:
                 it.result()
+
+    def _kill(self) -> None:
+        self._aftermath = time.monotonic() + _AFTERMATH_SECONDS
+        self._processes.kill_executor()
 
     def _visit(self, until: int) -> None:
         while self.tally.executions < until:
@@ -145,25 +145,18 @@ class Soak:
             time.sleep(_AFTER_A_REFUSAL)
 
     def _settle(self) -> int:
-        """Wait until the ready sandboxes are Docker's only containers. Returns their number."""
+        """Wait until the ready sandboxes are all that the kernel has of sandboxes. Returns their number."""
         return pool.settle(
             self._processes.executor,
             SECONDS_TO_SETTLE,
             "The log of the executor says more.",
             self._processes.log,
-            also=lambda ready: self._engine.containers() == ready,
+            also=lambda ready: self._processes.sandboxes() == (ready, ready),
         )
 
     def _look(self) -> None:
         ready = self._settle()
         self.rests.append(Rest(self.tally.executions, ready, self._processes.read(ready)))
-        if (shims := self._engine.shims()) > ready:
-            self.leaks.append(f"there are {shims} shims and {ready} sandboxes")
-
-    def _find_left_behind(self) -> None:
-        for what, number in (("containers", self._engine.containers()), ("shims", self._engine.shims())):
-            if number:
-                self.leaks.append(f"{number} {what} are left after the executor has stopped")
 
     def _same_process(self) -> list[tuple[Reading, Reading]]:
         """The first and the last reading of each process."""
@@ -179,6 +172,7 @@ def growth(first: Reading, last: Reading) -> list[str]:
     bounds = {
         "descriptors": (first.descriptors, last.descriptors, _MORE_DESCRIPTORS),
         "threads": (first.threads, last.threads, _MORE_THREADS),
+        "mounts": (first.mounts, last.mounts, 0),
         "bytes of memory": (first.memory, last.memory, _MORE_MEMORY),
     }
     return [

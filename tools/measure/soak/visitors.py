@@ -8,7 +8,7 @@ from app.environments import ENVIRONMENTS
 from tools.measure.bench.client import Answer
 
 KILLED = "killed"
-"""The status of an execution that ended together with the executor or with Docker."""
+"""The status of an execution that ended together with the executor."""
 HOSTILE_SHARE = 0.05
 _SHARES = {"python-data": 1}
 _USUAL_SHARE = 4

@@ -1,26 +1,10 @@
-"""Bodies that are expensive to refuse, and what each costs the api."""
+"""Bodies that are expensive to refuse."""
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-from tools.measure.bench import machine
-from tools.measure.bench.client import Client
 
 _ITEMS = 170_000
 """Wrong items of a body: with a byte and a comma each, 340 KB."""
 _LONG = 1_000_000
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """What it took to refuse one body, whose size is in bytes as its answer's and the memory's is."""
-
-    status: int
-    size: int
-    answer: int
-    seconds: float
-    memory: int
 
 
 def _with(fields: str, wrong: str) -> bytes:
@@ -58,16 +42,3 @@ BODIES: Mapping[tuple[str, str], bytes] = {
     ("/v1/exec", "unknown keys"): _with(_CODAPI, _keys()),
 }
 """By path and kind. Each is within the limit of a body's size."""
-
-
-def measure(client: Client, api: int) -> Mapping[tuple[str, str], Refusal]:
-    """Send each body to the api, whose process id on this machine is `api`."""
-    found = {}
-    for (path, kind), body in BODIES.items():
-        before = machine.forget_peak(api)
-        started = time.perf_counter()
-        answer = client.post(path, body)
-        seconds = time.perf_counter() - started
-        memory = machine.peak(api) - before
-        found[path, kind] = Refusal(answer.status, len(body), len(answer.body), seconds, memory)
-    return found

@@ -1,0 +1,281 @@
+"""What `make bench` measures, and what is wanted of it."""
+
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tools.console.steps import Report, Step
+from tools.measure.bench import load, machine
+from tools.measure.bench.load import Rate, Times
+from tools.measure.bench.platform import BenchStack, processes, used
+from tools.measure.bench.ways import COMPARED, HELLO, Way
+
+SEED = 4
+"""The seed of all random orders and arrivals, so that two runs do the same."""
+SERVICES = ("traefik", "api", "executor")
+TOGETHER, REST = "together", "the rest of the machine"
+WAITING, TO_ORDER = "edge", "edge, made to order"
+BURST, ARRIVALS = "at once", "a second, at random"
+_POOL, _SERVICES_MEMORY = "the ready sandboxes", "edge, api and executor"
+_OURS = ("app.executor", "/usr/local/lib/sandbox/")
+"""Commands of the executor's own processes: all others of its container are of sandboxes."""
+_BUSY = 2
+"""From this number of clients on, each way uses two CPUs fully."""
+_MB = 1024 * 1024
+_REASONS = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured. Values are seconds, unless the name says otherwise. The defaults are the full plan."""
+
+    rest: float = 8
+    hellos: int = 40
+    executions: int = 120
+    rate_blocks: int = 3
+    rate: float = 3
+    clients: tuple[int, ...] = (1, 2, 4)
+    arrivals: float = 12
+    arrivals_per_second: int = 30
+    burst_requests: int = 50
+
+
+QUICK = Plan(rest=4, hellos=6, executions=30, rate_blocks=1, rate=1.5, clients=(1, 4), arrivals=4)
+
+
+@dataclass
+class Figures:
+    """All results: times by way and environment, CPU milliseconds of one execution by environment and part, rates by
+    way and number of clients, times of a crowd by its kind, bytes of memory at rest, and CPUs in use at rest by part.
+    """
+
+    hellos: dict[tuple[str, str], Times] = field(default_factory=dict)
+    cpu: dict[tuple[str, str], float] = field(default_factory=dict)
+    rates: dict[tuple[str, int], Rate] = field(default_factory=dict)
+    crowds: dict[str, Times] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
+    rest: dict[str, float] = field(default_factory=dict)
+    load: list[float] = field(default_factory=list)
+    """The machine's load average before each step."""
+
+    def hello(self, environment: str, share: float, way: str = WAITING) -> float:
+        """A quantile of a hello's time in milliseconds."""
+        return self.hellos.get((way, environment), Times()).quantile(share)
+
+    def crowd(self, kind: str, share: float = 0.95) -> float:
+        """A quantile in milliseconds of the crowd whose name ends so. NaN when some of it were not answered."""
+        found = next((times for name, times in self.crowds.items() if name.endswith(kind)), Times())
+        return math.nan if found.failures else found.quantile(share)
+
+    def sustained(self, way: str) -> float:
+        """Executions a second over all runs that use the CPUs fully. The best of several short runs would be chance."""
+        busy = [it for (name, clients), it in self.rates.items() if name == way and clients >= _BUSY]
+        seconds = sum(it.seconds for it in busy)
+        done = sum(it.done for it in busy)
+        return done / seconds if done else math.nan
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A goal, and how it is read from the figures. `least`: it is wanted to be at least so much, else at most."""
+
+    name: str
+    wanted: float
+    reached: Callable[[Figures], float]
+    least: bool = False
+
+    def met(self, figures: Figures) -> bool:
+        """Whether it is. What was not measured is not met."""
+        reached = self.reached(figures)
+        return reached >= self.wanted if self.least else reached <= self.wanted
+
+
+def _of(way: str) -> Callable[[Figures], float]:
+    return lambda figures: figures.sustained(WAITING) / figures.sustained(way)
+
+
+def _cpu(environment: str) -> Callable[[Figures], float]:
+    return lambda figures: figures.cpu.get((environment, TOGETHER), math.nan)
+
+
+def _hello(environment: str, share: float, way: str = WAITING) -> Callable[[Figures], float]:
+    return lambda figures: figures.hello(environment, share, way)
+
+
+GOALS: tuple[Goal, ...] = (
+    Goal("executions a second, of docker run's", 8, _of("docker run"), least=True),
+    Goal("executions a second, of bare nsjail's", 0.6, _of("nsjail"), least=True),
+    *(Goal(f"CPU ms of one {it}", most, _cpu(it)) for it, most in (("python", 35), ("bash", 22), ("node", 55))),
+    Goal("python waiting, p50 ms", 6, _hello("python", 0.50)),
+    Goal("python waiting, p95 ms", 12, _hello("python", 0.95)),
+    Goal("node waiting, p50 ms", 9, _hello("node", 0.50)),
+    *(
+        Goal(f"{it} made to order, p50 ms", most, _hello(it, 0.50, TO_ORDER))
+        for it, most in (("python", 40), ("bash", 30), ("node", 70))
+    ),
+    Goal("50 at once, p95 ms", 900, lambda figures: figures.crowd(BURST)),
+    Goal("30 arrivals a second, p95 ms", 60, lambda figures: figures.crowd(ARRIVALS)),
+    Goal(f"MB of {_POOL}", 90, lambda figures: figures.memory.get(_POOL, math.nan) / _MB),
+    Goal(f"MB of {_SERVICES_MEMORY}", 110, lambda figures: figures.memory.get(_SERVICES_MEMORY, math.nan) / _MB),
+)
+
+
+class Measurements:
+    """The steps, for a stack that runs. `others` are the ways that the platform is compared with."""
+
+    def __init__(self, stack: BenchStack, plan: Plan, others: Sequence[Way] = ()) -> None:
+        self.figures = Figures()
+        self.others = others
+        self._stack = stack
+        self._plan = plan
+        self._order = random.Random(SEED)  # noqa: S311 - a shuffle, no secret
+
+    def steps(self) -> list[Step]:
+        """To be taken in this order."""
+        return [
+            Step(name, self._noting_load(measure))
+            for name, measure in (
+                ("One client", self._hellos),
+                ("At rest", self._rest),
+                ("CPU of one execution", self._cpu),
+                ("Clients without a pause", self._rates),
+                ("A crowd", self._crowd),
+            )
+        ]
+
+    def _noting_load(self, measure: Callable[[Report], str]) -> Callable[[Report], str]:
+        def run(report: Report) -> str:
+            self.figures.load.append(machine.load())
+            return measure(report)
+
+        return run
+
+    def _rest(self, report: Report) -> str:
+        ready = self._stack.settle()
+        of_services = {name: processes(self._stack.services()[name]) for name in SERVICES}
+        inside = [pid for pid, it in of_services["executor"].items() if not any(ours in it for ours in _OURS)]
+        own = {pid for found in of_services.values() for pid in found} - set(inside)
+        self.figures.memory = {_POOL: machine.memory(inside), _SERVICES_MEMORY: machine.memory(own)}
+        before = self._spent()
+        time.sleep(self._plan.rest)
+        spent = self._spent()
+        self.figures.rest = {part: (spent[part] - before[part]) / self._plan.rest for part in spent}
+        return f"{ready} sandboxes are ready"
+
+    def _hellos(self, report: Report) -> str:
+        kinds = [(way, name) for way in (self._stack.edge, self._stack.made_to_order) for name in HELLO]
+        self.figures.hellos = load.in_turn(kinds, self._plan.hellos, self._stack.settle, self._order)
+        return f"{self._plan.hellos} of each"
+
+    def _cpu(self, report: Report) -> str:
+        """From a full pool to a full pool, so that each execution counts from its arrival to its clean-up."""
+        rest = self.figures.rest
+        for environment in HELLO:
+            self._stack.settle()
+            before, started = self._spent(), time.monotonic()
+            done = len(load.several(self._stack.edge, environment, self._plan.executions, _BUSY).seconds)
+            self._stack.settle()
+            after, seconds = self._spent(), time.monotonic() - started
+            spent = {it: 1000 * (after[it] - before[it] - rest[it] * seconds) / max(1, done) for it in after}
+            together = sum(spent[service] for service in SERVICES)
+            parts = {
+                **{service: spent[service] for service in SERVICES},
+                TOGETHER: together,
+                REST: spent[REST] - together,
+            }
+            self.figures.cpu.update({(environment, part): value for part, value in parts.items()})
+        return f"{self._plan.executions} of each environment"
+
+    def _spent(self) -> Mapping[str, float]:
+        """CPU seconds so far of each service and of the whole machine."""
+        containers = self._stack.services()
+        return {**{name: used(containers[name])[0] for name in SERVICES}, REST: machine.busy_seconds()}
+
+    def _rates(self, report: Report) -> str:
+        plan = self._plan
+        cells = [(way, clients) for way in (self._stack.edge, *self.others) for clients in plan.clients]
+        rates = self.figures.rates = {(way.name, clients): Rate() for way, clients in cells}
+        for block in range(plan.rate_blocks):
+            for way, clients in self._order.sample(cells, len(cells)):
+                report.say(f"block {block + 1}: {way.name}, clients: {clients}")
+                self._stack.settle()
+                load.closed(way, COMPARED, clients, rates[way.name, clients], warm_up=plan.rate / 4, seconds=plan.rate)
+        return f"{sum(rate.done for rate in rates.values())} hellos"
+
+    def _crowd(self, report: Report) -> str:
+        plan, edge = self._plan, self._stack.edge
+        crowds = self.figures.crowds
+        self._stack.settle()
+        coming = load.arrivals(edge, COMPARED, plan.arrivals_per_second, plan.arrivals, self._order)
+        crowds[f"{plan.arrivals_per_second} {ARRIVALS}"] = coming
+        self._stack.settle()
+        crowds[f"{plan.burst_requests} {BURST}"] = load.burst(edge, COMPARED, plan.burst_requests)
+        return f"{sum(len(times.seconds) for times in crowds.values())} answered"
+
+
+Row = Sequence[object]
+
+
+def tables(figures: Figures) -> Iterator[list[Row]]:
+    """The results. A first row is the heading."""
+    clients = sorted({number for _, number in figures.rates})
+    heading: Row = (
+        "python hellos a second",
+        *(f"{it} clients" for it in clients),
+        "p50 ms, one",
+        "CPU ms each",
+        "failed",
+    )
+    yield [heading, *(_rate(figures, way, clients) for way in dict.fromkeys(way for way, _ in figures.rates))]
+    parts = (*SERVICES, TOGETHER, REST)
+    yield [
+        ("CPU ms of one execution through the edge", *parts),
+        *((it, *(_number(figures.cpu[it, part]) for part in parts)) for it in HELLO if (it, REST) in figures.cpu),
+    ]
+    crowds = {f"{COMPARED}, {name}": times for name, times in figures.crowds.items()}
+    hellos = {f"{name}, {way}": times for (way, name), times in sorted(figures.hellos.items())}
+    yield [
+        ("a hello through the edge", "p50 ms", "p95 ms", "p99 ms", "answered", "failed"),
+        *((name, *_quantiles(it), len(it.seconds), len(it.failures)) for name, it in {**hellos, **crowds}.items()),
+    ]
+    yield [("memory at rest", "MB"), *((name, _number(size / _MB)) for name, size in figures.memory.items())]
+    every = [*figures.hellos.values(), *figures.crowds.values(), *(rate.times for rate in figures.rates.values())]
+    reasons = Counter(reason for times in every for reason in times.failures).most_common(_REASONS)
+    yield [("not answered, because", "times"), *reasons]
+    yield [
+        ("goal", "wanted", "reached", "verdict"),
+        *(
+            (
+                goal.name,
+                f"{'>=' if goal.least else '<='} {goal.wanted:g}",
+                _number(goal.reached(figures)),
+                _verdict(goal, figures),
+            )
+            for goal in GOALS
+        ),
+    ]
+
+
+def _verdict(goal: Goal, figures: Figures) -> str:
+    return "met" if goal.met(figures) else "NOT MET"
+
+
+def _rate(figures: Figures, way: str, clients: Sequence[int]) -> Row:
+    rates = [figures.rates[way, number] for number in clients]
+    whole = Rate(
+        done=sum(it.done for it in rates), seconds=sum(it.seconds for it in rates), cpu=sum(it.cpu for it in rates)
+    )
+    cost, one = whole.cpu_ms(figures.rest[REST]), rates[0].times.quantile(0.5)
+    failed = sum(len(it.times.failures) for it in rates)
+    return way, *(_number(it.per_second) for it in rates), _number(one), _number(cost), failed
+
+
+def _quantiles(times: Times) -> tuple[str, ...]:
+    return tuple(_number(times.quantile(share)) for share in (0.50, 0.95, 0.99))
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 1 else f"{value:.1f}" if math.isfinite(value) else "-"

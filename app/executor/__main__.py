@@ -15,7 +15,7 @@ import uvloop
 
 from app.executor.cgroups import CgroupError
 from app.executor.engine import EngineError
-from app.executor.launcher import NEEDS
+from app.executor.launcher import LISTENER, NEEDS
 from app.executor.metrics import Metrics
 from app.executor.pool import Pool
 from app.executor.proof import Unheld, prove
@@ -80,6 +80,7 @@ async def _serve(settings: ExecutorSettings) -> None:
     own_kernel = RUNTIMES[settings.runtime].own_kernel
     try:
         metrics.swept(workshop.prepare())
+        os.set_inheritable(LISTENER, False)
         await prove(workshop, settings.profile, apparmor=settings.apparmor and not own_kernel)
     except (EngineError, OSError) as error:
         raise EngineError(f"{error}. {NEEDS}.") from error
@@ -90,7 +91,7 @@ async def _serve(settings: ExecutorSettings) -> None:
         service = Service(engine, settings, environments, metrics, traces)
         config = uvicorn.Config(
             build_executor(service, metrics, traces),
-            uds=str(settings.socket),
+            fd=LISTENER,
             proxy_headers=False,
             server_header=False,
             access_log=False,

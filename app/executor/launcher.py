@@ -8,6 +8,7 @@ an unprivileged user of the host. From there on, no process of this container ha
 
 import errno
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ NEEDS = (
     "The container needs a tmpfs at /run, and the capabilities, the seccomp profile and the AppArmor profile that the "
     "platform's program gives it (docs/SECURITY.md)"
 )
+LISTENER = 100
+"""The executor's descriptor of its socket, on which it is to listen."""
 _PROC = "/proc"
 
 
@@ -70,7 +73,7 @@ def _prepare(slots: int) -> None:
         ("control groups could not be given to the executor", lambda: cgroups.delegate(FIRST_ID)),
         ("the sandboxes' devices could not be made", lambda: devices.make(slots)),
         ("the sandboxes' folder could not be made", _make_folder),
-        ("the socket's folder could not be given to the executor", _give_socket_folder),
+        ("the socket could not be made", _bind_socket),
         ("/proc and /sys could not be uncovered", _uncover),
     )
     for doing, step in steps:
@@ -91,10 +94,16 @@ def _make_folder() -> None:
     os.chown(workshop.FOLDER, FIRST_ID, FIRST_ID)
 
 
-def _give_socket_folder() -> None:
-    folder = executor_settings(os.environ).socket.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    os.chown(folder, FIRST_ID, FIRST_ID)
+def _bind_socket() -> None:
+    """The executor gets the socket alone. Its folder is on the host's disk, which the executor can't write to."""
+    place = executor_settings(os.environ).socket
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.chown(place.parent, 0, 0)
+    place.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+        os.dup2(listener.fileno(), LISTENER, inheritable=False)
+    place.chmod(0o666)
 
 
 def _uncover() -> None:
@@ -154,6 +163,7 @@ def _run(command: Sequence[str], users: int) -> NoReturn:
         syscalls.unshare(syscalls.NEWNS)
         syscalls.mount("proc", _PROC, "proc", syscalls.NOSUID | syscalls.NODEV | syscalls.NOEXEC)
         _share_out(users)
+        os.set_inheritable(LISTENER, True)
         os.execv(command[0], list(command))  # noqa: S606 - our own Python
     waiter = workshop.PROGRAMS / "wait"
     os.execv(waiter, [str(waiter), str(child)])  # noqa: S606 - our own program

@@ -20,6 +20,8 @@ _SOCKET = Path(_RUN_PATH, "executor.sock")
 EXECUTOR_ENTRYPOINT = ("env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher")
 """The kernel drops a signal to a PID 1 without a handler. A blocked one stays pending until the executor is up."""
 EXECUTOR_CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD")
+_AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+"""The container's root has capabilities, and whoever takes over the executor answers its health checks."""
 HEALTHCHECK = ("python", "-I", "-S", "/srv/app/process/healthcheck.py")
 
 
@@ -32,7 +34,7 @@ def describe_executor(context: Context) -> ServiceArgs:
     return ServiceArgs(
         image="executor",
         entrypoint=EXECUTOR_ENTRYPOINT,
-        health=Health([*HEALTHCHECK, f"unix:{_SOCKET}"]),
+        health=Health([*_AS_NOBODY, *HEALTHCHECK, f"unix:{_SOCKET}"]),
         memory_mb=settings.together_mb,
         cpus=settings.cpus,
         user="0:0",

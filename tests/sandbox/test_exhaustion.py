@@ -27,6 +27,7 @@ def _refusal(platform: Platform) -> httpx.Response | None:
 def test_executions_are_refused_until_the_container_has_processes_left(platform: Platform) -> None:
     """Sandboxes that were made before still run code; then each execution is refused, with the cause in the log."""
     platform.wait_until_full("python", 1)
+    platform.wait_until_idle()
     platform.executor.bound(pids_limit=str(len(platform.executor.processes())))
     refused = until(lambda: _refusal(platform), SECONDS, "a refusal")
     assert (refused.status_code, refused.json()["code"]) == (503, "engine_unavailable")

@@ -8,7 +8,7 @@ import pytest
 from app.environments import ENVIRONMENTS
 from app.profile import FLOOR, SandboxProfile
 from app.runtimes import RUNTIMES
-from tests.sandbox.attacks.carrier import carried
+from tests.sandbox.attacks.carrier import shelled
 from tests.sandbox.processes import RUNTIME, Platform, output_json
 from tests.waiting import SLOWNESS
 
@@ -151,16 +151,9 @@ def test_tmp_is_full_at_its_size(platform: Platform, environment: str) -> None:
     assert (FLOOR.tmp_mb - 1) * 2**20 < size <= FLOOR.tmp_mb * 2**20
 
 
-def test_programs_in_tmp_cannot_be_executed(platform: Platform) -> None:
-    answer = platform.run("bash", "cp /usr/bin/true /tmp/own && /tmp/own")
-    assert answer["exit_code"] == 126
-    assert "Permission denied" in answer["stderr"]
-
-
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_no_privilege_is_held(platform: Platform, environment: str) -> None:
-    code = carried(environment, "print(open('/proc/self/status').read())")
-    lines = platform.run(environment, code)["stdout"].strip().splitlines()
+    lines = platform.run(environment, shelled(environment, "cat /proc/self/status"))["stdout"].strip().splitlines()
     status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
     assert {int(status[f"Cap{name}"][0], 16) for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
     assert status["NoNewPrivs"] == ["1"]
@@ -224,8 +217,8 @@ print(json.dumps({
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_the_image_has_no_setuid_program(platform: Platform, environment: str) -> None:
-    search = carried(environment, "import os; os.system('find / -xdev -perm /6000 -type f; command -v find')")
-    assert platform.run(environment, search)["stdout"].split() == ["/usr/bin/find"]
+    search = "find / -xdev -type f -perm /6000 -o -path /usr/bin/find"
+    assert platform.run(environment, shelled(environment, search))["stdout"].split() == ["/usr/bin/find"]
 
 
 PROGRAMS = """

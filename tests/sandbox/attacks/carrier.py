@@ -26,29 +26,35 @@ def armed(client: docker.DockerClient) -> str:
     return str(client.images.build(fileobj=recipe, rm=True)[0].id)
 
 
+def shelled(environment: str, command: str) -> str:
+    """Code for `environment` that runs a shell command and exits with its exit code. For SQL, the command is simple:
+    one line without quotes, and the exit code is the environment's own."""
+    match ENVIRONMENTS[environment].language:
+        case "python":
+            return f"import os\nos._exit(os.waitstatus_to_exitcode(os.system({command!r})))"
+        case "javascript":
+            return (
+                f'const ended = require("child_process").spawnSync("sh", ["-c", {json.dumps(command)}], '
+                '{ stdio: "inherit" });\n'
+                "process.exit(ended.status ?? 1);\n"
+            )
+        case "ruby":
+            return f"system({json.dumps(command)})\nexit $?.exitstatus\n"
+        case "sql":
+            return f".shell {command}\n"
+        case _:
+            return command
+
+
 def carried(environment: str, attack: str) -> str:
     """Code for `environment` that runs `attack` and exits with its exit code. No line of the attack may be `ATTACK`."""
     match ENVIRONMENTS[environment].language:
         case "python":
             return attack
-        case "javascript":
-            options = '{input: attack, stdio: ["pipe", "inherit", "inherit"]}'
-            return (
-                f"const attack = {json.dumps(attack)};\n"
-                f'const ended = require("child_process").spawnSync("python3", ["-u", "-"], {options});\n'
-                "process.exit(ended.status ?? 1);\n"
-            )
-        case "ruby":
-            return (
-                f"attack = {json.dumps(attack)}\n"
-                "IO.popen(['python3', '-u', '-'], 'w') { |python| python.write(attack) }\n"
-                "exit $?.exitstatus\n"
-            )
         case "sql":
-            # A command of the sqlite3 shell is one line, and its exit code is not the program's.
-            return f""".shell python3 -u -c "'exec(bytes.fromhex(\\"{attack.encode().hex()}\\"))'"\n"""
+            return shelled(environment, f"""python3 -u -c "'exec(bytes.fromhex(\\"{attack.encode().hex()}\\"))'\"""")
         case _:
-            return f"exec python3 -u - <<'ATTACK'\n{attack}\nATTACK\n"
+            return shelled(environment, f"exec python3 -u - <<'ATTACK'\n{attack}\nATTACK\n")
 
 
 CALLS = """

@@ -75,14 +75,15 @@ def test_memory_bomb_in_a_child(platform: Platform, environment: str, runtime: s
         assert answer["stdout"] == "child: -9\n"
 
 
-HUGE_TMP_AND_MEMORY = """
+HUGE_FILES_AND_MEMORY = """
 import os
-try:
-    with open("/tmp/held", "wb", 0) as held:
-        while True: held.write(bytes(2**20))
-except OSError:
-    pass
-print(os.stat("/tmp/held").st_size >> 20, flush=True)
+for path in ("/tmp/held", "/dev/shm/held"):
+    try:
+        with open(path, "wb", 0) as held:
+            while True: held.write(bytes(2**20))
+    except OSError:
+        pass
+    print(os.stat(path).st_size >> 20, flush=True)
 parts = []
 while True:
     parts.append(bytes([1]) * 2**20)
@@ -91,11 +92,12 @@ while True:
 
 
 @pytest.mark.parametrize("environment", ATTACKED)
-def test_files_in_tmp_count_as_memory(platform: Platform, environment: str) -> None:
-    answer = platform.run(environment, carried(environment, HUGE_TMP_AND_MEMORY))
-    in_tmp, *held = map(int, answer["stdout"].split())
+def test_files_in_tmp_and_shared_memory_count_as_memory(platform: Platform, environment: str) -> None:
+    answer = platform.run(environment, carried(environment, HUGE_FILES_AND_MEMORY))
+    in_tmp, in_shm, *held = map(int, answer["stdout"].split())
     assert FLOOR.tmp_mb - 2 < in_tmp <= FLOOR.tmp_mb
-    assert in_tmp + held[-1] <= FLOOR.memory_mb
+    assert 14 < in_shm <= 16
+    assert in_tmp + in_shm + held[-1] <= FLOOR.memory_mb
     assert answer["status"] != "success"
 
 

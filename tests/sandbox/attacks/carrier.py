@@ -15,15 +15,17 @@ ATTACKED = tuple(name for name in DEFAULT_ENVIRONMENTS if name in _FIRST.values(
 
 _ARMING = """
 FROM {image}
-RUN for environment in /environments/*; do cp --archive --no-clobber /environments/python/usr "$environment"; done
+WORKDIR /environments
+RUN for environment in {environments}; do cp --archive --link --no-clobber python/usr "$environment"; done
+WORKDIR /srv
 """
 """All environments are of the same Debian, so that the files of one run in another. No existing file is changed."""
 
 
 def armed(client: docker.DockerClient) -> str:
-    """The id of an image like the executor's, in which each environment has a Python too."""
-    recipe = io.BytesIO(_ARMING.format(image=os.environ[executor.IMAGE]).encode())
-    return str(client.images.build(fileobj=recipe, rm=True)[0].id)
+    """The id of an image like the executor's, in which each environment that is attacked has a Python."""
+    recipe = _ARMING.format(image=os.environ[executor.IMAGE], environments=" ".join(ATTACKED[1:]))
+    return str(client.images.build(fileobj=io.BytesIO(recipe.encode()), rm=True)[0].id)
 
 
 def shelled(environment: str, command: str) -> str:

@@ -3,13 +3,13 @@
 import contextlib
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import httpx
 import pytest
 from docker.errors import APIError
 
-from tests.sandbox.attacks.carrier import armed
+from tests.sandbox.attacks.carrier import ATTACKED, armed
 from tests.sandbox.executor import Host
 from tests.sandbox.processes import RUNTIME, Platform
 from tests.waiting import SLOWNESS
@@ -30,15 +30,10 @@ def runtime() -> str:
 
 
 @pytest.fixture(scope="session")
-def attacked(
-    host: Host,
-    images: Mapping[str, str],
-    names: Iterator[str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Platform]:
-    """The platform of all attacks, with the floor's profile, every environment, and a Python in each."""
+def attacked(host: Host, names: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """The platform of all attacks, with the floor's profile, and a Python in each environment."""
     image = armed(host.client)
-    platform = Platform(host, next(names), list(images), tmp_path_factory.mktemp("attacked") / "it", image=image)
+    platform = Platform(host, next(names), ATTACKED, tmp_path_factory.mktemp("attacked") / "it", image=image)
     try:
         yield platform.start()
     finally:

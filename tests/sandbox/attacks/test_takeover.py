@@ -9,11 +9,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import docker
 import pytest
-from docker.types import Mount
 
+from infra.services.sandbox import EXECUTOR_ENTRYPOINT
 from tests.sandbox.attacks.carrier import CALLS
+from tests.sandbox.executor import Host
 from tests.sandbox.processes import Platform
 
 HELPERS = """
@@ -144,6 +144,13 @@ found["calls"] = {
 }
 print(json.dumps(found), flush=True)
 """
+LAUNCHER = """
+from app.executor import launcher
+run = launcher._run
+launcher._run = lambda command, users: run([command[0], "-c", {attack!r}], users)
+launcher.main()
+"""
+"""The launcher, which runs the attack instead of the executor."""
 NAMESPACED = (
     *(
         "/proc/sys/user/",
@@ -161,17 +168,13 @@ DEVICES = {"full", "null", "ptmx", "random", "stderr", "stdin", "stdout", "tty",
 
 
 @pytest.fixture(scope="module")
-def found(
-    client: docker.DockerClient, attacked: Platform, names: Iterator[str], tmp_path_factory: pytest.TempPathFactory
-) -> Any:
+def found(host: Host, attacked: Platform, names: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What the attack has found in the place of an executor, while another executor runs beside it."""
-    folder = tmp_path_factory.mktemp("takeover")
-    attack = folder / "attack.py"
-    attack.write_text(CALLS + HELPERS + ATTACK)
-    executor = Platform(client, next(names), ["python"], folder / "platform").executor
+    executor = Platform(host, next(names), ["python"], tmp_path_factory.mktemp("takeover") / "platform").executor
     assert attacked.sandboxes()
     try:
-        executor.start(mounts=[Mount("/srv/app/executor/__main__.py", str(attack), type="bind", read_only=True)])
+        launcher = LAUNCHER.format(attack=CALLS + HELPERS + ATTACK)
+        executor.start(entrypoint=[*EXECUTOR_ENTRYPOINT[:-2], "-c", launcher])
         code, log = executor.wait(60)
     finally:
         executor.remove()

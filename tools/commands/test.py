@@ -1,10 +1,8 @@
 """`make test`: lint, types and every suite, on real parts; a summary of what ran comes last."""
 
 import argparse
-import contextlib
 import json
 import shlex
-import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +11,7 @@ from functools import partial
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from tools.console import junit
 from tools.console.junit import Count, Failure
-from tools.console.steps import EXIT_FAILED, Report, Result, Runner, Step, StepFailed
+from tools.console.steps import EXIT_FAILED, Report, Result, Runner, Step
 from tools.machine import debian, process
 from tools.machine.preparation import Preparation
 
@@ -85,7 +83,7 @@ SUITES = {
     **UNIT,
     "CONTRIBUTING": Suite(("contributing",), by_file=False),
     "real parts": Suite(("monitoring", "sandbox", "fuzz", "stack", "vps", "page")),
-    # Each attack from one environment takes 75 seconds; from all environments, four minutes on two busy cores.
+    # On two busy cores, these take four minutes from one environment, and ten from three.
     "gVisor": Suite(UNDER_GVISOR, ("python",), _GVISOR),
 }
 EMULATED = Suite(
@@ -167,16 +165,6 @@ class Tests:
             runner.say(f"\nFAILED {failure.test}\n  {failure.reason}")
 
 
-def _find_programs(report: Report, programs: Mapping[str, str] = PROGRAMS) -> str:
-    """Install the programs of the tests, and gVisor where a package of it exists."""
-    found = debian.ensure(programs, report)
-    if not shutil.which(_GVISOR) and debian.may_install():
-        # Not every distribution has it. Its suite is skipped then, and says why.
-        with contextlib.suppress(StepFailed):
-            debian.install([_GVISOR], report)
-    return ", ".join((found, *filter(shutil.which, (_GVISOR,))))
-
-
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gvisor", action="store_true")
     parser.add_argument("--vm", action="store_true")
@@ -185,7 +173,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, runner: Runner) -> int:
     preparation = Preparation(ENVIRONMENTS)
     programs = Step("Programs", preparation.compile_programs)
-    find_programs = partial(_find_programs, programs=EMULATOR if options.vm else PROGRAMS)
+    find_programs = partial(debian.ensure, EMULATOR if options.vm else PROGRAMS)
     ready = runner.run([*preparation.steps(), programs, Step("Programs of the tests", find_programs)])
     if ready[-1].failure:
         return EXIT_FAILED

@@ -17,7 +17,7 @@ _INSTALLED = (
     *("apt", "ca-certificates", "iproute2", "kmod", "netbase", "openssh-server", "procps", "python3", "sudo"),
     *("systemd", "tzdata", "unattended-upgrades"),
 )
-_CACHED = ("chrony", "docker.io", "fail2ban", "logrotate", "nftables", "python3-systemd", "rsyslog")
+CACHED = ("chrony", "docker.io", "fail2ban", "logrotate", "nftables", "python3-systemd", "rsyslog")
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 
@@ -26,7 +26,7 @@ class Distribution:
     """A distribution: its suite, the packages in apt's cache, their components, and services without an init script."""
 
     suite: str
-    cached: tuple[str, ...] = _CACHED
+    cached: tuple[str, ...] = CACHED
     components: tuple[str, ...] = ("main",)
     without_script: tuple[str, ...] = ()
 
@@ -41,7 +41,7 @@ class Boot:
 
 
 _DISTRIBUTIONS = {
-    "debian-13": Distribution("trixie", cached=(*_CACHED, "docker-cli")),
+    "debian-13": Distribution("trixie", cached=(*CACHED, "docker-cli")),
     "debian-12": Distribution("bookworm"),
     # mmdebstrap verifies it with /usr/share/keyrings/ubuntu-archive-keyring.gpg, from the package ubuntu-keyring.
     "ubuntu-24.04": Distribution("noble", components=("main", "universe"), without_script=("docker",)),

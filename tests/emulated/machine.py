@@ -147,6 +147,8 @@ class Machine:
 
     def _start(self, *argv: str) -> None:
         with self._report.log.open("a") as log:
+            # It ends with the tests, even if they are killed.
+            argv = ("setpriv", "--pdeathsig=KILL", *argv)
             running = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._running.callback(process.terminate, running, 20)
 

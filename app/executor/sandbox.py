@@ -31,8 +31,9 @@ _COMPLAINT = 2048
 """Bytes kept of what a sandbox says that is not ready."""
 _READY_SECONDS = 120.0
 """An interpreter that takes longer to start is stuck. On a host under load, importing pandas has taken 30."""
-_POLL_SECONDS = 0.002
-"""Between two looks whether the interpreter waits for its code."""
+_POLL_SECONDS, _POLLS = 0.002, 8
+"""The shortest pause between two looks whether the interpreter waits for its code; the longest is that part of the
+time that has passed, so that a slow start is not slowed down by looks."""
 _FIRST_USER = 1000
 _STATUS, _FULL = struct.Struct("=xi"), 1 << 16
 """What PID 1 tells: a byte when it has started the command, and at its end the command's wait status. With _FULL, the
@@ -90,12 +91,13 @@ class OciSandbox:
         if not self._waits_for:
             return
         ending = asyncio.create_task(self._process.wait())
+        started = time.monotonic()
         try:
             with anyio.fail_after(_READY_SECONDS):
                 while not self._opened_script():
                     if ending.done():
                         raise EngineError(f"the interpreter has ended before it waited for code: {self._said()}")
-                    await asyncio.sleep(_POLL_SECONDS)
+                    await asyncio.sleep(max(_POLL_SECONDS, (time.monotonic() - started) / _POLLS))
         except TimeoutError:
             late = f"did not wait for code within {_READY_SECONDS:g} s"
             raise EngineError(f"the interpreter {late}: {self._said()}") from None

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import time
 import uuid
@@ -239,8 +240,10 @@ class OciWorkshop:
 
     def _forget(self, sandbox: OciSandbox) -> None:
         """Remove the runtime's own files: crun keeps a folder for each sandbox, gVisor several files."""
-        for kept in [kept for kept in self._state.iterdir() if sandbox.id in kept.name]:
-            if kept.is_dir():
-                shutil.rmtree(kept, ignore_errors=True)
+        with os.scandir(self._state) as entries:
+            kept = [entry for entry in entries if sandbox.id in entry.name]
+        for entry in kept:
+            if entry.is_dir():
+                shutil.rmtree(entry.path, ignore_errors=True)
             else:
-                kept.unlink(missing_ok=True)
+                Path(entry.path).unlink(missing_ok=True)

@@ -133,6 +133,30 @@ class Executor:
                 if sandbox in Path(f"/proc/{process}/cgroup").read_text():
                     os.kill(process, signal.SIGKILL)
 
+    def kill_itself(self) -> None:
+        """Kill the executor's process, and wait for the container to end with it."""
+        os.kill(self._executor, signal.SIGKILL)
+        self.wait(_STOP_SECONDS)
+
+    def restart(self) -> None:
+        """Start its container again, as Docker does when it has ended."""
+        self._container_made.start()
+
+    def inside(self, *command: str) -> None:
+        """Run a command in the executor's namespaces, as its user."""
+        entered = ("nsenter", f"--target={self._executor}", "--user", "--mount", "--setuid=0", "--setgid=0")
+        subprocess.run([*entered, *command], check=True)
+
+    def kill_runtimes(self, name: str, seconds: float) -> None:
+        """Kill each process of the OCI runtime `name` in the container as soon as it is seen, for so long."""
+        end, identity = time.monotonic() + seconds, str(self._container_made.id)
+        while time.monotonic() < end:
+            for process in Path("/proc").glob("[0-9]*"):
+                with contextlib.suppress(OSError):
+                    command = (process / "cmdline").read_bytes().split(b"\0")[0]
+                    if command == name.encode() and identity in (process / "cgroup").read_text():
+                        os.kill(int(process.name), signal.SIGKILL)
+
     def bound(self, **limits: str) -> None:
         """Change limits of its container, as `docker update` calls them: `pids_limit`, `memory`, `memory_swap`."""
         options = [f"--{name.replace('_', '-')}={value}" for name, value in limits.items()]
@@ -145,8 +169,7 @@ class Executor:
 
     def kept(self) -> tuple[set[str], int]:
         """The ids of sandboxes in its files, its mounts and its processes, and the number of its descriptors."""
-        processes = self._on_the_host()
-        (executor,) = (Path(f"/proc/{pid}") for pid, command in processes.items() if command.endswith(" app.executor"))
+        processes, executor = self._on_the_host(), Path(f"/proc/{self._executor}")
         folder = executor / "root/run/sandboxes"
         names = [found.name for found in (*folder.iterdir(), *(folder / "state").iterdir())]
         said = [*names, (executor / "mountinfo").read_text(), *processes.values()]
@@ -157,6 +180,12 @@ class Executor:
         """The commands of all processes in the container, by the host's number of each."""
         found = self._container_made.top(ps_args="-eo pid,args")["Processes"]
         return {int(pid): command for pid, command in found}
+
+    @property
+    def _executor(self) -> int:
+        """The host's process id of the executor itself."""
+        (found,) = (pid for pid, command in self._on_the_host().items() if command.endswith(" app.executor"))
+        return found
 
     @property
     def _container_made(self) -> Container:

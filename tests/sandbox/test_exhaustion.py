@@ -1,10 +1,12 @@
-"""The limits of the executor's own container are reached: whoever runs is told, and the platform recovers."""
+"""The executor's container lacks something, or loses a process: whoever runs is told, and the platform recovers."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from tests.sandbox.conftest import MakePlatform
-from tests.sandbox.processes import Platform
+from tests.sandbox.processes import RUNTIME, Platform
 from tests.waiting import until
 
 HELLO = "print('hello')"
@@ -19,8 +21,8 @@ def platform(make_platform: MakePlatform) -> Platform:
     return make_platform(EXECUTOR_ENVIRONMENTS='["python"]', EXECUTOR_POOLS=bounds).start()
 
 
-def _refusal(platform: Platform) -> httpx.Response | None:
-    answer = platform.post("python", HELLO)
+def _refusal(platform: Platform, **more: object) -> httpx.Response | None:
+    answer = platform.post("python", HELLO, **more)
     return answer if answer.status_code != httpx.codes.OK else None
 
 
@@ -30,14 +32,11 @@ def test_executions_are_refused_until_the_container_has_processes_left(platform:
     platform.wait_until_idle()
     platform.executor.bound(pids_limit=str(len(platform.executor.processes())))
     refused = until(lambda: _refusal(platform), SECONDS, "a refusal")
-    assert (refused.status_code, refused.json()["code"]) == (503, "engine_unavailable")
-    assert int(refused.headers["retry-after"]) > 0
+    _check_refusal(refused)
     assert platform.health().json()["engine"] == "failing"
     assert "no sandbox of python can be made" in platform.executor.log()
     platform.executor.bound(pids_limit="-1")
-    platform.wait_until_well()
-    assert platform.run("python", HELLO)["stdout"] == "hello\n"
-    platform.wait_until_idle()
+    _check_recovery(platform)
 
 
 def test_a_container_without_memory_ends_code_and_not_the_executor(platform: Platform) -> None:
@@ -47,6 +46,47 @@ def test_a_container_without_memory_ends_code_and_not_the_executor(platform: Pla
     platform.executor.bound(memory="190m", memory_swap="190m")
     answer = platform.run("python", HOG)
     assert (answer["status"], answer["stdout"]) == ("memory_limit", "")
+    _check_recovery(platform)
+
+
+def test_executions_are_refused_until_the_sandboxes_file_system_has_room(platform: Platform) -> None:
+    """It is in memory. The executor writes to no disk, so that a full one is no matter of its."""
+    platform.wait_until_idle()
+    platform.executor.inside("sh", "-c", "head -c 100M /dev/zero >/run/sandboxes/filler; true")
+    _check_refusal(until(lambda: _refusal(platform), SECONDS, "a refusal"))
+    assert "no sandbox of python can be made" in platform.executor.log()
+    platform.executor.inside("rm", "/run/sandboxes/filler")
+    _check_recovery(platform)
+
+
+def test_executions_are_refused_while_the_runtime_is_killed(platform: Platform) -> None:
+    """Arguments have each sandbox made to order."""
+    platform.wait_until_idle()
+    with ThreadPoolExecutor(1) as pool:
+        killing = pool.submit(platform.executor.kill_runtimes, RUNTIME, seconds=3)
+        _check_refusal(until(lambda: _refusal(platform, args=["x"]), SECONDS, "a refusal"))
+        killing.result()
+    assert f"{RUNTIME} could not start a sandbox" in platform.executor.log()
+    _check_recovery(platform)
+
+
+def test_all_ends_with_the_executors_process_and_nothing_is_left_at_the_next_start(platform: Platform) -> None:
+    platform.wait_until_idle()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(platform.post, "python", "while True: pass")
+        platform.wait_for_run()
+        platform.executor.kill_itself()
+        assert (answer.result().status_code, answer.result().json()["code"]) == (503, "executor_unavailable")
+    platform.executor.restart()
+    _check_recovery(platform)
+
+
+def _check_refusal(refused: httpx.Response) -> None:
+    assert (refused.status_code, refused.json()["code"]) == (503, "engine_unavailable")
+    assert int(refused.headers["retry-after"]) > 0
+
+
+def _check_recovery(platform: Platform) -> None:
     platform.wait_until_well()
     assert platform.run("python", HELLO)["stdout"] == "hello\n"
     platform.wait_until_idle()

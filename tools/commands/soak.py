@@ -6,8 +6,8 @@ It uses a Docker daemon of its own, so that the machine's is not touched. It nee
 import argparse
 
 from tools.console.steps import EXIT_FAILED, Report, Runner, Step
+from tools.machine.own_docker import OwnDocker
 from tools.machine.preparation import Preparation
-from tools.measure.soak.engine import SoakDocker
 from tools.measure.soak.processes import Processes
 from tools.measure.soak.soak import Soak
 
@@ -24,7 +24,7 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     if runner.run(needed)[-1].failure:
         return EXIT_FAILED
     environments, image = preparation.environments, preparation.images.references["executor"]
-    own = SoakDocker()
+    own = OwnDocker(live_restore=True)
     processes = Processes(own.engine, image, environments)
     soak = Soak(processes, own, environments, options.executions)
 

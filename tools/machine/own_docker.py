@@ -1,5 +1,6 @@
 """A second Docker daemon beside the machine's: it can be restarted, and has a data folder of its own."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -8,6 +9,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import docker
 
 from tools.machine import docker_engine, process
 from tools.machine.docker_engine import DockerEngine
@@ -57,12 +60,21 @@ class OwnDocker:
         docker_engine.wait(self.engine.url, self.log, lambda: daemon.poll() is not None)
 
     def stop(self) -> None:
-        """End it as an upgrade of Docker does, and with it all its containers, unless there is `live_restore`."""
+        """End it, and with it all its containers, unless there is `live_restore`."""
         if self._daemon:
             process.terminate(self._daemon, _SECONDS_TO_END)
 
+    def restart(self) -> None:
+        """End it, as an upgrade does, and start it again."""
+        self.stop()
+        self.start()
+
     def close(self) -> None:
-        """End it and remove its files, except a data folder that was given."""
+        """Remove its containers, end it, and remove its files, except a data folder that was given."""
+        with contextlib.suppress(docker.errors.DockerException, OSError):
+            api = self.engine.client().api
+            for container in api.containers(all=True, quiet=True):
+                api.remove_container(container["Id"], force=True)
         self.stop()
         for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             if (where := line.split()[1]).startswith(f"{self.folder}/"):

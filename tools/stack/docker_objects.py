@@ -7,7 +7,6 @@ import docker
 
 from infra.service import DATA_ROLE, ROLE_LABEL, STACK_LABEL
 
-SANDBOX_LABEL = "vps.sandbox"
 # The order of removal: containers use networks and volumes.
 _ORDER = ("container", "network", "volume")
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tools.console.steps import Report, StepFailed
+from tools.machine.own_docker import OwnDocker
 from tools.measure.bench import pool
 from tools.measure.bench.client import Answer, Lost
-from tools.measure.soak.engine import SoakDocker
 from tools.measure.soak.processes import Processes, Reading
 from tools.measure.soak.visitors import KILLED, Visit, visit
 
@@ -56,7 +56,7 @@ class Soak:
     """A test in four parts. In the middle of the first and the third, the executor is killed; in that of the second,
     Docker is restarted, which no execution may notice. After each part, the idle platform is measured."""
 
-    def __init__(self, processes: Processes, engine: SoakDocker, environments: tuple[str, ...], wanted: int) -> None:
+    def __init__(self, processes: Processes, engine: OwnDocker, environments: tuple[str, ...], wanted: int) -> None:
         self.tally = Tally()
         self.rests: list[Rest] = []
         self._processes = processes

@@ -8,20 +8,21 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from app.environments import ENVIRONMENTS
+from app.environments import ENVIRONMENTS, VARIANTS
 from tests.page.browser import Page, fragment
 
 FIRST_EXAMPLES = {
     "python": "Hello from Python 3.",
     "python-data": "Plotted 400 points.",
     "node": "Hello from Node 2",
+    "typescript": "Mars has 2 moons.",
     "bash": "Hello from Bash 5.",
     "ruby": "Hello, World!",
     "sqlite": "Hello, World!",
 }
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", [*ENVIRONMENTS, *VARIANTS])
 def test_an_example_runs_in_each_environment(page: Page, environment: str) -> None:
     output = FIRST_EXAMPLES[environment]
     page.open()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
+from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS, VARIANTS
 from app.wire.problems import Problem
 from tests.stacks import StackFactory
 from tools.console.steps import Report
@@ -89,7 +89,7 @@ def test_a_websocket_comes_through_the_edge(edge: httpx.Client) -> None:
 def test_the_api_describes_itself(edge: httpx.Client) -> None:
     assert edge.get("/health").json()["engine"] == "reachable"
     versions = {entry["name"]: entry["version"] for entry in edge.get("/environments").json()["environments"]}
-    assert set(versions) == set(DEFAULT_ENVIRONMENTS)
+    assert set(versions) == {*DEFAULT_ENVIRONMENTS, *VARIANTS}
     assert all(versions.values())
     assert edge.get("/stats").json()["executions"]["python"] == {"success": 1}
 

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -55,6 +55,13 @@ def ended(answer: Answer) -> Ended:
         signal=answer["signal"],
         files={file["name"]: base64.b64decode(file["content"]) for file in answer["files"]},
     )
+
+
+@pytest.fixture(scope="module")
+def platform(shared: Platform) -> Iterator[Platform]:
+    """The shared platform. That nothing is left over is looked at once: it takes longer than most programs."""
+    yield shared
+    shared.wait_until_idle()
 
 
 Plain = Callable[[str], Ended]

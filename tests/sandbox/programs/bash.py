@@ -34,7 +34,7 @@ BASH: Mapping[str, Program] = {
         "a NUL": Program("bash", files=(("main.sh", b"echo a\0b\n"),)),
         "jobs": bash("sleep 0.1 & wait $!; echo $?; jobs\n"),
         "a program in /tmp": bash("echo 'echo ran' >a.sh; chmod +x a.sh; bash a.sh\n"),
-        "descriptors": bash("ls /proc/$$/fd | wc -l; [[ -t 0 || -t 1 ]] || echo 'no terminal'\n"),
+        "descriptors": bash("cd /proc/$$/fd; echo *; [[ -t 0 || -t 1 ]] || echo 'no terminal'\n"),
         "results": bash("echo kept >results/a.txt\n", results=True),
         "clocks": bash("echo $SECONDS; now=$EPOCHSECONDS; printf -v start '%(%s)T' -2; echo $((now - start < 3))\n"),
         "a script that adds to itself": bash('echo "echo added" >>"$0"; echo first\n'),

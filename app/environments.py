@@ -10,7 +10,7 @@ from datetime import date
 from types import MappingProxyType
 
 _PYTHON = ("python3", "-u")
-"""Unbuffered, so that stdout and stderr keep their order, and a stopped run keeps what it printed."""
+"""Unbuffered, so that output comes when it is written, and a stopped run keeps what it printed."""
 _CODING = re.compile(rb"\A(?:[^\n]*\n)?[ \t\f]*#[^\n]*coding[:=](?![ \t]*utf[-_]8(?![-\w.]))", re.IGNORECASE)
 """PEP 263: a comment in the first two lines that names another encoding than utf-8. Python seeks for `utf8` too."""
 _DATA_NOTICES = re.compile(_CODING.pattern + rb"|\bmodules\b|\bMPL[A-Z]|_NUM_THREADS", re.IGNORECASE)

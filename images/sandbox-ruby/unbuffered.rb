@@ -1,2 +1,2 @@
-# Output is not buffered: stdout and stderr keep their order, and a stopped run keeps what it printed.
+# Output is not buffered: it comes when it is written, and a stopped run keeps what it printed.
 $stdout.sync = true

@@ -42,8 +42,8 @@ RUNTIMES: Mapping[str, Runtime] = MappingProxyType(
                 *("--ignore-cgroups", "--network=none", "--platform=systrap"),
                 # Without --oci-seccomp, code can create user namespaces and escape the process limit.
                 "--oci-seccomp",
-                # The script that an interpreter waits for is a FIFO of the host, and files change from outside.
-                *("--host-fifo=open", "--file-access=shared", "--overlay2=none"),
+                # The script of an interpreter that waits is a FIFO of the host; an overlay would hide what it becomes.
+                *("--host-fifo=open", "--overlay2=none"),
             ),
             run_options=("--pass-fd=3:3",),
             own_kernel=True,

@@ -38,8 +38,6 @@ _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tr
 _NO_CORE = 1
 """The one size, in bytes, at which the kernel neither writes a core file nor starts the host's core_pattern helper."""
 _NAMESPACES = ("ipc", "mount", "network", "pid", "uts")
-_KILLED_FIRST = 1000
-"""When the executor's own container runs out of memory, the kernel kills a sandbox's process and not the executor."""
 _CAPABILITIES = ("ambient", "bounding", "effective", "inheritable", "permitted")
 
 
@@ -76,7 +74,6 @@ def configuration(
             "capabilities": {kind: [] for kind in _CAPABILITIES},
             "noNewPrivileges": profile.no_new_privileges,
             **({"apparmorProfile": f"&{apparmor_profiles.SANDBOX}"} if apparmor else {}),
-            "oomScoreAdj": _KILLED_FIRST,
             "rlimits": [
                 *pids,
                 _rlimit("CORE", _NO_CORE),

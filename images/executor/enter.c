@@ -1,5 +1,8 @@
-/* Start an OCI runtime for one sandbox: held by the sandbox's control groups from its first moment, and with the
- * sandbox's own device files as /dev, since the runtime binds those that it finds there into the sandbox.
+/* Start an OCI runtime for one sandbox: held by the sandbox's control groups from its first moment, killed first when
+ * the executor's own group is out of memory, and with the sandbox's own device files as /dev, since the runtime binds
+ * those that it finds there into the sandbox.
+ *
+ * The order of killing is inherited. runsc would set it once the sandbox runs, and fail when it has ended by then.
  *
  * usage: enter DEVICES FILE... -- COMMAND [ARGUMENT...]      each FILE is the cgroup.procs of a control group
  */
@@ -19,18 +22,26 @@ static int refused(const char *what)
     return REFUSED;
 }
 
+static int written(const char *path, const char *text)
+{
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t length = strlen(text);
+
+    return file >= 0 && write(file, text, length) == length && close(file) == 0;
+}
+
 int main(int argc, char **argv)
 {
-    int at, file;
+    const char *killed_first = "/proc/self/oom_score_adj";
+    int at;
 
     if (argc < 2 || unshare(CLONE_NEWNS) || mount(argv[1], "/dev", NULL, MS_BIND, NULL))
         return refused(argv[1]);
-    for (at = 2; at < argc && strcmp(argv[at], "--"); at++) {
-        file = open(argv[at], O_WRONLY | O_CLOEXEC);
-        if (file < 0 || write(file, "0", 1) != 1)
+    for (at = 2; at < argc && strcmp(argv[at], "--"); at++)
+        if (!written(argv[at], "0"))
             return refused(argv[at]);
-        close(file);
-    }
+    if (!written(killed_first, "1000"))
+        return refused(killed_first);
     if (at + 1 >= argc)
         return REFUSED;
     execvp(argv[at + 1], argv + at + 1);

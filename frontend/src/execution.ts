@@ -36,8 +36,8 @@ export class RunningExecution {
   constructor(
     private readonly request: ExecutionRequest,
     private readonly listener: Listener,
-    /** The size of the program's terminal. Null: it has none, and its input is all in the request. */
-    private readonly terminal: Size | null,
+    /** The size of the program's terminal when it starts. Null: it has none. */
+    readonly terminal: Size | null,
   ) {
     this.ended = this.run();
   }
@@ -51,7 +51,7 @@ export class RunningExecution {
   }
 
   resize(size: Size): void {
-    if (this.terminal) this.send({ type: "resize", ...size });
+    this.send({ type: "resize", ...size });
   }
 
   interrupt(): void {
@@ -98,7 +98,7 @@ export class RunningExecution {
       };
       socket.onclose = () => reject(new Refused({ status: 0, detail: "The connection ended before the execution did." }));
       this.send({ type: "start", ...this.request, terminal: this.terminal });
-      if (!this.terminal) this.endInput();
+      if (this.request.stdin) this.endInput();
     });
   }
 

@@ -14,6 +14,13 @@ type Kind = "idle" | "running" | "good" | "bad";
 const TYPING_DELAY = 300;
 const CLOCK_TICK = 100;
 
+/**
+ * Code that seems to ask somebody at a keyboard runs in a terminal, in a sandbox that is made for it. Other code runs in
+ * one that is ready, which answers sooner. A line can be typed for it all the same.
+ */
+const ASKS =
+  /\b(input|getpass|stdin|read|readline|readlines|gets|prompt|question|breakpoint|pdb|interact|curses|isatty|tty|stty)\b/i;
+
 export class RunPanel {
   private readonly runButton = byId("run", HTMLButtonElement);
   private readonly stopButton = byId("stop", HTMLButtonElement);
@@ -35,8 +42,7 @@ export class RunPanel {
     byId("end", HTMLButtonElement).addEventListener("click", () => this.endInput());
     this.typing.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.type(`${this.line.value}\r`);
-      this.line.value = "";
+      this.typeLine();
     });
     this.line.addEventListener("keydown", (event) => {
       if (event.ctrlKey && event.key === "d") {
@@ -45,15 +51,16 @@ export class RunPanel {
       }
     });
     this.output.addEventListener("keydown", (event) => {
-      const text = this.typing.hidden ? null : keyText(event);
+      const text = this.typing.hidden || !this.running?.terminal ? null : keyText(event);
       if (text === null) return;
       event.preventDefault();
-      this.type(text);
+      this.running?.type(text);
     });
-    this.output.addEventListener("paste", (event) => this.type(event.clipboardData?.getData("text") ?? ""));
+    this.output.addEventListener("paste", (event) => {
+      if (this.running?.terminal) this.running.type(event.clipboardData?.getData("text") ?? "");
+    });
     addEventListener("resize", () => {
-      const size = this.running && this.terminal.fit();
-      if (size) this.running?.resize(size);
+      if (this.running?.terminal) this.running.resize(this.terminal.fit());
     });
   }
 
@@ -76,7 +83,7 @@ export class RunPanel {
     if (this.running) return;
     this.begin();
     const interactive = !request.stdin;
-    const size = interactive ? this.terminal.fit() : null;
+    const size = interactive && ASKS.test(request.code) ? this.terminal.fit() : null;
     let showTyping = 0;
     const running = new RunningExecution(request, {
       streaming: () => {
@@ -142,12 +149,19 @@ export class RunPanel {
     this.files.hidden = result.files.length === 0;
   }
 
-  private type(text: string): void {
-    this.running?.type(text);
+  private typeLine(): void {
+    const end = this.running?.terminal ? "\r" : "\n";
+    this.running?.type(this.line.value + end);
+    // A terminal echoes what is typed.
+    if (!this.running?.terminal) this.terminal.write("stdout", this.line.value + end);
+    this.line.value = "";
   }
 
   private endInput(): void {
-    if (this.line.value) this.typing.requestSubmit();
+    if (this.line.value) this.typeLine();
     this.running?.endInput();
+    if (this.running?.terminal) return;
+    this.stopButton.focus();
+    this.typing.hidden = true;
   }
 }

@@ -88,7 +88,7 @@ def test_a_program_has_a_terminal_that_takes_keys(page: Page) -> None:
 
 
 def test_ctrl_c_interrupts_what_has_a_terminal(page: Page) -> None:
-    page.run("node", "console.log('up'); setInterval(() => {}, 1000)")
+    page.run("node", "console.log('up'); process.stdin.resume()")
     page.prints("up")
     page.wait(lambda: page.find("line").is_displayed(), "the line to type")
     page.find("output").send_keys(Keys.CONTROL, "c")

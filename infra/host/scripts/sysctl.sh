@@ -44,6 +44,8 @@ kernel.dmesg_restrict = 1
 kernel.kptr_restrict = 2
 kernel.unprivileged_bpf_disabled = 1
 kernel.yama.ptrace_scope = 1
+# Without this, whoever has a terminal can make the kernel load the modules of line disciplines.
+dev.tty.ldisc_autoload = 0
 fs.protected_fifos = 2
 fs.protected_hardlinks = 1
 fs.protected_regular = 2

@@ -262,6 +262,6 @@ def test_detached_children_end_with_the_code(platform: Platform, environment: st
 @pytest.mark.parametrize("environment", ATTACKED)
 def test_sleeping_past_the_deadline_with_detached_children(platform: Platform, environment: str) -> None:
     started = time.monotonic()
-    answer = platform.run(environment, carried(environment, DETACHED + "time.sleep(600)"), timeout=1.5)
-    assert time.monotonic() - started < 1.5 + GRACE_SECONDS
+    answer = platform.run(environment, carried(environment, DETACHED + "time.sleep(600)"), timeout=4)
+    assert time.monotonic() - started < 4 + GRACE_SECONDS
     assert (answer["status"], answer["stdout"]) == ("timeout", "parent ends\n")

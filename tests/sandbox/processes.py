@@ -18,9 +18,10 @@ from prometheus_client.samples import Sample
 from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import ClientConnection, unix_connect
 
+from app.profile import FLOOR
 from app.runtimes import DEFAULT_RUNTIME
 from tests.sandbox.executor import Executor, Host
-from tests.waiting import until
+from tests.waiting import SLOWNESS, until
 from tools.machine.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -169,6 +170,8 @@ class Platform:
 
     def post(self, environment: str, code: str | None = None, **more: object) -> httpx.Response:
         """The answer of POST /execute."""
+        if SLOWNESS > 1:  # the default suits a usual machine
+            more = {"timeout": FLOOR.timeout_seconds, **more}
         body = {"environment": environment, **({} if code is None else {"code": code}), **more}
         return httpx.post(f"{self.url}/execute", json=body, timeout=100)
 

@@ -88,7 +88,7 @@ SUITES = {
 }
 EMULATED = Suite(
     ("emulated", "sandbox/test_limits.py", "sandbox/attacks"),
-    ("python",),
+    ("python", "node", "bash"),
     variables={"VPS_TEST_EMULATED": "1", "VPS_TEST_SLOWNESS": "20"},
     at_once=0,
 )

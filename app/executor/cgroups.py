@@ -1,6 +1,6 @@
 """Control groups: one for each sandbox, below the executor's own, under version 1 or 2 of the kernel's interface.
 
-The OCI runtime makes none: it is started inside the one that was made here, which is the same for crun and runsc.
+The executor makes them, and starts the OCI runtime inside. So the limits are the same for crun and runsc.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ _FOLDER = "sandboxes"
 _OURS = "executor"
 _MB = 1024 * 1024
 _PERIOD = 100_000
-"""Microseconds over which the processor share is counted, as Docker has it."""
+"""The kernel's period for the CPU limit in microseconds, as Docker sets it."""
 _LONGEST = 65536
-"""Bytes read of a file."""
+"""Bytes read of a file at most."""
 _V1 = ("memory", "pids", "cpu", "cpuacct")
 _V2 = ("memory", "pids", "cpu")
 
@@ -52,7 +52,7 @@ class Usage:
 
 
 def is_v2() -> bool:
-    """Whether the host has version 2 alone."""
+    """Whether the host has version 2 only. A host with both versions counts as version 1."""
     return _has_v2(ROOT)
 
 
@@ -62,7 +62,12 @@ def _has_v2(root: Path) -> bool:
 
 
 def delegate(owner: int) -> None:
-    """Make the folder of the sandboxes' groups, and give it to a user; or OSError or `CgroupError`. For root."""
+    """Make the folder of the sandboxes' groups and give it to the user `owner`. Needs the container's root.
+
+    Raises:
+        OSError: the kernel refused a step.
+        CgroupError: a controller or the container's own namespace of control groups is missing.
+    """
     if is_v2():
         _delegate_v2(owner)
         return
@@ -87,7 +92,7 @@ def _delegate_v2(owner: int) -> None:
         raise CgroupError("namespace for this container", "Start the container with `--cgroupns=private`")
     _need(set(_V2) - set((ROOT / "cgroup.controllers").read_text().split()))
     syscalls.mount("", str(ROOT), "", syscalls.REMOUNT | syscalls.BIND)
-    # A group that has processes can't give controllers to those below it.
+    # Version 2 allows processes only in groups that pass no controllers on, so the container's processes move first.
     launcher, sandboxes = ROOT / "launcher", ROOT / _FOLDER
     for folder in (launcher, sandboxes, sandboxes / _OURS):
         folder.mkdir(exist_ok=True)
@@ -97,13 +102,13 @@ def _delegate_v2(owner: int) -> None:
     (ROOT / "cgroup.subtree_control").write_text(enable)
     (sandboxes / _OURS / "cgroup.procs").write_text(str(os.getpid()))
     (sandboxes / "cgroup.subtree_control").write_text(enable)
-    # Last: without CAP_DAC_OVERRIDE, root can't write to what is another's.
+    # The owner changes last: without CAP_DAC_OVERRIDE, root can't write to another user's files.
     for file in (sandboxes, *sandboxes.iterdir(), sandboxes / _OURS / "cgroup.procs"):
         os.chown(file, owner, owner)
 
 
 class Group:
-    """A sandbox's control group: made, then entered by the runtime, and removed when all in it has ended."""
+    """The control group of one sandbox, below the executor's own."""
 
     def __init__(self, name: str) -> None:
         self._folders = {controller: f"{parent}/{name}" for controller, parent in _parents(ROOT).items()}
@@ -114,7 +119,7 @@ class Group:
         return [f"{folder}/cgroup.procs" for folder in self._distinct]
 
     def make(self, limits: Mapping[str, str]) -> None:
-        """Make it with these limits, by file name; or `CgroupError` or OSError."""
+        """Make the group and write its limits, which are values by file name; or `CgroupError` or OSError."""
         for folder in self._distinct:
             os.mkdir(folder)
         for file, value in limits.items():
@@ -162,7 +167,7 @@ class Group:
 
     @property
     def _distinct(self) -> list[str]:
-        """Version 1 often has several controllers in one hierarchy: they share a folder."""
+        """The folders, each once: under version 1, controllers of one hierarchy share a folder."""
         return list(dict.fromkeys(self._folders.values()))
 
     def _file(self, name: str) -> str:
@@ -173,7 +178,7 @@ class Group:
 
 
 def _kill(members: str) -> None:
-    """Kill the processes that a cgroup.procs lists. One that this process's PID namespace doesn't know is a 0."""
+    """Kill the processes that a cgroup.procs lists. It has a 0 for each process outside of this PID namespace."""
     for process in set(members.split()) - {"0"}:
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(process), signal.SIGKILL)
@@ -181,14 +186,14 @@ def _kill(members: str) -> None:
 
 @cache
 def _parents(root: Path) -> dict[str, str]:
-    """The folder of the sandboxes' groups by the controller whose files are there."""
+    """The folder of the sandboxes' groups in each controller's hierarchy, by controller."""
     if is_v2():
         return dict.fromkeys(_V2, str(root / _FOLDER))
     return {controller: str((root / controller).resolve() / _FOLDER) for controller in _V1}
 
 
 def limits(profile: SandboxProfile, pids: int) -> Mapping[str, str]:
-    """The profile's limits as the files of this host's version; `pids` are those that the host is to count."""
+    """The profile's limits as values by file name, for this host's version. `pids` is the host's limit of processes."""
     memory = profile.memory_mb * _MB
     quota = round(profile.cpus * _PERIOD)
     if is_v2():
@@ -208,7 +213,7 @@ def limits(profile: SandboxProfile, pids: int) -> Mapping[str, str]:
 
 
 def left_over() -> list[str]:
-    """Names of the groups that are there: an earlier run left them, if this one has made none yet."""
+    """The names of the existing groups. Before this executor makes any, an earlier one has left them."""
     folder = ROOT / _FOLDER if is_v2() else ROOT / "pids" / _FOLDER
     return [group.name for group in folder.iterdir() if group.is_dir() and group.name != _OURS]
 
@@ -222,5 +227,5 @@ def _read(file: str) -> str:
 
 
 def _numbers(content: str) -> dict[str, int]:
-    """Of a file with a name and a number on each line."""
+    """Parse a file with a name and a number on each line."""
     return {name: int(number) for name, number in (line.split() for line in content.splitlines())}

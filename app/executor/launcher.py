@@ -1,9 +1,10 @@
-"""Prepare the container, then start the executor in a user namespace: `python -m app.executor.launcher`.
+"""Prepares the container, then starts the executor in a user namespace: `python -m app.executor.launcher`.
 
-The container's root has a few capabilities and uses them here, before anything of a visitor is read: it gives a folder
-of each control group to the executor, makes the devices of the sandboxes, and uncovers /proc and /sys, since the kernel
-allows new ones in a user namespace only where nothing of them is hidden. Then it enters a user namespace whose root is
-an unprivileged user of the host. From there on, no process of this container has a capability on the host.
+The launcher runs as the container's root with a few capabilities, and reads nothing of visitors. It gives the executor
+a folder in each hierarchy of control groups, makes the sandboxes' device files, and unmounts what Docker has mounted over
+parts of /proc and /sys: in a user namespace, the kernel allows new mounts of these only where no part is hidden. Then
+it enters a user namespace whose root is an unprivileged user of the host. From then on no process of the container has
+a capability on the host.
 """
 
 import errno
@@ -26,13 +27,13 @@ FIRST_ID, IDS = 100_000, 65_536
 CAPABILITIES: Mapping[str, int] = MappingProxyType(
     {"SYS_ADMIN": 21, "SETUID": 7, "SETGID": 6, "CHOWN": 0, "MKNOD": 27},
 )
-"""What the container's root must have, with the kernel's numbers. tests/sandbox/test_refusals.py: each is needed."""
+"""The capabilities that the container needs, with the kernel's numbers. tests/sandbox/test_refusals.py removes each."""
 NEEDS = (
     "The container needs a tmpfs at /run, and the capabilities, the seccomp profile and the AppArmor profile that the "
     "platform's program gives it (docs/SECURITY.md)"
 )
 LISTENER = 100
-"""The executor's descriptor of its socket, on which it is to listen."""
+"""The descriptor of the socket that the executor inherits and listens on."""
 _PROC = "/proc"
 
 
@@ -48,14 +49,14 @@ class LauncherError(Exception):
 
 
 def _lacking() -> list[str]:
-    """The capabilities that this process should have and has not."""
+    """The capabilities that this process needs and does not have."""
     status = Path(_PROC, "self/status").read_text()
     held = int(status.partition("CapEff:")[2].split()[0], 16)
     return [name for name, number in CAPABILITIES.items() if not held >> number & 1]
 
 
 def _check_container() -> None:
-    """Refuse what no later step would notice, or would fail at with a message that misleads."""
+    """Check what no later step would notice, or would fail at with a misleading message."""
     for kind in ("user", "group"):
         ranges = (map(int, line.split()) for line in Path(_PROC, f"self/{kind[0]}id_map").read_text().splitlines())
         if not any(first <= FIRST_ID and first + count >= FIRST_ID + IDS for first, _, count in ranges):
@@ -95,7 +96,7 @@ def _make_folder() -> None:
 
 
 def _bind_socket() -> None:
-    """The executor gets the socket alone. Its folder is on the host's disk, which the executor can't write to."""
+    """Bind the executor's socket. Its folder is on the host's disk and stays root's: the executor can't write there."""
     place = executor_settings(os.environ).socket
     place.parent.mkdir(parents=True, exist_ok=True)
     os.chown(place.parent, 0, 0)
@@ -117,8 +118,8 @@ def _uncover() -> None:
 def _enter_user_namespace() -> None:
     """Become root of a user namespace. A helper that stays outside writes the maps, as only it may.
 
-    The namespace's owner is the first of its own users. What its users take is counted against the owner's limits on
-    the host, so the owner must not be root: then the host's services would have to do with what sandboxes leave.
+    The kernel counts what the namespace's users take against the limits of its owner too. So the owner is the first of
+    these users and not root, whose limits the host's services need.
     """
     us = os.getpid()
     unshared, tell = os.pipe()
@@ -147,16 +148,16 @@ def _enter_user_namespace() -> None:
 
 
 def _share_out(users: int) -> None:
-    """Give each user of the namespace an equal part of the inotify objects that the host grants to its owner."""
+    """Limit each user of the namespace to an equal share of the inotify objects that the namespace's owner may have."""
     for what in ("instances", "watches"):
         together = int(Path(f"{_PROC}/sys/fs/inotify/max_user_{what}").read_text())
         Path(f"{_PROC}/sys/user/max_inotify_{what}").write_text(str(max(1, together // users)))
 
 
 def _run(command: Sequence[str], users: int) -> NoReturn:
-    """Run it as PID 1 of the new namespaces, with a /proc of its own. This process waits for it as a small program.
+    """Run a command as PID 1 of the new namespaces, with a /proc of its own, and become images/executor/wait.c.
 
-    It keeps the container's mounts: Docker runs health checks among them, and they need its /proc.
+    This process keeps the container's mounts, because Docker's health checks run in its mount namespace.
     """
     child = os.fork()
     if child == 0:
@@ -170,7 +171,7 @@ def _run(command: Sequence[str], users: int) -> NoReturn:
 
 
 def main() -> None:
-    """Become the program that ends with the executor's exit code. Never returns."""
+    """Never returns: ends with the executor's exit code."""
     try:
         _check_container()
         _prepare(slots=devices.SLOTS)

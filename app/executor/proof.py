@@ -1,4 +1,4 @@
-"""The walls of the sandbox, each tried once from inside before any code of a visitor's is run."""
+"""Tries each limit of the sandbox once, from inside a real one, before the executor serves visitors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from app.profile import SandboxProfile
 
 _SPIN_MILLISECONDS = 400
 _OVER = 1.3
-"""The processor share is counted in periods of 100 ms: in so short a time it may be exceeded by a part of one."""
+"""Factor by which the measured share may exceed the limit: a trial is only a few of the kernel's periods of 100 ms."""
 _TOO_MUCH_MB = 32
 
 

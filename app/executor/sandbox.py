@@ -26,18 +26,18 @@ from app.wire.protocol import Cancel, Command, EndOfInput, Execution, Input, Int
 
 _KB = 1024
 _PIPE = 65536
-"""Bytes that a pipe holds."""
+"""Bytes that a pipe can hold."""
 _COMPLAINT = 2048
-"""Bytes kept of what a sandbox says that is not ready."""
+"""Bytes kept of the error message of a sandbox that does not become ready."""
 _READY_SECONDS = 120.0
-"""An interpreter that takes longer to start is stuck. On a host under load, importing pandas has taken 30."""
+"""After this time the start of an interpreter has failed. On a busy host, importing pandas has taken 30 s."""
 _POLL_SECONDS, _POLLS = 0.002, 8
-"""The shortest pause between two looks whether the interpreter waits for its code; the longest is that part of the
-time that has passed, so that a slow start is not slowed down by looks."""
+"""The shortest pause between two checks whether the interpreter waits for its code. As time goes by the pause grows, to
+an eighth of the time that has passed, so that the checks do not slow a slow start down."""
 _FIRST_USER = 1000
 _STATUS, _FULL = struct.Struct("=xi"), 1 << 16
-"""What PID 1 tells: a byte when it has started the command, and at its end the command's wait status. With _FULL, the
-code has failed and no process more was allowed: see images/executor/init.c."""
+"""What PID 1 writes to descriptor 3: a byte when it has started the command, and at its end the command's wait status.
+_FULL is set in the status if the code failed while the limit of processes was reached: see images/executor/init.c."""
 
 
 class OciSandbox:
@@ -62,21 +62,21 @@ class OciSandbox:
 
     @property
     def tmp(self) -> Path:
-        """The place of its /tmp in the executor's file system."""
+        """Its /tmp, as a path of the executor's file system."""
         return self._files.place
 
     @property
     def user(self) -> int:
-        """The user and group id inside: what the kernel counts by user is nobody else's."""
+        """Its user and group id, which no other sandbox has at the same time: the kernel counts many things by user."""
         return _FIRST_USER + self.slot
 
     def await_code(self, main: str) -> None:
-        """Let the interpreter find a FIFO where its script is to be: it starts, and waits at its own first read."""
+        """Put a FIFO in the place of the script: the interpreter starts, and waits where it opens its script."""
         self._waits_for = main
         self._files.make_fifo(main)
 
     def place(self, execution: Execution) -> None:
-        """Write the execution's files, for an interpreter that is not started yet."""
+        """Write the execution's files, before the interpreter starts."""
         self._files.write_all(execution.sources)
         if execution.results is not None:
             self._files.make_results()
@@ -87,7 +87,11 @@ class OciSandbox:
         self._cpu_before = self.group.cpu_seconds()
 
     async def ready(self) -> None:
-        """Return when the interpreter has its code or waits for it, else raise `EngineError` that says why not."""
+        """Wait until the interpreter waits for its code. Returns at once if it has its code.
+
+        Raises:
+            EngineError: it has ended, or is not ready in time. The message has what it wrote to stderr.
+        """
         if not self._waits_for:
             return
         ending = asyncio.create_task(self._process.wait())
@@ -105,17 +109,17 @@ class OciSandbox:
             ending.cancel()
 
     async def ended(self) -> None:
-        """Return when it is of no use any more."""
+        """Return when PID 1 has ended."""
         await self._process.wait()
 
     async def finish(self, seconds: float) -> str:
-        """What a command has written to its stdout when it has ended, or TimeoutError. At most a pipe's size."""
+        """Wait for the end of the command, or TimeoutError. Returns its stdout, at most as much as a pipe can hold."""
         with anyio.fail_after(seconds):
             await self._process.wait()
         return self._pipes.take(STDOUT, _PIPE).decode()
 
     async def end(self) -> None:
-        """Kill what runs, and close everything. Its processes are gone when this returns, and a run has failed."""
+        """Kill all processes and close all descriptors. A run that is under way fails with EngineError."""
         self._ending = True
         if self._child:
             self._child.kill()
@@ -166,8 +170,8 @@ class OciSandbox:
         return self._outcome(execution, status, recorder.transcript(), seconds)
 
     async def _hand_over(self, execution: Execution) -> None:
-        """Give the code to the interpreter that waits. When it looks again, its script is a plain file."""
-        # An idle gVisor uses processor time too: it is not the execution's.
+        """Give the code to the waiting interpreter. From then on its script is a plain file for whoever opens it."""
+        # A waiting gVisor uses CPU time, which does not belong to the execution.
         self._cpu_before = self.group.cpu_seconds()
         main = execution.sources[execution.main_file]
         self._files.replace(self._waits_for, main)
@@ -175,13 +179,13 @@ class OciSandbox:
         if execution.results is not None:
             self._files.make_results()
         if self._script is not None:
-            # An interpreter may end before it has read all: Bash does at `exit`.
+            # An interpreter may end before it has read its whole script: Bash does at `exit`.
             with contextlib.suppress(BrokenPipeError):
                 await write_all(self._script, main)
         self._close_script()
 
     def _opened_script(self) -> bool:
-        """Whether the interpreter has the FIFO open, so that it can be opened from this side too."""
+        """Open the FIFO for writing. Returns whether the interpreter has it open, without which it can't be opened."""
         try:
             self._script = os.open(self.tmp / self._waits_for, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -198,7 +202,7 @@ class OciSandbox:
     async def _obeying(
         self, execution: Execution, commands: AsyncIterator[Command] | None, run: anyio.CancelScope
     ) -> AsyncIterator[None]:
-        """Write the input and do what the visitor says, during the block."""
+        """During the block, write the input and follow the visitor's commands."""
         typed: asyncio.Queue[Typed] = asyncio.Queue()
         typed.put_nowait(Input(data=execution.stdin))
         tasks = [asyncio.create_task(self._feed(typed, terminal=execution.terminal is not None))]
@@ -215,9 +219,9 @@ class OciSandbox:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _feed(self, typed: "asyncio.Queue[Typed]", *, terminal: bool) -> None:
-        """Write what is typed to PID 1's stdin, and close it at the end of input."""
+        """Write the input to PID 1's stdin, and close that at its end."""
         while (data := encoded(await typed.get(), terminal=terminal)) is not None:
-            # Code that has closed its input, or ended, reads no more: that is no fault.
+            # Code may close its input or end before it has read everything.
             with contextlib.suppress(BrokenPipeError):
                 await write_all(self._pipes.ours[STDIN], data)
         self._pipes.close_ours(STDIN)
@@ -230,14 +234,14 @@ class OciSandbox:
                 case Input() | EndOfInput() | Resize():
                     typed.put_nowait(command)
                 case Interrupt():
-                    # The kernel drops a signal to a PID 1 that is not prepared for it yet.
+                    # The kernel drops signals to PID 1 until PID 1 has blocked them. The first byte says that it has.
                     await readable(self._pipes.ours[STATUS])
                     self._process.signal(signal.Signals[command.signal])
                 case Cancel():
                     run.cancel()
 
     def _outcome(self, execution: Execution, stopped: Status | None, transcript: Transcript, seconds: float) -> Outcome:
-        """`stopped` is why it was ended from here; None: it has ended by itself."""
+        """`stopped` is the reason for which the executor has ended the code; None if the code has ended by itself."""
         if stopped is not None:
             return Outcome(stopped, transcript, seconds)
         used = self.group.usage()
@@ -265,7 +269,7 @@ class OciSandbox:
 
 
 def _status(code: int, kills: int, refused: int) -> Status:
-    """Code that has coped with what the kernel refused it has not failed."""
+    """The status of code that ended by itself. Exit code 0 is a success, whatever the kernel refused on the way."""
     if code == 0:
         return Status.SUCCESS
     if kills:

@@ -1,4 +1,4 @@
-"""Sandboxes by an OCI runtime's command line: no daemon, and one process that ends once the sandbox has started."""
+"""Makes and removes sandboxes with an OCI runtime's command line. The runtime ends once a sandbox has started."""
 
 import asyncio
 import contextlib
@@ -26,21 +26,21 @@ from app.wire.protocol import Execution
 
 FOLDER = Path("/run/sandboxes")
 PROGRAMS = Path("/usr/local/lib/sandbox")
-"""The programs of images/executor."""
+"""The folder with the programs of images/executor."""
 _HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 _START_SECONDS = 30
-"""A runtime that takes longer is stuck."""
+"""After this time the start of a sandbox has failed."""
 _REMOVALS, _REMOVAL_SECONDS = 100, 0.02
-"""How often, and how far apart, the removal of a control group is tried: gVisor's own processes end a moment later."""
+"""Attempts to remove a control group, and the pause between two: gVisor's own processes end a moment after PID 1."""
 _COMPLAINT = 2048
-"""Bytes kept of what a runtime that has failed says."""
+"""Bytes kept of the error message of a runtime."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """What all sandboxes of this executor have in common.
+    """What all sandboxes of this executor share.
 
     `roots` are the environments' root file systems, and `apparmor` says whether the host has AppArmor's profiles.
     """
@@ -53,7 +53,7 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Trial:
-    """What the probe said on its stdout, what it used, and the seconds of wall time that it took."""
+    """The stdout of the probe, the resources that it used, and its seconds of wall time."""
 
     said: str
     usage: cgroups.Usage
@@ -61,7 +61,7 @@ class Trial:
 
 
 class OciWorkshop:
-    """A `Workshop`. Each sandbox has a slot, which it shares with nobody while it lives."""
+    """A `Workshop`. Each sandbox has a slot of its own while it exists: a user id and device files."""
 
     def __init__(self, pattern: Pattern) -> None:
         self._pattern = pattern
@@ -73,9 +73,9 @@ class OciWorkshop:
         self._skeleton = FOLDER / "skeleton"
 
     def prepare(self) -> int:
-        """Make the folder that everything is in, or OSError. To be called once.
+        """Mount the folder of all sandboxes, and remove the control groups that an earlier executor has left.
 
-        Returns how many sandboxes' control groups an executor before this one has left. They are removed.
+        To be called once. Returns how many control groups were left; raises OSError.
         """
         left = cgroups.left_over()
         for name in left:
@@ -118,7 +118,12 @@ class OciWorkshop:
         return sandbox
 
     async def probe(self, arguments: Sequence[str]) -> Trial:
-        """Run images/executor/probe.c, which tries a sandbox's walls, in one; or EngineError or CgroupError."""
+        """Run images/executor/probe.c, which tries the limits of a sandbox from inside.
+
+        Raises:
+            EngineError: the sandbox could not be made.
+            CgroupError: the host's control groups lack a limit.
+        """
         environment = next(iter(self._pattern.roots))
         sandbox = self._reserve(environment)
         try:
@@ -153,8 +158,8 @@ class OciWorkshop:
         return sandbox
 
     def _furnish(self, sandbox: OciSandbox, environment: str) -> None:
-        """Make all that a sandbox is of, but for its processes."""
-        # One file system for all files of a sandbox, its root mounted in it: one call removes everything.
+        """Make the file systems and the control group of a sandbox."""
+        # One file system holds all files of the sandbox, and its root is mounted in it: one unmount removes everything.
         sandbox.folder.mkdir()
         closed = syscalls.NOSUID | syscalls.NODEV | syscalls.NOEXEC
         size = f"size={self._pattern.profile.tmp_mb}m"
@@ -162,7 +167,7 @@ class OciWorkshop:
         sandbox.root.mkdir()
         sandbox.tmp.mkdir()
         sandbox.tmp.chmod(0o1777)
-        # An overlay of its own: two sandboxes that shared an inode could tell each other things by locks and watches.
+        # Each root is an overlay of its own: sandboxes that share an inode could signal each other by its locks.
         lower = f"lowerdir={self._skeleton}:{self._pattern.roots[environment]}"
         syscalls.mount("root", str(sandbox.root), "overlay", syscalls.RDONLY | syscalls.NODEV, lower)
         sandbox.group.make(self._limits)
@@ -190,14 +195,15 @@ class OciWorkshop:
         pipes = Pipes.merged() if terminal or (execution and execution.merge) else Pipes()
         try:
             await self._run(sandbox, pipes)
-            # Its parent was the runtime, which has ended: it is ours, since we are PID 1 of our namespace.
+            # PID 1 of the sandbox was the runtime's child. The runtime has ended, so this process has inherited it: the
+            # executor is PID 1 of its own namespace.
             sandbox.attach(Child(int((sandbox.folder / "pid").read_text())), pipes)
         except BaseException:
             pipes.close()
             raise
 
     async def _run(self, sandbox: OciSandbox, pipes: Pipes) -> None:
-        """Run the runtime until it has started the sandbox, or EngineError with what it says."""
+        """Run the runtime until it has started the sandbox, or raise EngineError with its message."""
         name, folder = self._pattern.runtime, sandbox.folder
         log = folder / "log"
         child = spawn(
@@ -239,7 +245,7 @@ class OciWorkshop:
         _log.error("the control group of sandbox %s can't be removed: its slot is not used again", sandbox.id)
 
     def _forget(self, sandbox: OciSandbox) -> None:
-        """Remove the runtime's own files: crun keeps a folder for each sandbox, gVisor several files."""
+        """Remove what the runtime has stored about the sandbox: a folder of crun's, or several files of gVisor's."""
         with os.scandir(self._state) as entries:
             kept = [entry for entry in entries if sandbox.id in entry.name]
         for entry in kept:

@@ -1,10 +1,10 @@
 """Prepares the container, then starts the executor in a user namespace: `python -m app.executor.launcher`.
 
 The launcher runs as the container's root with a few capabilities, and reads nothing of visitors. It gives the executor
-a folder in each hierarchy of control groups, makes the sandboxes' device files, and unmounts what Docker has mounted over
-parts of /proc and /sys: in a user namespace, the kernel allows new mounts of these only where no part is hidden. Then
-it enters a user namespace whose root is an unprivileged user of the host. From then on no process of the container has
-a capability on the host.
+a folder in each hierarchy of control groups, makes the sandboxes' device files, and unmounts what Docker has mounted
+over parts of /proc and /sys: in a user namespace, the kernel allows new mounts of these only where no part is hidden.
+Then it enters a user namespace whose root is an unprivileged user of the host. From then on no process of the container
+has a capability on the host.
 """
 
 import errno

@@ -37,9 +37,8 @@ async def test_code_that_fails_is_answered_with_200(executor: FakeExecutor) -> N
 async def test_only_the_executions_fields_reach_the_executor(executor: FakeExecutor) -> None:
     async with api(executor) as client:
         await client.post("/execute", json={**HELLO, "args": ["a"]}, headers={"X-Image": "evil"})
-    nothing = {"files": None, "main": None, "stdin": "", "timeout": None, "results": None}
-    nothing |= {"merge": False, "terminal": None}
-    assert executor.ran == [{**HELLO, "args": ["a"], **nothing}]
+    nothing = {"files": None, "main": None, "stdin": "", "timeout": None, "results": None, "terminal": None}
+    assert executor.ran == [{**HELLO, "args": ["a"], **nothing, "merge": False}]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ STDIN, STDOUT, STDERR, STATUS = range(4)
 """The descriptors of PID 1 of a sandbox."""
 _REAPED = 0
 """The exit code told for a process that another one has reaped."""
-_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Signals reset for programs, which inherit ignored ones: SIGPIPE must end code that writes to a closed pipe."""
+_RESET = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+"""Signals set to their default for programs, which inherit ignored ones: Python ignores SIGPIPE, for example."""
 
 
 class Pipes:
@@ -115,7 +115,7 @@ def spawn(command: Sequence[str], pipes: Pipes) -> Child:
         dict(os.environ),
         file_actions=actions,
         setsigmask=(),
-        setsigdef=_IGNORED_BY_PYTHON,
+        setsigdef=_RESET,
     )
     pipes.hand_over()
     return Child(pid)

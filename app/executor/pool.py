@@ -79,7 +79,10 @@ class _Used:
 
 @dataclass(eq=False)
 class _Shelf:
-    """The sandboxes of one environment. After a failure `fault` is the error, and `retry` times the next attempt."""
+    """The sandboxes of one environment. After a failure `fault` is the error, and `retry` times the next attempt.
+
+    `filled` says whether it has had a ready sandbox. Before that, a claim that waits is no sign of a shortage.
+    """
 
     environment: str
     bounds: Bounds
@@ -88,6 +91,7 @@ class _Shelf:
     waiting: int = 0
     starting: int = 0
     running: int = 0
+    filled: bool = False
     was_short: bool = False
     fault: EngineError | None = None
     pause: float = _FIRST_PAUSE_SECONDS
@@ -305,8 +309,9 @@ class Pool:
         claim.shelf.waiting -= not claim.made_to_order
 
     def _grow(self, shelf: _Shelf) -> None:
-        shelf.was_short = True
-        shelf.target = min(shelf.bounds.max, shelf.target + 1)
+        if shelf.filled:
+            shelf.was_short = True
+            shelf.target = min(shelf.bounds.max, shelf.target + 1)
         self._act()
 
     def _neediest(self) -> _Shelf | None:
@@ -327,7 +332,7 @@ class Pool:
         except EngineError as error:
             self._note_fault(shelf, error)
         else:
-            shelf.fault, shelf.pause = None, _FIRST_PAUSE_SECONDS
+            shelf.filled, shelf.fault, shelf.pause = True, None, _FIRST_PAUSE_SECONDS
             shelf.ready.append(_Ready(sandbox, asyncio.create_task(self._watch(shelf, sandbox))))
             self._observer.made(shelf.environment, time.monotonic() - started)
         finally:

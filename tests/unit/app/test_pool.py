@@ -123,6 +123,15 @@ async def test_it_fills_to_the_minimum(start: Start, workshop: FakeWorkshop) -> 
     assert workshop.most_making == 2
 
 
+async def test_claims_before_the_first_sandbox_raise_no_target(workshop: FakeWorkshop, notes: Notes) -> None:
+    """The executor's own first executions, which ask for versions, come before there is a sandbox."""
+    pool = Pool(workshop, {"python": Bounds(min=1, max=4)}, notes, 4, 4, tracing=Tracing())
+    pool.start()
+    pool.release(await pool.claim(PYTHON))
+    await settle()
+    assert ready(pool) == 1
+
+
 async def test_what_is_claimed_is_replaced_and_destroyed_once(start: Start, workshop: FakeWorkshop) -> None:
     pool = await start()
     sandbox = await pool.claim(PYTHON)

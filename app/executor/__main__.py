@@ -63,8 +63,6 @@ class _Server(uvicorn.Server):
 async def _serve(settings: ExecutorSettings) -> None:
     if starting := asyncio.current_task():
         _at_stop(starting.cancel)
-    if not settings.apparmor:
-        _log.warning("no AppArmor profile holds the executor and its sandboxes; docs/SECURITY.md says what is lost")
     roots = {name: settings.roots / name for name in settings.environments}
     for name, root in roots.items():
         if not root.is_dir():
@@ -84,6 +82,8 @@ async def _serve(settings: ExecutorSettings) -> None:
         await prove(workshop, settings.profile, apparmor=settings.apparmor and not own_kernel)
     except (EngineError, OSError) as error:
         raise EngineError(f"{error}. {NEEDS}.") from error
+    if not settings.apparmor:
+        _log.warning("no AppArmor profile holds the executor and its sandboxes; docs/SECURITY.md says what is lost")
     engine.start()
     try:
         environments = await survey(engine, settings.environments)

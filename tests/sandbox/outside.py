@@ -30,7 +30,9 @@ class Ended:
 
 
 def run_all(image: str, executions: Mapping[str, Execution], folder: Path) -> Mapping[str, Ended]:
-    """Run each in an empty /tmp. `folder` is new, and its files are shared with the container."""
+    """Run each in an empty /tmp. All are of one environment. `folder` is new, and is shared with the container."""
+    (environment,) = {execution.home for execution in executions.values()}
+    variables = [f"{name}={value}" for name, value in ENVIRONMENTS[environment].variables.items()]
     folder.chmod(0o755)
     folders = {name: folder / str(number) for number, name in enumerate(executions)}
     for name, execution in executions.items():
@@ -40,7 +42,7 @@ def run_all(image: str, executions: Mapping[str, Execution], folder: Path) -> Ma
     options = (
         # What differs from a plain `docker run` is what code can see of any machine.
         *("--network=none", "--read-only", "--hostname=sandbox", f"--user={_USER}:{_USER}"),
-        *(f"--env={variable}" for variable in ENVIRON),
+        *(f"--env={variable}" for variable in (*ENVIRON, *variables)),
         *(f"--tmpfs=/tmp:noexec,nosuid,nodev,mode=1777,size={FLOOR.tmp_mb}m", "--shm-size=16m"),
         *(f"--volume={folder}:/programs", f"--volume={_DRIVER}:/driver:ro", "--entrypoint=perl"),
     )

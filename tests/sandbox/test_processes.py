@@ -1,5 +1,6 @@
 """What happens when the api, the executor or the client goes away, and when the platform is overloaded."""
 
+import json
 import signal
 import threading
 import time
@@ -120,7 +121,8 @@ def test_an_executor_that_is_stopped_before_it_serves_ends_at_once(make_platform
     time.sleep(seconds)
     assert executor.signal(signal.SIGTERM) < 5
     code, log = executor.wait(START_SECONDS)
-    assert (code, log) == (0, "")
+    assert code == 0
+    assert {json.loads(line)["level"] for line in log.splitlines()} <= {"info", "warning"}
 
 
 @pytest.mark.parametrize(

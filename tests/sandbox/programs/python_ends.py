@@ -117,7 +117,7 @@ import builtins; builtins.kept = A('builtin')
             "and threads": "atexit.register(print, 'last')\nthreading.Thread(target=print, args=('thread',)).start()",
             "in a child": "atexit.register(print, 'end', flush=True)\nif not os.fork(): sys.exit(0)\nos.wait()",
             "after an exception": "atexit.register(print, 'end')\n1 / 0",
-            "starts a thread": "atexit.register(lambda: threading.Thread(target=print).start())",
+            "starts a thread": "t = threading.Thread(target=print); atexit.register(lambda: t.start() or t.join())",
             "several fail": "atexit.register(lambda: 1 / 0); atexit.register(lambda: [][0])",
         }.items()
     },

@@ -3,7 +3,6 @@
 import json
 from typing import Any, NamedTuple
 
-import pulumi_docker as docker
 import pytest
 from pulumi_policy.proxy import UNKNOWN_ARRAY_VALUE, UNKNOWN_BOOLEAN_VALUE, UNKNOWN_STRING_VALUE
 
@@ -391,34 +390,3 @@ def test_a_readable_path_is_readable_for_its_service_alone(readable: ReadablePat
     assert violations([container(readable.service, user=user, mounts=mounts)]) == []
     (found,) = violations([container("other", mounts=mounts)])
     assert found.policy == "container-host-paths"
-
-
-def _schema(args: type) -> set[str]:
-    """The names of a class's properties in the installed SDK, in camelCase."""
-    properties = (value for value in vars(args).values() if isinstance(value, property))
-    return {getattr(value.fget, "_pulumi_name", None) or value.fget.__name__ for value in properties if value.fget}
-
-
-ELEMENTS = {
-    "capabilities": docker.ContainerCapabilitiesArgs,
-    "devices": docker.ContainerDeviceArgs,
-    "healthcheck": docker.ContainerHealthcheckArgs,
-    "labels": docker.ContainerLabelArgs,
-    "mounts": docker.ContainerMountArgs,
-    "networksAdvanced": docker.ContainerNetworksAdvancedArgs,
-    "ports": docker.ContainerPortArgs,
-    "ulimits": docker.ContainerUlimitArgs,
-    "uploads": docker.ContainerUploadArgs,
-    "volumes": docker.ContainerVolumeArgs,
-}
-
-
-def test_the_properties_in_the_cases_exist() -> None:
-    """Otherwise a misspelt property in a rule and in its case would go unnoticed."""
-    containers = [item for case in BAD for item in case.resources if item.type == CONTAINER]
-    for item in containers:
-        assert set(item.inputs) <= _schema(docker.ContainerArgs)
-        for name, args in ELEMENTS.items():
-            value = item.inputs.get(name) or []
-            for element in value if isinstance(value, list) else [value]:
-                assert set(element) <= _schema(args)

@@ -145,3 +145,8 @@ if __name__ == "__main__":
     memory.unlink()
 """
     assert platform.run("python", code)["output"] == "True\n"
+
+
+def test_the_kernel_kills_a_sandbox_before_the_executor(platform: Platform) -> None:
+    answer = platform.run("python", "print(open('/proc/self/oom_score_adj').read(), end='')")
+    assert answer["stdout"] == "1000\n"

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from app.executor.pool import Pool
+from app.executor.settings import Bounds
+from app.process.tracing import Tracing
 from tests.unit.app.fake_executor import FakeExecutor, serving
+from tests.unit.app.fake_workshop import FakeWorkshop, Start, settle
+from tests.unit.app.fakes import Notes
 
 
 @pytest.fixture
@@ -29,3 +34,27 @@ def executor(_executor: FakeExecutor) -> FakeExecutor:
     """A fake executor that works until the test changes it."""
     _executor.reset()
     return _executor
+
+
+@pytest.fixture
+def workshop() -> FakeWorkshop:
+    return FakeWorkshop()
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture
+def start(workshop: FakeWorkshop, notes: Notes) -> Start:
+    """A pool that has had time to fill."""
+
+    async def make(concurrency: int = 4, queue: int = 4, **bounds: tuple[int, int]) -> Pool:
+        given = {name: Bounds(min=low, max=high) for name, (low, high) in (bounds or {"python": (1, 2)}).items()}
+        pool = Pool(workshop, given, notes, concurrency, queue, tracing=Tracing())
+        pool.start()
+        await settle()
+        return pool
+
+    return make

@@ -1,120 +1,19 @@
-"""The pool's decisions, with a workshop whose sandboxes are made and end when the test says so."""
+"""The pool's decisions about sandboxes that wait for code."""
 
 import asyncio
-import uuid
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from app.executor import pool as module
-from app.executor.engine import Busy, EngineError, Outcome, Sandbox, Visitor
+from app.executor.engine import Busy, EngineError
 from app.executor.pool import Pool
 from app.executor.settings import Bounds
 from app.process.tracing import Tracing
-from app.wire.protocol import Execution
-from tests.unit.app.fakes import OUTCOME, Notes
+from tests.unit.app.fake_workshop import BASH, PYTHON, FakeWorkshop, Start, ready, settle
+from tests.unit.app.fakes import Notes
 from tests.waiting import comes_to_hold
 
 pytestmark = pytest.mark.anyio
-
-
-class FakeSandbox:
-    """Ends when `end` is set."""
-
-    def __init__(self, environment: str) -> None:
-        self.id = uuid.uuid4().hex
-        self.environment = environment
-        self.end = asyncio.Event()
-
-    async def ended(self) -> None:
-        await self.end.wait()
-
-    async def run(self, execution: Execution, visitor: Visitor) -> Outcome:
-        return OUTCOME
-
-
-class FakeWorkshop:
-    """Makes a sandbox when the gate is open, or fails with `fault`. One that waits can't run code with arguments."""
-
-    def __init__(self) -> None:
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.fault: EngineError | None = None
-        self.making = self.most_making = 0
-        self.made: list[FakeSandbox] = []
-        self.destroyed: list[str] = []
-        self.made_for: list[Execution] = []
-        self.emptied = False
-
-    def fits(self, execution: Execution) -> bool:
-        return not execution.args
-
-    async def make(self, environment: str, execution: Execution | None = None) -> FakeSandbox:
-        self.making += 1
-        self.most_making = max(self.making, self.most_making)
-        try:
-            await asyncio.sleep(0)
-            await self.gate.wait()
-            if self.fault:
-                raise self.fault
-        finally:
-            self.making -= 1
-        self.made.append(FakeSandbox(environment))
-        if execution:
-            self.made_for.append(execution)
-        return self.made[-1]
-
-    async def destroy(self, sandbox: Sandbox) -> None:
-        if self.fault:
-            raise self.fault
-        self.destroyed.append(sandbox.id)
-
-    async def remove_all(self) -> None:
-        self.emptied = True
-
-
-PYTHON = Execution(environment="python", code="1")
-BASH = Execution(environment="bash", code="1")
-TO_ORDER = Execution(environment="python", code="1", args=("a",))
-
-
-async def settle() -> None:
-    """Let everything happen that needs no more than a moment."""
-    for _ in range(2):
-        await asyncio.sleep(module._MOMENT_SECONDS)
-        for _ in range(50):
-            await asyncio.sleep(0)
-
-
-Start = Callable[..., Awaitable[Pool]]
-
-
-@pytest.fixture
-def workshop() -> FakeWorkshop:
-    return FakeWorkshop()
-
-
-@pytest.fixture
-def notes() -> Notes:
-    return Notes()
-
-
-@pytest.fixture
-def start(workshop: FakeWorkshop, notes: Notes) -> Start:
-    """A pool that has had time to fill."""
-
-    async def make(concurrency: int = 4, queue: int = 4, **bounds: tuple[int, int]) -> Pool:
-        given = {name: Bounds(min=low, max=high) for name, (low, high) in (bounds or {"python": (1, 2)}).items()}
-        pool = Pool(workshop, given, notes, concurrency, queue, tracing=Tracing())
-        pool.start()
-        await settle()
-        return pool
-
-    return make
-
-
-def ready(pool: Pool, environment: str = "python") -> int:
-    return pool.pools()[environment].ready
 
 
 async def test_it_fills_to_the_minimum(start: Start, workshop: FakeWorkshop) -> None:
@@ -343,109 +242,3 @@ async def test_closing_ends_everything(start: Start, workshop: FakeWorkshop) -> 
     with pytest.raises(EngineError, match="stopping"):
         await pool.claim(PYTHON)
     assert workshop.emptied
-
-
-async def test_an_execution_that_no_waiting_sandbox_can_run_gets_one_made_for_it(
-    start: Start, workshop: FakeWorkshop, notes: Notes
-) -> None:
-    pool = await start()
-    sandbox = await pool.claim(TO_ORDER)
-    assert (workshop.made_for, sandbox.id) == ([TO_ORDER], workshop.made[-1].id)
-    assert (ready(pool), pool.pools()["python"].running, pool.alive) == (1, 1, 2)
-    assert notes.heard.count(("made", "python")) == 2
-    pool.release(sandbox)
-    await settle()
-    assert workshop.destroyed == [sandbox.id]
-    assert (ready(pool), pool.pools()["python"].running, pool.alive) == (1, 0, 1)
-
-
-async def test_a_sandbox_made_to_order_counts_as_running_while_it_is_made(start: Start, workshop: FakeWorkshop) -> None:
-    pool = await start(concurrency=1, queue=1)
-    workshop.gate.clear()
-    first = asyncio.create_task(pool.claim(TO_ORDER))
-    await settle()
-    assert (pool.pools()["python"].running, pool.alive) == (1, 2)
-    second = asyncio.create_task(pool.claim(PYTHON))
-    await settle()
-    assert (second.done(), pool.waiting) == (False, 1)
-    with pytest.raises(Busy):
-        await pool.claim(TO_ORDER)
-    workshop.gate.set()
-    pool.release(await first)
-    pool.release(await second)
-
-
-async def test_claims_made_to_order_wait_in_the_same_queue_and_fill_no_shelf(
-    start: Start, workshop: FakeWorkshop
-) -> None:
-    pool = await start(concurrency=1, python=(0, 3))
-    first = await pool.claim(TO_ORDER)
-    waiting = [asyncio.create_task(pool.claim(TO_ORDER)) for _ in range(3)]
-    await settle()
-    assert (pool.waiting, ready(pool), len(workshop.made)) == (3, 0, 1)
-    pool.release(first)
-    for claim in waiting:
-        pool.release(await claim)
-    assert (pool.waiting, len(workshop.made_for)) == (0, 4)
-
-
-async def test_a_claim_made_to_order_can_be_given_up_in_the_queue(start: Start, workshop: FakeWorkshop) -> None:
-    pool = await start(concurrency=1)
-    first = await pool.claim(PYTHON)
-    waiting = asyncio.create_task(pool.claim(TO_ORDER))
-    await settle()
-    waiting.cancel()
-    await settle()
-    assert pool.waiting == 0
-    pool.release(first)
-    await settle()
-    assert (pool.pools()["python"].running, workshop.made_for) == (0, [])
-
-
-@pytest.mark.parametrize("moments", range(4))
-async def test_a_claim_made_to_order_can_be_given_up_at_any_moment_of_its_making(
-    start: Start, workshop: FakeWorkshop, moments: int
-) -> None:
-    pool = await start(concurrency=1)
-    first = await pool.claim(PYTHON)
-    given_up = asyncio.create_task(pool.claim(TO_ORDER))
-    await settle()
-    next_one = asyncio.create_task(pool.claim(PYTHON))
-    workshop.gate.clear()
-    pool.release(first)
-    for _ in range(moments):
-        await asyncio.sleep(0)
-    given_up.cancel()
-    workshop.gate.set()
-    pool.release(await next_one)
-    await settle()
-    assert (pool.waiting, pool.pools()["python"].running, pool.alive) == (0, 0, ready(pool))
-
-
-async def test_a_sandbox_that_cannot_be_made_to_order_frees_its_place_at_once(
-    start: Start, workshop: FakeWorkshop, notes: Notes
-) -> None:
-    """Who waits behind it is served, though nothing else happens."""
-    pool = await start(concurrency=1, python=(1, 1))
-    workshop.gate.clear()
-    failing = asyncio.create_task(pool.claim(TO_ORDER))
-    await settle()
-    waiting = asyncio.create_task(pool.claim(PYTHON))
-    await settle()
-    workshop.fault = EngineError("no space left")
-    workshop.gate.set()
-    with pytest.raises(EngineError, match="no space left"):
-        await failing
-    await asyncio.wait_for(waiting, 1)
-    assert ("engine_failed", "make") in notes.heard
-    assert (pool.pools()["python"].running, pool.waiting) == (1, 0)
-
-
-async def test_closing_fails_claims_made_to_order(start: Start) -> None:
-    pool = await start(concurrency=1)
-    await pool.claim(TO_ORDER)
-    waiting = asyncio.create_task(pool.claim(TO_ORDER))
-    await settle()
-    await pool.close()
-    with pytest.raises(EngineError, match="stopping"):
-        await waiting

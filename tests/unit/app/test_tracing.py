@@ -30,8 +30,8 @@ from app.wire.unix_http import UnixHttp
 from tests.unit.app.collector import Collector, collecting, spans
 from tests.unit.app.fake_executor import FakeExecutor, refuses
 from tests.unit.app.fake_visitor import listening
+from tests.unit.app.fake_workshop import FakeSandbox, FakeWorkshop, settle
 from tests.unit.app.fakes import PYTHON, FakeEngine, Notes, service, settings
-from tests.unit.app.test_pool import FakeSandbox, FakeWorkshop, settle
 from tests.waiting import comes_to_hold
 
 pytestmark = pytest.mark.anyio

@@ -95,7 +95,7 @@ class BenchStack:
         archive, _ = self.services()["executor"].get_archive(f"/environments/{environment}")
         with subprocess.Popen(["tar", "-x", "-C", str(folder)], stdin=subprocess.PIPE) as tar:
             for chunk in archive:
-                tar.stdin.write(chunk)  # type: ignore[union-attr]
+                tar.stdin.write(chunk)  # type: ignore[union-attr] # a pipe, by the arguments above
         return folder / environment
 
     def settle(self) -> int:

@@ -412,10 +412,8 @@ def test_more_files_than_allowed(platform: Platform) -> None:
 
 def test_files_larger_than_allowed(platform: Platform) -> None:
     size = FLOOR.result_kb * 1024
-    code = f"""
-for name, size in (("a", {size - 10}), ("b", 11), ("c", 10)):
-    open(f"/tmp/results/{{name}}", "wb").write(bytes(size))
-"""
+    sizes = {"a": size - 10, "b": 11, "c": 10}
+    code = f"for name, size in {sizes}.items(): open(f'/tmp/results/{{name}}', 'wb').write(bytes(size))"
     answer = platform.run("python", code, results=["a", "b", "c"])
     assert [(file["name"], file["size"]) for file in answer["files"]] == [("a", size - 10), ("c", 10)]
     assert answer["warnings"] == ["results: b: It has 11 bytes; 10 are left for it."]

@@ -55,7 +55,9 @@ def test_stdin_end_closes_the_codes_stdin(platform: Platform) -> None:
 
 
 def test_sigint_is_delivered(platform: Platform) -> None:
-    code = "import time\nprint('up')\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('interrupted')"
+    # Python sleeps through a signal that comes right before the sleep begins.
+    sleep = "while True: time.sleep(0.05)"
+    code = f"import time\ntry:\n    print('up')\n    {sleep}\nexcept KeyboardInterrupt: print('interrupted')"
     with platform.stream("python", code) as stream:
         stream.until_output("up\n")
         stream.send("signal", signal="SIGINT")
@@ -77,7 +79,7 @@ def test_sigint_that_the_code_does_not_handle(platform: Platform) -> None:
 @pytest.mark.parametrize(
     ("environment", "code"),
     [
-        ("python", "import time; time.sleep(5); print('over')"),
+        ("python", "import time\nfor _ in range(100): time.sleep(0.05)\nprint('over')"),
         ("node", "setTimeout(() => console.log('over'), 5000)"),
         ("bash", "sleep 5; echo over"),
     ],

@@ -174,9 +174,9 @@ def test_the_output_of_a_screen_program_is_bounded(platform: Platform) -> None:
 
 
 def test_input_that_nobody_reads_waits_and_can_be_interrupted(platform: Platform) -> None:
-    with platform.stream(
-        "python", "import os, time\nos.system('stty -echo')\nprint('up')\ntime.sleep(60)", terminal=SIZE
-    ) as stream:
+    # Python sleeps through a signal that comes right before the sleep begins.
+    code = "import os, time\nos.system('stty -echo')\nprint('up')\nwhile True: time.sleep(0.05)"
+    with platform.stream("python", code, terminal=SIZE) as stream:
         stream.until_output("up")
         stream.send("stdin", data="line\n" * 10_000)
         stream.send("signal", signal="SIGINT")

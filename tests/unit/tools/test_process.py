@@ -57,6 +57,7 @@ def test_an_interrupted_program_has_time_to_finish(report: Report, tmp_path: Pat
     def interrupt() -> None:
         while not started.exists():
             time.sleep(0.01)
+        time.sleep(0.3)  # by then, the main thread reads: a read that begins after the signal would not end
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()

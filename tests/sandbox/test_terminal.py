@@ -110,10 +110,12 @@ def test_colours_are_for_terminals(platform: Platform) -> None:
 
 def test_resizing_reaches_the_program(platform: Platform) -> None:
     code = """
-import os, signal
-signal.signal(signal.SIGWINCH, lambda *_: print(tuple(os.get_terminal_size())))
+import os, signal, time
+sizes = []
+signal.signal(signal.SIGWINCH, lambda *_: sizes.append(tuple(os.get_terminal_size())))
 print("up")
-signal.pause()
+while not sizes: time.sleep(0.02)
+print(sizes[0])
 """
     with platform.stream("python", code, terminal=SIZE) as stream:
         stream.until_output("up")
@@ -135,7 +137,8 @@ def test_ctrl_c_is_sigint(platform: Platform, code: str, end: tuple[object, ...]
 
 
 def test_ctrl_c_reaches_the_foreground_group_alone(platform: Platform) -> None:
-    code = "set -m; sleep 60 & (trap 'echo inner; exit 3' INT; echo up; sleep 60); echo $?; kill %1 && echo alive"
+    wait = "while :; do sleep 0.05; done"
+    code = f"set -m; sleep 60 & (trap 'echo inner; exit 3' INT; echo up; {wait}); echo $?; kill %1 && echo alive"
     result = run(platform, "bash", code, ("up", "\x03"))
     assert result["stdout"] == f"up\r\n{CTRL_C}inner\r\n3\r\nalive\r\n"
 
@@ -147,7 +150,7 @@ def test_ctrl_z_stops_nothing_for_ever(platform: Platform) -> None:
 @pytest.mark.parametrize("way", ["key", "frame"])
 def test_ctrl_d_ends_the_input(platform: Platform, way: str) -> None:
     with platform.stream("python", "import sys\nprint('up')\nprint(sys.stdin.read())", terminal=SIZE) as stream:
-        stream.until_output("up")
+        stream.until_output("up\r\n")
         stream.send("stdin", data="all\r")
         if way == "key":
             stream.send("stdin", data="\x04")

@@ -1,8 +1,8 @@
-import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,15 +50,26 @@ def test_stdin_is_the_given_text_and_then_ends(report: Report) -> None:
     assert process.run(["cat"], report, stdin="value") == "value"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, whatever handler an earlier test has left."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before or signal.default_int_handler)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_program_has_time_to_finish(report: Report, tmp_path: Path) -> None:
     started, ended = tmp_path / "started", tmp_path / "ended"
     body = f"trap 'sleep 0.2; touch {ended}; exit 1' INT; touch {started}; while :; do sleep 0.05; done"
+
+    main = threading.get_ident()
 
     def interrupt() -> None:
         while not started.exists():
             time.sleep(0.01)
         time.sleep(0.3)  # by then, the main thread reads: a read that begins after the signal would not end
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_kill(main, signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):

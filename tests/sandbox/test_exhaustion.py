@@ -52,8 +52,11 @@ def test_a_container_without_memory_ends_code_and_not_the_executor(platform: Pla
 def test_executions_are_refused_until_the_sandboxes_file_system_has_room(platform: Platform) -> None:
     """It is in memory. The executor writes to no disk, so that a full one is no matter of its."""
     platform.wait_until_idle()
-    platform.executor.inside("sh", "-c", "head -c 100M /dev/zero >/run/sandboxes/filler; true")
-    _check_refusal(until(lambda: _refusal(platform), SECONDS, "a refusal"))
+    # It is filled all the time: a sandbox that goes leaves room for the next one.
+    fill = "timeout 15 sh -c 'while :; do cat /dev/zero; done >>/run/sandboxes/filler 2>/dev/null'; true"
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(platform.executor.inside, "sh", "-c", fill)
+        _check_refusal(until(lambda: _refusal(platform), SECONDS, "a refusal"))
     assert "no sandbox of python can be made" in platform.executor.log()
     platform.executor.inside("rm", "/run/sandboxes/filler")
     _check_recovery(platform)

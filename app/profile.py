@@ -79,4 +79,6 @@ def _rules() -> dict[str, Stricter]:
 
 
 FLOOR = SandboxProfile()
+EXECUTOR_LEAST_MB = 128
+"""Memory that the executor needs beside the sandboxes that run, in MB."""
 NOT_EXECUTABLE = "No file in /tmp can be executed: run a script by its interpreter, as in `bash a.sh` for `./a.sh`."

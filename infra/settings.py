@@ -13,7 +13,7 @@ from app.api.settings import ApiOptions
 from app.environments import DEFAULT_ENVIRONMENTS
 from app.executor.settings import EnvironmentName, ExecutorOptions, StrongProfile
 from app.process.settings import Settings
-from app.profile import FLOOR
+from app.profile import EXECUTOR_LEAST_MB, FLOOR
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 
 Address = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
@@ -23,8 +23,6 @@ NameServer = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 ImageReference = Annotated[str, StringConstraints(pattern=r"^\S+$")]
 
-EXECUTOR_LEAST_MB = 128
-"""Memory that the executor needs beside the sandboxes that run."""
 _EXECUTOR_MB = 256
 """The same with sandboxes that wait: the default pools hold at most 220 MB, and an executor without any 50."""
 
@@ -189,7 +187,7 @@ class Sandbox(ApiOptions, ExecutorOptions):
     """Limits of a sandbox, each at least as strict as its default."""
     environments: tuple[EnvironmentName, ...] = Field(DEFAULT_ENVIRONMENTS, min_length=1)
     """Environments that visitors may use. A ready python-data sandbox takes about 100 MB."""
-    memory_mb: Annotated[int, Field(ge=128)] | None = None
+    memory_mb: Annotated[int, Field(ge=EXECUTOR_LEAST_MB)] | None = None
     """Memory of the executor and all of its sandboxes together, in MB. Unset: 256, and the profile's memory for each of
     `concurrency`."""
     cpus: Annotated[float, Field(ge=0.1, le=1024)] = 1.0

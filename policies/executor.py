@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
+from app.profile import EXECUTOR_LEAST_MB
 from policies.inputs import Inputs
 from policies.rules import rule
 from policies.sandbox_profile import EXECUTOR, ProfileError, profile_of
 
 _LAUNCHER = ["env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher"]
-_LEAST_MB = 128
-"""Memory that the executor needs beside the sandboxes that run."""
 
 
 @rule(
@@ -41,5 +40,5 @@ def memory(inputs: Inputs) -> Iterator[str]:
     except ProfileError:
         return  # sandbox-profile refuses it
     limit = inputs.get("memory")
-    if profile and (not isinstance(limit, int) or limit < _LEAST_MB + profile.memory_mb):
+    if profile and (not isinstance(limit, int) or limit < EXECUTOR_LEAST_MB + profile.memory_mb):
         yield f"memory is {limit!r}, and a sandbox may take {profile.memory_mb} MB"

@@ -1,12 +1,12 @@
 """Linux's inotify: which files in some folders were replaced. Python has no module for it."""
 
-import ctypes
 import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
+from app.process.libc import LIBC, checked
+
 _MOVED_TO, _CREATE, _OVERFLOW, _IGNORED = 0x80, 0x100, 0x4000, 0x8000
 _EVENT = struct.Struct("iIII")
 _BUFFER = 64 * 1024
@@ -21,7 +21,7 @@ class Replacements:
 
     def __init__(self, parent: Path) -> None:
         self._parent = parent
-        self._fd = _checked(_LIBC.inotify_init1(os.O_CLOEXEC), parent)
+        self._fd = checked(LIBC.inotify_init1(os.O_CLOEXEC), str(parent))
         self._folders: dict[int, Path] = {}
         self._root = self._watch(parent, _CREATE)
         for folder in parent.iterdir():
@@ -57,11 +57,4 @@ class Replacements:
         return True
 
     def _watch(self, path: Path, mask: int) -> int:
-        return _checked(_LIBC.inotify_add_watch(self._fd, os.fsencode(path), mask), path)
-
-
-def _checked(result: int, path: Path) -> int:
-    if result < 0:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error), str(path))
-    return result
+        return checked(LIBC.inotify_add_watch(self._fd, os.fsencode(path), mask), str(path))

@@ -5,6 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.process.libc import LIBC, checked
+
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND = 1, 2, 4, 8, 32, 4096
 """Flags of mount(2)."""
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x20000000
@@ -16,8 +18,6 @@ _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 1, 2, 4, 8
 
 _CAPABILITIES_V3 = 0x20080522
 """The layout of capset(2): two times 32 bits of the effective, the permitted and the inheritable set."""
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -48,35 +48,28 @@ def mount(source: str, place: str, kind: str, flags: int, options: str = "") -> 
     """mount(2)."""
     # ENOENT may be about a folder that the options name.
     asked = f"{place} ({options})" if options else place
-    _check(_libc.mount(source.encode(), place.encode(), kind.encode(), flags, options.encode()), asked)
+    checked(LIBC.mount(source.encode(), place.encode(), kind.encode(), flags, options.encode()), asked)
 
 
 def unmount(place: str) -> None:
     """umount2(2) with MNT_DETACH, which succeeds while the mount is in use."""
-    _check(_libc.umount2(place.encode(), _DETACH), place)
+    checked(LIBC.umount2(place.encode(), _DETACH), place)
 
 
 def unshare(flags: int) -> None:
     """unshare(2)."""
-    _check(_libc.unshare(flags), "")
+    checked(LIBC.unshare(flags), "")
 
 
 def raise_capabilities() -> None:
     """capset(2): make all permitted capabilities effective, which a change of the effective user has ended."""
     header, sets = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3), (ctypes.c_uint32 * 6)()
-    _check(_libc.capget(header, sets), "")
+    checked(LIBC.capget(header, sets), "")
     sets[0], sets[3] = sets[1], sets[4]
-    _check(_libc.capset(header, sets), "")
+    checked(LIBC.capset(header, sets), "")
 
 
 def open_beneath(folder: int, name: str, flags: int) -> int:
     """openat2(2) below a folder's descriptor. Follows no symbolic link and crosses no mount point."""
     how = _OpenHow(flags | os.O_CLOEXEC, 0, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS | _NO_XDEV)
-    return _check(_libc.syscall(_OPENAT2, folder, os.fsencode(name), ctypes.byref(how), ctypes.sizeof(how)), name)
-
-
-def _check(result: int, name: str) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), name)
-    return result
+    return checked(LIBC.syscall(_OPENAT2, folder, os.fsencode(name), ctypes.byref(how), ctypes.sizeof(how)), name)

@@ -182,10 +182,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 aliases=("javascript", "js"),
                 main="main.js",
                 # By default V8 aborts at half of the sandbox's memory, which would be reported as a crash.
-                start=(
-                    "node",
-                    "--max-old-space-size={memory_mb}",
-                ),
+                start=("node", "--max-old-space-size={memory_mb}"),
                 notices=_NODE_NOTICES,
                 reads_first=re.compile(r"package\.json"),
                 survey="console.log(JSON.stringify({ version: process.versions.node, packages: {} }))",
@@ -210,10 +207,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                 language="ruby",
                 aliases=("rb",),
                 main="main.rb",
-                start=(
-                    "ruby",
-                    "-r/opt/unbuffered.rb",
-                ),
+                start=("ruby", "-r/opt/unbuffered.rb"),
                 notices=_RUBY_NOTICES,
                 survey=_RUBY_SURVEY,
                 hello='puts "Hello, World!"',

@@ -186,7 +186,7 @@ class Sandbox(ApiOptions, ExecutorOptions):
     profile: StrongProfile = FLOOR
     """Limits of a sandbox, each at least as strict as its default."""
     environments: tuple[EnvironmentName, ...] = Field(DEFAULT_ENVIRONMENTS, min_length=1)
-    """Environments that visitors may use. A ready python-data sandbox takes about 100 MB."""
+    """Environments that visitors may use. A ready python-data sandbox takes about 60 MB."""
     memory_mb: Annotated[int, Field(ge=EXECUTOR_LEAST_MB)] | None = None
     """Memory of the executor and all of its sandboxes together, in MB. Unset: 256, and the profile's memory for each of
     `concurrency`."""

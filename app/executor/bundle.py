@@ -12,12 +12,13 @@ from app.profile import SandboxProfile
 from app.wire.protocol import Terminal
 
 INIT, PROBE = "/init", "/probe"
-"""Programs that each sandbox has in its root: its PID 1, and the one that tries its walls. See images/executor/."""
+"""Programs in the root of each sandbox: its PID 1, and the one that tries its limits. See images/executor/."""
 ENVIRON = ("PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8")
 _MB = 1024 * 1024
 _TERMINALS = 16
 _SHM_MB = 16
 _SIGNALS = 256
+"""Pending signals of one sandbox. Those of all sandboxes count against the owner of their user namespace too."""
 _HIDDEN = (
     "/proc/acpi",
     "/proc/asound",

@@ -148,7 +148,7 @@ class Executor:
         subprocess.run([*entered, *command], check=True)
 
     def kill_runtimes(self, name: str, seconds: float) -> None:
-        """Kill each process of the OCI runtime `name` in the container as soon as it is seen, for so long."""
+        """For `seconds`, kill each process of the OCI runtime `name` that appears in the container."""
         end, identity = time.monotonic() + seconds, str(self._container_made.id)
         while time.monotonic() < end:
             for process in Path("/proc").glob("[0-9]*"):

@@ -43,7 +43,7 @@ _COPY_ROOTS = b"# COPY ROOTS\n"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a built image is made of: files by their paths in the build context, a program compiled for it, and images.
+    """The parts of a built image: files by their paths in the build context, a compiled program, and other images.
 
     `images` are the values of the Dockerfile's arguments, which name its stages: `BASE`, and other images of ours. The
     whole content of each of `roots` is copied into the folder that is its key.

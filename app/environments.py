@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from types import MappingProxyType
 
+TMP, SHM = "/tmp", "/dev/shm"  # noqa: S108 - each sandbox's own
+"""Paths inside a sandbox: the folder of a program's files, and that of shared memory."""
 _PYTHON = ("python3", "-u")
 """Unbuffered, so that output comes when it is written, and a stopped run keeps what it printed."""
 _CODING = re.compile(rb"\A(?:[^\n]*\n)?[ \t\f]*#[^\n]*coding[:=](?![ \t]*utf[-_]8(?![-\w.]))", re.IGNORECASE)
@@ -96,7 +98,7 @@ class Environment:
 
     def command(self, main: str, args: Sequence[str], memory_mb: int) -> list[str]:
         """The command line that runs the file `main` with these arguments, for a sandbox with this memory in MB."""
-        return [*(part.format(memory_mb=memory_mb) for part in self.start), f"/tmp/{main}", *args]  # noqa: S108
+        return [*(part.format(memory_mb=memory_mb) for part in self.start), f"{TMP}/{main}", *args]
 
 
 def _python_survey(*packages: str) -> str:
@@ -169,7 +171,7 @@ ENVIRONMENTS: Mapping[str, Environment] = MappingProxyType(
                     {
                         "MPLBACKEND": "module://matplotlib.backends.backend_results",
                         # Of the sandbox's own: /tmp is the program's, whatever it names its files.
-                        "MPLCONFIGDIR": "/dev/shm/matplotlib",  # noqa: S108
+                        "MPLCONFIGDIR": f"{SHM}/matplotlib",
                         # A sandbox has half a core, and threads count against its process limit.
                         "OPENBLAS_NUM_THREADS": "1",
                     }

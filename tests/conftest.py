@@ -58,7 +58,11 @@ def core(new_stack: StackFactory, machine: Machine, report: Report) -> Stack:
             "swap_mb": 0,
         },
         engine={"cgroup_version": 2, "apparmor": True},
-        edge={"ipv4": "0.0.0.0", "http_port": HTTP_PORT, "api_hosts": ["localhost", machine.address]},  # noqa: S104
+        edge={
+            "ipv4": "0.0.0.0",  # noqa: S104 - of the emulated machine
+            "http_port": HTTP_PORT,
+            "api_hosts": ["localhost", machine.address],
+        },
         services={**ONLY_CORE, "container_exporter": {"enabled": True}},
     )
     stack.up(report)

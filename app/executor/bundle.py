@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from app.environments import SHM, TMP
 from app.executor import apparmor as apparmor_profiles
 from app.executor import seccomp
 from app.profile import SandboxProfile
@@ -13,7 +14,7 @@ from app.wire.protocol import Terminal
 
 INIT, PROBE = "/init", "/probe"
 """Programs in the root of each sandbox: its PID 1, and the one that tries its limits. See images/executor/."""
-ENVIRON = ("PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8")
+ENVIRON = ("PATH=/usr/local/bin:/usr/bin:/bin", f"HOME={TMP}", "LANG=C.UTF-8")
 _MB = 1024 * 1024
 _TERMINALS = 16
 _SHM_MB = 16
@@ -71,7 +72,7 @@ def configuration(
             "user": {"uid": user, "gid": user, "umask": 0o022},
             "args": [INIT, *size, *command],
             "env": [*environ, "TERM=xterm-256color"] if terminal else environ,
-            "cwd": "/tmp",  # noqa: S108 - a path inside the sandbox
+            "cwd": TMP,
             "capabilities": {kind: [] for kind in _CAPABILITIES},
             "noNewPrivileges": profile.no_new_privileges,
             **({"apparmorProfile": f"&{apparmor_profiles.SANDBOX}"} if apparmor else {}),
@@ -108,8 +109,8 @@ def _file_systems(tmp: Path) -> list[dict[str, Any]]:
         _mount("/sys", "sysfs", *closed, "ro"),
         _mount("/dev", "tmpfs", *closed[:2], "mode=755", "size=64k"),
         _mount("/dev/pts", "devpts", *closed[:2], "newinstance", "ptmxmode=0666", "mode=0620", f"max={_TERMINALS}"),
-        _mount("/dev/shm", "tmpfs", *closed, "mode=1777", f"size={_SHM_MB}m"),  # noqa: S108
-        {"destination": "/tmp", "type": "bind", "source": str(tmp), "options": ["bind", *closed]},  # noqa: S108
+        _mount(SHM, "tmpfs", *closed, "mode=1777", f"size={_SHM_MB}m"),
+        {"destination": TMP, "type": "bind", "source": str(tmp), "options": ["bind", *closed]},
     ]
 
 

@@ -9,8 +9,9 @@ import pytest
 from app.wire.protocol import Status
 from tools.measure.bench import figures
 from tools.measure.bench.client import Answer
-from tools.measure.bench.figures import GOALS, SERVICES, TO_ORDER, WAITING, Figures
+from tools.measure.bench.figures import GOALS, SERVICES, Figures
 from tools.measure.bench.load import Rate, Times
+from tools.measure.bench.ways import TO_ORDER, WAITING
 from tools.measure.soak.processes import Reading
 from tools.measure.soak.soak import growth
 from tools.measure.soak.visitors import ATTACKS, KILLED, Visit

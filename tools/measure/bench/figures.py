@@ -11,13 +11,12 @@ from tools.console.steps import Report, Step
 from tools.measure.bench import load, machine
 from tools.measure.bench.load import Rate, Times
 from tools.measure.bench.platform import BenchStack, processes, used
-from tools.measure.bench.ways import COMPARED, HELLO, Way
+from tools.measure.bench.ways import COMPARED, HELLO, TO_ORDER, WAITING, Way
 
 SEED = 4
 """The seed of all random orders and arrivals, so that two runs do the same."""
 SERVICES = ("traefik", "api", "executor")
 TOGETHER, REST = "together", "the rest of the machine"
-WAITING, TO_ORDER = "edge", "edge, made to order"
 BURST, ARRIVALS = "at once", "a second, at random"
 _POOL, _SERVICES_MEMORY = "the ready sandboxes", "edge, api and executor"
 _OURS = ("app.executor", "/usr/local/lib/sandbox/")

@@ -14,12 +14,13 @@ import docker
 
 from infra.service import ROLE_LABEL, SERVICE_LABEL, STACK_LABEL
 from infra.services.prometheus import PORT as PROMETHEUS_PORT
+from tools.build.images import ROOTS
 from tools.console.steps import Report, StepFailed
 from tools.machine.ports import free_port
 from tools.machine.preparation import Preparation
 from tools.measure.bench import pool
 from tools.measure.bench.client import Client, Lost, tcp, unix
-from tools.measure.bench.ways import COMPARED, Requested
+from tools.measure.bench.ways import COMPARED, TO_ORDER, WAITING, Requested
 from tools.stack import docker_objects, health
 from tools.stack.config import ONLY_CORE
 from tools.stack.local_stack import Stack
@@ -42,8 +43,8 @@ class BenchStack:
         self._home = tempfile.TemporaryDirectory(prefix="vps-bench-")
         self._port = free_port()
         address = Client(tcp("127.0.0.1", self._port))
-        self.edge = Requested("edge", address)
-        self.made_to_order = Requested("edge, made to order", address, args=("1",))
+        self.edge = Requested(WAITING, address)
+        self.made_to_order = Requested(TO_ORDER, address, args=("1",))
 
     @cached_property
     def _engine(self) -> docker.DockerClient:
@@ -92,7 +93,7 @@ class BenchStack:
         """A copy of an environment's root file system, from the executor's container."""
         folder = Path(self._home.name, "roots")
         folder.mkdir()
-        archive, _ = self.services()["executor"].get_archive(f"/environments/{environment}")
+        archive, _ = self.services()["executor"].get_archive(f"{ROOTS}/{environment}")
         with subprocess.Popen(["tar", "-x", "-C", str(folder)], stdin=subprocess.PIPE) as tar:
             for chunk in archive:
                 tar.stdin.write(chunk)  # type: ignore[union-attr] # a pipe, by the arguments above

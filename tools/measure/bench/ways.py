@@ -27,6 +27,8 @@ HELLO: Mapping[str, tuple[str, ...]] = {
 """The command of a hello, by environment. Its last argument is the code."""
 COMPARED = "python"
 """The environment in which the ways are compared."""
+WAITING, TO_ORDER = "edge", "edge, made to order"
+"""The ways through the edge: to a sandbox that waits, and to one that is made for the request."""
 CAPTION = (
     "docker run has the profile's limits as flags, and Docker's defaults otherwise. nsjail and go-judge run on the "
     "host itself, without a container around them, on a copy of the executor's root file system, with the profile's "

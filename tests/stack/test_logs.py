@@ -145,7 +145,8 @@ def test_loki_reports_the_retention(logs: LogPlatform) -> None:
 
 def test_lines_that_loki_refuses_are_counted(logs: LogPlatform) -> None:
     logs.write("a" * 3000, "of a service whose name is too long for a label")
-    assert wait_for(lambda: logs.metric(REFUSED) == 1)
+    # All lines of the refused request count, and a line of Loki's own may be among them.
+    assert wait_for(lambda: logs.metric(REFUSED) > 0, 60)
 
 
 def test_chunks_older_than_the_retention_are_gone_from_the_disk(logs: LogPlatform, aged: float) -> None:

@@ -31,6 +31,7 @@ def measured() -> Figures:
         | {("nsjail", 2): Rate(done=100, seconds=1)},
         crowds={"30 a second, at random": Times([0.05] * 20), "50 at once": Times([0.5] * 50)},
         memory=dict.fromkeys(("the ready sandboxes", "edge, api and executor"), 50 * MB),
+        mapped=dict.fromkeys(("the ready sandboxes", "edge, api and executor"), 40 * MB),
         rest=dict.fromkeys((*SERVICES, figures.REST), 0.1),
     )
 

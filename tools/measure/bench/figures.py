@@ -56,6 +56,7 @@ class Figures:
     rates: dict[tuple[str, int], Rate] = field(default_factory=dict)
     crowds: dict[str, Times] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
+    mapped: dict[str, int] = field(default_factory=dict)
     rest: dict[str, float] = field(default_factory=dict)
     load: list[float] = field(default_factory=list)
     """The machine's load average before each step."""
@@ -157,7 +158,9 @@ class Measurements:
         of_services = {name: processes(self._stack.services()[name]) for name in SERVICES}
         inside = [pid for pid, it in of_services["executor"].items() if not any(ours in it for ours in _OURS)]
         own = {pid for found in of_services.values() for pid in found} - set(inside)
-        self.figures.memory = {_POOL: machine.memory(inside), _SERVICES_MEMORY: machine.memory(own)}
+        parts = {_POOL: inside, _SERVICES_MEMORY: own}
+        self.figures.memory = {part: machine.memory(pids) for part, pids in parts.items()}
+        self.figures.mapped = {part: machine.mapped(pids) for part, pids in parts.items()}
         before = self._spent()
         time.sleep(self._plan.rest)
         spent = self._spent()
@@ -240,7 +243,10 @@ def tables(figures: Figures) -> Iterator[list[Row]]:
         ("a hello through the edge", "p50 ms", "p95 ms", "p99 ms", "answered", "failed"),
         *((name, *_quantiles(it), len(it.seconds), len(it.failures)) for name, it in {**hellos, **crowds}.items()),
     ]
-    yield [("memory at rest", "MB"), *((name, _number(size / _MB)) for name, size in figures.memory.items())]
+    yield [
+        ("memory at rest", "MB", "MB of mapped files"),
+        *((part, _number(size / _MB), _number(figures.mapped[part] / _MB)) for part, size in figures.memory.items()),
+    ]
     every = [*figures.hellos.values(), *figures.crowds.values(), *(rate.times for rate in figures.rates.values())]
     reasons = Counter(reason for times in every for reason in times.failures).most_common(_REASONS)
     yield [("not answered, because", "times"), *reasons]

@@ -22,13 +22,21 @@ def load() -> float:
 
 
 def memory(pids: Iterable[int]) -> int:
-    """Memory of processes in bytes (PSS: shared pages are divided among the processes that share them)."""
-    return sum(_pss(pid) for pid in pids)
+    """Bytes of memory of processes that the kernel can't take back: anonymous and shared pages, each page's share."""
+    return sum(_share(pid, "Pss_Anon:", "Pss_Shmem:") for pid in pids)
 
 
-def _pss(pid: int) -> int:
+def mapped(pids: Iterable[int]) -> int:
+    """Bytes of the files that processes have mapped, each page's share. They are of the page cache.
+
+    The kernel maps what the cache holds around a page that is used, so the figure grows with what others have read.
+    """
+    return sum(_share(pid, "Pss_File:") for pid in pids)
+
+
+def _share(pid: int, *kinds: str) -> int:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) * _KB for line in lines if line.startswith("Pss:"))
-    except (OSError, StopIteration):  # it has ended, or is ending and has no memory any more
+    except OSError:  # it has ended, or is ending and has no memory any more
         return 0
+    return sum(int(line.split()[1]) * _KB for line in lines if line.startswith(kinds))

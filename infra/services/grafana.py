@@ -4,8 +4,9 @@ import yaml
 
 from infra.service import SECRETS, Config, Context, Health, Mount, Route, Service, ServiceArgs, Volume
 from infra.services.edge import url
+from monitoring.files import render
 from monitoring.grafana.files import dashboard_files
-from monitoring.grafana.sources import DASHBOARDS, datasources, provider
+from monitoring.grafana.sources import datasources
 
 _URL = "http://grafana:3000"
 _CONFIG = "/etc/grafana"
@@ -15,7 +16,6 @@ def describe(context: Context) -> ServiceArgs:
     """Its dashboards and data sources are files, so its volume holds only what its users make."""
     edge = context.settings.edge
     sources = {service.name: service.source for service in context.services if service.source}
-    folder = DASHBOARDS.removeprefix(f"{_CONFIG}/")
     return ServiceArgs(
         image="grafana",
         entrypoint=["/run.sh"],
@@ -36,8 +36,8 @@ def describe(context: Context) -> ServiceArgs:
             _CONFIG,
             {
                 "provisioning/datasources/platform.yml": yaml.safe_dump(datasources(sources)),
-                "provisioning/dashboards/platform.yml": yaml.safe_dump(provider()),
-                **{f"{folder}/{name}": content for name, content in dashboard_files().items()},
+                "provisioning/dashboards/platform.yml": render("grafana/provider.yaml"),
+                **{f"dashboards/{name}": content for name, content in dashboard_files().items()},
             },
         ),
         secrets={"admin-password": context.secret("grafana_password")},

@@ -8,10 +8,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from monitoring.files import load
 from monitoring.grafana import render
 from monitoring.grafana.files import dashboard_files, dashboards, panel_queries, panels
 from monitoring.grafana.render import rendered
-from monitoring.grafana.sources import datasources, provider
+from monitoring.grafana.sources import datasources
 from monitoring.prometheus.rules import recorded
 from monitoring.promql import metrics
 
@@ -108,6 +109,6 @@ def test_a_trace_id_is_found_in_a_line_whatever_writes_it() -> None:
 
 
 def test_grafana_loads_the_dashboards_and_lets_nobody_change_them() -> None:
-    (folder,) = provider()["providers"]
+    (folder,) = load("grafana/provider.yaml")["providers"]
     assert folder["allowUiUpdates"] is False
     assert all(board["editable"] is False for board in BOARDS)

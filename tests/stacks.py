@@ -21,8 +21,8 @@ class StackFactory:
         name = f"test-{secrets.token_hex(4)}"
         stack = Stack(
             self._prepared.toolchain,
+            name,
             self._prepared.engine,
-            name=name,
             home=self._folder / name,
             template=template,
             overrides=overrides,

@@ -5,6 +5,7 @@ import importlib
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -15,11 +16,14 @@ COMMANDS = sorted(file.stem for file in (Path(__file__).parent / "commands").glo
 
 
 def main() -> int:
-    """Run the command that the first argument names: a module of tools/commands, which may declare options."""
+    """Run the command that the first argument names: a module of tools/commands, which may declare options.
+
+    Returns the exit code.
+    """
     commands = argparse.ArgumentParser(prog="make", add_help=False)
     commands.add_argument("command", choices=COMMANDS)
     name = commands.parse_args(sys.argv[1:2]).command
-    command = importlib.import_module(f"tools.commands.{name}")
+    command: Any = importlib.import_module(f"tools.commands.{name}")
     parser = argparse.ArgumentParser(prog=f"make {name}", description=command.__doc__)
     if hasattr(command, "options"):
         command.options(parser)
@@ -30,14 +34,13 @@ def main() -> int:
     console = Console(highlight=False)
     runner = Runner(console, private_folder(HOME) / "logs")
     try:
-        code: int = command.run(options, runner)
+        return command.run(options, runner) or 0
     except StepFailed as failure:
         runner.explain(failure)
         return EXIT_FAILED
     except KeyboardInterrupt:
         console.print(f"\nInterrupted. Nothing is lost: run `make {name}` again to resume.")
         return EXIT_INTERRUPTED
-    return code
 
 
 def _interrupt(number: int, _: object) -> None:

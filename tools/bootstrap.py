@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -52,16 +51,12 @@ def recipe(root: Path) -> str:
 
 def is_made(root: Path) -> bool:
     """Whether the environment was finished for exactly this recipe."""
-    try:
-        stamp = json.loads((root / ".venv" / "stamp.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return bool(stamp.get("recipe") == recipe(root))
+    stamp = root / ".venv" / "recipe"
+    return stamp.exists() and stamp.read_bytes() == recipe(root).encode()
 
 
-def make(root: Path, run: Run) -> float:
-    """Create the environment anew, with `run` for the commands. Returns the seconds it took."""
-    started = time.monotonic()
+def make(root: Path, run: Run) -> None:
+    """Create the environment anew, with `run` for the commands."""
     if not importlib.util.find_spec("venv") or not importlib.util.find_spec("ensurepip"):
         _install_venv(run)
     venv, requirements = root / ".venv", root / "requirements.txt"
@@ -73,9 +68,7 @@ def make(root: Path, run: Run) -> float:
     run([*pip, "install", "--require-hashes", "--requirement", str(only_uv)], {})
     variables = uv_variables(run([*pip, "config", "list"], {}))
     run([*uv, "--require-hashes", "--requirement", str(requirements)], variables)
-    seconds = round(time.monotonic() - started, 1)
-    (venv / "stamp.json").write_text(json.dumps({"recipe": recipe(root), "seconds": seconds}))
-    return seconds
+    (venv / "recipe").write_text(recipe(root))
 
 
 def _locked_uv(requirements: str) -> str:
@@ -145,14 +138,15 @@ def main() -> None:
         log.parent.mkdir(exist_ok=True)
         log.write_bytes(b"")
         print(f"Python environment: installing what requirements.txt locks (log: {log})", flush=True)
+        started = time.monotonic()
         try:
-            seconds = make(ROOT, _runner(log))
+            make(ROOT, _runner(log))
         except SetupFailed as error:
             sys.exit(str(error))
         except KeyboardInterrupt:
             print("\nInterrupted. Run the same command again.", file=sys.stderr)
             sys.exit(130)
-        print(f"Python environment: made in {seconds} s", flush=True)
+        print(f"Python environment: made in {time.monotonic() - started:.1f} s", flush=True)
     python = str(ROOT / ".venv" / "bin" / "python")
     os.chdir(str(ROOT))
     os.execv(python, [python, "-m", "tools", *sys.argv[1:]])  # noqa: S606 - our own Python

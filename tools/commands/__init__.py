@@ -1,1 +1,1 @@
-"""One module a command: `run(options, runner)` returns the exit code; `options(parser)` declares options, if any."""
+"""One module a command: `run(options, runner)` returns the exit code, or None; `options(parser)` declares options."""

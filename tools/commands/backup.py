@@ -4,7 +4,7 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tools.console.steps import EXIT_FAILED, Report, Runner, Step
+from tools.console.steps import Report, Runner, Step
 from tools.paths import HOME
 from tools.stack import backup, target
 
@@ -14,7 +14,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to")
 
 
-def run(options: argparse.Namespace, runner: Runner) -> int:
+def run(options: argparse.Namespace, runner: Runner) -> None:
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = Path(options.to) if options.to else HOME / "backups" / f"{options.stack}-{moment}"
 
@@ -24,8 +24,5 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
         size = sum((folder / archive.file).stat().st_size for archive in archives) / 1024**2
         return f"{', '.join(archive.volume for archive in archives)}: {size:.1f} MiB in {folder}"
 
-    results = runner.run([Step("Backup", save)])
-    if results[-1].failure:
-        return EXIT_FAILED
+    runner.run([Step("Backup", save)])
     runner.console.print("It may contain certificates and passwords: keep it where only you can read it.")
-    return 0

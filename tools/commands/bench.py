@@ -8,7 +8,7 @@ import argparse
 import contextlib
 
 from infra.service import STACK_LABEL
-from tools.console.steps import EXIT_FAILED, Report, Runner, Step
+from tools.console.steps import Report, Runner, Step
 from tools.machine.preparation import Preparation
 from tools.measure.bench import figures, machine, ways
 from tools.measure.bench.figures import Measurements
@@ -23,10 +23,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peers", action="store_true")
 
 
-def run(options: argparse.Namespace, runner: Runner) -> int:
+def run(options: argparse.Namespace, runner: Runner) -> None:
     preparation = Preparation()
-    if runner.run(preparation.steps())[-1].failure:
-        return EXIT_FAILED
+    runner.run(preparation.steps())
     stack = BenchStack(preparation)
     plan = figures.QUICK if options.quick else figures.Plan()
     measured = Measurements(stack, plan)
@@ -47,8 +46,7 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
             return ", ".join(way.name for way in others)
 
         steps = [Step("Up, to the first execution", stack.up), Step("To compare with", find_others)]
-        if runner.run([*steps, *measured.steps()])[-1].failure:
-            return EXIT_FAILED
+        runner.run([*steps, *measured.steps()])
     found = measured.figures
     for table in figures.tables(found):
         runner.table(table, numbers=range(1, len(table[0])))
@@ -58,4 +56,3 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
         runner.say(f"\n{busy}", "yellow")
     loads = ", ".join(f"{load:.1f}" for load in (*found.load, machine.load()))
     runner.say(f"\nLoad of the machine before each step and at the end: {loads}.")
-    return 0

@@ -6,17 +6,16 @@ removed at the end.
 
 import argparse
 
-from tools.console.steps import EXIT_FAILED, Report, Runner, Step
+from tools.console.steps import Report, Runner, Step
 from tools.machine.preparation import Preparation
 from tools.measure.bench import cost
 from tools.measure.bench.platform import BenchStack
 
 
-def run(options: argparse.Namespace, runner: Runner) -> int:
+def run(options: argparse.Namespace, runner: Runner) -> None:
     preparation = Preparation()
     programs = Step("Programs", preparation.compile_programs)
-    if runner.run([*preparation.steps(), programs])[-1].failure:
-        return EXIT_FAILED
+    runner.run([*preparation.steps(), programs])
     stack = BenchStack(preparation, whole=True)
     figures: list[cost.Figures] = []
 
@@ -25,12 +24,10 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
         return f"{len(figures[0].costs)} services"
 
     try:
-        if runner.run([Step("Up", stack.up), Step("Cost", measure)])[-1].failure:
-            return EXIT_FAILED
+        runner.run([Step("Up", stack.up), Step("Cost", measure)])
     finally:
         stack.close()
     _show(figures[0], runner)
-    return 0
 
 
 def _show(figures: cost.Figures, runner: Runner) -> None:

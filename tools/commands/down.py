@@ -2,13 +2,13 @@
 
 import argparse
 
-from tools.commands.up import STACK, TEMPLATE
-from tools.console.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+from tools.console.steps import Report, Runner, Step, StepFailed
 from tools.machine import docker_engine
 from tools.machine.docker_engine import DockerEngine
 from tools.machine.preparation import Preparation
 from tools.paths import HOME
 from tools.stack import config, docker_objects, lock
+from tools.stack.config import LOCAL
 from tools.stack.local_stack import Stack, config_file, forget
 
 
@@ -16,12 +16,12 @@ class _Down:
     def __init__(self, options: argparse.Namespace, held: int) -> None:
         self._options = options
         self._held = held
-        self._prefix = config.settings(STACK, TEMPLATE, {}).name
+        self._prefix = config.settings().name
         self._preparation = Preparation()
 
     def steps(self) -> list[Step]:
         steps = [Step("Docker", self._find_engine)]
-        made = config_file(HOME, STACK).exists()
+        made = config_file(HOME, LOCAL).exists()
         if made and not self._options.forget:
             steps += [Step("Pulumi", self._preparation.find_toolchain), Step("Stack", self._destroy)]
         steps.append(Step("Docker objects", self._remove))
@@ -45,7 +45,7 @@ class _Down:
         return self._preparation.engine
 
     def _destroy(self, report: Report) -> str:
-        stack = Stack(self._preparation.toolchain, self._engine, STACK, template=TEMPLATE, held=(self._held,))
+        stack = Stack(self._preparation.toolchain, LOCAL, self._engine, held=(self._held,))
         stack.mend(report)
         stack.destroy(report)
         return "destroyed the resources in its state"
@@ -56,7 +56,7 @@ class _Down:
         if self._options.volumes:
             docker_objects.remove_volumes(client, data)
         if self._options.forget:
-            forget(HOME, STACK)
+            forget(HOME, LOCAL)
         left = docker_objects.find(client, self._prefix)
         if left:
             raise StepFailed(f"Still there: {', '.join(left.names)}.", "Run this again.", report.log)
@@ -70,11 +70,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--forget", action="store_true")
 
 
-def run(options: argparse.Namespace, runner: Runner) -> int:
+def run(options: argparse.Namespace, runner: Runner) -> None:
     with lock.exclusive(HOME, "make down") as held:
-        results = runner.run(_Down(options, held).steps())
-    if results[-1].failure:
-        return EXIT_FAILED
+        runner.run(_Down(options, held).steps())
     if docker_engine.daemon_pid():
         runner.console.print("The Docker that `make up` started still runs; `make down ENGINE=1` stops it.")
-    return 0

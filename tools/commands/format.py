@@ -3,14 +3,14 @@
 import argparse
 import sys
 
-from tools.console.steps import EXIT_FAILED, Report, Runner, Step
+from tools.console.steps import Report, Runner, Step
 from tools.machine import process
 
 COMMANDS = (("ruff", "check", "--fix", "."), ("ruff", "format", "."))
 
 
-def run(options: argparse.Namespace, runner: Runner) -> int:
-    return EXIT_FAILED if runner.run([Step("Format", _format)])[-1].failure else 0
+def run(options: argparse.Namespace, runner: Runner) -> None:
+    runner.run([Step("Format", _format)])
 
 
 def _format(report: Report) -> str:

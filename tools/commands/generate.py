@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tools.console.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
+from tools.console.steps import Report, Runner, Step, StepFailed
 from tools.machine import process
 from tools.paths import ROOT
 
@@ -24,10 +24,9 @@ MODULES = {
 FRONTEND = ROOT / "frontend"
 
 
-def run(options: argparse.Namespace, runner: Runner) -> int:
+def run(options: argparse.Namespace, runner: Runner) -> None:
     steps = [Step(name, partial(_module, module)) for name, module in MODULES.items()]
-    results = runner.run([*steps, Step("Page", _page), Step("Lock files", _locks)])
-    return EXIT_FAILED if results[-1].failure else 0
+    runner.run([*steps, Step("Page", _page), Step("Lock files", _locks)])
 
 
 def lock_files() -> dict[Path, tuple[str, ...]]:

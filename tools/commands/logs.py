@@ -1,16 +1,15 @@
 """`make logs`: the services' logs, followed on a terminal."""
 
 import argparse
+import contextlib
 import threading
 from typing import Any
 
 from rich.text import Text
 
-from tools.commands.up import STACK, TEMPLATE
 from tools.console.steps import Runner, StepFailed
-from tools.machine import docker_engine
 from tools.machine.docker_engine import DockerEngine
-from tools.stack import config, health
+from tools.stack import target
 from tools.stack.health import ServiceState
 
 _LINES = 50
@@ -20,12 +19,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--service")
 
 
-def run(options: argparse.Namespace, runner: Runner) -> int:
-    engine = docker_engine.find(docker_engine.configured_url())
-    prefix = config.settings(STACK, TEMPLATE, {}).name
-    states = health.services(engine.client(), prefix) if engine else []
-    if engine is None or not states:
-        raise StepFailed("Nothing runs, so there are no logs.", "`make up` brings the platform up.")
+def run(options: argparse.Namespace, runner: Runner) -> None:
+    engine, states = target.running()
     chosen = [state for state in states if options.service in (None, state.service)]
     if not chosen:
         names = ", ".join(state.service for state in states)
@@ -34,12 +29,9 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     readers = [threading.Thread(target=_read, args=(engine, state, width, runner), daemon=True) for state in chosen]
     for reader in readers:
         reader.start()
-    try:
+    with contextlib.suppress(KeyboardInterrupt):  # this is how the user ends it
         for reader in readers:
             reader.join()
-    except KeyboardInterrupt:  # this is how the user ends it
-        return 0
-    return 0
 
 
 def _read(engine: DockerEngine, state: ServiceState, width: int, runner: Runner) -> None:

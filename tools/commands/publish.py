@@ -7,12 +7,12 @@ import yaml
 from app.environments import ENVIRONMENTS
 from infra.images import IMAGES_OF_OURS
 from tools.build import publish
-from tools.console.steps import EXIT_FAILED, Report, Runner, Step
+from tools.console.steps import Report, Runner, Step
 from tools.machine import process
 from tools.machine.preparation import Preparation
 from tools.stack import target
 from tools.stack.config import PLATFORM
-from tools.stack.server_stack import operators_environment
+from tools.stack.pulumi_stack import operators_environment
 
 
 class _Publication(Preparation):
@@ -54,9 +54,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stack")
 
 
-def run(options: argparse.Namespace, runner: Runner) -> int:
+def run(options: argparse.Namespace, runner: Runner) -> None:
     publication = _Publication(options.registry, options.stack)
-    results = runner.run(publication.steps())
-    if publication.published:
-        runner.say(yaml.safe_dump({"images": publication.published}, width=200))
-    return EXIT_FAILED if results[-1].failure else 0
+    try:
+        runner.run(publication.steps())
+    finally:
+        if publication.published:
+            runner.say(yaml.safe_dump({"images": publication.published}, width=200))

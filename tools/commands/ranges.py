@@ -14,7 +14,7 @@ SOURCE = "https://api.cloudflare.com/client/v4/ips"
 _SECONDS_TO_ANSWER = 15
 
 
-def run(options: argparse.Namespace, runner: Runner) -> int:
+def run(options: argparse.Namespace, runner: Runner) -> None:
     found = parse(_fetch())
     FILE.write_text(found.model_dump_json(indent=2) + "\n")
     before, now = set(RANGES.networks), set(found.networks)
@@ -23,7 +23,6 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
             runner.console.print(f"{sign} {network}")
     changed = "changed: commit it, and the next `up` applies it" if before != now else "the same as before"
     runner.console.print(f"Cloudflare's ranges as of {found.as_of} are {changed}.")
-    return 0
 
 
 def parse(answer: bytes) -> Ranges:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from tools.console.steps import EXIT_FAILED, Report, Runner, Step
+from tools.console.steps import Report, Runner, Step
 from tools.paths import HOME
 from tools.stack import backup, lock, target
 
@@ -13,7 +13,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="source", required=True)
 
 
-def run(options: argparse.Namespace, runner: Runner) -> int:
+def run(options: argparse.Namespace, runner: Runner) -> None:
     folder = Path(options.source)
 
     def restore(report: Report) -> str:
@@ -22,5 +22,4 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
         return f"{', '.join(archive.volume for archive in archives)} as they were saved in {folder}"
 
     with lock.exclusive(HOME, "make restore"):
-        results = runner.run([Step("Restore", restore)])
-    return EXIT_FAILED if results[-1].failure else 0
+        runner.run([Step("Restore", restore)])

@@ -6,34 +6,29 @@ new one is deployed. So an interrupted rotation loses neither, and the next one 
 
 import argparse
 import secrets
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import httpx
 
 from infra.config import NAMESPACE, SECRET_KEYS
-from tools.commands.up import STACK, LocalStack
-from tools.console.steps import EXIT_FAILED, Report, Runner, Step, StepFailed
-from tools.machine import pulumi_toolchain as toolchains
-from tools.machine.pulumi_toolchain import Toolchain
+from tools.commands.up import LocalStack
+from tools.console.steps import Report, Runner, Step, StepFailed
+from tools.machine.preparation import Preparation
 from tools.paths import HOME
 from tools.stack import config, health, lock, passwords, target
 from tools.stack.local_stack import PASSWORD_BYTES
 from tools.stack.passwords import Address, Keeper
 from tools.stack.pulumi_stack import PulumiStack
-from tools.stack.server_stack import ServerStack
 
 _EDGE = SECRET_KEYS["dashboard_password"]
 
 
-class _Rotation(ABC):
-    """The steps of a rotation. `new` is the new password, once the step that changes it has succeeded."""
+class Rotation:
+    """The change of the password with the key `key`, on a stack. `new` is the new password, once that has succeeded."""
 
-    key: str
-    new: str | None = None
-
-    @abstractmethod
-    def rotation_steps(self) -> list[Step]: ...
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.new: str | None = None
 
     def change(self, stack: PulumiStack, address: Address | None, report: Report) -> str:
         """Write a new password to the config, and set it in the service that stores it, if one does.
@@ -94,57 +89,38 @@ def _tell(keeper: Keeper, client: httpx.Client, known: list[str], new: str) -> N
         ) from error
 
 
-class _LocalRotation(_Rotation, LocalStack):
+def _local_steps(rotation: Rotation, held: int) -> list[Step]:
     """The steps of `make up`, with the change of the password before the deployment."""
+    local = LocalStack(held)
 
-    def __init__(self, held: int, key: str) -> None:
-        super().__init__(held)
-        self.key = key
+    def change(report: Report) -> str:
+        return rotation.change(local.stack, local.stack.settings.edge.addresses[0], report)
 
-    def rotation_steps(self) -> list[Step]:
-        *ready, deployment, waiting = self.up_steps()
-        return [*ready, Step("Password", self._change), deployment, waiting]
-
-    def _change(self, report: Report) -> str:
-        return self.change(self.stack, self.stack.settings.edge.addresses[0], report)
+    *ready, deployment, waiting = local.up_steps()
+    return [*ready, Step("Password", change), deployment, waiting]
 
 
-class _ServerRotation(_Rotation):
+def _server_steps(rotation: Rotation, held: int, name: str) -> list[Step]:
     """The steps that docs/DEPLOYMENT.md describes, with the change of the password."""
+    preparation = Preparation()
 
-    toolchain: Toolchain
+    def stack() -> PulumiStack:
+        return PulumiStack(preparation.toolchain, name, (held,))
 
-    def __init__(self, held: int, key: str, name: str) -> None:
-        self.key = key
-        self._held = held
-        self._name = name
-
-    def rotation_steps(self) -> list[Step]:
-        return [
-            Step("Pulumi", self._find_toolchain),
-            Step("Password", self._change),
-            Step("Deployment", self._deploy),
-            Step("Health", self._wait),
-        ]
-
-    @property
-    def _stack(self) -> ServerStack:
-        return ServerStack(self.toolchain, self._name, held=(self._held,))
-
-    def _find_toolchain(self, report: Report) -> str:
-        self.toolchain = toolchains.ensure(report)
-        return f"{self.toolchain.version}, {self.toolchain.origin}"
-
-    def _change(self, report: Report) -> str:
-        return self.change(self._stack, None, report)
-
-    def _deploy(self, report: Report) -> str:
-        self._stack.up(report)
+    def deploy(report: Report) -> str:
+        stack().up(report)
         return "done"
 
-    def _wait(self, report: Report) -> str:
-        with target.reached(self._name, report) as found:
+    def wait(report: Report) -> str:
+        with target.reached(name, report) as found:
             return health.wait(found.engine, found.prefix, None, report)
+
+    return [
+        Step("Pulumi", preparation.find_toolchain),
+        Step("Password", lambda report: rotation.change(stack(), None, report)),
+        Step("Deployment", deploy),
+        Step("Health", wait),
+    ]
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -152,19 +128,18 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("secret")
 
 
-def run(options: argparse.Namespace, runner: Runner) -> int:
+def run(options: argparse.Namespace, runner: Runner) -> None:
     known = [key.removeprefix(f"{NAMESPACE}:") for key in config.GENERATED]
     if options.secret not in known:
         raise StepFailed(f"{options.secret!r} is not a password of a stack.", f"Name one of {', '.join(known)}.")
     target.settings(options.stack)
+    rotation = Rotation(options.secret)
+    state = "is in the stack's config, and not yet deployed"
     with lock.exclusive(HOME, "make rotate") as held:
-        rotation = (
-            _LocalRotation(held, options.secret)
-            if options.stack == STACK
-            else _ServerRotation(held, options.secret, options.stack)
-        )
-        results = runner.run(rotation.rotation_steps())
-    if rotation.new:
-        state = "is in the stack's config, and not yet deployed" if results[-1].failure else "is deployed"
-        runner.say(f"\nThe new password {state}: {rotation.new}")
-    return EXIT_FAILED if results[-1].failure else 0
+        local = options.stack == config.LOCAL
+        try:
+            runner.run(_local_steps(rotation, held) if local else _server_steps(rotation, held, options.stack))
+            state = "is deployed"
+        finally:
+            if rotation.new:
+                runner.say(f"\nThe new password {state}: {rotation.new}")

@@ -21,8 +21,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, runner: Runner) -> int:
     preparation = Preparation()
     needed = [Step("Docker", preparation.find_engine), Step("Images", preparation.find_images)]
-    if runner.run(needed)[-1].failure:
-        return EXIT_FAILED
+    runner.run(needed)
     environments, image = preparation.environments, preparation.images.references["executor"]
     own = OwnDocker(live_restore=True)
     processes = Processes(own.engine, image, environments)
@@ -34,15 +33,15 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
         return own.engine.url
 
     try:
-        results = runner.run([Step("A Docker of its own", start), Step("Soak", soak.run)])
+        runner.run([Step("A Docker of its own", start), Step("Soak", soak.run)])
     finally:
         processes.close()
         own.close()
-    _show(soak, runner)
-    problems = soak.problems()
-    for problem in problems:
-        runner.say(problem, "red")
-    if results[-1].failure or problems:
+        _show(soak, runner)
+        problems = soak.problems()
+        for problem in problems:
+            runner.say(problem, "red")
+    if problems:
         return EXIT_FAILED
     runner.console.print("\nNothing has leaked, and every request was answered or refused with a reason.")
     return 0

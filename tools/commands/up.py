@@ -4,15 +4,14 @@ import argparse
 
 from offline.gomodules import GoBuild
 from tools.build import images
-from tools.console import timings
-from tools.console.steps import EXIT_FAILED, Report, Runner, Step
+from tools.console.steps import Report, Runner, Step
 from tools.machine import preflight
 from tools.machine.preparation import Preparation
 from tools.paths import HOME
 from tools.stack import config, health, lock
+from tools.stack.config import LOCAL
 from tools.stack.local_stack import Stack
 
-STACK = TEMPLATE = "local"
 TRY_THIS = """curl -s {api}/execute -H 'content-type: application/json' \\
   -d '{{"environment":"python","code":"print(\\"Hello, World!\\")"}}'"""
 
@@ -44,12 +43,12 @@ class LocalStack(Preparation):
 
     @property
     def stack(self) -> Stack:
-        return Stack(self.toolchain, self.engine, STACK, template=TEMPLATE, held=(self._held,))
+        return Stack(self.toolchain, LOCAL, self.engine, held=(self._held,))
 
     def find_images(self, report: Report) -> str:
         """If the platform runs, all programs are compiled first, so that no service is missing meanwhile. Else the
         core is brought up first."""
-        settings = config.settings(STACK, TEMPLATE, {})
+        settings = config.settings()
         self.images = images.ensure(self.engine, settings.sandbox.environments, report).only(settings.runs)
         services = health.services(self.engine.client(), settings.name)
         answers = any(state.service == "api" and state.is_well for state in services)
@@ -59,13 +58,12 @@ class LocalStack(Preparation):
         return [Step("Deployment", self._deploy), Step("Health", self._wait)]
 
     def _check(self, report: Report) -> str:
-        settings = config.settings(STACK, TEMPLATE, {})
-        return preflight.check(settings, config.template_file(TEMPLATE))
+        return preflight.check(config.settings(), config.template_file(LOCAL))
 
     def _configure(self, report: Report) -> str:
         self.stack.configure(self.images, report)
         done = self.stack.mend(report)
-        return "; ".join(done) or f"{STACK}, kept in {HOME}"
+        return "; ".join(done) or f"{LOCAL}, kept in {HOME}"
 
     def _deploy(self, report: Report) -> str:
         said = self.stack.up(report).splitlines()
@@ -82,18 +80,14 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--core", action="store_true")
 
 
-def run(options: argparse.Namespace, runner: Runner) -> int:
+def run(options: argparse.Namespace, runner: Runner) -> None:
     with lock.exclusive(HOME, "make up") as held:
         local = LocalStack(held, only_core=options.core)
-        results = runner.run(local.up_steps())
-        if not results[-1].failure and local.rest:
+        runner.run(local.up_steps())
+        if local.rest:
             _announce(local, runner)
-            results += runner.run(local.rest_steps())
-    timings.record(results)
-    if results[-1].failure:
-        return EXIT_FAILED
+            runner.run(local.rest_steps())
     _show(local, runner)
-    return 0
 
 
 def _announce(local: LocalStack, runner: Runner) -> None:

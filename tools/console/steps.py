@@ -1,9 +1,10 @@
-"""Steps, and the runner that shows the name, the progress and the seconds of each.
+"""Steps, and the runner that shows the name, the progress and the seconds of each, and other texts and tables.
 
 On a terminal, the running step is one line that is updated; elsewhere, each step prints a few plain lines.
 """
 
 import re
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -11,19 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from rich.console import Console, RenderableType
-from rich.live import Live
-from rich.markup import escape
-from rich.spinner import Spinner
-from rich.table import Table
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.table import Column
 from rich.text import Text
-
-from tools.console import columns
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 TAIL_LINES = 25
 PLAIN_SECONDS_BETWEEN_LINES = 10.0
+_GAP = " " * 3
 
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -94,19 +92,22 @@ class Runner:
         self._logs = logs
 
     def run(self, steps: Sequence[Step], *, keep_going: bool = False) -> list[Result]:
-        """Run the steps until one fails, or all of them with `keep_going`. Failures are printed."""
+        """Run the steps until one fails, or all of them with `keep_going`. Failures are printed.
+
+        Raises:
+            SystemExit: a step has failed, without `keep_going`.
+        """
         results: list[Result] = []
         width = max(len(step.name) for step in steps)
+        view = _TerminalView if self.console.is_terminal else _PlainView
         for number, step in enumerate(steps, 1):
-            view = _TerminalView if self.console.is_terminal else _PlainView
-            with view(self.console, step.name, width, f"[{number}/{len(steps)}]") as shown:
-                result = self._run_one(step, shown.progress)
-                shown.end(result)
-            results.append(result)
-            if result.failure:
-                self.explain(result.failure)
+            with view(self.console, step.name.ljust(width), f"[{number}/{len(steps)}]") as shown:
+                results.append(self._run_one(step, shown.progress))
+                shown.end(results[-1])
+            if failure := results[-1].failure:
+                self.explain(failure)
                 if not keep_going:
-                    break
+                    sys.exit(EXIT_FAILED)
         return results
 
     def _run_one(self, step: Step, show: Callable[[str], None]) -> Result:
@@ -130,9 +131,17 @@ class Runner:
         self.console.print(Text(text, style=style), soft_wrap=True)
 
     def table(self, rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()) -> None:
-        """Print an empty line and a table: see `columns.show`."""
+        """Print an empty line, then rows under their header, the first of them, in plain columns for terminals and
+        logs. The columns in `numbers` are aligned to the right."""
+        texts = [[str(cell) for cell in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
         self.console.print()
-        columns.show(self.console, rows, numbers=numbers)
+        for position, row in enumerate(texts):
+            cells = [
+                cell.rjust(width) if column in numbers else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            self.say(_GAP.join(cells).rstrip(), "" if position else "bold")
 
     def explain(self, failure: StepFailed) -> None:
         """Print what failed, the end of its log, and what to do."""
@@ -144,15 +153,14 @@ class Runner:
 
 
 class _PlainView:
-    def __init__(self, console: Console, name: str, width: int, position: str) -> None:
+    def __init__(self, console: Console, name: str, position: str) -> None:
         self._console = console
-        self._position = position
-        self._name = name
+        self._head = f"{position} {name.rstrip()}"
         self._started = self._last = time.monotonic()
         self._lock = Lock()
 
     def __enter__(self) -> "_PlainView":
-        self._line(f"{self._position} {self._name}")
+        self._line(self._head)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -170,44 +178,33 @@ class _PlainView:
         self._line(f"      {result.seconds:.1f} s, {outcome}")
 
     def _line(self, text: str) -> None:
-        self._console.print(escape(text), soft_wrap=True, highlight=False)
+        self._console.print(Text(text), soft_wrap=True)
 
 
 class _TerminalView:
-    def __init__(self, console: Console, name: str, width: int, position: str) -> None:
-        self._name = name
-        self._width = width
-        self._text = ""
-        self._started = time.monotonic()
-        self._spinner = Spinner("dots", style="cyan")
-        self._mark: RenderableType = self._spinner
-        self._style = "dim"
-        self._live = Live(console=console, get_renderable=self._line, refresh_per_second=8)
+    def __init__(self, console: Console, name: str, position: str) -> None:
+        one_line = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        self._mark = SpinnerColumn(style="cyan")
+        self._text = TextColumn("{task.fields[text]}", style="dim", markup=False, table_column=one_line)
+        seconds = TextColumn("{task.elapsed:.1f} s", style="dim")
+        columns = (self._mark, TextColumn("{task.description}", markup=False), self._text, seconds)
+        self._progress = Progress(*columns, console=console, expand=True, refresh_per_second=8)
+        self._task = self._progress.add_task(name, total=1, text="")
 
     def __enter__(self) -> "_TerminalView":
-        self._live.start()
+        self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        self._progress.stop()
 
     def progress(self, text: str) -> None:
-        self._text = text
+        self._progress.update(self._task, text=text)
 
     def end(self, result: Result) -> None:
-        self._mark = Text("x", style="bold red") if result.failure else Text("✓", style="green")
-        self._text = "failed" if result.failure else result.summary
-        self._style = "red" if result.failure else ""
-
-    def _line(self) -> RenderableType:
-        line = Table.grid(padding=(0, 1), expand=True)
-        line.add_column(width=1)
-        line.add_column(width=self._width, no_wrap=True)
-        line.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-        line.add_column(justify="right", no_wrap=True)
-        seconds = f"{time.monotonic() - self._started:.1f} s"
-        line.add_row(self._mark, Text(self._name), Text(self._text, style=self._style), Text(seconds, style="dim"))
-        return line
+        self._mark.finished_text = Text("x", style="bold red") if result.failure else Text("✓", style="green")
+        self._text.style = "red" if result.failure else ""
+        self._progress.update(self._task, completed=1, text="failed" if result.failure else result.summary)
 
 
 def _tail(log: Path) -> list[str]:

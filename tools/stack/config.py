@@ -5,6 +5,7 @@ It is a file in the stack's home. The template is never written, so that `git st
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -17,6 +18,8 @@ from tools.console.steps import StepFailed
 from tools.machine.docker_engine import DockerEngine
 from tools.paths import ROOT
 
+LOCAL = "local"
+"""The stack on this machine, and the template of its config."""
 PLATFORM = f"{NAMESPACE}:platform"
 GENERATED = tuple(f"{NAMESPACE}:{SECRET_KEYS[field]}" for field in GENERATED_SECRETS)
 _SECRETS = {f"{NAMESPACE}:{key}" for key in SECRET_KEYS.values()}
@@ -90,8 +93,10 @@ def render(content: Mapping[str, Any], template: str) -> str:
     return _HEADER.format(template=template_file(template).name) + yaml.safe_dump(dict(content), sort_keys=False)
 
 
-def settings(name: str, template: str, overrides: Mapping[str, Any]) -> PlatformSettings:
-    """The settings of a stack, before its images are known.
+def settings(
+    template: str = LOCAL, overrides: Mapping[str, Any] = MappingProxyType({}), name: str | None = None
+) -> PlatformSettings:
+    """The settings of a stack, before its images are known. Its name is that of the template, unless one is given.
 
     Raises:
         StepFailed: the template or the overrides are not valid; the message names each bad key.
@@ -101,6 +106,6 @@ def settings(name: str, template: str, overrides: Mapping[str, Any]) -> Platform
     unbuilt = {"images": dict.fromkeys(IMAGES_OF_OURS, "not-built-yet")}
     try:
         platform = merge(merge(unbuilt, config.get(PLATFORM) or {}), overrides)
-        return parse_settings(platform, stack=name)
+        return parse_settings(platform, stack=name or template)
     except (SettingsError, AttributeError) as error:
         raise StepFailed(str(error), f"Correct {file}, then run this again. Nothing was changed.") from error

@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from tools.build.images import ImageSet
 from tools.console.steps import Report, StepFailed
 from tools.machine import process
 from tools.machine.docker_engine import DockerEngine
-from tools.machine.pulumi_toolchain import Toolchain
 from tools.paths import HOME, private_folder, write_private
 from tools.stack import config, docker_objects
 from tools.stack.pulumi_stack import PulumiStack
@@ -32,17 +31,14 @@ class Stack(PulumiStack):
     `vps:platform`, so that tests run the same program under another name, home and port.
     """
 
-    toolchain: Toolchain
     engine: DockerEngine
-    name: str = "local"
     home: Path = HOME
-    template: str = "local"
+    template: str = config.LOCAL
     overrides: Mapping[str, Any] = field(default_factory=dict)
-    held: Sequence[int] = ()
 
     @property
     def settings(self) -> PlatformSettings:
-        return config.settings(self.name, self.template, self.overrides)
+        return config.settings(self.template, self.overrides, self.name)
 
     @property
     def prefix(self) -> str:

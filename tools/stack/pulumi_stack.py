@@ -1,9 +1,10 @@
 """Pulumi's commands on one stack of the program. `preview` and `up` run the policy pack."""
 
 import json
+import os
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ POLICIES = ROOT / "policies"
 _REFUSAL = re.compile(r"\[mandatory\]\s+(\S+).*?Found: (.*?) Fix: ([^\n]*)", re.DOTALL)
 
 
-class PulumiStack(ABC):
-    """A stack by its name. The subclasses tell where its config, state and passphrase are.
+@dataclass(frozen=True)
+class PulumiStack:
+    """The stack of `Pulumi.<name>.yaml`, as docs/DEPLOYMENT.md describes a server's: that config is tracked, and the
+    operator's environment tells Pulumi where state and passphrase are. The local stack is a subclass.
 
     `held` are file descriptors that Pulumi inherits (see `tools.stack.lock`). Every method raises StepFailed when
     Pulumi fails.
@@ -26,17 +29,17 @@ class PulumiStack(ABC):
 
     toolchain: Toolchain
     name: str
-    held: Sequence[int]
+    held: Sequence[int] = field(default=(), kw_only=True)
 
     @property
-    @abstractmethod
     def environment(self) -> Mapping[str, str | None]:
-        """The variables that tell Pulumi where state and passphrase are, added to our own environment."""
+        """The variables for Pulumi, added to our own environment."""
+        return operators_environment(self.toolchain)
 
     @property
-    @abstractmethod
     def config_arguments(self) -> tuple[str, ...]:
         """The arguments that tell Pulumi where the config is; empty where it is at its default place."""
+        return ()
 
     def preview(self, report: Report, *arguments: str) -> str:
         """What `up` would change, as text. `arguments` are passed to Pulumi, for instance `--expect-no-changes`."""
@@ -109,3 +112,9 @@ class PulumiStack(ABC):
         cause = next((line.partition("error: ")[2] for line in said if "error: " in line), f"{error}.")
         fix = "Fix the cause above and run it again; it resumes where it stopped."
         return StepFailed(cause, fix, report.log)
+
+
+def operators_environment(toolchain: Toolchain) -> Mapping[str, str | None]:
+    """The variables that the toolchain and its plugins need, with the operator's own logins."""
+    home = os.environ.get("PULUMI_HOME") or str(Path.home() / ".pulumi")
+    return {"PULUMI_CREDENTIALS_PATH": os.environ.get("PULUMI_CREDENTIALS_PATH", home), **toolchain.environment}

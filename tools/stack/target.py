@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from infra.host.host import docker_url
 from infra.settings import PlatformSettings
 from tools.build import images
-from tools.commands.up import STACK
 from tools.console.steps import Report, StepFailed
 from tools.machine import docker_engine, docker_tunnel
 from tools.machine.docker_engine import DockerEngine
-from tools.stack import config
+from tools.stack import config, health
+from tools.stack.health import ServiceState
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def settings(stack: str) -> PlatformSettings:
     """
     if not config.template_file(stack).exists():
         raise StepFailed(f"There is no Pulumi.{stack}.yaml.", "Name a stack that has one: local, prod.")
-    return config.settings(stack, stack, {})
+    return config.settings(stack)
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ def reached(stack: str, report: Report) -> Iterator[Target]:
         StepFailed: there is no such file, its settings are not valid, or its Docker does not answer.
     """
     found = settings(stack)
-    if stack == STACK:
+    if stack == config.LOCAL:
         url = docker_engine.configured_url()
         engine = _answering(url, url, report)
         made = images.ensure(engine, found.sandbox.environments, report)
@@ -53,6 +53,19 @@ def reached(stack: str, report: Report) -> Iterator[Target]:
     else:
         url = found.engine.host
         yield Target(_answering(url, url, report), found.name, found.image("app"))
+
+
+def running() -> tuple[DockerEngine, list[ServiceState]]:
+    """The Docker of this machine, and the services of the stack in it.
+
+    Raises:
+        StepFailed: nothing runs.
+    """
+    engine = docker_engine.find(docker_engine.configured_url())
+    states = health.services(engine.client(), config.settings().name) if engine else []
+    if engine is None or not states:
+        raise StepFailed("Nothing runs.", "`make up` brings the platform up.")
+    return engine, states
 
 
 def _answering(url: str, place: str, report: Report) -> DockerEngine:

@@ -97,7 +97,7 @@ def test_an_interrupted_run_leaves_no_stamp(root: Path) -> None:
 
 def test_a_damaged_stamp_is_ignored(root: Path) -> None:
     pretend(root)
-    (root / ".venv" / "stamp.json").write_text("{")
+    (root / ".venv" / "recipe").write_bytes(b"\xff")
     assert not bootstrap.is_made(root)
 
 

@@ -23,7 +23,7 @@ def taken() -> Iterator[int]:
 
 
 def settings(port: int, **edge: str) -> PlatformSettings:
-    return config.settings("trial", "local", {"name": "vps-trial", "edge": {"http_port": port, **edge}})
+    return config.settings("local", {"name": "vps-trial", "edge": {"http_port": port, **edge}}, "trial")
 
 
 def engine(port: int, stack: str) -> Any:

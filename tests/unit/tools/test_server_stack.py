@@ -8,7 +8,7 @@ import pytest
 from tests.unit.tools.conftest import Program
 from tools.console.steps import Report
 from tools.machine.pulumi_toolchain import Toolchain
-from tools.stack.server_stack import ServerStack
+from tools.stack.pulumi_stack import PulumiStack
 
 PULUMI = """
 echo "$@" >> {folder}/calls
@@ -25,7 +25,7 @@ def test_the_operators_state_passphrase_and_logins_are_used(
     monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://bucket/vps")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "the operator's")
     binary = program("pulumi", PULUMI.format(folder=tmp_path))
-    stack = ServerStack(Toolchain(binary, {"PULUMI_HOME": "/ours"}, "3.228.0", "fake"), "prod")
+    stack = PulumiStack(Toolchain(binary, {"PULUMI_HOME": "/ours"}, "3.228.0", "fake"), "prod")
     stack.set_secret("vps:dashboardPassword", "another", report)
     stack.up(report)
     secret, up = (tmp_path / "calls").read_text().splitlines()

@@ -52,5 +52,5 @@ def test_a_file_that_is_not_a_config_is_named(tmp_path: Path, text: str) -> None
 
 def test_an_unknown_key_is_named_before_anything_is_changed() -> None:
     with pytest.raises(StepFailed, match=r"edge\.htp_port: unknown key") as caught:
-        config.settings("local", "local", {"edge": {"htp_port": 1}})
+        config.settings("local", {"edge": {"htp_port": 1}})
     assert "Nothing was changed" in caught.value.fix

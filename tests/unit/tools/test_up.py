@@ -12,7 +12,6 @@ from offline.programs import program
 from tools.build import images
 from tools.build.images import ImageSet, Recipe
 from tools.commands import up
-from tools.console import timings
 from tools.console.steps import Report, Runner, StepFailed
 from tools.stack import health, lock
 from tools.stack.health import ServiceState
@@ -70,51 +69,51 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(up, "LocalStack", Recorded)
     monkeypatch.setattr(up, "_show", lambda *_: None)
     monkeypatch.setattr(lock, "exclusive", lambda *_: contextlib.nullcontext(0))
-    monkeypatch.setattr(timings, "record", lambda results: None)
     monkeypatch.setattr(images, "complete", complete)
     return done
 
 
 def make_up(
     monkeypatch: pytest.MonkeyPatch, folder: Path, found: ImageSet, core: bool = False, api: str | None = None
-) -> tuple[int, str]:
-    """The exit code, and what was shown. `api` is the state of that service before."""
+) -> str:
+    """What was shown. `api` is the state of that service before."""
     states = [ServiceState("api", "vps-local-api", api, "app:1")] if api else []
     monkeypatch.setattr(images, "ensure", lambda *_: found)
     monkeypatch.setattr(health, "services", lambda *_: states)
     screen = io.StringIO()
     runner = Runner(Console(file=screen, width=200), folder)
-    return up.run(argparse.Namespace(core=core), runner), screen.getvalue()
+    up.run(argparse.Namespace(core=core), runner)
+    return screen.getvalue()
 
 
 def test_with_nothing_to_compile_there_is_one_deployment(
     ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    code, shown = make_up(monkeypatch, tmp_path, WHOLE)
-    assert (code, ran) == (0, ["up"])
+    shown = make_up(monkeypatch, tmp_path, WHOLE)
+    assert ran == ["up"]
     assert "still to come" not in shown
 
 
 def test_the_core_comes_first_and_the_user_reads_how_long_the_rest_takes(
     ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    code, shown = make_up(monkeypatch, tmp_path, FIRST)
-    assert (code, ran) == (0, ["up without loki", "compile", "up"])
+    shown = make_up(monkeypatch, tmp_path, FIRST)
+    assert ran == ["up without loki", "compile", "up"]
     assert "The API answers at http://localhost:8000" in shown
     assert "Loki 3.7.8, 8-12 minutes" in shown
 
 
 def test_make_up_core_stops_after_the_core(ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    code, shown = make_up(monkeypatch, tmp_path, FIRST, core=True)
-    assert (code, ran) == (0, ["up without loki"])
+    shown = make_up(monkeypatch, tmp_path, FIRST, core=True)
+    assert ran == ["up without loki"]
     assert "still to come" not in shown
 
 
 def test_a_running_platform_keeps_its_services_while_programs_are_compiled(
     ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    code, _ = make_up(monkeypatch, tmp_path, FIRST, api="healthy")
-    assert (code, ran) == (0, ["compile", "up"])
+    make_up(monkeypatch, tmp_path, FIRST, api="healthy")
+    assert ran == ["compile", "up"]
 
 
 def test_a_platform_that_does_not_answer_gets_its_core_first(
@@ -129,5 +128,6 @@ def test_a_failure_before_or_after_the_core_ends_the_command(
     where: str, done: int, ran: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(Recorded, "fails_at", where)
-    code, _ = make_up(monkeypatch, tmp_path, FIRST)
-    assert (code, len(ran)) == (1, done)
+    with pytest.raises(SystemExit, match="1"):
+        make_up(monkeypatch, tmp_path, FIRST)
+    assert len(ran) == done

@@ -4,9 +4,11 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from tools.console import junit
@@ -14,25 +16,7 @@ from tools.console.junit import Count, Failure
 from tools.console.steps import EXIT_FAILED, Report, Result, Runner, Step
 from tools.machine import debian, process
 from tools.machine.preparation import Preparation
-
-CHECKS = {
-    "Lint": ("ruff", "check", "."),
-    "Format": ("ruff", "format", "--check", "."),
-    "Types": ("mypy",),
-    "Spelling": ("codespell_lib",),
-    "Ends of life": ("tools.build.ends_of_life",),
-}
-UNIT_PROGRAMS = {"redis-check-rdb": "redis-tools", "shellcheck": "shellcheck"}
-"""Programs that the tests without Docker run, and the Debian package of each."""
-PROGRAMS = {
-    "chromium": "chromium",
-    "chromedriver": "chromium-driver",
-    "docker-registry": "docker-registry",
-    "pebble": "pebble",
-    **UNIT_PROGRAMS,
-}
-"""Programs that the tests run besides the platform, and the Debian package of each."""
-_GVISOR = "runsc"
+from tools.paths import ROOT
 
 
 @dataclass(frozen=True)
@@ -43,8 +27,8 @@ class Suite:
     whose parameter is the name of another environment are deselected.
     """
 
-    paths: tuple[str, ...]
-    environments: tuple[str, ...] | None = None
+    paths: Sequence[str]
+    environments: Sequence[str] | None = None
     runtime: str | None = None
     by_file: bool = True
     """Whether the tests of a file run in one process, in order. Those on real parts share expensive fixtures."""
@@ -64,38 +48,10 @@ class Suite:
         return ("-k", " and ".join(out)) if out else ()
 
 
-# The attacks, the limits that gVisor enforces instead of the host's kernel or that must apply to gVisor too, and what
-# gVisor's own processes and files leave behind.
-UNDER_GVISOR = (
-    "sandbox/attacks",
-    "sandbox/test_interpreters.py::test_running_out_of_processes_has_the_status_process_limit",
-    "sandbox/test_pool.py::test_many_executions_leave_no_file_mount_process_or_descriptor",
-    *(
-        f"sandbox/test_limits.py::test_{name}"
-        for name in (
-            *("half_a_core", "processes_are_counted", "threads_are_counted"),
-            *("each_sandbox_has_a_user_of_its_own", "the_host_bounds_a_sandbox_from_outside"),
-        )
-    ),
-)
-UNIT = {"no parts": Suite(("unit", "policies", "workflows"), by_file=False)}
-SUITES = {
-    **UNIT,
-    "CONTRIBUTING": Suite(("contributing",), by_file=False),
-    "real parts": Suite(("monitoring", "sandbox", "fuzz", "stack", "vps", "page")),
-    # On two busy cores, these take four minutes from one environment, and ten from three.
-    "gVisor": Suite(UNDER_GVISOR, ("python",), _GVISOR),
-}
-EMULATED = Suite(
-    ("emulated", "sandbox/test_limits.py", "sandbox/attacks"),
-    ("python", "node", "bash"),
-    variables={"VPS_TEST_EMULATED": "1", "VPS_TEST_SLOWNESS": "20"},
-    at_once=0,
-)
-"""On an emulated VPS. The tests share it, so all of them run in one process."""
-EMULATOR = {"mke2fs": "e2fsprogs", "mmdebstrap": "mmdebstrap", "qemu-system-x86_64": "qemu-system-x86"}
-"""Programs that make and run an emulated VPS, and the Debian package of each."""
-WHOLE_GVISOR = {"gVisor": Suite(UNDER_GVISOR, DEFAULT_ENVIRONMENTS, _GVISOR)}
+_DATA: dict[str, Any] = tomllib.loads((ROOT / "tests" / "suites.toml").read_text())
+CHECKS: Mapping[str, Sequence[str]] = _DATA["checks"]
+PROGRAMS: Mapping[str, Mapping[str, str]] = _DATA["programs"]
+SUITES = {group: {name: Suite(**suite) for name, suite in suites.items()} for group, suites in _DATA["suites"].items()}
 
 
 class Tests:
@@ -144,8 +100,8 @@ class Tests:
         try:
             said = _python(argv, report, sandboxes, f"Tests with {name} failed.")
         finally:
-            self.counts[f"Tests: {name}"] = junit.count(results)
-            self.failures += junit.failures(results)
+            self.counts[f"Tests: {name}"], failures = junit.read(results)
+            self.failures += failures
         return "; ".join([said.strip().rpartition("\n")[2].strip("= "), *junit.reasons(said)])
 
     def _summarise(self, results: list[Result], runner: Runner) -> None:
@@ -171,17 +127,20 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
+    suites = {**SUITES["unit"], **SUITES["parts"]}
+    if options.vm:
+        suites = SUITES["vm"]
+    elif options.gvisor:
+        suites = {"gVisor": replace(suites["gVisor"], environments=DEFAULT_ENVIRONMENTS)}
+    needed = PROGRAMS["vm"] if options.vm else {**PROGRAMS["unit"], **PROGRAMS["parts"]}
     preparation = Preparation(ENVIRONMENTS)
     programs = Step("Programs", preparation.compile_programs)
-    find_programs = partial(debian.ensure, EMULATOR if options.vm else PROGRAMS)
-    runner.run([*preparation.steps(), programs, Step("Programs of the tests", find_programs)])
+    runner.run([*preparation.steps(), programs, Step("Programs of the tests", partial(debian.ensure, needed))])
     tests = Tests(preparation)
-    if options.vm:
-        return tests.run(tests.suites({"an emulated VPS": EMULATED}), runner)
-    return tests.run([*tests.checks(), *tests.suites(WHOLE_GVISOR if options.gvisor else SUITES)], runner)
+    return tests.run([*([] if options.vm else tests.checks()), *tests.suites(suites)], runner)
 
 
-def _python(argv: tuple[str, ...], report: Report, environment: Mapping[str, str], message: str) -> str:
+def _python(argv: Sequence[str], report: Report, environment: Mapping[str, str], message: str) -> str:
     fix = f"The whole output is in {report.log}. To run only this: .venv/bin/python -m {shlex.join(argv)}"
     with process.explained(message, fix, report):
         return process.run([sys.executable, "-m", *argv], report, environment=environment)

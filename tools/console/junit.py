@@ -27,30 +27,22 @@ def reasons(said: str) -> list[str]:
     return sorted({line.split(": ", 1)[1] for line in said.splitlines() if line.startswith("SKIPPED [")})
 
 
-def count(results: Path) -> Count:
-    """The totals of a JUnit file. A missing file, or one without tests, counts as one failure."""
+def read(results: Path) -> tuple[Count, list[Failure]]:
+    """The totals of a JUnit file, and its failed tests. A missing file, or one without tests, counts as one failure."""
     if not results.exists():
-        return Count(0, 1)
-    suites = _parse(results).iter("testsuite")
-    totals = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
-    for suite in suites:
-        for key in totals:
-            totals[key] += int(suite.get(key, 0))
-    failed = totals["failures"] + totals["errors"]
-    if not totals["tests"]:
-        return Count(0, 1)
-    return Count(totals["tests"] - failed - totals["skipped"], failed, totals["skipped"])
-
-
-def failures(results: Path) -> list[Failure]:
-    """The failed tests in a JUnit file; none when there is no file."""
-    cases = _parse(results).iter("testcase") if results.exists() else ()
-    return [
+        return Count(0, 1), []
+    root = ElementTree.parse(results).getroot()  # noqa: S314 - pytest wrote it just now
+    suites = list(root.iter("testsuite"))
+    tests, *broken, skipped = (
+        sum(int(suite.get(key, 0)) for suite in suites) for key in ("tests", "failures", "errors", "skipped")
+    )
+    failures = [
         Failure("::".join(filter(None, (case.get("classname"), case.get("name")))), _reason(entry.text or ""))
-        for case in cases
+        for case in root.iter("testcase")
         for entry in case
         if entry.tag in ("failure", "error")
     ]
+    return Count(tests - sum(broken) - skipped, sum(broken), skipped) if tests else Count(0, 1), failures
 
 
 def _reason(text: str) -> str:
@@ -61,7 +53,3 @@ def _reason(text: str) -> str:
     if said is None or lines[-1].startswith("E "):
         return said or lines[-1]
     return f"{lines[-1].rpartition(': ')[0]}: {said}"
-
-
-def _parse(results: Path) -> ElementTree.Element:
-    return ElementTree.parse(results).getroot()  # noqa: S314 - pytest wrote it just now

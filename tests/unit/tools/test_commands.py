@@ -6,7 +6,7 @@ import pytest
 from tools.__main__ import COMMANDS
 from tools.commands import up
 from tools.commands.generate import lock_files
-from tools.commands.test import UNDER_GVISOR, Suite
+from tools.commands.test import SUITES, Suite
 from tools.console import junit
 from tools.console.junit import Count, Failure
 from tools.paths import ROOT
@@ -17,17 +17,17 @@ JUNIT = '<testsuites><testsuite tests="5" failures="1" errors="1" skipped="1"/><
 def test_results_are_counted_from_the_junit_file(tmp_path: Path) -> None:
     file = tmp_path / "unit.xml"
     file.write_text(JUNIT)
-    assert junit.count(file) == Count(passed=2, failed=2, skipped=1)
+    assert junit.read(file) == (Count(passed=2, failed=2, skipped=1), [])
 
 
 def test_a_suite_without_results_counts_as_a_failure(tmp_path: Path) -> None:
-    assert junit.count(tmp_path / "unit.xml") == Count(0, 1)
+    assert junit.read(tmp_path / "unit.xml") == (Count(0, 1), [])
 
 
 def test_a_suite_without_tests_counts_as_a_failure(tmp_path: Path) -> None:
     file = tmp_path / "unit.xml"
     file.write_text('<testsuites><testsuite tests="0" failures="0" errors="0" skipped="0"/></testsuites>')
-    assert junit.count(file) == Count(0, 1)
+    assert junit.read(file) == (Count(0, 1), [])
 
 
 FAILURES = """<testsuites><testsuite>
@@ -47,14 +47,10 @@ E   ModuleNotFoundError: No module named 'gone'</error></testcase>
 def test_failed_tests_are_listed_with_place_and_reason(tmp_path: Path) -> None:
     file = tmp_path / "unit.xml"
     file.write_text(FAILURES)
-    assert junit.failures(file) == [
+    assert junit.read(file)[1] == [
         Failure("tests.unit.test_a.TestB::test_sum[1]", "tests/unit/test_a.py:23: assert 6 == 7"),
         Failure("tests.unit.test_c", "ModuleNotFoundError: No module named 'gone'"),
     ]
-
-
-def test_without_a_junit_file_no_failure_is_listed(tmp_path: Path) -> None:
-    assert junit.failures(tmp_path / "unit.xml") == []
 
 
 @pytest.mark.parametrize(
@@ -117,7 +113,7 @@ def test_make_generate_runs_the_commands_that_the_lock_files_name() -> None:
     }
 
 
-@pytest.mark.parametrize("path", UNDER_GVISOR)
+@pytest.mark.parametrize("path", SUITES["parts"]["gVisor"].paths)
 def test_the_tests_that_run_under_gvisor_exist(path: str) -> None:
     file, _, name = path.partition("::")
     assert (ROOT / "tests" / file).exists()

@@ -3,15 +3,17 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from app.profile import FLOOR
 from app.wire.protocol import Status
 from tools.measure.bench import figures
 from tools.measure.bench.client import Answer
 from tools.measure.bench.figures import GOALS, SERVICES, Figures
 from tools.measure.bench.load import Rate, Times
-from tools.measure.bench.ways import TO_ORDER, WAITING
+from tools.measure.bench.ways import TO_ORDER, WAITING, limits
 from tools.measure.soak.processes import Reading
 from tools.measure.soak.soak import growth
 from tools.measure.soak.visitors import ATTACKS, KILLED, Visit
@@ -38,6 +40,14 @@ def measured() -> Figures:
 
 def missed(found: Figures) -> set[str]:
     return {goal.name for goal in GOALS if not goal.met(found)}
+
+
+def test_the_ways_that_are_compared_keep_the_profiles_limits() -> None:
+    kept = limits(Path("/root-of-python"))
+    assert {f"--pids-limit={FLOOR.pids}", f"--memory={FLOOR.memory_mb}m"} <= set(kept["docker run"])
+    assert {f"--cgroup_pids_max={FLOOR.pids}", f"--cgroup_mem_max={FLOOR.memory_mb * MB}"} <= set(kept["nsjail"])
+    assert (kept["go-judge"]["procLimit"], kept["go-judge"]["memoryLimit"]) == (FLOOR.pids, FLOOR.memory_mb * MB)
+    assert kept["go-judge's mounts"]["mount"][0]["source"] == "/root-of-python/usr"
 
 
 def test_a_quantile_is_the_nearest_rank() -> None:
@@ -107,7 +117,7 @@ def test_growth_beyond_a_bound_is_a_leak(later: Reading, grown: list[str]) -> No
     ("status", "stdout", "right"), [("success", "abc\n", True), ("success", "xyz\n", False), ("error", "abc\n", False)]
 )
 def test_an_answer_must_have_the_right_status_and_output(status: str, stdout: str, right: bool) -> None:
-    hello = Visit("hello", "python", "", frozenset({"success"}), "abc\n")
+    hello = Visit("hello", "python", "", {"success"}, "abc\n")
     body = json.dumps({"status": status, "stdout": stdout, "output": stdout, "error": None}).encode()
     assert (hello.fault(Answer(200, body)) is None) is right
 

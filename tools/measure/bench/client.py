@@ -2,14 +2,11 @@
 
 import json
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-
-Connect = Callable[[], socket.socket]
 
 
 class Lost(Exception):
@@ -29,10 +26,14 @@ class Answer:
 
 
 class Client:
-    """Sends requests to one address, from any thread. A request raises `Lost` after `seconds` without an answer."""
+    """Sends requests to one address (a Unix socket's path, or a host and its TCP port), from any thread.
 
-    def __init__(self, connect: Connect, seconds: float = 60) -> None:
-        self._connect = connect
+    A request raises `Lost` after `seconds` without an answer.
+    """
+
+    def __init__(self, address: Path | tuple[str, int], seconds: float = 60) -> None:
+        self._family = socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET
+        self._address = str(address) if isinstance(address, Path) else address
         self._seconds = seconds
 
     def get(self, path: str) -> Answer:
@@ -49,9 +50,10 @@ class Client:
 
     def _ask(self, method: str, path: str, body: bytes) -> Answer:
         connection = HTTPConnection("localhost")
+        connection.sock = socket.socket(self._family)
+        connection.sock.settimeout(self._seconds)
         try:
-            connection.sock = self._connect()
-            connection.sock.settimeout(self._seconds)
+            connection.sock.connect(self._address)
             connection.request(method, path, body, {"Content-Type": "application/json", "Connection": "close"})
             response = connection.getresponse()
             return Answer(response.status, response.read())
@@ -59,23 +61,3 @@ class Client:
             raise Lost(f"{method} {path}: {error!r}") from error
         finally:
             connection.close()
-
-
-def tcp(host: str, port: int) -> Connect:
-    """A function that connects to a TCP port."""
-    return lambda: socket.create_connection((host, port))
-
-
-def unix(path: Path) -> Connect:
-    """A function that connects to a Unix socket."""
-
-    def connect() -> socket.socket:
-        opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            opened.connect(str(path))
-        except OSError:
-            opened.close()
-            raise
-        return opened
-
-    return connect

@@ -19,7 +19,7 @@ from tools.console.steps import Report, StepFailed
 from tools.machine.ports import free_port
 from tools.machine.preparation import Preparation
 from tools.measure.bench import pool
-from tools.measure.bench.client import Client, Lost, tcp, unix
+from tools.measure.bench.client import Client, Lost
 from tools.measure.bench.ways import COMPARED, TO_ORDER, WAITING, Requested
 from tools.stack import docker_objects, health
 from tools.stack.config import ONLY_CORE
@@ -42,7 +42,7 @@ class BenchStack:
         self._services = {"prometheus": {"scrape_seconds": self.SCRAPE_SECONDS}} if whole else ONLY_CORE
         self._home = tempfile.TemporaryDirectory(prefix="vps-bench-")
         self._port = free_port()
-        address = Client(tcp("127.0.0.1", self._port))
+        address = Client(("127.0.0.1", self._port))
         self.edge = Requested(WAITING, address)
         self.made_to_order = Requested(TO_ORDER, address, args=("1",))
 
@@ -79,7 +79,7 @@ class BenchStack:
         """At the executor's socket, in its volume."""
         mounts = self.services()["executor"].attrs["Mounts"]
         volume = next(Path(it["Source"]) for it in mounts if it["Type"] == "volume")
-        client = Client(unix(volume / "executor.sock"))
+        client = Client(volume / "executor.sock")
         try:
             client.get("/health")
         except Lost as error:
@@ -114,7 +114,7 @@ class BenchStack:
     def series(self) -> int:
         """The number of series of which Prometheus has a recent sample."""
         networks = self.services()["prometheus"].attrs["NetworkSettings"]["Networks"].values()
-        prometheus = Client(tcp(next(it["IPAddress"] for it in networks), PROMETHEUS_PORT))
+        prometheus = Client((next(it["IPAddress"] for it in networks), PROMETHEUS_PORT))
         answer = prometheus.get("/api/v1/query?query=" + quote('count({__name__=~".+"})')).content
         return int(answer["data"]["result"][0]["value"][1])
 

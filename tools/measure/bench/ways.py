@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from typing import Any, Protocol
+
+import yaml
 
 from app.profile import FLOOR
 from offline.programs import GO_JUDGE
@@ -16,7 +19,7 @@ from tools.build.images import compiled
 from tools.console.steps import Report
 from tools.machine import process
 from tools.machine.ports import free_port
-from tools.measure.bench.client import Client, Lost, tcp
+from tools.measure.bench.client import Client, Lost
 from tools.paths import cache
 
 HELLO: Mapping[str, tuple[str, ...]] = {
@@ -37,9 +40,21 @@ CAPTION = (
 _SAID = "hello\n"
 _SECONDS = 60
 _MB = 1024 * 1024
-_USER = 1000
-_ENVIRON = ("PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8")
-_TMP = f"size={FLOOR.tmp_mb}m,mode=1777"
+_VALUES = {
+    "user": 1000,
+    "tmp": f"size={FLOOR.tmp_mb}m,mode=1777",
+    "tmp_mb": FLOOR.tmp_mb,
+    "pids": FLOOR.pids,
+    "cpus": FLOOR.cpus,
+    "milliseconds": int(FLOOR.cpus * 1000),
+    "memory_mb": FLOOR.memory_mb,
+    "memory_and_swap_mb": FLOOR.memory_mb + FLOOR.swap_mb,
+    "memory": FLOOR.memory_mb * _MB,
+    "swap": FLOOR.swap_mb * _MB,
+    "seconds": int(FLOOR.timeout_seconds),
+    "nanoseconds": int(FLOOR.timeout_seconds * 1e9),
+}
+"""The profile's limits. CPUs as milliseconds are those of each second; `memory` and `swap` are in bytes."""
 _LOCK = Path(__file__).with_name("requirements.txt")
 
 
@@ -93,41 +108,21 @@ class Command:
             raise Unanswered(f"{self.name} ended with {done.returncode}: {(done.stderr or done.stdout)[-300:]}")
 
 
+def limits(root: Path) -> dict[str, Any]:
+    """The content of ways.yaml: flags and options by the name of the way. `root` is a root file system."""
+    text = Path(__file__).with_suffix(".yaml").read_text()
+    found: dict[str, Any] = yaml.safe_load(Template(text).substitute(_VALUES, root=root))
+    return found
+
+
 def docker_run(url: str, image: str, label: str) -> Command:
     """`docker run` on the command line, with the profile's limits."""
     program, *rest = HELLO[COMPARED]
-    return Command(
-        "docker run",
-        (
-            *("docker", f"--host={url}", "run", "--rm", f"--label={label}", f"--entrypoint={program}"),
-            *("--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"),
-            *(f"--pids-limit={FLOOR.pids}", f"--cpus={FLOOR.cpus}", f"--user={_USER}:{_USER}"),
-            *(f"--memory={FLOOR.memory_mb}m", f"--memory-swap={FLOOR.memory_mb + FLOOR.swap_mb}m"),
-            *(f"--tmpfs=/tmp:{_TMP},noexec,nosuid,nodev", image, *rest),
-        ),
-    )
+    flags = limits(Path("/"))["docker run"]
+    run = ("docker", f"--host={url}", "run", f"--label={label}", f"--entrypoint={program}", *flags)
+    return Command("docker run", (*run, image, *rest))
 
 
-_JAIL: tuple[tuple[str, str], ...] = (
-    ("--mode=o", "one command, then the end: single use"),
-    ("--really_quiet", "no log"),
-    (f"--user={_USER}", "not root"),
-    (f"--group={_USER}", "not root"),
-    ("--hostname=sandbox", "as in a sandbox"),
-    ("--cwd=/tmp", "as in a sandbox"),
-    (f"--mount=none:/tmp:tmpfs:{_TMP}", "the profile's /tmp"),
-    ("--nice_level=0", "its default would give way to everything else"),
-    ("--rlimit_as=inf", "the control group bounds the memory"),
-    (f"--rlimit_fsize={FLOOR.tmp_mb}", "the profile's"),
-    (f"--time_limit={FLOOR.timeout_seconds:.0f}", "the profile's"),
-    ("--detect_cgroupv2", "whichever version the host has"),
-    (f"--cgroup_mem_max={FLOOR.memory_mb * _MB}", "the profile's"),
-    (f"--cgroup_mem_swap_max={FLOOR.swap_mb * _MB}", "the profile's"),
-    (f"--cgroup_pids_max={FLOOR.pids}", "the profile's"),
-    (f"--cgroup_cpu_ms_per_sec={FLOOR.cpus * 1000:.0f}", "the profile's"),
-    *((f"--env={variable}", "as in a sandbox") for variable in _ENVIRON),
-)
-"""Flags of nsjail, each with the reason for it."""
 _JAILS = [Path("/sys/fs/cgroup", controller, "NSJAIL") for controller in ("memory", "pids", "cpu")]
 """Under version 1, nsjail makes its control groups below these."""
 
@@ -146,8 +141,7 @@ def nsjail(root: Path, report: Report) -> Iterator[Command]:
     for parent in parents:
         parent.mkdir()
     try:
-        flags = [flag for flag, _ in _JAIL]
-        yield Command("nsjail", (str(jail), f"--chroot={root}", *flags, "--", *HELLO[COMPARED]))
+        yield Command("nsjail", (str(jail), f"--chroot={root}", *limits(root)["nsjail"], "--", *HELLO[COMPARED]))
     finally:
         for parent in parents:
             parent.rmdir()
@@ -158,19 +152,12 @@ class GoJudge:
     """Requests to a go-judge."""
 
     client: Client
+    options: Mapping[str, Any]
     name: str = field(default="go-judge", init=False)
 
     def hello(self, environment: str) -> None:
         """See `Way`."""
-        command = {
-            "args": HELLO[COMPARED],
-            "env": _ENVIRON,
-            "files": [{"content": ""}, {"name": "stdout", "max": _MB}, {"name": "stderr", "max": _MB}],
-            "cpuLimit": int(FLOOR.timeout_seconds * 1e9),
-            "memoryLimit": FLOOR.memory_mb * _MB,
-            "procLimit": FLOOR.pids,
-            "cpuRateLimit": int(FLOOR.cpus * 1000),
-        }
+        command = {"args": HELLO[COMPARED], **self.options}
         answer = self.client.post("/run", json.dumps({"cmd": [command]}).encode())
         if answer.status != 200 or json.loads(answer.body)[0]["files"]["stdout"] != _SAID:
             raise Unanswered(f"go-judge answers {answer.status}: {answer.body.decode(errors='replace')[:300]}")
@@ -180,15 +167,15 @@ class GoJudge:
 def go_judge(root: Path, clients: int, report: Report) -> Iterator[GoJudge]:
     """go-judge, compiled from its Go module, on a root file system, for so many clients at once. It needs root."""
     program = compiled().ensure(GO_JUDGE, report.log, report.say) / "go-judge"
-    port = free_port()
+    port, kept = free_port(), limits(root)
     with tempfile.TemporaryDirectory(prefix="vps-bench-") as folder, report.log.open("ab") as log:
         mounts = Path(folder, "mount.yaml")
-        mounts.write_text(json.dumps(_mounts(root)))
+        mounts.write_text(json.dumps(kept["go-judge's mounts"]))
         arguments = [f"-http-addr=127.0.0.1:{port}", f"-mount-conf={mounts}", f"-dir={folder}", "-silent"]
         arguments += [f"-parallelism={clients}", f"-pre-fork={clients}", "-enable-cpu-rate"]
         judge = subprocess.Popen([program, *arguments], stdout=log, stderr=log, cwd=folder)
         try:
-            way = GoJudge(Client(tcp("127.0.0.1", port)))
+            way = GoJudge(Client(("127.0.0.1", port)), kept["go-judge"])
             _wait(way, judge)
             yield way
         finally:
@@ -202,24 +189,3 @@ def _wait(way: GoJudge, judge: "subprocess.Popen[bytes]") -> None:
         except Lost:
             if judge.poll() is not None:
                 raise
-
-
-def _mounts(root: Path) -> dict[str, Any]:
-    """The file systems of go-judge's containers."""
-    folders = [name for name in ("usr", "etc") if (root / name).is_dir()]
-    links = {
-        f"/{name}": str((root / name).readlink()) for name in ("bin", "lib", "lib64") if (root / name).is_symlink()
-    }
-    return {
-        "mount": [
-            *({"type": "bind", "source": str(root / it), "target": f"/{it}", "readonly": True} for it in folders),
-            {"type": "tmpfs", "target": "/tmp", "data": _TMP},
-        ],
-        "symLink": [{"linkPath": path, "target": target} for path, target in links.items()],
-        "proc": True,
-        "workDir": "/tmp",
-        "hostName": "sandbox",
-        "domainName": "sandbox",
-        "uid": _USER,
-        "gid": _USER,
-    }

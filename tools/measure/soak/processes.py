@@ -16,7 +16,7 @@ from tools.machine import process
 from tools.machine.docker_engine import DockerEngine
 from tools.machine.ports import free_port
 from tools.measure.bench import machine
-from tools.measure.bench.client import Client, tcp, unix
+from tools.measure.bench.client import Client
 from tools.measure.bench.platform import processes
 from tools.paths import ROOT
 from tools.stack import executor
@@ -60,8 +60,8 @@ class Processes:
             "API_REQUESTS_PER_MINUTE": _NO_LIMIT,
         }
         self._started: list[subprocess.Popen[bytes]] = []
-        self.api = Client(tcp("127.0.0.1", port))
-        self.executor = Client(unix(socket))
+        self.api = Client(("127.0.0.1", port))
+        self.executor = Client(socket)
 
     @property
     def log(self) -> Path:

@@ -2,7 +2,11 @@
 
 import random
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
 
 from app.environments import ENVIRONMENTS
 from tools.measure.bench.client import Answer
@@ -28,7 +32,7 @@ class Visit:
     what: str
     environment: str
     code: str
-    ends: frozenset[str]
+    ends: Collection[str]
     says: str | None = None
     timeout: float | None = None
 
@@ -51,60 +55,7 @@ class Visit:
         return None
 
 
-_STOPPED = frozenset({"timeout", "process_limit", "memory_limit", KILLED, "error"})
-_SURVIVED = frozenset({"success"})
-_FLOODED = frozenset({"output_limit"})
-_TIMED_OUT = frozenset({"timeout"})
-_NO_MEMORY = frozenset({"memory_limit", "error"})
-_ALIVE = "alive\n"
-
-_PYTHON_FORKS = """
-import os
-while True:
-    try:
-        os.fork()
-    except OSError:
-        pass
-"""
-_PYTHON_DEAF = """
-import signal
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, signal.SIG_IGN)
-while True:
-    pass
-"""
-_PYTHON_KILLS = """
-import os, signal
-for number in {*range(1, 65)} - {signal.SIGINT, signal.SIGTERM}:  # PID 1 passes these on
-    try:
-        os.kill(1, number)
-    except OSError:
-        pass
-print("alive")
-"""
-
-ATTACKS = (
-    Visit("fork bomb", "python", _PYTHON_FORKS, _STOPPED, timeout=2),
-    Visit("memory bomb", "python", "x = []\nwhile True: x.append(b'x' * (1 << 20))", _NO_MEMORY, timeout=10),
-    Visit("endless loop", "python", _PYTHON_DEAF, _TIMED_OUT, timeout=1),
-    Visit("output flood", "python", "while True: print('x' * 1000)", _FLOODED, timeout=10),
-    Visit("kill PID 1", "python", _PYTHON_KILLS, _SURVIVED, timeout=10, says=_ALIVE),
-    Visit("memory bomb", "node", "const x = []; for (;;) x.push(Buffer.alloc(1 << 20, 1))", _NO_MEMORY, timeout=10),
-    Visit("endless loop", "node", "for (;;);", _TIMED_OUT, timeout=1),
-    Visit("output flood", "node", 'for (;;) require("fs").writeSync(1, "x".repeat(1000))', _FLOODED, timeout=10),
-    Visit(
-        "kill PID 1",
-        "node",
-        'try { process.kill(1, "SIGKILL") } catch {}\nconsole.log("alive")',
-        _SURVIVED,
-        timeout=10,
-        says=_ALIVE,
-    ),
-    Visit("fork bomb", "bash", "f() { f | f & f; }\nf", _STOPPED, timeout=2),
-    Visit("endless loop", "bash", "trap '' INT TERM\nwhile :; do :; done", _TIMED_OUT, timeout=1),
-    Visit("output flood", "bash", "yes", _FLOODED, timeout=10),
-    Visit("kill PID 1", "bash", "kill -9 1; kill -HUP 1\necho alive", _SURVIVED, timeout=10, says=_ALIVE),
-)
+ATTACKS = tuple(Visit(**attack) for attack in yaml.safe_load(Path(__file__).with_name("attacks.yaml").read_text()))
 
 
 def visit(environments: tuple[str, ...], chance: random.Random) -> Visit:
@@ -115,4 +66,4 @@ def visit(environments: tuple[str, ...], chance: random.Random) -> Visit:
     (environment,) = chance.choices(environments, shares)
     token = secrets.token_hex(8)
     code = ENVIRONMENTS[environment].hello.replace(_GREETING, token)
-    return Visit("hello", environment, code, _SURVIVED, token)
+    return Visit("hello", environment, code, ("success",), token)

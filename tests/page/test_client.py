@@ -5,7 +5,7 @@ import sys
 
 from tools.paths import ROOT
 
-CLIENT = (sys.executable, "-m", "tools.client", "--url")
+CLIENT = (sys.executable, "-m", "tools", "client", "--url")
 
 
 def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:

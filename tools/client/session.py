@@ -1,21 +1,17 @@
 """Makes every call of the API, then runs the code that the user types."""
 
-import argparse
 import asyncio
 import selectors
-import sys
 
 import httpx
 from rich.console import Console
 from rich.text import Text
 from websockets.exceptions import WebSocketException
 
-import tools.client
 from tools.client.calls import TIMEOUT, Client, Unexpected
 from tools.client.keyboard import Keyboard
 from tools.client.tour import TOUR
 
-DEFAULT_URL = "http://localhost:8000"
 FAULTS = (Unexpected, httpx.HTTPError, WebSocketException, OSError)
 
 
@@ -72,9 +68,8 @@ class Session:
         self._console.print(Text(f"Unexpected: {error or type(error).__name__}", style="bold red"))
 
 
-async def run(url: str, *, only_tour: bool) -> int:
+async def run(url: str, console: Console, *, only_tour: bool) -> int:
     """Run the session. Returns its exit code."""
-    console = Console(highlight=False)
     console.print(f"The sandbox at {url}", style="bold")
     async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False) as http:
         session = Session(Client(url, console, http), console)
@@ -86,24 +81,11 @@ async def run(url: str, *, only_tour: bool) -> int:
     return 0
 
 
-def start(url: str, *, only_tour: bool) -> int:
+def start(url: str, console: Console, *, only_tour: bool) -> int:
     """Run the session until it ends or the user leaves. Returns its exit code."""
     try:
         with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-            return runner.run(run(url, only_tour=only_tour))
+            return runner.run(run(url, console, only_tour=only_tour))
     except (KeyboardInterrupt, EOFError):
         print()
         return 0
-
-
-def main() -> int:
-    description = (tools.client.__doc__ or "").partition("\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m tools.client", description=description)
-    parser.add_argument("--url", default=DEFAULT_URL, help="where the API answers")
-    parser.add_argument("--tour", action="store_true", help="make every call without asking, then leave")
-    options = parser.parse_args()
-    return start(options.url, only_tour=options.tour)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

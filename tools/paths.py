@@ -1,6 +1,9 @@
 """Folders: of the checkout, and of the machine's cache."""
 
+import contextlib
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -12,6 +15,19 @@ def cache() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     folder = Path(base).expanduser().resolve() / "vps"
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """A folder that `make` fills, unless it is there. It appears once it is complete. Another process may make it too."""
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            made = Path(scratch, folder.name)
+            made.mkdir()
+            make(made)
+            with contextlib.suppress(OSError):  # another process was first
+                made.rename(folder)
     return folder
 
 

@@ -1,62 +1,45 @@
-"""Downloads npm packages for an image on this machine, so that the build needs neither npm nor a registry."""
+"""Downloads npm packages for an image on this machine with npm, from the registry that npm is set to."""
 
 import base64
 import hashlib
 import json
-import os
-import urllib.request
 from pathlib import Path
 
 from tools.console.steps import Report, StepFailed
-from tools.paths import cache
+from tools.machine import debian, process
+from tools.paths import cache, made_once
 
 LOCK = "package-lock.json"
-REGISTRY = "npm_config_registry"
-"""The variable in which npm itself takes the address of another registry than its public one."""
-_PUBLIC = "https://registry.npmjs.org"
 _CPUS = {"amd64": "x64", "arm64": "arm64"}
-_SECONDS_TO_ANSWER = 60
 
 
 def fetch(lock: Path, architecture: str, report: Report) -> Path:
-    """A folder with the packages that npm's lock file names for Docker's architecture, as `<name>.tgz`.
+    """A folder with the packages that npm's lock file names for Docker's architecture, as npm's archives.
 
     Raises:
-        StepFailed: one of them could not be downloaded, or is not what the lock file says.
+        StepFailed: npm is missing, could not download one of them, or got other bytes than the lock file says.
     """
     locked = json.loads(lock.read_text())["packages"]
     wanted = {path.removeprefix("node_modules/"): it for path, it in locked.items() if path}
     wanted = {name: it for name, it in wanted.items() if _CPUS[architecture] in it.get("cpu", _CPUS[architecture])}
-    folder = cache() / "npm" / hashlib.sha256(f"{architecture} {wanted}".encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, it in wanted.items():
-        if not (folder / f"{name}.tgz").exists():
-            report.say(f"fetching {name} {it['version']}")
-            _download(name, it["version"], it["integrity"], folder / f"{name}.tgz", report)
-    return folder
+
+    def download(folder: Path) -> None:
+        debian.ensure({"npm": "npm"}, report)
+        for name, it in wanted.items():
+            _download(f"{name}@{it['version']}", it["integrity"], folder, report)
+
+    return made_once(cache() / "npm" / hashlib.sha256(f"{architecture} {wanted}".encode()).hexdigest()[:16], download)
 
 
-def _download(name: str, version: str, integrity: str, target: Path, report: Report) -> None:
-    """Write a package to `target`, which appears once it is complete and has the hash that was locked."""
-    registry = os.environ.get(REGISTRY, _PUBLIC).rstrip("/")
-    try:
-        with urllib.request.urlopen(  # noqa: S310 - https, or what the operator has set
-            f"{registry}/{name}/-/{name}-{version}.tgz", timeout=_SECONDS_TO_ANSWER
-        ) as answer:
-            content = answer.read()
-    except OSError as error:
+def _download(package: str, integrity: str, folder: Path, report: Report) -> None:
+    report.say(f"fetching {package}")
+    fix = "Fix what npm reports (most often the network, or its setting `registry`), then run this again."
+    with process.explained(f"npm could not download {package}.", fix, report):
+        name = process.capture(["npm", "pack", "--pack-destination", str(folder), package], report).strip()
+    digest = hashlib.sha512((folder / name).read_bytes()).digest()
+    if integrity != f"sha512-{base64.b64encode(digest).decode()}":
         raise StepFailed(
-            f"{name} {version} could not be downloaded from {registry}: {error}",
-            f"Fix the network, or name another npm registry in the variable {REGISTRY}, then run this again.",
-            report.log,
-        ) from error
-    if integrity != f"sha512-{base64.b64encode(hashlib.sha512(content).digest()).decode()}":
-        raise StepFailed(
-            f"{name} {version} from {registry} is not what {LOCK} has locked.",
+            f"{package} from npm's registry is not what {LOCK} has locked.",
             "It was not kept. If it happens again, something changes downloads on their way: use another network.",
             report.log,
         )
-    # A name of this process's own, because another may fetch the same package.
-    partial = target.parent.with_suffix(f".partial-{os.getpid()}")
-    partial.write_bytes(content)
-    partial.rename(target)

@@ -4,7 +4,6 @@ import argparse
 
 from tools.console.steps import Report, Runner, Step, StepFailed
 from tools.machine import docker_engine
-from tools.machine.docker_engine import DockerEngine
 from tools.machine.preparation import Preparation
 from tools.paths import HOME
 from tools.stack import config, docker_objects, lock
@@ -12,24 +11,25 @@ from tools.stack.config import LOCAL
 from tools.stack.local_stack import Stack, config_file, forget
 
 
-class _Down:
+class _Down(Preparation):
     def __init__(self, options: argparse.Namespace, held: int) -> None:
+        super().__init__()
         self._options = options
         self._held = held
         self._prefix = config.settings().name
-        self._preparation = Preparation()
 
     def steps(self) -> list[Step]:
-        steps = [Step("Docker", self._find_engine)]
+        steps = [Step("Docker", self.find_engine)]
         made = config_file(HOME, LOCAL).exists()
         if made and not self._options.forget:
-            steps += [Step("Pulumi", self._preparation.find_toolchain), Step("Stack", self._destroy)]
+            steps += [Step("Pulumi", self.find_toolchain), Step("Stack", self._destroy)]
         steps.append(Step("Docker objects", self._remove))
         if self._options.engine:
             steps.append(Step("Stop Docker", docker_engine.stop))
         return steps
 
-    def _find_engine(self, report: Report) -> str:
+    def find_engine(self, report: Report) -> str:
+        """The Docker that runs: none is installed or started."""
         url = docker_engine.configured_url()
         engine = docker_engine.find(url)
         if engine is None:
@@ -37,21 +37,17 @@ class _Down:
                 f"No Docker answers at {url}, so the platform in it can't be removed.",
                 "Start it (`make up` starts an installed one), then run this again.",
             )
-        self._preparation.engine = engine
+        self.engine = engine
         return f"{engine.version()} at {url}"
 
-    @property
-    def _engine(self) -> DockerEngine:
-        return self._preparation.engine
-
     def _destroy(self, report: Report) -> str:
-        stack = Stack(self._preparation.toolchain, LOCAL, self._engine, held=(self._held,))
+        stack = Stack(self.toolchain, LOCAL, self.engine, held=(self._held,))
         stack.mend(report)
         stack.destroy(report)
         return "destroyed the resources in its state"
 
     def _remove(self, report: Report) -> str:
-        client = self._engine.client()
+        client = self.engine.client()
         data = docker_objects.remove_all(client, self._prefix)
         if self._options.volumes:
             docker_objects.remove_volumes(client, data)

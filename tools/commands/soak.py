@@ -4,6 +4,7 @@ It uses a Docker daemon of its own, so that the machine's is not touched. It nee
 """
 
 import argparse
+from dataclasses import astuple
 
 from tools.console.steps import EXIT_FAILED, Report, Runner, Step
 from tools.machine.own_docker import OwnDocker
@@ -54,21 +55,7 @@ def _show(soak: Soak, runner: Runner) -> None:
     rows += [(f"refused: {code}", number) for code, number in sorted(tally.refused.items())]
     rows.append(("lost or wrong", len(tally.faults)))
     runner.table(rows, numbers=[1])
-    rests: list[tuple[object, ...]] = [
-        ("at rest, after executions", "ready", "process", "id", "descriptors", "threads", "mounts", "memory MB")
-    ]
-    rests += [
-        (
-            rest.executions,
-            rest.ready,
-            it.process,
-            it.pid,
-            it.descriptors,
-            it.threads,
-            it.mounts,
-            f"{it.memory / _MB:.1f}",
-        )
-        for rest in soak.rests
-        for it in rest.readings
-    ]
-    runner.table(rests, numbers=(1, 3, 4, 5, 6, 7))
+    heading = ("at rest, after executions", "ready", "process", "id", "descriptors", "threads", "mounts", "memory MB")
+    readings = [(rest, astuple(reading)) for rest in soak.rests for reading in rest.readings]
+    rests = [(rest.executions, rest.ready, *figures, f"{memory / _MB:.1f}") for rest, (*figures, memory) in readings]
+    runner.table([heading, *rests], numbers=(1, 3, 4, 5, 6, 7))

@@ -147,15 +147,11 @@ def _is_loader(container: Any) -> bool:
 
 @contextlib.contextmanager
 def _frozen(containers: list[Any]) -> Iterator[None]:
-    frozen = []
-    try:
+    with contextlib.ExitStack() as frozen:
         for container in containers:
             container.pause()
-            frozen.append(container)
+            frozen.callback(container.unpause)
         yield
-    finally:
-        for container in frozen:
-            container.unpause()
 
 
 def _sha256(file: Path) -> str:

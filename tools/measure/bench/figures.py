@@ -3,9 +3,11 @@
 import math
 import random
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tools.console.steps import Report, Step
 from tools.measure.bench import load, machine
@@ -25,6 +27,7 @@ _BUSY = 2
 """From this number of clients on, each way uses two CPUs fully."""
 _MB = 1024 * 1024
 _REASONS = 5
+GOALS: Mapping[str, Mapping[str, float]] = tomllib.loads(Path(__file__).with_name("goals.toml").read_text())
 
 
 @dataclass(frozen=True)
@@ -77,50 +80,30 @@ class Figures:
         done = sum(it.done for it in busy)
         return done / seconds if done else math.nan
 
-
-@dataclass(frozen=True)
-class Goal:
-    """A goal, and how it is read from the figures. `least`: it is wanted to be at least so much, else at most."""
-
-    name: str
-    wanted: float
-    reached: Callable[[Figures], float]
-    least: bool = False
-
-    def met(self, figures: Figures) -> bool:
-        """Whether it is. What was not measured is not met."""
-        reached = self.reached(figures)
-        return reached >= self.wanted if self.least else reached <= self.wanted
-
-
-def _of(way: str) -> Callable[[Figures], float]:
-    return lambda figures: figures.sustained(WAITING) / figures.sustained(way)
+    def reached(self) -> dict[str, float]:
+        """The figures that can have a goal, by name. NaN is one that was not measured."""
+        found = {
+            "50 at once, p95 ms": self.crowd(BURST),
+            "30 arrivals a second, p95 ms": self.crowd(ARRIVALS),
+            **{f"MB of {it}": self.memory.get(it, math.nan) / _MB for it in (_POOL, _SERVICES_MEMORY)},
+        }
+        for way, name in (("docker run", "docker run"), ("nsjail", "bare nsjail")):
+            found[f"executions a second, of {name}'s"] = self.sustained(WAITING) / self.sustained(way)
+        for it in HELLO:
+            found[f"CPU ms of one {it}"] = self.cpu.get((it, TOGETHER), math.nan)
+            found[f"{it} waiting, p50 ms"] = self.hello(it, 0.50)
+            found[f"{it} waiting, p95 ms"] = self.hello(it, 0.95)
+            found[f"{it} made to order, p50 ms"] = self.hello(it, 0.50, TO_ORDER)
+        return found
 
 
-def _cpu(environment: str) -> Callable[[Figures], float]:
-    return lambda figures: figures.cpu.get((environment, TOGETHER), math.nan)
-
-
-def _hello(environment: str, share: float, way: str = WAITING) -> Callable[[Figures], float]:
-    return lambda figures: figures.hello(environment, share, way)
-
-
-GOALS: tuple[Goal, ...] = (
-    Goal("executions a second, of docker run's", 8, _of("docker run"), least=True),
-    Goal("executions a second, of bare nsjail's", 0.6, _of("nsjail"), least=True),
-    *(Goal(f"CPU ms of one {it}", most, _cpu(it)) for it, most in (("python", 35), ("bash", 22), ("node", 55))),
-    Goal("python waiting, p50 ms", 6, _hello("python", 0.50)),
-    Goal("python waiting, p95 ms", 12, _hello("python", 0.95)),
-    Goal("node waiting, p50 ms", 9, _hello("node", 0.50)),
-    *(
-        Goal(f"{it} made to order, p50 ms", most, _hello(it, 0.50, TO_ORDER))
-        for it, most in (("python", 40), ("bash", 30), ("node", 70))
-    ),
-    Goal("50 at once, p95 ms", 900, lambda figures: figures.crowd(BURST)),
-    Goal("30 arrivals a second, p95 ms", 60, lambda figures: figures.crowd(ARRIVALS)),
-    Goal(f"MB of {_POOL}", 90, lambda figures: figures.memory.get(_POOL, math.nan) / _MB),
-    Goal(f"MB of {_SERVICES_MEMORY}", 110, lambda figures: figures.memory.get(_SERVICES_MEMORY, math.nan) / _MB),
-)
+def judged(figures: Figures) -> Iterator[tuple[str, str, float, bool]]:
+    """Each goal: its name, what is wanted, what was reached, and whether it is met. What was not measured is not."""
+    reached = figures.reached()
+    for name, least in GOALS["at least"].items():
+        yield name, f">= {least:g}", reached[name], reached[name] >= least
+    for name, most in GOALS["at most"].items():
+        yield name, f"<= {most:g}", reached[name], reached[name] <= most
 
 
 class Measurements:
@@ -252,20 +235,8 @@ def tables(figures: Figures) -> Iterator[list[Row]]:
     yield [("not answered, because", "times"), *reasons]
     yield [
         ("goal", "wanted", "reached", "verdict"),
-        *(
-            (
-                goal.name,
-                f"{'>=' if goal.least else '<='} {goal.wanted:g}",
-                _number(goal.reached(figures)),
-                _verdict(goal, figures),
-            )
-            for goal in GOALS
-        ),
+        *((name, wanted, _number(it), "met" if met else "NOT MET") for name, wanted, it, met in judged(figures)),
     ]
-
-
-def _verdict(goal: Goal, figures: Figures) -> str:
-    return "met" if goal.met(figures) else "NOT MET"
 
 
 def _rate(figures: Figures, way: str, clients: Sequence[int]) -> Row:

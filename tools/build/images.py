@@ -31,8 +31,6 @@ from tools.paths import ROOT, cache
 FOLDER = ROOT / "images"
 ROOTS = "/environments"
 """The folder of the executor's image that holds each environment's root file system by its name."""
-# Folders of the checkout that a Dockerfile copies, besides the files of its own folder, `wheels/` and `packages/`.
-TREES: Mapping[str, tuple[str, ...]] = {"app": ("app",)}
 # Builds wait for downloads more than for the CPU: on two cores, two at once are faster than one.
 _AT_ONCE = 2
 _PLAIN_FILE, _PROGRAM = 0o644, 0o755
@@ -135,10 +133,10 @@ def compiled() -> BuildCache:
 
 
 def recipe(name: str, base: str, program: GoBuild | None = None, root: Path = ROOT) -> Recipe:
-    """The recipe of `images/<name>` in the checkout `root`."""
+    """The recipe of `images/<name>` in the checkout `root`. That of `app` has the folder `app` too."""
     files = dict(_tree(root / "images" / name))
-    for tree in TREES.get(name, ()):
-        files |= {f"{tree}/{path}": file for path, file in _tree(root / tree)}
+    if name == "app":
+        files |= {f"app/{path}": file for path, file in _tree(root / "app")}
     return Recipe(name, {"BASE": base}, files, program)
 
 

@@ -6,7 +6,6 @@ new one is deployed. So an interrupted rotation loses neither, and the next one 
 
 import argparse
 import secrets
-from collections.abc import Mapping
 
 import httpx
 
@@ -45,7 +44,10 @@ class Rotation:
             stack.set_secret(qualified, new, report)
         else:
             outputs = stack.outputs(report, show_secrets=True)
-            with _client(keeper, outputs, address) as client:
+            url = outputs.get("urls", {}).get(keeper.service)
+            if url is None:
+                raise StepFailed(f"{keeper.service} does not run in this stack.", "There is no password to change.")
+            with passwords.client(url, outputs["passwords"][_EDGE], address) as client:
                 former = stack.secret(qualified, report)
                 known = dict.fromkeys((former, outputs["passwords"].get(self.key, former)))
                 stack.set_secret(qualified, new, report)
@@ -60,13 +62,6 @@ class Rotation:
 
 class _NotTaken(StepFailed):
     """The service has kept its old password."""
-
-
-def _client(keeper: Keeper, outputs: Mapping[str, Mapping[str, str]], address: Address | None) -> httpx.Client:
-    url = outputs.get("urls", {}).get(keeper.service)
-    if url is None:
-        raise StepFailed(f"{keeper.service} does not run in this stack.", "There is no password to change.")
-    return passwords.client(url, outputs["passwords"][_EDGE], address)
 
 
 def _tell(keeper: Keeper, client: httpx.Client, known: list[str], new: str) -> None:

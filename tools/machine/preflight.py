@@ -6,8 +6,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import docker
-
 from infra.service import STACK_LABEL
 from infra.settings import PlatformSettings
 from tools.console.steps import StepFailed
@@ -76,10 +74,8 @@ def check_port(settings: PlatformSettings, engine: DockerEngine | None, template
 
 def _disks(engine: DockerEngine | None) -> list[Path]:
     folders = [cache()]
-    try:
-        root = Path(engine.client().info()["DockerRootDir"]) if engine and engine.socket else None
-    except docker.errors.DockerException:
-        root = None
-    if root and os.access(root.parent, os.X_OK) and root.exists():
-        folders.append(root)
+    if engine and engine.socket:
+        root = Path(engine.client().info()["DockerRootDir"])
+        if os.access(root.parent, os.X_OK) and root.exists():
+            folders.append(root)
     return folders

@@ -6,24 +6,23 @@ It always runs with a PULUMI_HOME in the cache, so that the user's logins and wo
 import hashlib
 import json
 import platform
-import re
 import shutil
-import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from packaging.version import InvalidVersion, Version
+
 from offline.gomodules import BuildError
 from offline.pulumi import build
 from tools.console.steps import Report, StepFailed
 from tools.machine import process
-from tools.paths import cache
+from tools.paths import cache, made_once
 
 # The oldest Pulumi that this program has been tested with, with the SDK that requirements.txt locks.
-MINIMUM = (3, 228, 0)
+MINIMUM = Version("3.228.0")
 RELEASES = "https://github.com/pulumi/pulumi/releases/download"
 PLUGINS = ("docker", "command", "cloudflare")
 """The plugins that the program's resources need, each in the version of its SDK in requirements.txt."""
@@ -68,12 +67,12 @@ def ensure(report: Report) -> Toolchain:
     except BuildError as error:
         raise StepFailed(
             f"There is no usable Pulumi: {'; '.join(closed)}; and building it from Go modules failed: {error}",
-            f"Install Pulumi {_text(MINIMUM)} or newer, or install what the build needs, then run this again.",
+            f"Install Pulumi {MINIMUM} or newer, or install what the build needs, then run this again.",
             report.log,
         ) from error
     environment = {**_environment(), **built.environment}
     found = _version(built.executable, report)
-    return Toolchain(built.executable, environment, _text(found), "built from Go modules")
+    return Toolchain(built.executable, environment, str(found), "built from Go modules")
 
 
 def _on_path(report: Report) -> Toolchain:
@@ -82,20 +81,18 @@ def _on_path(report: Report) -> Toolchain:
         raise _Unavailable("no pulumi on PATH")
     number = _version(Path(found), report)
     if number < MINIMUM:
-        raise _Unavailable(f"pulumi {_text(number)} on PATH is too old (needs {_text(MINIMUM)})")
-    return _with_plugins(Toolchain(Path(found), _environment(), _text(number), "on PATH"), report)
+        raise _Unavailable(f"pulumi {number} on PATH is too old (needs {MINIMUM})")
+    return _with_plugins(Toolchain(Path(found), _environment(), str(number), "on PATH"), report)
 
 
 def _released(report: Report) -> Toolchain:
     number = version("pulumi")  # the release of the SDK that requirements.txt locks
-    folder = cache() / "pulumi" / number
-    if not folder.exists():
-        _download(number, folder, report)
+    folder = made_once(cache() / "pulumi" / number, lambda folder: _download(number, folder, report))
     return _with_plugins(Toolchain(folder / "pulumi", _environment(), number, "official release"), report)
 
 
 def _download(number: str, folder: Path, report: Report) -> None:
-    """Download an official release into `folder`, which appears once it is complete.
+    """Download an official release into `folder`.
 
     Its checksum comes from the checksum file of the same release, over HTTPS. That detects a broken download, and
     trusts the release page, as the installer of `get.pulumi.com` does.
@@ -104,24 +101,21 @@ def _download(number: str, folder: Path, report: Report) -> None:
     if target is None:
         raise _Unavailable(f"no official release for {platform.system()} {platform.machine()}")
     name = f"pulumi-v{number}-{target}.tar.gz"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        archive = Path(scratch) / name
-        try:
-            sums = _fetch(f"{RELEASES}/v{number}/pulumi-{number}-checksums.txt").decode()
-            report.say(f"downloading {name}")
-            archive.write_bytes(_fetch(f"{RELEASES}/v{number}/{name}"))
-        except (OSError, urllib.error.URLError) as error:
-            raise _Unavailable(f"the official release can't be downloaded ({error})") from error
-        found = hashlib.sha256(archive.read_bytes()).hexdigest()
-        if f"{found}  {name}" not in sums.splitlines():
-            raise StepFailed(
-                f"{name} does not have the checksum of its release.",
-                "It was deleted. Run this again; if it happens again, something in this network changes downloads: "
-                "use another network.",
-            )
-        process.run(["tar", "-xzf", str(archive), "-C", scratch], report)
-        (Path(scratch) / "pulumi").rename(folder)
+    archive = folder / name
+    try:
+        sums = _fetch(f"{RELEASES}/v{number}/pulumi-{number}-checksums.txt").decode()
+        report.say(f"downloading {name}")
+        archive.write_bytes(_fetch(f"{RELEASES}/v{number}/{name}"))
+    except OSError as error:
+        raise _Unavailable(f"the official release can't be downloaded ({error})") from error
+    if f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  {name}" not in sums.splitlines():
+        raise StepFailed(
+            f"{name} does not have the checksum of its release.",
+            "It was deleted. Run this again; if it happens again, something in this network changes downloads: "
+            "use another network.",
+        )
+    process.run(["tar", "-xzf", str(archive), "-C", str(folder), "--strip-components=1"], report)
+    archive.unlink()
 
 
 def _fetch(url: str) -> bytes:
@@ -150,16 +144,10 @@ def _environment() -> dict[str, str]:
     return {"PULUMI_HOME": str(cache() / "pulumi-home"), "PULUMI_SKIP_UPDATE_CHECK": "true"}
 
 
-def _version(pulumi: Path, report: Report) -> tuple[int, ...]:
+def _version(pulumi: Path, report: Report) -> Version:
     try:
-        said = process.capture([str(pulumi), "version"], report, environment=_environment())
+        return Version(process.capture([str(pulumi), "version"], report, environment=_environment()))
     except (process.CommandFailed, OSError) as error:
         raise _Unavailable(f"{pulumi} does not run ({error})") from error
-    numbers = re.match(r"v?(\d+)\.(\d+)\.(\d+)", said.strip())
-    if not numbers:
-        raise _Unavailable(f"{pulumi} does not print its version")
-    return tuple(int(part) for part in numbers.groups())
-
-
-def _text(number: tuple[int, ...]) -> str:
-    return ".".join(str(part) for part in number)
+    except InvalidVersion as error:
+        raise _Unavailable(f"{pulumi} does not print its version") from error

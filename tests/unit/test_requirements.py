@@ -37,11 +37,14 @@ def locked(folder: Path) -> dict[str, str]:
 def modules() -> dict[str, str]:
     """The package that each installed module comes from, by the module's name."""
     found = {}
-    for package in distributions():
-        for file in package.files or ():
-            if file.suffix in (".py", ".so"):
-                parts = file.parent.parts if file.name == "__init__.py" else (*file.parent.parts, file.name)
-                found[".".join(parts).partition(".py")[0].partition(".cpython")[0]] = normalized(package.name)
+    for distribution in distributions():
+        owner = normalized(distribution.metadata["Name"])
+        # The text of the list itself: objects for the paths in it take 3 s.
+        for line in (distribution.read_text("RECORD") or "").splitlines():
+            path = line.rsplit(",", 2)[0]
+            if path.endswith((".py", ".so")):
+                module = path.removesuffix("/__init__.py").replace("/", ".")
+                found[module.partition(".py")[0].partition(".cpython")[0]] = owner
     return found
 
 

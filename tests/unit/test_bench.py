@@ -9,7 +9,7 @@ import pytest
 
 from app.profile import FLOOR
 from app.wire.protocol import Status
-from tools.measure.bench import figures
+from tools.measure.bench import cost, figures
 from tools.measure.bench.client import Answer
 from tools.measure.bench.figures import GOALS, SERVICES, Figures, judged
 from tools.measure.bench.load import Rate, Times
@@ -48,6 +48,21 @@ def test_the_ways_that_are_compared_keep_the_profiles_limits() -> None:
     assert {f"--cgroup_pids_max={FLOOR.pids}", f"--cgroup_mem_max={FLOOR.memory_mb * MB}"} <= set(kept["nsjail"])
     assert (kept["go-judge"]["procLimit"], kept["go-judge"]["memoryLimit"]) == (FLOOR.pids, FLOOR.memory_mb * MB)
     assert kept["go-judge's mounts"]["mount"][0]["source"] == "/root-of-python/usr"
+
+
+def test_the_table_of_costs_has_sums_of_what_observes_and_of_all() -> None:
+    idle, busy = cost.Use(0.01, 20 * MB), cost.Use(0.05, 30 * MB)
+    services = ("api", "loki", "prometheus")
+    found = cost.Figures(
+        dict.fromkeys(services, 64 * MB), dict.fromkeys(services, idle), dict.fromkeys(services, busy), Times(), (0, 0)
+    )
+    heading, *rows = cost.rows(found)
+    assert {len(row) for row in rows} == {len(heading)}
+    assert [row[0] for row in rows] == [*services, "all that observes", "all"]
+    assert rows[-2:] == [
+        ("all that observes", "40", "60", "128", "2.0", "10.0"),
+        ("all", "60", "90", "192", "3.0", "15.0"),
+    ]
 
 
 def test_a_quantile_is_the_nearest_rank() -> None:

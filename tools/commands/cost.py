@@ -21,7 +21,7 @@ def run(options: argparse.Namespace, runner: Runner) -> None:
 
     def measure(report: Report) -> str:
         figures.append(cost.measure(stack, report.say))
-        return f"{len(figures[0].costs)} services"
+        return f"{len(figures[0].limits)} services"
 
     try:
         runner.run([Step("Up", stack.up), Step("Cost", measure)])

@@ -146,7 +146,8 @@ class Runner:
     def explain(self, failure: StepFailed) -> None:
         """Print what failed, the end of its log, and what to do."""
         self.say(f"\n{failure.message}", "bold red")
-        if failure.log and (tail := _tail(failure.log)):
+        if failure.log and failure.log.exists():
+            tail = failure.log.read_text(errors="replace").rstrip().splitlines()[-TAIL_LINES:]
             self.say(f"The end of {failure.log}:")
             self.say("\n".join(f"  | {line}" for line in tail), "dim")
         self.say(f"To go on: {failure.fix}\n", "bold")
@@ -205,10 +206,3 @@ class _TerminalView:
         self._mark.finished_text = Text("x", style="bold red") if result.failure else Text("✓", style="green")
         self._text.style = "red" if result.failure else ""
         self._progress.update(self._task, completed=1, text="failed" if result.failure else result.summary)
-
-
-def _tail(log: Path) -> list[str]:
-    try:
-        return log.read_text(errors="replace").rstrip().splitlines()[-TAIL_LINES:]
-    except OSError:
-        return []

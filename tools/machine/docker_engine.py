@@ -48,7 +48,10 @@ class DockerEngine:
 
     def client(self, timeout_seconds: float = 60) -> docker.DockerClient:
         """A new client. Threads may share it."""
-        return _client(self.url, timeout_seconds)
+        timeout = int(timeout_seconds)
+        if os.environ.get("DOCKER_HOST") == self.url:  # the environment names its certificates too
+            return docker.from_env(timeout=timeout, use_ssh_client=True)
+        return docker.DockerClient(base_url=self.url, timeout=timeout, use_ssh_client=True)
 
     @property
     def socket(self) -> Path | None:
@@ -248,13 +251,6 @@ def stop(report: Report) -> str:
         time.sleep(0.2)
     _unmount_state(report)
     return f"stopped dockerd, process {pid}"
-
-
-def _client(url: str, timeout_seconds: float) -> docker.DockerClient:
-    timeout = int(timeout_seconds)
-    if os.environ.get("DOCKER_HOST") == url:  # the environment names its certificates too
-        return docker.from_env(timeout=timeout, use_ssh_client=True)
-    return docker.DockerClient(base_url=url, timeout=timeout, use_ssh_client=True)
 
 
 def wait(url: str, log: Path, ended: Callable[[], bool]) -> DockerEngine:

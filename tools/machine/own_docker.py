@@ -83,11 +83,6 @@ class OwnDocker:
 
     def take_images(self, source: DockerEngine, references: Iterable[str]) -> None:
         """Copy images from another Docker."""
-        from_api, to_api = source.client().api, self.engine.client().api
+        ours: Any = self.engine.client().api  # the SDK has no types for this call
         for reference in references:
-            _load(to_api, from_api.get_image(reference))
-
-
-def _load(api: Any, image: Any) -> None:
-    """The SDK has no types for this call."""
-    api.load_image(image)
+            ours.load_image(source.client().api.get_image(reference))

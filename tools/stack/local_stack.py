@@ -74,7 +74,9 @@ class Stack(PulumiStack):
         self._ensure_passphrase(previous)
         if config.SALT not in previous:
             previous[config.SALT] = self._init(report)
-        self._write(config.machine_values(self.engine, images), previous)
+        template, machine = config.load(config.template_file(self.template)), config.machine_values(self.engine, images)
+        content = config.compose(template, machine, self.overrides, previous)
+        write_private(self.config_file, config.render(content, self.template))
         for key in config.GENERATED:
             if key not in (previous.get("config") or {}):
                 self.set_secret(key, secrets.token_urlsafe(PASSWORD_BYTES), report)
@@ -127,11 +129,6 @@ class Stack(PulumiStack):
             if "already exists" not in error.output:
                 raise self._explain(error, report) from error
         return str(self.export(report)["secrets_providers"]["state"]["salt"])
-
-    def _write(self, machine: Mapping[str, Any], previous: Mapping[str, Any]) -> None:
-        template = config.load(config.template_file(self.template))
-        content = config.compose(template, machine, self.overrides, previous)
-        write_private(self.config_file, config.render(content, self.template))
 
     def _explain(self, error: process.CommandFailed, report: Report) -> StepFailed:
         said = error.output

@@ -149,7 +149,7 @@ def test_the_profiles_of_apparmor_are_loaded_where_a_container_starts_under_them
     client.containers.create.return_value = trial
     if not starts:
         trial.start.side_effect = APIError("apparmor failed to apply profile")
-    monkeypatch.setattr(docker_engine, "_client", lambda *_: client)
+    monkeypatch.setattr(docker_engine.DockerEngine, "client", lambda _: client)
     assert docker_engine.DockerEngine("unix:///one.sock").apparmor("vps/app:1") is held
     assert trial.remove.called is client.containers.create.called is ("name=apparmor" in options)
 

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,20 +28,13 @@ class Use:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """One service: its memory limit in bytes, and its use."""
-
-    service: str
-    limit: int
-    at_rest: Use
-    loaded: Use
-
-
-@dataclass(frozen=True)
 class Figures:
-    """The services, the executions, and the number of Prometheus's series before and after them."""
+    """By service, the memory limit in bytes and its use; the executions; and the number of Prometheus's series before
+    and after them."""
 
-    costs: Sequence[Cost]
+    limits: Mapping[str, int]
+    at_rest: Mapping[str, Use]
+    loaded: Mapping[str, Use]
     executions: load.Times
     series: tuple[int, int]
 
@@ -59,25 +52,20 @@ def measure(stack: BenchStack, say: Callable[[str], None]) -> Figures:
         times = load.arrivals(stack.edge, "python", PER_SECOND, EXECUTIONS / PER_SECOND, order)
     time.sleep(2 * stack.SCRAPE_SECONDS)
     limits = {service: it.attrs["HostConfig"]["Memory"] for service, it in sorted(containers.items())}
-    costs = [Cost(service, limit, at_rest[service], loaded[service]) for service, limit in limits.items()]
-    return Figures(costs, times, (series, stack.series()))
+    return Figures(limits, at_rest, loaded, times, (series, stack.series()))
 
 
 def rows(figures: Figures) -> Iterator[tuple[str, ...]]:
     """The rows of the table, with sums for the observing services and for all."""
     yield "service", "MB at rest", "MB at most, loaded", "MB allowed", "CPU % at rest", "CPU % loaded"
-    for cost in figures.costs:
-        yield _row(cost.service, [cost])
-    observing = {service.name for service in OBSERVABILITY}
-    yield _row("all that observes", [cost for cost in figures.costs if cost.service in observing])
-    yield _row("all", figures.costs)
-
-
-def _row(name: str, costs: Sequence[Cost]) -> tuple[str, ...]:
-    megabytes = (sum(it.at_rest.memory for it in costs), sum(it.loaded.memory for it in costs))
-    limit = sum(it.limit for it in costs)
-    cpus = (sum(it.at_rest.cpus for it in costs), sum(it.loaded.cpus for it in costs))
-    return name, *(f"{it / _MB:.0f}" for it in (*megabytes, limit)), *(f"{100 * it:.1f}" for it in cpus)
+    observing = [service.name for service in OBSERVABILITY if service.name in figures.limits]
+    sums = {"all that observes": observing, "all": list(figures.limits)}
+    for name, services in {**{it: [it] for it in figures.limits}, **sums}.items():
+        limit = sum(figures.limits[it] for it in services)
+        uses = [[used[it] for it in services] for used in (figures.at_rest, figures.loaded)]
+        megabytes = [*(sum(it.memory for it in use) / _MB for use in uses), limit / _MB]
+        percents = [100 * sum(it.cpus for it in use) for use in uses]
+        yield name, *(f"{it:.0f}" for it in megabytes), *(f"{it:.1f}" for it in percents)
 
 
 @contextmanager

@@ -19,4 +19,3 @@ def run(options: argparse.Namespace, runner: Runner) -> None:
         local = LocalStack(held)
         runner.run([*local.steps(), Step("Preview", preview)])
     runner.say("\n" + said[0].strip())
-    return 0

@@ -100,7 +100,7 @@ def _server_steps(rotation: Rotation, held: int, name: str) -> list[Step]:
     preparation = Preparation()
 
     def stack() -> PulumiStack:
-        return PulumiStack(preparation.toolchain, name, (held,))
+        return PulumiStack(preparation.toolchain, name, held=(held,))
 
     def deploy(report: Report) -> str:
         stack().up(report)

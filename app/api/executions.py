@@ -67,12 +67,12 @@ class Executions:
     refuse_patterns: bool
     log_code: bool
 
-    async def admit(self, connection: HTTPConnection) -> None:
-        """Count a request of this client before its body is read; `Refused` when it exceeds the rate limit."""
-        allowance = await self.rate.count(connection.client.host if connection.client else "unknown")
+    async def admit(self, connection: HTTPConnection, executions: int = 1) -> None:
+        """Count executions of this client, the first before its body is read; `Refused` beyond the rate limit."""
+        allowance = await self.rate.count(connection.client.host if connection.client else "unknown", executions)
         answer_headers(connection).update(allowance.headers)
         if not allowance.admitted:
-            raise refusal(allowance)
+            raise refusal(allowance, executions)
 
     async def run(self, execution: Execution) -> Said[ExecutionResult]:
         """Run it and return the result with the executor's JSON; `Refused` when the executor refuses or fails."""

@@ -72,6 +72,9 @@ class Metrics:
         )
         for service in ("api", "executor"):
             self._spans_dropped.labels(service)
+        self.batch_inputs = histogram(
+            "api_batch_inputs", "Inputs of each batch that was run.", buckets=(1, 2, 5, 10, 20, 50, 100)
+        )
         self.streams = Gauge("api_streams_open", "Executions being streamed now.", registry=self._registry)
 
     def answered(self, route: str, status: int, seconds: float) -> None:

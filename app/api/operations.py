@@ -6,6 +6,7 @@ from functools import partial
 
 from pydantic import BaseModel
 
+from app.api.batch import JSON_LINES, Batch, BatchAnswer
 from app.api.codapi import Codapi, CodapiAnswer, CodapiRequest
 from app.api.operation import Body, Frames, Operation
 from app.api.overview import Environments, Health, Overview
@@ -45,6 +46,14 @@ _EXECUTE = (
     "With `Accept: text/event-stream` the answer is a stream of server-sent events. Each event has the name of a frame "
     "type of `/execute/stream`, and that frame as its data."
 )
+_BATCH = """\
+Each input is an execution in a sandbox of its own, and counts as one against the rate limit. When the limit does not \
+hold them all, the batch is refused, nothing is run, and it counts as one. A body may be as long as that of `/execute`.
+
+The answers come in the order of the inputs, by default as lines of JSON; with `Accept: text/event-stream` each is an \
+event named `result` or `problem`, with that JSON as its data. Some of the inputs run at once. When the first can't be \
+run, the batch is refused; when a later one can't, its answer is a problem, and the others are run all the same. \
+A client that disconnects cancels what has not ended."""
 _STREAM = """\
 The client's first frame is `Start`. Then it may send `Input`, `EndOfInput`, `Resize`, `Interrupt` and `Cancel` until \
 it receives the last frame, a `Result` or a `Fault`. The code's standard input begins with `stdin` of the first frame \
@@ -87,6 +96,7 @@ class Endpoints:
     """What answers the operations. `files` are by path."""
 
     execute: Endpoint
+    batch: Endpoint
     stream: WebSocketStream
     overview: Overview
     piston: Piston
@@ -112,6 +122,22 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
                 )
             },
             refusals=_RUN,
+            rated=True,
+        ),
+        Operation(
+            path="/execute/batch",
+            endpoint=endpoints.batch,
+            tag="executions",
+            summary="Run one program with many inputs",
+            description=_BATCH,
+            request=Batch,
+            answers={
+                200: (
+                    Body("A line for each input, in their order, as soon as it can be told.", BatchAnswer, JSON_LINES),
+                    Body("The same as events.", media_type=EVENT_STREAM),
+                )
+            },
+            refusals=(*_RUN, Code.BATCH_TOO_LONG),
             rated=True,
         ),
         Operation(

@@ -62,8 +62,9 @@ class Allowance:
 class RateLimitStore(Protocol):
     """Stores the requests of the last minute."""
 
-    async def hit(self, key: str, limit: int) -> Allowance:
-        """Store a request unless there are `limit` of them in the last minute. `StorageError` when that is unknown."""
+    async def hit(self, key: str, limit: int, cost: int) -> Allowance:
+        """Store `cost` executions, unless more than `limit` would be in the last minute. `StorageError` when that is
+        unknown."""
 
 
 class MemoryStore:
@@ -77,16 +78,16 @@ class MemoryStore:
         """The number of clients that are stored."""
         return len(self._hits)
 
-    async def hit(self, key: str, limit: int) -> Allowance:
+    async def hit(self, key: str, limit: int, cost: int) -> Allowance:
         """See `RateLimitStore`."""
         now = self._clock()
         self._forget(now - _WINDOW_SECONDS)
         hits = self._hits.setdefault(key, deque())
         while hits and hits[0] <= now - _WINDOW_SECONDS:
             hits.popleft()
-        admitted = len(hits) < limit
+        admitted = len(hits) + cost <= limit
         if admitted:
-            hits.append(now)
+            hits.extend([now] * cost)
             self._hits.move_to_end(key)
         return Allowance(limit, admitted, limit - len(hits), hits[0] + _WINDOW_SECONDS - now)
 
@@ -109,10 +110,10 @@ class ValkeyStore:
         )
         self._limiter = MovingWindowRateLimiter(storage)
 
-    async def hit(self, key: str, limit: int) -> Allowance:
+    async def hit(self, key: str, limit: int, cost: int) -> Allowance:
         """See `RateLimitStore`."""
         item = RateLimitItemPerMinute(limit)
-        admitted = await self._limiter.hit(item, key)
+        admitted = await self._limiter.hit(item, key, cost=cost)
         window = await self._limiter.get_window_stats(item, key)
         return Allowance(limit, admitted, window.remaining, window.reset_time - time.time())
 
@@ -123,16 +124,16 @@ def rate_limit_store(url: str) -> RateLimitStore:
 
 
 class RateLimit:
-    """At most `per_minute` in any 60 seconds for each client. Refused requests are not counted."""
+    """At most `per_minute` in any 60 seconds for each client. What is refused is not counted."""
 
     def __init__(self, per_minute: int, store: RateLimitStore) -> None:
         self._limit = per_minute
         self._store = store
 
-    async def count(self, address: str) -> Allowance:
-        """Count a request of this address; `Refused` when the store is unavailable, so that the limit always holds."""
+    async def count(self, address: str, executions: int = 1) -> Allowance:
+        """Count executions of this address; `Refused` when the store is unavailable, so that the limit always holds."""
         try:
-            return await self._store.hit(client_key(address), self._limit)
+            return await self._store.hit(client_key(address), self._limit, executions)
         except StorageError as error:
             raise Refused(
                 Code.RATE_STORE_UNAVAILABLE,
@@ -141,10 +142,10 @@ class RateLimit:
             ) from error
 
 
-def refusal(allowance: Allowance) -> Refused:
-    """The refusal of a client that exceeds the limit."""
-    return Refused(
-        Code.RATE_LIMITED,
-        f"At most {allowance.limit} executions a minute are allowed for one address.",
-        allowance.reset,
-    )
+def refusal(allowance: Allowance, executions: int) -> Refused:
+    """The refusal of a client that asks for as many executions, and exceeds the limit."""
+    limit = f"At most {allowance.limit} executions a minute are allowed for one address"
+    if executions == 1:
+        return Refused(Code.RATE_LIMITED, f"{limit}.", allowance.reset)
+    detail = f"{limit}: {executions} more are asked for and {allowance.remaining} are left, so that none is run."
+    return Refused(Code.RATE_LIMITED, detail, round(_WINDOW_SECONDS))

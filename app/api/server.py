@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.api.answering import Answering, note_gone
+from app.api.batch import Batches
 from app.api.codapi import Codapi
 from app.api.compatibility import Backend
 from app.api.dialect import OwnDialect
@@ -40,8 +41,9 @@ from app.process.start_tracing import start_tracing
 from app.process.tracing import Tracing
 from app.profile import SandboxProfile
 from app.wire.admission import read_execution
-from app.wire.media import JSON, preferred
+from app.wire.media import JSON, accepted
 from app.wire.problems import Code, ExceptionHandler, Refused, exception_handlers, problem_response
+from app.wire.protocol import Execution
 from app.wire.unix_http import UnixHttp
 
 _READABLE_BY_PAGES = ["Retry-After", "RateLimit", "RateLimit-Policy", REQUEST_ID]
@@ -79,6 +81,7 @@ def build_api(settings: ApiSettings) -> Api:
     table = operations(
         Endpoints(
             execute=_execute(executions, settings.profile),
+            batch=Batches(executions, settings.profile, settings.requests_per_minute, settings.batch_at_once).execute,
             stream=stream(lambda: OwnDialect(settings.profile)),
             overview=Overview(executor, metrics.statistics, settings.profile),
             piston=Piston(backend),
@@ -128,9 +131,8 @@ def _relay(settings: ApiSettings, traces: Tracing, metrics: Metrics) -> Abstract
 def _execute(executions: Executions, profile: SandboxProfile) -> Endpoint:
     async def execute(request: Request) -> Response:
         await executions.admit(request)
-        execution = await read_execution(request, profile)
-        accept = ",".join(request.headers.getlist("Accept"))
-        if preferred(accept, (JSON, EVENT_STREAM)) == EVENT_STREAM:
+        execution = await read_execution(Execution, request, profile)
+        if accepted(request.headers, (JSON, EVENT_STREAM)) == EVENT_STREAM:
             return EventStream(executions, execution)
         said = await while_connected(request, executions.run(execution))
         return Response(said.json, media_type=JSON)

@@ -44,6 +44,8 @@ class ApiOptions(Settings):
 
     requests_per_minute: int = Field(10, ge=1)
     """executions a minute for each client address, at least 1."""
+    batch_at_once: int = Field(2, ge=1, le=100)
+    """inputs of one batch that run at once, from 1 to 100. Fewer than `concurrency` leave sandboxes for others."""
     rate_store: Annotated[str, AfterValidator(_rate_store)] = _IN_MEMORY
     """where requests are counted: memory:// for one replica of the api, valkey://host:6379/0 for several."""
     allowed_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], FROM_JSON] = ()

@@ -132,38 +132,56 @@ class EventStream(Response):
     """The execution as server-sent events. A refusal before the first event is answered with a problem document."""
 
     def __init__(self, executions: Executions, execution: Execution) -> None:
-        super().__init__(media_type=EVENT_STREAM, headers={"Cache-Control": "no-store"})
-        del self.headers["Content-Length"]
+        super().__init__()
         self._executions = executions
         self._execution = execution
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the execution and send its events. It is cancelled when the client disconnects."""
         request = Request(scope, receive)
-        client = _EventReader(request, send, self.raw_headers)
+        pieces = Pieces(send, EVENT_STREAM)
         try:
             async with self._executions.stream(self._execution) as stream:
-                stayed = await _Conversation(stream, client).hold()
+                stayed = await _Conversation(stream, _EventReader(request, pieces)).hold()
             if not stayed:
                 note_gone(request)
                 abort(request)
         except Refused as refused:
-            if not client.started:
+            if not pieces.started:
                 raise
             self._executions.metrics.refused(refused.problem.code)
-            await client.write(_sent_event(Fault.of(refused.problem)))
-        if client.started:
-            await send({"type": "http.response.body", "body": b""})
+            await pieces.write(sent_event("problem", Fault.of(refused.problem).model_dump_json().encode()))
+        if pieces.started:
+            await pieces.end()
+
+
+class Pieces:
+    """An answer that is sent piece by piece. Its head goes with the first one, so that a refusal can come before."""
+
+    def __init__(self, send: Send, media_type: str) -> None:
+        self.started = False
+        self._send = send
+        self._head = Response(media_type=media_type, headers={"Cache-Control": "no-store"})
+        del self._head.headers["Content-Length"]
+
+    async def write(self, piece: bytes) -> None:
+        """Send a piece. Waits while the client doesn't read."""
+        if not self.started:
+            self.started = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": self._head.raw_headers})
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+
+    async def end(self) -> None:
+        """Say that no more pieces follow."""
+        await self._send({"type": "http.response.body", "body": b""})
 
 
 class _EventReader:
     """A `Client` of server-sent events. It sends no commands."""
 
-    def __init__(self, request: Request, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
-        self.started = False
+    def __init__(self, request: Request, pieces: Pieces) -> None:
         self._request = request
-        self._send = send
-        self._headers = headers
+        self.write = pieces.write
 
     async def commands(self) -> AsyncIterator[Command]:
         """See `Client`."""
@@ -173,14 +191,7 @@ class _EventReader:
 
     def frames(self, said: Said[Happening]) -> Iterable[bytes]:
         """See `Client`."""
-        return (_sent_event(said.message, said.json),)
-
-    async def write(self, frame: bytes) -> None:
-        """See `Client`."""
-        if not self.started:
-            self.started = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
-        await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+        return (sent_event(said.message.type, said.json),)
 
 
 @dataclass(frozen=True)
@@ -301,5 +312,6 @@ async def _close(websocket: WebSocket, last: BaseModel | None, close: Close) -> 
         await websocket.close(close.code, close.reason)
 
 
-def _sent_event(event: Happening | Fault, json: bytes | None = None) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (event.type.encode(), json or event.model_dump_json().encode())
+def sent_event(name: str, json: bytes) -> bytes:
+    """A server-sent event of this name, with one line of JSON as its data."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), json)

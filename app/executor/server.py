@@ -18,7 +18,7 @@ from app.process.correlation import Correlate
 from app.process.tracing import Tracing
 from app.wire.admission import read_execution
 from app.wire.problems import Code, exception_handlers
-from app.wire.protocol import EnvironmentInfo, Message
+from app.wire.protocol import EnvironmentInfo, Execution, Message
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def build_executor(service: Service, metrics: Metrics, traces: Tracing) -> ASGIA
         return _json(service.stats())
 
     async def execute(request: Request) -> Response:
-        execution = await read_execution(request, service.profile)
+        execution = await read_execution(Execution, request, service.profile)
         return _json(await while_connected(request, service.execute(execution, Silent())))
 
     async def exposition(_: Request) -> Response:

@@ -18,6 +18,7 @@ from app.wire.protocol import Execution
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
+E = TypeVar("E", bound=Execution)
 
 _KB = 1024
 _JSON_GROWTH = 6
@@ -45,14 +46,16 @@ def longest_body(profile: SandboxProfile) -> int:
     return _PARTS * _JSON_GROWTH * profile.code_kb * _KB + _NAMES
 
 
-async def read_execution(request: Request, profile: SandboxProfile) -> Execution:
-    """The execution in a request's body, held to the profile.
+async def read_execution(
+    model: type[E], request: Request, profile: SandboxProfile, most_values: int = _MOST_VALUES
+) -> E:
+    """The execution of this type in a request's body, held to the profile.
 
     Raises:
         Refused: the body is no valid execution, exceeds a limit, or asks for a terminal. No more than the longest valid
             body is read.
     """
-    execution = parse(Execution, await read_body(request, profile))
+    execution = parse(model, await read_body(request, profile), most_values)
     if execution.terminal:
         raise Refused(Code.INVALID_REQUEST, "terminal: only the WebSocket /execute/stream has one.")
     admit(execution, profile)
@@ -78,12 +81,12 @@ async def read_body(request: Request, profile: SandboxProfile) -> bytes:
     raise ClientDisconnect
 
 
-def parse(model: type[M], body: bytes | str) -> M:
+def parse(model: type[M], body: bytes | str, most_values: int = _MOST_VALUES) -> M:
     """The message of this type that `body` holds as JSON, or `Refused` that names its first faults."""
-    return read_json(model.model_validate_json, body)
+    return read_json(model.model_validate_json, body, most_values)
 
 
-def read_json(validate: Callable[[bytes], T], body: bytes | str) -> T:
+def read_json(validate: Callable[[bytes], T], body: bytes | str, most_values: int = _MOST_VALUES) -> T:
     """The result of `validate` for some JSON, or `Refused` that names the first faults.
 
     JSON with too many values is refused before it is validated, because pydantic makes an error object for each wrong
@@ -91,8 +94,8 @@ def read_json(validate: Callable[[bytes], T], body: bytes | str) -> T:
     """
     data = body.encode() if isinstance(body, str) else body
     # Two more matches than values: the text after the last one, and the empty end.
-    if next(islice(_UP_TO_A_VALUE.finditer(data), _MOST_VALUES + 2, None), None):
-        raise Refused(Code.INVALID_REQUEST, f"The JSON has more than {_MOST_VALUES} values.")
+    if next(islice(_UP_TO_A_VALUE.finditer(data), most_values + 2, None), None):
+        raise Refused(Code.INVALID_REQUEST, f"The JSON has more than {most_values} values.")
     with _refusing():
         return validate(data)
 

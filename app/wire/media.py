@@ -52,6 +52,11 @@ def preferred(accept: str, offered: Sequence[str]) -> str:
     return best if rank(best)[0] > 0 else offered[0]
 
 
+def accepted(headers: Headers, offered: Sequence[str]) -> str:
+    """The media type among `offered` that a request's Accept headers together prefer; see `preferred`."""
+    return preferred(",".join(headers.getlist("Accept")), offered)
+
+
 def _range(item: str, position: int) -> tuple[str, float, int] | None:
     """Name, weight and position of one media range; None when the weight is not a number from 0 to 1."""
     name, *parameters = (part.strip().lower() for part in item.split(";"))

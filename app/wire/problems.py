@@ -39,6 +39,7 @@ class Code(StrEnum):
     CODE_TOO_LONG = "code_too_long", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     INPUT_TOO_LONG = "input_too_long", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     BODY_TOO_LONG = "body_too_long", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    BATCH_TOO_LONG = "batch_too_long", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     TIMEOUT_TOO_LONG = "timeout_too_long", HTTPStatus.BAD_REQUEST
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     DANGEROUS_PATTERN = "dangerous_pattern", HTTPStatus.BAD_REQUEST

@@ -52,6 +52,8 @@ def _pattern(name: str) -> str:
     return name
 
 
+Argument = Annotated[str, AfterValidator(_without_nul)]
+"""A command-line argument of the code."""
 RESULTS = "results"
 """The folder beside the visitor's files whose files are given back."""
 
@@ -103,7 +105,7 @@ class Execution(Message):
     """Which of the files is run; null is the first."""
     stdin: str = ""
     """Text at the beginning of the code's standard input."""
-    args: tuple[Annotated[str, AfterValidator(_without_nul)], ...] = Field((), max_length=64)
+    args: tuple[Argument, ...] = Field((), max_length=64)
     """The code's command-line arguments, at most 64."""
     timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Wall time in seconds; null is the profile's timeout."""

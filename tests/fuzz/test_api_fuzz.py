@@ -53,6 +53,7 @@ PISTON = {
 }
 BODIES: dict[str, dict[str, Any]] = {
     "/execute": START,
+    "/execute/batch": {**START, "inputs": [{"stdin": "y", "args": ["b"], "files": []}, {}], "stop_at_failure": True},
     "/api/v2/execute": PISTON,
     "/api/v2/piston/execute": PISTON,
     "/v1/exec": {"sandbox": "python", "version": "", "command": "run", "files": {"": "print(1)"}},

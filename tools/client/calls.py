@@ -36,20 +36,27 @@ class Client:
     async def get(self, path: str) -> Body:
         """GET one of the API's documents."""
         self._show_request(f"GET {path}")
-        return self._show_answer(await self._http.get(self._url + path))
-
-    async def execute(self, request: Body) -> Body:
-        """POST /execute: run to the end and answer once. One that came too soon is sent again when the API says."""
-        answer = await self._execute(request)
-        if answer.get("code") == "rate_limited":
-            self._console.print(f"  once more in {answer['retry_after']} s", style="dim")
-            await asyncio.sleep(answer["retry_after"])
-            answer = await self._execute(request)
+        (answer,) = self._show_answers(await self._http.get(self._url + path))
         return answer
 
-    async def _execute(self, request: Body) -> Body:
-        self._show_request("POST /execute", request)
-        return self._show_answer(await self._http.post(f"{self._url}/execute", json=request))
+    async def execute(self, request: Body) -> Body:
+        """POST /execute: run to the end and answer once."""
+        (answer,) = await self._post("/execute", request)
+        return answer
+
+    async def batch(self, request: Body) -> list[Body]:
+        """POST /execute/batch: an answer for each input, or the refusal of them all."""
+        return await self._post("/execute/batch", request)
+
+    async def _post(self, path: str, request: Body) -> list[Body]:
+        """The answers, one on a line. A request that came too soon is sent again when the API says."""
+        self._show_request(f"POST {path}", request)
+        answers = self._show_answers(await self._http.post(self._url + path, json=request))
+        if answers[0].get("code") != "rate_limited":
+            return answers
+        self._console.print(f"  once more in {answers[0]['retry_after']} s", style="dim")
+        await asyncio.sleep(answers[0]["retry_after"])
+        return await self._post(path, request)
 
     async def stream(self, request: Body, lines: AsyncIterator[str]) -> Body:
         """WS /execute/stream: show output as it arrives, send `lines` and Ctrl+C. Returns the last frame."""
@@ -86,16 +93,17 @@ class Client:
         if body is not None:
             self._show_json(body)
 
-    def _show_answer(self, response: httpx.Response) -> Body:
+    def _show_answers(self, response: httpx.Response) -> list[Body]:
         style = "bold green" if response.is_success else "bold red"
         took = response.elapsed.total_seconds() * 1000
         self._console.print(Text(f"← {response.status_code} {response.reason_phrase}, {took:.0f} ms", style=style))
         try:
-            body: Body = response.json()
+            answers: list[Body] = [json.loads(line) for line in response.content.rstrip(b"\n").split(b"\n")]
         except ValueError as error:
             raise Unexpected(f"the answer is not JSON but {response.text[:200]!r}; is this the API's URL?") from error
-        self._show_json(body)
-        return body
+        for answer in answers:
+            self._show_json(answer)
+        return answers
 
     def _show_json(self, body: Body) -> None:
         self._console.print(JSON.from_data(body, ensure_ascii=True))

@@ -44,6 +44,13 @@ async def _stream(client: Client) -> None:
     expect(result, type="result", output="Who are you? Hello, Ada!\n")
 
 
+async def _batch(client: Client) -> None:
+    request = {"environment": "python", "code": "print(int(input()) ** 2)"}
+    answers = await client.batch({**request, "inputs": [{"stdin": "3"}, {"stdin": "4"}]})
+    for answer, output in zip(answers, ("9\n", "16\n"), strict=True):
+        expect(answer.get("result", answer), output=output)
+
+
 async def _stats(client: Client) -> None:
     if not (await client.get("/stats"))["executions"]:
         raise Unexpected("no execution was counted")
@@ -55,6 +62,7 @@ TOUR: Mapping[str, Callable[[Client], Awaitable[None]]] = {
     "What can run, and a hello in each environment": _hello,
     **{it["title"]: partial(_execution, it["request"], it["answer"]) for it in _EXECUTIONS},
     "Streaming, and an answer to a question": _stream,
+    "One program, two inputs": _batch,
     "What happened so far": _stats,
 }
 """The calls by what each shows, in order."""

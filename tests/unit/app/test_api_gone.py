@@ -95,6 +95,12 @@ def events_reset(port: int) -> None:
     reset(connection)
 
 
+def batch_closed(port: int) -> None:
+    with connected(port) as connection:
+        connection.sendall(post("/execute/batch", RUN[:-1] + b', "inputs": [{}, {}, {}]}'))
+        time.sleep(0.2)
+
+
 def websocket_reset(port: int) -> None:
     connection = opened(port)
     connection.sendall(frame(TEXT, START))
@@ -141,6 +147,7 @@ GONE: dict[str, Callable[[int], None]] = {
     "hang up while it runs": hang_up_while_it_runs,
     "events closed": events_closed,
     "events reset": events_reset,
+    "batch closed": batch_closed,
     "WebSocket reset": websocket_reset,
     "WebSocket reset before its start": websocket_reset_before_its_start,
     "WebSocket reset in the handshake": websocket_reset_in_the_handshake,

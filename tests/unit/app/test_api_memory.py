@@ -1,5 +1,6 @@
 """The api's memory stays bounded, whatever one connection sends or does not read."""
 
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from socket import socket
@@ -8,7 +9,7 @@ import pytest
 from starlette.websockets import WebSocket
 
 from tests.unit.app.api_process import ApiProcess, running
-from tests.unit.app.fake_executor import FakeExecutor
+from tests.unit.app.fake_executor import RESULT, FakeExecutor, says
 from tests.unit.app.raw_client import CONTINUATION, PING, TEXT, connected, flood, frame, opened, post
 
 _GROWTH_MB = 16
@@ -131,6 +132,18 @@ def test_unread_output_is_bounded_and_the_execution_cancelled(
         assert executor.gone.wait(10)
         assert api.peak_mb - before < _GROWTH_MB
         assert list(api.figures("api_clients_gone").values()) == [1]
+
+
+def test_a_batch_waits_for_its_reader(api: ApiProcess, executor: FakeExecutor) -> None:
+    content = "x" * 1_400_000
+    executor.answers["/execute"] = says({**RESULT, "files": [{"name": "a", "content": content, "size": 1_050_000}]})
+    body = RUN[:-1] + b', "inputs": [' + b",".join([b"{}"] * 100) + b"]}"
+    before = api.peak_mb
+    with connected(api.port) as connection:
+        connection.sendall(post("/execute/batch", body))
+        time.sleep(2)
+        assert 0 < len(executor.ran) < 20
+        assert api.peak_mb - before < _GROWTH_MB
 
 
 @pytest.mark.parametrize("kind", FLOODS)

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import re
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from app.wire.admission import parse
 from app.wire.media import preferred
-from app.wire.problems import Code, Problem, Refused
+from app.wire.problems import Code, Problem
 from app.wire.protocol import Execution
 from tests.unit.app.fake_executor import RESULT, FakeExecutor
 from tests.unit.app.fake_visitor import api, listening
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.anyio
 KB = 1024
 BODY = {
     "/execute": {"environment": "python", "code": "print(1)"},
+    "/execute/batch": {"environment": "python", "code": "print(1)", "inputs": [{}]},
     "/api/v2/execute": {"language": "python", "version": "*", "files": [{"content": "print(1)"}]},
     "/api/v2/piston/execute": {"language": "python", "version": "*", "files": [{"content": "print(1)"}]},
     "/v1/exec": {"sandbox": "python", "files": {"": "print(1)"}},
@@ -79,12 +81,18 @@ async def test_the_first_frame_of_a_stream_is_refused_as_cheaply(executor: FakeE
 
 
 @pytest.mark.usefixtures("traced")
-def test_the_most_wrong_items_that_are_validated_cost_little() -> None:
-    body = json.dumps({"environment": "python", "files": [{"a": 1}] * 249}).encode()
-    with pytest.raises(Refused) as caught:
-        parse(Execution, body)
-    assert caught.value.problem.detail.endswith("; and 739 more.")
-    assert tracemalloc.get_traced_memory()[1] < 3 * 1024 * KB
+@pytest.mark.parametrize(("path", "field", "items"), [("/execute", "files", 249), ("/execute/batch", "inputs", 999)])
+async def test_the_most_wrong_items_that_are_validated_cost_little(
+    executor: FakeExecutor, path: str, field: str, items: int
+) -> None:
+    async with api(executor) as client:
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        response = await client.post(path, json={"environment": "python", field: [{"a": 1}] * items})
+        _, peak = tracemalloc.get_traced_memory()
+    assert response.json()["code"] == Code.INVALID_REQUEST
+    assert re.search("; and [0-9]+ more.$", said(response))
+    assert peak - before < 3 * 1024 * KB
 
 
 def test_the_largest_valid_execution_is_accepted() -> None:

@@ -52,28 +52,38 @@ async def test_clients_are_counted_separately(store: str) -> None:
         "RateLimit-Policy": '"executions";q=2;w=60',
         "RateLimit": f'"executions";r=0;t={third.reset}',
     }
-    problem = refusal(third).problem
+    problem = refusal(third, 1).problem
     assert (problem.code, problem.retry_after) == (Code.RATE_LIMITED, third.reset)
+
+
+@pytest.mark.anyio
+async def test_several_executions_are_counted_together_or_not_at_all(store: str) -> None:
+    rate = RateLimit(5, rate_limit_store(store))
+    found = [await rate.count("203.0.113.7", executions) for executions in (3, 3, 2, 1)]
+    assert [(it.admitted, it.remaining) for it in found] == [(True, 2), (False, 2), (True, 0), (False, 0)]
+    problem = refusal(found[1], 3).problem
+    assert (problem.code, problem.retry_after) == (Code.RATE_LIMITED, 60)
+    assert "3 more are asked for and 2 are left" in problem.detail
 
 
 @pytest.mark.anyio
 async def test_the_window_slides_and_old_clients_are_removed() -> None:
     now = 0.0
     store = MemoryStore(lambda: now)
-    assert await store.hit("a", 2) == Allowance(2, admitted=True, remaining=1, seconds=60)
+    assert await store.hit("a", 2, 1) == Allowance(2, admitted=True, remaining=1, seconds=60)
     now = 20
-    assert await store.hit("a", 2) == Allowance(2, admitted=True, remaining=0, seconds=40)
-    assert await store.hit("b", 2) == Allowance(2, admitted=True, remaining=1, seconds=60)
+    assert await store.hit("a", 2, 1) == Allowance(2, admitted=True, remaining=0, seconds=40)
+    assert await store.hit("b", 2, 1) == Allowance(2, admitted=True, remaining=1, seconds=60)
     now = 59
-    assert await store.hit("a", 2) == Allowance(2, admitted=False, remaining=0, seconds=1)
+    assert await store.hit("a", 2, 1) == Allowance(2, admitted=False, remaining=0, seconds=1)
     now = 60
-    assert await store.hit("a", 2) == Allowance(2, admitted=True, remaining=0, seconds=20)
+    assert await store.hit("a", 2, 1) == Allowance(2, admitted=True, remaining=0, seconds=20)
     now = 80
-    assert await store.hit("c", 2) == Allowance(2, admitted=True, remaining=1, seconds=60)
+    assert await store.hit("c", 2, 1) == Allowance(2, admitted=True, remaining=1, seconds=60)
     assert len(store) == 2
     now = 140
     assert len(store) == 2
-    await store.hit("d", 2)
+    await store.hit("d", 2, 1)
     assert len(store) == 1
 
 
@@ -84,7 +94,7 @@ async def test_the_cost_of_a_request_does_not_grow_with_the_clients() -> None:
     async def cost(clients: int) -> float:
         started = time.process_time()
         for client in range(clients):
-            await store.hit(f"{clients}-{client}", 10)
+            await store.hit(f"{clients}-{client}", 10, 1)
         return (time.process_time() - started) / clients
 
     first = await cost(2_000)

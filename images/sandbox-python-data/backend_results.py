@@ -1,6 +1,6 @@
 """A backend of matplotlib that shows a figure as a picture among the results: `plt.show()` writes show-1.png and so on.
 
-All else, `savefig` too, is Agg's. app/environments.py names this module, and the pictures' pattern.
+All else, `savefig` too, is Agg's. app/environments.toml names this module, and the pictures' pattern.
 """
 
 import os

@@ -5,7 +5,7 @@ import stat
 import sys
 
 _FONTS = "/opt/matplotlib"
-_CONFIG = "/dev/shm/matplotlib"  # noqa: S108 - MPLCONFIGDIR in app/environments.py
+_CONFIG = "/dev/shm/matplotlib"  # noqa: S108 - MPLCONFIGDIR in app/environments.toml
 
 
 def _copy_fonts() -> None:

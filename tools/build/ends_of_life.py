@@ -20,7 +20,7 @@ def main(today: date) -> int:
     found = ending(ENVIRONMENTS.values(), today)
     passed = [name for name, end in found.items() if end < today]
     ends = ", ".join(f"{name} {ENVIRONMENTS[name].release.version} on {end}" for name, end in found.items())
-    advice = "change app/environments.py and its image to a later release"
+    advice = "change app/environments.toml and its image to a later release"
     print(f"WARNING: end of life of {ends}: {advice}" if found else "none within half a year")
     return 1 if passed else 0
 

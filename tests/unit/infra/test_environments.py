@@ -1,4 +1,4 @@
-"""Whatever lists environments or their images agrees with app/environments.py."""
+"""Whatever lists environments or their images agrees with app/environments.toml."""
 
 import json
 import re

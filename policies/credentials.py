@@ -10,13 +10,12 @@ _SECRET_NAME = re.compile(r"(^|_)(PASSWORD|PASSWD|PASSPHRASE|PASS|SECRET|TOKEN|K
 _URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s@]+@", re.I)
 
 
-@rule(
-    "container-credentials",
-    cis="4.10",
-    fix="Put the secret in a file of the service's configuration, and name its path in a variable that ends in _FILE.",
-)
+@rule("container-credentials", cis="4.10")
 def credentials(inputs: Inputs) -> Iterator[str]:
-    """No secret is in a container's environment."""
+    """No secret is in a container's environment.
+
+    Fix: Put the secret in a file of the service's configuration, and name its path in a variable that ends in _FILE.
+    """
     # Variables with values that are unknown at preview are checked by the update. Findings never contain a value.
     for name, value in inputs.environment:
         is_path = name.upper().endswith("_FILE") and value.startswith("/")

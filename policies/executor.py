@@ -10,13 +10,13 @@ from policies.sandbox_profile import EXECUTOR, ProfileError, profile_of
 _LAUNCHER = ["env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher"]
 
 
-@rule(
-    "executor-user-namespace",
-    running=True,
-    fix=f"Set entrypoints to {_LAUNCHER}, and leave command and workingDir out.",
-)
+@rule("executor-user-namespace", running=True)
 def user_namespace(inputs: Inputs) -> Iterator[str]:
-    """The executor is started by its launcher, which puts it into a user namespace."""
+    """The executor is started by its launcher, which puts it into a user namespace.
+
+    Fix: Set entrypoints to ['env', '--block-signal=TERM,INT,CHLD', 'python', '-m', 'app.executor.launcher'], and leave
+    command and workingDir out.
+    """
     if inputs.service == EXECUTOR:
         if inputs.get("entrypoints") != _LAUNCHER:
             yield f"entrypoints is {inputs.get('entrypoints')!r}"
@@ -25,16 +25,22 @@ def user_namespace(inputs: Inputs) -> Iterator[str]:
                 yield f"{name} is {inputs.get(name)!r}"
 
 
-@rule("executor-network", running=True, fix="Set networkMode to 'none', and leave networksAdvanced out.")
+@rule("executor-network", running=True)
 def network(inputs: Inputs) -> Iterator[str]:
-    """The executor has no network."""
+    """The executor has no network.
+
+    Fix: Set networkMode to 'none', and leave networksAdvanced out.
+    """
     if inputs.service == EXECUTOR and (inputs.get("networkMode") != "none" or inputs.get("networksAdvanced")):
         yield f"networkMode is {inputs.get('networkMode')!r} with networksAdvanced {inputs.get('networksAdvanced')!r}"
 
 
-@rule("executor-memory", cis="5.11", running=True, fix="Set `sandbox.memory_mb`, or leave it out.")
+@rule("executor-memory", cis="5.11", running=True)
 def memory(inputs: Inputs) -> Iterator[str]:
-    """A limit of memory bounds the executor and all sandboxes together, and leaves room for one of them."""
+    """A limit of memory bounds the executor and all sandboxes together, and leaves room for one of them.
+
+    Fix: Set `sandbox.memory_mb`, or leave it out.
+    """
     try:
         profile = profile_of(inputs)
     except ProfileError:

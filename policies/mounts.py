@@ -55,51 +55,58 @@ def _path(volume_name: Any) -> str | None:
     return volume_name if isinstance(volume_name, str) and volume_name.startswith("/") else None
 
 
-@rule(
-    "container-host-paths",
-    cis="5.6",
-    fix="Keep data and configuration in named volumes. Mount a path that is named there read-only.",
-)
+@rule("container-host-paths", cis="5.6")
 def host_paths(inputs: Inputs) -> Iterator[str]:
-    """No container mounts a path of the host, but for the paths that policies/exemptions.py names."""
+    """No container mounts a path of the host, but for the paths that policies/exemptions.py names.
+
+    Fix: Keep data and configuration in named volumes. Mount a path that is named there read-only.
+    """
     for mount in _host_mounts(inputs):
         if not mount.is_socket and not mount.is_readable_by(inputs.service):
             yield str(mount)
 
 
-@rule(
-    "container-docker-socket",
-    cis="5.32",
-    fix="Remove the mount (read-only is no protection). Portainer alone has an exemption.",
-)
+@rule("container-docker-socket", cis="5.32")
 def docker_socket(inputs: Inputs) -> Iterator[str]:
-    """No container mounts Docker's socket or another one of the host: its holder can become root there."""
+    """No container mounts Docker's socket or another one of the host: its holder can become root there.
+
+    Fix: Remove the mount (read-only is no protection). Portainer alone has an exemption.
+    """
     for mount in _host_mounts(inputs):
         if mount.is_socket:
             yield str(mount)
 
 
-@rule("container-volume-driver", cis="5.6", fix="Leave volumeOptions.driverName and volumeOptions.driverOptions out.")
+@rule("container-volume-driver", cis="5.6")
 def volume_driver(inputs: Inputs) -> Iterator[str]:
-    """A mounted volume is managed by Docker and is not a bind mount of a folder of the host."""
+    """A mounted volume is managed by Docker and is not a bind mount of a folder of the host.
+
+    Fix: Leave volumeOptions.driverName and volumeOptions.driverOptions out.
+    """
     for mount in inputs.sequence("mounts"):
         options = (mount.get("volumeOptions") or {}) if isinstance(mount, dict) else mount
         if not isinstance(options, dict) or options.get("driverName") or options.get("driverOptions"):
             yield f"volumeOptions is {options!r}"
 
 
-@rule("container-volumes-from", cis="5.6", fix="Leave volumes.fromContainer out and mount the volume by its name.")
+@rule("container-volumes-from", cis="5.6")
 def volumes_from(inputs: Inputs) -> Iterator[str]:
-    """No container uses the mounts of another one."""
+    """No container uses the mounts of another one.
+
+    Fix: Leave volumes.fromContainer out and mount the volume by its name.
+    """
     for volume in inputs.sequence("volumes"):
         origin = volume.get("fromContainer") if isinstance(volume, dict) else volume
         if origin:
             yield f"volumes.fromContainer is {origin!r}"
 
 
-@rule("container-mount-propagation", cis="5.20", fix="Leave bindOptions.propagation out, or set it to 'rprivate'.")
+@rule("container-mount-propagation", cis="5.20")
 def propagation(inputs: Inputs) -> Iterator[str]:
-    """Mounts in a container do not propagate to the host."""
+    """Mounts in a container do not propagate to the host.
+
+    Fix: Leave bindOptions.propagation out, or set it to 'rprivate'.
+    """
     for mount in inputs.sequence("mounts"):
         options = (mount.get("bindOptions") or {}) if isinstance(mount, dict) else mount
         value = options.get("propagation") if isinstance(options, dict) else options
@@ -107,13 +114,11 @@ def propagation(inputs: Inputs) -> Iterator[str]:
             yield f"bindOptions.propagation is {value!r}"
 
 
-@rule(
-    "container-read-only-root",
-    cis="5.13",
-    running=True,
-    fix="Set readOnly to true, and mount a volume or a tmpfs where the service has to write.",
-)
+@rule("container-read-only-root", cis="5.13", running=True)
 def read_only_root(inputs: Inputs) -> Iterator[str]:
-    """A container's root file system is read-only."""
+    """A container's root file system is read-only.
+
+    Fix: Set readOnly to true, and mount a volume or a tmpfs where the service has to write.
+    """
     if inputs.get("readOnly") is not True:
         yield f"readOnly is {inputs.get('readOnly')!r}"

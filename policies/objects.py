@@ -10,23 +10,24 @@ from policies.rules import other_than, rule, unlabelled
 _UNIQUE_LOCAL = IPv6Network("fd00::/8")
 NETWORK = "docker:index/network:Network"
 VOLUME = "docker:index/volume:Volume"
-_LABEL_FIX = f"Set the label {STACK_LABEL}, as a literal."
 _UNCHECKED = ["a resource that starts containers which the rules of this pack do not check"]
 
 
-@rule("network-driver", cis="5.10", resource_type=NETWORK, fix="Leave `driver` out, or set it to 'bridge'.")
+@rule("network-driver", cis="5.10", resource_type=NETWORK)
 def network_driver(inputs: Inputs) -> Iterator[str]:
-    """A network is a bridge."""
+    """A network is a bridge.
+
+    Fix: Leave `driver` out, or set it to 'bridge'.
+    """
     return other_than(inputs, driver=("", "bridge"))
 
 
-@rule(
-    "network-ipv6",
-    resource_type=NETWORK,
-    fix="Leave `ipv6` out. On a network that is not internal, name a subnet of fd00::/8 in ipamConfigs.",
-)
+@rule("network-ipv6", resource_type=NETWORK)
 def network_ipv6(inputs: Inputs) -> Iterator[str]:
-    """IPv6 addresses of containers are unique local ones (fd00::/8); an internal network has no IPv6."""
+    """IPv6 addresses of containers are unique local ones (fd00::/8); an internal network has no IPv6.
+
+    Fix: Leave `ipv6` out. On a network that is not internal, name a subnet of fd00::/8 in ipamConfigs.
+    """
     if inputs.get("ipv6") in (None, False):
         return
     if inputs.get("ipv6") is not True or inputs.get("internal") not in (None, False):
@@ -45,36 +46,46 @@ def _subnet(config: Any) -> IPv4Network | IPv6Network | None:
         return None
 
 
-@rule(
-    "volume-driver",
-    cis="5.6",
-    resource_type=VOLUME,
-    fix="Leave driverOpts out. Leave `driver` out, or set it to 'local'.",
-)
+@rule("volume-driver", cis="5.6", resource_type=VOLUME)
 def volume_driver(inputs: Inputs) -> Iterator[str]:
-    """A volume is managed by Docker and is not a bind mount of a folder of the host."""
+    """A volume is managed by Docker and is not a bind mount of a folder of the host.
+
+    Fix: Leave driverOpts out. Leave `driver` out, or set it to 'local'.
+    """
     return other_than(inputs, driver=("", "local"), driverOpts=({},))
 
 
-@rule("network-labels", resource_type=NETWORK, fix=_LABEL_FIX)
+@rule("network-labels", resource_type=NETWORK)
 def network_labels(inputs: Inputs) -> Iterator[str]:
-    """A network's label names its stack: clean-up depends on it."""
+    """A network's label names its stack: clean-up depends on it.
+
+    Fix: Set the label vps.stack, as a literal.
+    """
     return unlabelled(inputs, STACK_LABEL)
 
 
-@rule("volume-labels", resource_type=VOLUME, fix=_LABEL_FIX)
+@rule("volume-labels", resource_type=VOLUME)
 def volume_labels(inputs: Inputs) -> Iterator[str]:
-    """A volume's label names its stack: clean-up depends on it."""
+    """A volume's label names its stack: clean-up depends on it.
+
+    Fix: Set the label vps.stack, as a literal.
+    """
     return unlabelled(inputs, STACK_LABEL)
 
 
-@rule("swarm-service", resource_type="docker:index/service:Service", fix="Use a docker.Container.")
+@rule("swarm-service", resource_type="docker:index/service:Service")
 def swarm_services(_: Inputs) -> Sequence[str]:
-    """No container is started through a swarm."""
+    """No container is started through a swarm.
+
+    Fix: Use a docker.Container.
+    """
     return _UNCHECKED
 
 
-@rule("docker-plugin", resource_type="docker:index/plugin:Plugin", fix="Remove the docker.Plugin.")
+@rule("docker-plugin", resource_type="docker:index/plugin:Plugin")
 def docker_plugins(_: Inputs) -> Sequence[str]:
-    """Docker has no plugins, which run as root on the host."""
+    """Docker has no plugins, which run as root on the host.
+
+    Fix: Remove the docker.Plugin.
+    """
     return _UNCHECKED

@@ -17,13 +17,12 @@ def _ports(inputs: Inputs) -> Iterator[dict[str, Any]]:
         yield port if isinstance(port, dict) else {"external": port, "ip": port}
 
 
-@rule(
-    "container-ports",
-    cis="5.9",
-    fix=f"Reach the service through the edge (label vps.service={EDGE}). For the edge, set `external`.",
-)
+@rule("container-ports", cis="5.9")
 def ports(inputs: Inputs) -> Iterator[str]:
-    """Only the edge publishes ports, each with a fixed number."""
+    """Only the edge publishes ports, each with a fixed number.
+
+    Fix: Reach the service through the edge (label vps.service=traefik). For the edge, set `external`.
+    """
     if inputs.get("publishAllPorts") not in (None, False):
         yield f"publishAllPorts is {inputs.get('publishAllPorts')!r}"
     for port in _ports(inputs):
@@ -34,9 +33,12 @@ def ports(inputs: Inputs) -> Iterator[str]:
             yield f"`external` of port {port.get('internal')!r} is {external!r}"
 
 
-@rule("container-privileged-ports", cis="5.8", fix="Publish another port, or none.")
+@rule("container-privileged-ports", cis="5.8")
 def privileged_ports(inputs: Inputs) -> Iterator[str]:
-    """Of the ports below 1024, only the edge's 80 and 443 are published."""
+    """Of the ports below 1024, only the edge's 80 and 443 are published.
+
+    Fix: Publish another port, or none.
+    """
     allowed = _WEB_PORTS if inputs.service == EDGE else ()
     for port in _ports(inputs):
         external = port.get("external")
@@ -47,9 +49,12 @@ def privileged_ports(inputs: Inputs) -> Iterator[str]:
             yield f"{inputs.service!r} publishes port {external!r}"
 
 
-@rule("container-port-addresses", cis="5.14", fix="Set `ip` of the port to 127.0.0.1.")
+@rule("container-port-addresses", cis="5.14")
 def port_addresses(inputs: Inputs) -> Iterator[str]:
-    """Only the edge listens on an address other than the host's loopback."""
+    """Only the edge listens on an address other than the host's loopback.
+
+    Fix: Set `ip` of the port to 127.0.0.1.
+    """
     for port in _ports(inputs):
         if inputs.service != EDGE and port.get("ip") not in ("127.0.0.1", "::1"):
             yield f"{inputs.service!r} publishes port {port.get('external')!r} on {port.get('ip')!r}"

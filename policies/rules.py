@@ -1,6 +1,5 @@
 """A rule: a description, a fix, and a function that finds faults in the inputs of a resource."""
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -62,10 +61,15 @@ class Rule:
 
 
 def rule(
-    name: str, *, fix: str, cis: str | None = None, running: bool = False, resource_type: str = CONTAINER
+    name: str, *, cis: str | None = None, running: bool = False, resource_type: str = CONTAINER
 ) -> Callable[[Check], Rule]:
-    """Decorator that makes a rule of a check, whose docstring becomes the description."""
-    return lambda check: Rule(name, inspect.getdoc(check) or "", fix, check, cis, running, resource_type)
+    """Decorator that makes a rule of a check, whose docstring has the description and, after `Fix:`, the fix."""
+
+    def made(check: Check) -> Rule:
+        description, fix = (" ".join(part.split()) for part in (check.__doc__ or "").split("Fix:"))
+        return Rule(name, description, fix, check, cis, running, resource_type)
+
+    return made
 
 
 def other_than(inputs: Inputs, **allowed: tuple[Any, ...]) -> Iterator[str]:

@@ -41,13 +41,12 @@ def profile_of(inputs: Inputs) -> SandboxProfile | None:
         raise ProfileError(f"{VARIABLE} is not a profile: {where and f'{where}: '}{first['msg']}") from error
 
 
-@rule(
-    "sandbox-profile",
-    running=True,
-    fix=f"Set {VARIABLE} of the executor once, to a literal: the JSON of a SandboxProfile.",
-)
+@rule("sandbox-profile", running=True)
 def profile_declared(inputs: Inputs) -> Iterator[str]:
-    """The executor declares the sandbox's profile."""
+    """The executor declares the sandbox's profile.
+
+    Fix: Set EXECUTOR_PROFILE of the executor once, to a literal: the JSON of a SandboxProfile.
+    """
     try:
         profile_of(inputs)
     except ProfileError as error:

@@ -57,7 +57,7 @@ def _path(volume_name: Any) -> str | None:
 
 @rule("container-host-paths", cis="5.6")
 def host_paths(inputs: Inputs) -> Iterator[str]:
-    """No container mounts a path of the host, but for the paths that policies/exemptions.py names.
+    """No container mounts a path of the host, but for the paths that policies/exemptions.toml names.
 
     Fix: Keep data and configuration in named volumes. Mount a path that is named there read-only.
     """

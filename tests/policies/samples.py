@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.executor.seccomp import for_executor
 from app.profile import FLOOR
 from policies.exemptions import PRIVILEGES, READABLE_PATHS
 from policies.objects import NETWORK, VOLUME
@@ -60,12 +61,11 @@ def edge(**changes: Any) -> Resource:
 
 
 def executor(profile: str | None = None, **changes: Any) -> Resource:
-    (privileges,) = PRIVILEGES
     inputs = {
         "entrypoints": ["env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher"],
         "user": "0:0",
-        "capabilities": {"drops": ["ALL"], "adds": sorted(privileges.capabilities)},
-        "securityOpts": ["no-new-privileges:true", f"seccomp={privileges.seccomp}", "apparmor=vps-executor"],
+        "capabilities": {"drops": ["ALL"], "adds": sorted(PRIVILEGES["executor"].capabilities)},
+        "securityOpts": ["no-new-privileges:true", f"seccomp={for_executor()}", "apparmor=vps-executor"],
         "networkMode": "none",
         "networksAdvanced": None,
         "memory": 1280.0,
@@ -92,9 +92,9 @@ def container_exporter(**changes: Any) -> Resource:
 def host_reads(service: str) -> list[dict[str, Any]]:
     """A mount for each path of the host that the service may read."""
     return [
-        {"type": "bind", "source": readable.path, "target": f"/host{readable.path}", "readOnly": True}
-        for readable in READABLE_PATHS
-        if readable.service == service
+        {"type": "bind", "source": path, "target": f"/host{path}", "readOnly": True}
+        for reader, path in READABLE_PATHS
+        if reader == service
     ]
 
 

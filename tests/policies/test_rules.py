@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import pytest
 from pulumi_policy.proxy import UNKNOWN_ARRAY_VALUE, UNKNOWN_BOOLEAN_VALUE, UNKNOWN_STRING_VALUE
 
+from app.executor.seccomp import for_executor
 from app.profile import FLOOR, SandboxProfile
-from policies.exemptions import EXEMPTIONS, PRIVILEGES, READABLE_PATHS, Exemption, ReadablePath
+from policies.exemptions import EXEMPTIONS, PRIVILEGES, READABLE_PATHS, Exemption
 from policies.pack import POLICIES
 from policies.rules import CONTAINER
 from tests.policies import samples
@@ -59,10 +60,9 @@ def _adds(*capabilities: str) -> dict[str, Any]:
     return {"drops": ["ALL"], "adds": list(capabilities)}
 
 
-(PRIVILEGED,) = PRIVILEGES
-CAPABILITIES = sorted(PRIVILEGED.capabilities)
-SECCOMP = f"seccomp={PRIVILEGED.seccomp}"
-LAX = json.loads(PRIVILEGED.seccomp) | {"defaultAction": "SCMP_ACT_ALLOW"}
+CAPABILITIES = sorted(PRIVILEGES["executor"].capabilities)
+SECCOMP = f"seccomp={for_executor()}"
+LAX = json.loads(for_executor()) | {"defaultAction": "SCMP_ACT_ALLOW"}
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - the value under test
 
 BAD = [
@@ -383,10 +383,10 @@ def test_an_exemption_is_needed_and_applies_to_its_service_alone(exemption: Exem
     assert exemption.rule in {found.policy for found in violations([Resource(CONTAINER, "other", other)])}
 
 
-@pytest.mark.parametrize("readable", READABLE_PATHS, ids=lambda readable: f"{readable.service}-{readable.path}")
-def test_a_readable_path_is_readable_for_its_service_alone(readable: ReadablePath) -> None:
-    mounts = _bind(readable.path, readOnly=True)
-    user = "65534:65534" if readable.service == "node-exporter" else "0:0"
-    assert violations([container(readable.service, user=user, mounts=mounts)]) == []
+@pytest.mark.parametrize(("service", "path"), READABLE_PATHS)
+def test_a_readable_path_is_readable_for_its_service_alone(service: str, path: str) -> None:
+    mounts = _bind(path, readOnly=True)
+    user = "65534:65534" if service == "node-exporter" else "0:0"
+    assert violations([container(service, user=user, mounts=mounts)]) == []
     (found,) = violations([container("other", mounts=mounts)])
     assert found.policy == "container-host-paths"

@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 
-TMP, SHM = "/tmp", "/dev/shm"  # noqa: S108 - each sandbox's own
-"""Paths inside a sandbox: the folder of a program's files, and that of shared memory."""
+TMP = "/tmp"  # noqa: S108 - each sandbox's own
+"""The folder of a program's files inside a sandbox."""
 
 
 @dataclass(frozen=True)

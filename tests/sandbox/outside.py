@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.environments import ENVIRONMENTS
-from app.executor.bundle import ENVIRON
+from app.executor.bundle import COMMON
 from app.profile import FLOOR
 from app.wire.protocol import RESULTS, Execution
 from tools.machine import docker_engine
@@ -42,7 +42,7 @@ def run_all(image: str, executions: Mapping[str, Execution], folder: Path) -> Ma
     options = (
         # What differs from a plain `docker run` is what code can see of any machine.
         *("--network=none", "--read-only", "--hostname=sandbox", f"--user={_USER}:{_USER}"),
-        *(f"--env={variable}" for variable in (*ENVIRON, *variables)),
+        *(f"--env={variable}" for variable in (*COMMON["process"]["env"], *variables)),
         *(f"--tmpfs=/tmp:noexec,nosuid,nodev,mode=1777,size={FLOOR.tmp_mb}m", "--shm-size=16m"),
         *(f"--volume={folder}:/programs", f"--volume={_DRIVER}:/driver:ro", "--entrypoint=perl"),
     )

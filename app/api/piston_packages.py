@@ -1,16 +1,13 @@
-"""What Piston calls our environments: the names and versions of its packages.
-
-The data are from the `metadata.json` files of Piston's repository on 26 March 2026 (commit 0a844d0). `versions` are all
-versions of a package there, which include those of Piston's public service. Left out are `python2`, whose code Python 3
-can't run, and the languages of Deno, which is another runtime.
-"""
+"""What Piston calls our environments: the names and versions of its packages, from piston_packages.toml."""
 
 import contextlib
-from collections.abc import Iterable, Mapping
+import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from types import MappingProxyType
+from pathlib import Path
 
 import nodesemver  # type: ignore[import-untyped]
+from pydantic import ConfigDict, TypeAdapter
 
 from app.wire.problems import Code, Refused
 from app.wire.protocol import EnvironmentInfo
@@ -20,37 +17,16 @@ from app.wire.protocol import EnvironmentInfo
 class Package:
     """A package of Piston. Its `language` may have another name than the package."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     name: str
     language: str
     aliases: tuple[str, ...] = ()
     versions: tuple[str, ...] = ()
 
 
-PACKAGES: Mapping[str, Package] = MappingProxyType(
-    {
-        "python": Package(
-            name="python",
-            language="python",
-            aliases=("py", "py3", "python3", "python3.10", "python3.11", "python3.12"),
-            versions=("3.5.10", "3.9.1", "3.9.4", "3.10.0-alpha.7", "3.10.0", "3.11.0", "3.12.0"),
-        ),
-        "node": Package(
-            name="node",
-            language="javascript",
-            aliases=("node-javascript", "node-js", "javascript", "js"),
-            versions=("15.10.0", "16.3.0", "18.15.0", "20.11.1"),
-        ),
-        "typescript": Package(
-            name="typescript",
-            language="typescript",
-            aliases=("ts", "node-ts", "tsc", "typescript5", "ts5"),
-            versions=("4.2.3", "5.0.3"),
-        ),
-        "bash": Package(name="bash", language="bash", aliases=("sh",), versions=("5.1.0", "5.2.0")),
-        "ruby": Package(name="ruby", language="ruby", aliases=("ruby3", "rb"), versions=("2.5.1", "3.0.1")),
-        "sqlite": Package(name="sqlite3", language="sqlite3", aliases=("sqlite", "sql"), versions=("3.36.0",)),
-    }
-)
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+PACKAGES = TypeAdapter(dict[str, Package]).validate_python(_TABLES)
 """The package for each environment, by the environment's name."""
 
 

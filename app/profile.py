@@ -5,22 +5,9 @@ JSON. The executor refuses to start with a weaker one than the floor, the policy
 and tests attack sandboxes that were made with it. A stricter profile is always allowed.
 """
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-
-class Stricter:
-    """Says which values of a field are at least as strict as the floor's. Each field's annotation has one."""
-
-    def __init__(self, name: str, at_least_as_strict: Callable[[Any, Any], bool]) -> None:
-        self.name = name
-        self.at_least_as_strict = at_least_as_strict
-
-
-LOWER = Stricter("at most", lambda value, floor: value <= floor)
-SAME = Stricter("exactly", lambda value, floor: value == floor)
 
 
 class SandboxProfile(BaseModel):
@@ -29,53 +16,56 @@ class SandboxProfile(BaseModel):
     Sizes are binary (1 MB = 1,048,576 bytes, 1 KB = 1,024 bytes).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    network: Annotated[Literal["none", "host"], SAME] = Field(
-        "none", description="Network. `none` is a loopback interface of its own and nothing else."
-    )
-    read_only_root: Annotated[bool, SAME] = Field(True, description="The root file system can't be written.")
-    tmp_mb: Annotated[int, LOWER] = Field(
-        50, ge=1, description="Size of /tmp in MB. Only /dev/shm can be written besides."
-    )
-    cap_drop: Annotated[tuple[str, ...], SAME] = Field(("ALL",), description="Linux capabilities that are dropped.")
-    no_new_privileges: Annotated[bool, SAME] = Field(True, description="setuid programs gain nothing.")
-    user: Annotated[Literal["own", "root"], SAME] = Field(
-        "own", description="User of everything inside. `own` is never root, and no other sandbox's at the same time."
-    )
-    pids: Annotated[int, LOWER] = Field(50, ge=4, description="Processes and threads alive at once, PID 1 included.")
+    network: Literal["none", "host"] = "none"
+    """Network. `none` is a loopback interface of its own and nothing else."""
+    read_only_root: bool = True
+    """The root file system can't be written."""
+    tmp_mb: int = Field(50, ge=1)
+    """Size of /tmp in MB. Only /dev/shm can be written besides."""
+    cap_drop: tuple[str, ...] = ("ALL",)
+    """Linux capabilities that are dropped."""
+    no_new_privileges: bool = True
+    """setuid programs gain nothing."""
+    user: Literal["own", "root"] = "own"
+    """User of everything inside. `own` is never root, and no other sandbox's at the same time."""
+    pids: int = Field(50, ge=4)
+    """Processes and threads alive at once, PID 1 included."""
     # The kernel refuses a quota below 1 ms, and the period is 100 ms.
-    cpus: Annotated[float, LOWER] = Field(0.5, ge=0.01, description="CPU time a second of wall time, in cores.")
-    memory_mb: Annotated[int, LOWER] = Field(
-        256, ge=16, description="Memory, the contents of /tmp and /dev/shm included, in MB."
-    )
-    swap_mb: Annotated[int, LOWER] = Field(0, ge=0, description="Swap beyond the memory, in MB.")
-    timeout_seconds: Annotated[float, LOWER] = Field(30, gt=0, description="Wall time of one execution, in seconds.")
-    output_kb: Annotated[int, LOWER] = Field(10, ge=1, description="Output kept, stdout and stderr together, in KB.")
-    code_kb: Annotated[int, LOWER] = Field(64, ge=1, description="Code accepted in one execution, in KB of UTF-8.")
+    cpus: float = Field(0.5, ge=0.01)
+    """CPU time a second of wall time, in cores."""
+    memory_mb: int = Field(256, ge=16)
+    """Memory, the contents of /tmp and /dev/shm included, in MB."""
+    swap_mb: int = Field(0, ge=0)
+    """Swap beyond the memory, in MB."""
+    timeout_seconds: float = Field(30, gt=0)
+    """Wall time of one execution, in seconds."""
+    output_kb: int = Field(10, ge=1)
+    """Output kept, stdout and stderr together, in KB."""
+    code_kb: int = Field(64, ge=1)
+    """Code accepted in one execution, in KB of UTF-8."""
 
-    result_files: Annotated[int, LOWER] = Field(8, ge=0, description="Files given back by one execution.")
-    result_kb: Annotated[int, LOWER] = Field(1024, ge=0, description="Size of the files given back, together, in KB.")
+    result_files: int = Field(8, ge=0)
+    """Files given back by one execution."""
+    result_kb: int = Field(1024, ge=0)
+    """Size of the files given back, together, in KB."""
 
     def limits(self) -> dict[str, float]:
         """The numeric limits by name. The unit is part of each name."""
-        fields = self.model_dump()
-        return {name: value for name, value in fields.items() if type(value) in (int, float)}
+        return {name: value for name, value in self if type(value) in (int, float)}
 
     def weaknesses(self) -> dict[str, str]:
-        """A sentence for each field that is weaker than the floor, by field. It names both values."""
+        """A sentence for each field that is weaker than the floor, by field. It names both values.
+
+        A number must be at most the floor's: each is an upper limit. Any other value must be the floor's.
+        """
+        limits = self.limits()
         return {
-            name: f"{name} is {getattr(self, name)!r}, and must be {rule.name} {getattr(FLOOR, name)!r}"
-            for name, rule in _rules().items()
-            if not rule.at_least_as_strict(getattr(self, name), getattr(FLOOR, name))
+            name: f"{name} is {value!r}, and must be {'at most' if name in limits else 'exactly'} {floor!r}"
+            for (name, value), (_, floor) in zip(self, FLOOR, strict=True)
+            if not (value <= floor if name in limits else value == floor)
         }
-
-
-def _rules() -> dict[str, Stricter]:
-    return {
-        name: next(mark for mark in field.metadata if isinstance(mark, Stricter))
-        for name, field in SandboxProfile.model_fields.items()
-    }
 
 
 FLOOR = SandboxProfile()

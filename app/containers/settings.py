@@ -14,16 +14,16 @@ PREFIX = "CONTAINERS_"
 class ContainersSettings(Settings):
     """Each field is the variable CONTAINERS_<FIELD>."""
 
-    stack: str = Field(description="the value of the label vps.stack of the containers to report.")
-    cgroup_version: Annotated[Literal[1, 2], FROM_JSON] = Field(
-        description="the version of the host's control groups, 1 or 2."
-    )
-    files: Path = Field(Path("/host/containers"), description="where Docker's folder of containers is mounted.")
-    cgroups: Path = Field(
-        Path("/host/cgroup"),
-        description="where the host's control groups are mounted; those of version 1 in a folder for each controller.",
-    )
-    port: int = Field(9400, ge=1, le=65535, description="the port on which to serve the metrics.")
+    stack: str
+    """the value of the label vps.stack of the containers to report."""
+    cgroup_version: Annotated[Literal[1, 2], FROM_JSON]
+    """the version of the host's control groups, 1 or 2."""
+    files: Path = Path("/host/containers")
+    """where Docker's folder of containers is mounted."""
+    cgroups: Path = Path("/host/cgroup")
+    """where the host's control groups are mounted; those of version 1 in a folder for each controller."""
+    port: int = Field(9400, ge=1, le=65535)
+    """the port on which to serve the metrics."""
 
 
 def containers_settings(environ: Mapping[str, str]) -> ContainersSettings:

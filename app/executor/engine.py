@@ -46,11 +46,14 @@ class Outcome:
 
 
 class Sandbox(Protocol):
-    """A sandbox that was claimed for one execution."""
+    """A sandbox, for one execution."""
 
     @property
     def id(self) -> str:
         """32 hexadecimal digits, which are also the execution's id."""
+
+    async def ended(self) -> None:
+        """Return when its interpreter has ended, so that it can't be used. Cancelled when the sandbox is claimed."""
 
     async def run(self, execution: Execution, visitor: Visitor) -> Outcome:
         """Run an admitted execution. To be called once.

@@ -17,7 +17,7 @@ _MAKE_SECONDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
 
 
 class Metrics:
-    """An `Observer` with a registry of its own."""
+    """The figures, in a registry of their own. Times are in seconds."""
 
     media_type = CONTENT_TYPE_LATEST
 
@@ -58,28 +58,28 @@ class Metrics:
         self._spans.inc()
 
     def executed(self, environment: str, status: Status, seconds: float) -> None:
-        """See `Observer`."""
+        """An execution has ended."""
         self._executions.labels(environment, status).inc()
         self._durations.labels(environment).observe(seconds)
 
     def waited(self, environment: str, seconds: float) -> None:
-        """See `Observer`."""
+        """An execution has got its sandbox."""
         self._waits.labels(environment).observe(seconds)
 
     def made(self, environment: str, seconds: float) -> None:
-        """See `Observer`."""
+        """A sandbox has become ready."""
         self._made.labels(environment).observe(seconds)
 
     def engine_failed(self, doing: str) -> None:
-        """See `Observer`."""
+        """The engine would not `make` or `destroy` sandboxes."""
         self._errors.labels(doing).inc()
 
     def died_idle(self, environment: str) -> None:
-        """See `Observer`."""
+        """A ready sandbox has ended without a claim."""
         self._died.labels(environment).inc()
 
     def swept(self, orphans: int) -> None:
-        """See `Observer`."""
+        """Sandboxes were removed that an executor before this one had left."""
         self._orphans.inc(orphans)
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from app.executor.engine import Busy, EngineError, PoolState, Sandbox
-from app.executor.observer import Observer
+from app.executor.metrics import Metrics
 from app.executor.settings import Bounds
 from app.process.tracing import Tracing
 from app.wire.protocol import Execution
@@ -30,20 +30,13 @@ _CALM_SECONDS = 60.0
 """After this long without a claim that had to wait, one sandbox less is kept ready."""
 
 
-class WarmSandbox(Sandbox, Protocol):
-    """A sandbox as the pool keeps it."""
-
-    async def ended(self) -> None:
-        """Return when its interpreter has ended, so that it can't be used. Cancelled when the sandbox is claimed."""
-
-
 class Workshop(Protocol):
     """Makes sandboxes and destroys them."""
 
     def fits(self, execution: Execution) -> bool:
         """Whether a waiting sandbox can run this execution. If not, one is made to order."""
 
-    async def make(self, environment: str, execution: Execution | None = None) -> WarmSandbox:
+    async def make(self, environment: str, execution: Execution | None = None) -> Sandbox:
         """Make a sandbox that waits for code, or one made to order for `execution`.
 
         When this fails or is cancelled, nothing of the sandbox is left.
@@ -65,7 +58,7 @@ class Workshop(Protocol):
 
 @dataclass(frozen=True)
 class _Ready:
-    sandbox: WarmSandbox
+    sandbox: Sandbox
     watcher: "asyncio.Task[None]"
 
 
@@ -123,14 +116,14 @@ class Pool:
         self,
         workshop: Workshop,
         bounds: Mapping[str, Bounds],
-        observer: Observer,
+        metrics: Metrics,
         concurrency: int,
         queue: int,
         *,
         tracing: Tracing,
     ) -> None:
         self._workshop = workshop
-        self._observer = observer
+        self._metrics = metrics
         self._concurrency = concurrency
         self._queue = queue
         self._tracing = tracing
@@ -191,12 +184,12 @@ class Pool:
         except BaseException as error:
             if isinstance(error, EngineError):
                 _log.error("no sandbox of %s can be made for an execution: %s", shelf.environment, error)
-                self._observer.engine_failed("make")
+                self._metrics.engine_failed("make")
             self._give_back(shelf)
             raise
         self._made_to_order -= 1
         self._claimed[sandbox.id] = shelf
-        self._observer.made(shelf.environment, time.monotonic() - started)
+        self._metrics.made(shelf.environment, time.monotonic() - started)
         return sandbox
 
     def _give_back(self, shelf: _Shelf) -> None:
@@ -334,7 +327,7 @@ class Pool:
         else:
             shelf.filled, shelf.fault, shelf.pause = True, None, _FIRST_PAUSE_SECONDS
             shelf.ready.append(_Ready(sandbox, asyncio.create_task(self._watch(shelf, sandbox))))
-            self._observer.made(shelf.environment, time.monotonic() - started)
+            self._metrics.made(shelf.environment, time.monotonic() - started)
         finally:
             self._making -= 1
             shelf.starting -= 1
@@ -343,7 +336,7 @@ class Pool:
     def _note_fault(self, shelf: _Shelf, error: EngineError) -> None:
         """Log the failure and try again later. Claims fail with it at once if no ready sandbox is left for them."""
         _log.error("no sandbox of %s can be made: %s; next attempt in %g s", shelf.environment, error, shelf.pause)
-        self._observer.engine_failed("make")
+        self._metrics.engine_failed("make")
         shelf.fault = error
         if shelf.retry:
             shelf.retry.cancel()
@@ -359,10 +352,10 @@ class Pool:
         shelf.retry = None
         self._act()
 
-    async def _watch(self, shelf: _Shelf, sandbox: WarmSandbox) -> None:
+    async def _watch(self, shelf: _Shelf, sandbox: Sandbox) -> None:
         await sandbox.ended()
         _log.warning("sandbox %s of %s has ended while it was idle", sandbox.id, shelf.environment)
-        self._observer.died_idle(shelf.environment)
+        self._metrics.died_idle(shelf.environment)
         self._take_off(shelf, next(ready for ready in shelf.ready if ready.sandbox is sandbox))
 
     def _take_off(self, shelf: _Shelf, ready: _Ready) -> None:
@@ -376,7 +369,7 @@ class Pool:
                 await self._workshop.destroy(sandbox)
         except EngineError as error:
             _log.warning("sandbox %s is left until the executor starts again: %s", sandbox.id, error)
-            self._observer.engine_failed("destroy")
+            self._metrics.engine_failed("destroy")
         finally:
             self._destroying -= 1
         self._act()

@@ -12,7 +12,7 @@ import anyio
 
 from app.environments import ENVIRONMENTS, VARIANTS, Environment
 from app.executor.engine import Busy, Engine, EngineError, Outcome, Sandbox, Visitor
-from app.executor.observer import Observer
+from app.executor.metrics import Metrics
 from app.executor.settings import ExecutorSettings
 from app.executor.transcript import Stream
 from app.process.tracing import Tracing
@@ -118,13 +118,13 @@ class Service:
         engine: Engine,
         settings: ExecutorSettings,
         environments: Mapping[str, EnvironmentInfo],
-        observer: Observer,
+        metrics: Metrics,
         tracing: Tracing,
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._environments = environments
-        self._observer = observer
+        self._metrics = metrics
         self._tracing = tracing
 
     @property
@@ -144,7 +144,7 @@ class Service:
             identity, outcome = await self._run(execution, visitor)
             annotate("sandbox.execution_id", identity)
             annotate("sandbox.status", outcome.status)
-        self._observer.executed(execution.environment, outcome.status, outcome.seconds)
+        self._metrics.executed(execution.environment, outcome.status, outcome.seconds)
         transcript = outcome.transcript
         return ExecutionResult(
             execution_id=identity,
@@ -225,7 +225,7 @@ class Service:
                 "All sandboxes are in use, and so is the queue for them. Try again in a moment.",
                 math.ceil(self._settings.queue_seconds),
             ) from None
-        self._observer.waited(execution.environment, time.monotonic() - started)
+        self._metrics.waited(execution.environment, time.monotonic() - started)
         return sandbox
 
     def _explain(self, outcome: Outcome, execution: Execution) -> str | None:

@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 
 from app.executor.engine import Busy, EngineError, Outcome, PoolState, Visitor
+from app.executor.metrics import Metrics
 from app.executor.service import Service
 from app.executor.settings import ExecutorSettings, executor_settings
 from app.executor.transcript import Transcript
 from app.process.tracing import Tracing
+from app.profile import FLOOR
 from app.wire.protocol import EnvironmentInfo, Execution, Status
 
 OUTCOME = Outcome(Status.SUCCESS, Transcript("1.2\n", "1.2\n", "", truncated=False), 0.25, exit_code=0)
@@ -37,6 +39,9 @@ class FakeSandbox:
     def __init__(self, engine: "FakeEngine") -> None:
         self.id = uuid.uuid4().hex
         self._engine = engine
+
+    async def ended(self) -> None:
+        return None
 
     async def run(self, execution: Execution, visitor: Visitor) -> Outcome:
         visitor.started(self.id)
@@ -76,10 +81,11 @@ class FakeEngine:
         return None
 
 
-class Notes:
-    """An `Observer` that writes down what it hears."""
+class Notes(Metrics):
+    """Metrics that only write down what they hear."""
 
     def __init__(self) -> None:
+        super().__init__(FLOOR)
         self.heard: list[tuple[object, ...]] = []
 
     def executed(self, environment: str, status: Status, seconds: float) -> None:

@@ -5,11 +5,10 @@ from typing import NamedTuple, Protocol
 
 from pydantic import BaseModel, TypeAdapter
 
-from app.api.executions import Happening
 from app.profile import SandboxProfile
 from app.wire.admission import admit, parse, read_json
 from app.wire.problems import Problem, Refused
-from app.wire.protocol import Command, Execution, Fault, Start
+from app.wire.protocol import Command, Execution, Fault, Happening, Start
 
 _NORMAL = 1000
 _POLICY = 1008

@@ -17,39 +17,14 @@ from app.api.patterns import Pattern, dangerous
 from app.api.rate import RateLimit, refusal
 from app.process.tracing import Tracing
 from app.wire.problems import Code, Refused
-from app.wire.protocol import Command, Execution, ExecutionResult, Fault, Output, Result, Started
+from app.wire.protocol import Execution, ExecutionResult
 
 R = TypeVar("R", bound=ExecutionResult)
-Happening = Started | Output | Result
 
 _log = logging.getLogger(__name__)
 
 _ABANDONED = "abandoned"
 """Logged as the status of an execution whose client disconnected."""
-
-
-class Stream:
-    """A running execution: commands in, events out."""
-
-    def __init__(self, stream: ExecutorStream, record: "_Record") -> None:
-        self._stream = stream
-        self._record = record
-
-    async def send(self, command: Command) -> None:
-        """Pass on a command of the client. Commands after the end have no effect."""
-        await self._stream.send(command.model_dump_json())
-
-    async def events(self) -> AsyncIterator[Said[Happening]]:
-        """Events with the executor's JSON; the last one is the result. `Refused` when the executor refuses or fails."""
-        while True:
-            said = await self._stream.receive()
-            event = said.message
-            if isinstance(event, Fault):
-                raise Refused(event.code, event.detail, event.retry_after)
-            if isinstance(event, Result):
-                yield self._record.finish(Said(event, said.json))
-                return
-            yield Said(event, said.json)
 
 
 @dataclass(frozen=True)
@@ -80,11 +55,11 @@ class Executions:
             return record.finish(await self.executor.execute(execution))
 
     @contextlib.asynccontextmanager
-    async def stream(self, execution: Execution) -> AsyncIterator[Stream]:
+    async def stream(self, execution: Execution) -> AsyncIterator[ExecutorStream]:
         """Start it and stream its events. Leaving the context cancels it."""
         with self._recorded(execution) as record, self.metrics.streams.track_inprogress():
-            async with self.executor.stream(execution) as stream:
-                yield Stream(stream, record)
+            async with self.executor.stream(execution, record.finish) as stream:
+                yield stream
 
     @contextlib.contextmanager
     def _recorded(self, execution: Execution) -> Iterator["_Record"]:

@@ -14,9 +14,9 @@ from websockets.exceptions import WebSocketException
 
 from app.process import correlation
 from app.profile import SandboxProfile
+from app.wire import protocol
 from app.wire.media import JSON
 from app.wire.problems import Code, Problem, Refused
-from app.wire.protocol import EnvironmentInfo, Event, Execution, ExecutionResult, ExecutorHealth, ExecutorStats, Start
 from app.wire.unix_http import Answer, UnixHttp, Unreachable
 
 T = TypeVar("T")
@@ -29,8 +29,8 @@ _BESIDE_THE_RUN_SECONDS = 120.0
 """Time beside the run: up to 60 s in the queue, and creating and removing the sandbox."""
 _GOODBYE_SECONDS = 1.0
 _RETRY_SECONDS = 5
-_ENVIRONMENTS = TypeAdapter(tuple[EnvironmentInfo, ...])
-_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+_ENVIRONMENTS = TypeAdapter(tuple[protocol.EnvironmentInfo, ...])
+_EVENT: TypeAdapter[protocol.Event] = TypeAdapter(protocol.Event)
 
 
 @dataclass(frozen=True)
@@ -41,26 +41,37 @@ class Said(Generic[M_co]):
     json: bytes
 
 
+Finish = Callable[[Said[protocol.Result]], Said[protocol.Result]]
+
+
 class ExecutorStream:
-    """The WebSocket of a running execution."""
+    """The WebSocket of a running execution. `finish` is given the result, and returns what `events` has of it."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, finish: Finish) -> None:
         self._connection = connection
+        self._finish = finish
 
-    async def send(self, frame: str) -> None:
-        """Send a command as JSON. It has no effect after the end of the execution."""
+    async def send(self, command: protocol.Command) -> None:
+        """Send a command. It has no effect after the end of the execution."""
         with contextlib.suppress(WebSocketException):
-            await self._connection.send(frame)
+            await self._connection.send(command.model_dump_json())
 
-    async def receive(self) -> Said[Event]:
-        """The next event; `Refused` when the executor disconnects or its frame can't be parsed."""
-        with _reachable():
-            json = await self._connection.recv(decode=False)
-        try:
-            return Said(_EVENT.validate_json(json), json)
-        except ValidationError:
-            _log.error("a frame of the executor is invalid; does it have the same version?")
-            raise _away() from None
+    async def events(self) -> AsyncIterator[Said[protocol.Happening]]:
+        """Events; the last one is the result. `Refused` when the executor refuses, disconnects or can't be read."""
+        while True:
+            with _reachable():
+                json = await self._connection.recv(decode=False)
+            try:
+                event = _EVENT.validate_json(json)
+            except ValidationError:
+                _log.error("a frame of the executor is invalid; does it have the same version?")
+                raise _away() from None
+            if isinstance(event, protocol.Fault):
+                raise Refused(event.code, event.detail, event.retry_after)
+            if isinstance(event, protocol.Result):
+                yield self._finish(Said(event, json))
+                return
+            yield Said(event, json)
 
 
 class ExecutorClient:
@@ -71,13 +82,13 @@ class ExecutorClient:
         self._http = UnixHttp(socket)
         self._run_seconds = profile.timeout_seconds + _BESIDE_THE_RUN_SECONDS
 
-    async def execute(self, execution: Execution) -> Said[ExecutionResult]:
+    async def execute(self, execution: protocol.Execution) -> Said[protocol.ExecutionResult]:
         """Run an execution and wait for its result."""
         answer = await self._ask("POST", "/execute", self._run_seconds, execution.model_dump_json().encode())
-        return Said(_read(ExecutionResult.model_validate_json, answer), answer.body)
+        return Said(_read(protocol.ExecutionResult.model_validate_json, answer), answer.body)
 
     @contextlib.asynccontextmanager
-    async def stream(self, execution: Execution) -> AsyncIterator[ExecutorStream]:
+    async def stream(self, execution: protocol.Execution, finish: Finish) -> AsyncIterator[ExecutorStream]:
         """Start an execution. Leaving the context cancels it."""
         connection: ClientConnection | None = None
         try:
@@ -94,9 +105,11 @@ class ExecutorClient:
                         open_timeout=_QUICK_SECONDS,
                         close_timeout=_GOODBYE_SECONDS,
                     )
-                    start = Start.model_construct(**{name: getattr(execution, name) for name in Execution.model_fields})
+                    start = protocol.Start.model_construct(
+                        **{name: getattr(execution, name) for name in protocol.Execution.model_fields}
+                    )
                     await connection.send(start.model_dump_json())
-                yield ExecutorStream(connection)
+                yield ExecutorStream(connection, finish)
         except TimeoutError as error:
             _log.error("the executor did not end an execution within %g s", self._run_seconds)
             raise _away() from error
@@ -104,17 +117,17 @@ class ExecutorClient:
             if connection is not None:
                 await connection.close()
 
-    async def environments(self) -> tuple[EnvironmentInfo, ...]:
+    async def environments(self) -> tuple[protocol.EnvironmentInfo, ...]:
         """The environments that the executor serves."""
         return _read(_ENVIRONMENTS.validate_json, await self._ask("GET", "/environments"))
 
-    async def health(self) -> ExecutorHealth:
+    async def health(self) -> protocol.ExecutorHealth:
         """The state of the engine; `Refused` when the executor doesn't answer."""
-        return _read(ExecutorHealth.model_validate_json, await self._ask("GET", "/health"), also=503)
+        return _read(protocol.ExecutorHealth.model_validate_json, await self._ask("GET", "/health"), also=503)
 
-    async def stats(self) -> ExecutorStats:
+    async def stats(self) -> protocol.ExecutorStats:
         """The executor's current load."""
-        return _read(ExecutorStats.model_validate_json, await self._ask("GET", "/stats"))
+        return _read(protocol.ExecutorStats.model_validate_json, await self._ask("GET", "/stats"))
 
     async def metrics(self) -> bytes:
         """The executor's metrics in Prometheus' text format."""

@@ -16,13 +16,12 @@ from pydantic import BaseModel
 
 from app.api.compatibility import Backend
 from app.api.dialect import Close
-from app.api.executions import Happening
 from app.api.operation import Document, Frames
 from app.api.piston import PistonRequest, outcome
 from app.api.piston_packages import find_runtime
 from app.wire.admission import parse
 from app.wire.problems import Code, Refused
-from app.wire.protocol import Cancel, Command, Execution, Input, Interrupt, Output, Started
+from app.wire.protocol import Cancel, Command, Execution, Happening, Input, Interrupt, Output, Started
 
 _COMPLETED = Close(4999, "Job Completed")
 _ALREADY_INITIALIZED = Close(4000, "Already Initialized")

@@ -18,13 +18,13 @@ from uvicorn.protocols.utils import ClientDisconnected
 from app.api.answering import note_gone
 from app.api.connections import abort
 from app.api.dialect import Close, Dialect
-from app.api.executions import Executions, Happening, Stream
-from app.api.executor_client import Said
+from app.api.executions import Executions
+from app.api.executor_client import ExecutorStream, Said
 from app.process.connection import hang_up
 from app.profile import SandboxProfile
 from app.wire.admission import admit_input, longest_body
 from app.wire.problems import FAULT_OF_OURS, Code, Refused, problem_response
-from app.wire.protocol import Command, EndOfInput, Execution, Fault, Input
+from app.wire.protocol import Command, EndOfInput, Execution, Fault, Happening, Input
 
 EVENT_STREAM = "text/event-stream"
 
@@ -60,7 +60,7 @@ class _Conversation:
     Putting a frame into the outbox never waits, so that a slow reader does not occupy a sandbox.
     """
 
-    def __init__(self, stream: Stream, client: Client) -> None:
+    def __init__(self, stream: ExecutorStream, client: Client) -> None:
         self._stream = stream
         self._client = client
         self._outbox, self._waiting = anyio.create_memory_object_stream[bytes](math.inf)

@@ -335,5 +335,7 @@ class Fault(Message, Problem):
         return cls(**problem.model_dump(exclude={"type"}))
 
 
-Event = Annotated[Started | Output | Result | Fault, Field(discriminator="type")]
+Happening = Started | Output | Result
+"""What happens to an execution that was not refused."""
+Event = Annotated[Happening | Fault, Field(discriminator="type")]
 """A frame that the server sends."""

@@ -76,9 +76,19 @@ class BatchAnswer(Document):
     """Why it could not be run."""
 
 
+# The endpoint. A batch has at most `most` inputs, and runs `at_once` of them at once. The docstring is in the OpenAPI
+# document.
 @dataclass(frozen=True)
 class Batches:
-    """The endpoint. A batch has at most `most` inputs, and runs `at_once` of them at once."""
+    """Each input is an execution in a sandbox of its own, and counts as one against the rate limit. When the limit does
+    not hold them all, the batch is refused, nothing is run, and it counts as one. A body may be as long as that of
+    `/execute`.
+
+    The answers come in the order of the inputs, by default as lines of JSON; with `Accept: text/event-stream` each is
+    an event named `result` or `problem`, with that JSON as its data. Some of the inputs run at once. When the first
+    can't be run, the batch is refused; when a later one can't, its answer is a problem, and the others are run all the
+    same. A client that disconnects cancels what has not ended.
+    """
 
     executions: Executions
     profile: SandboxProfile

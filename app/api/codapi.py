@@ -54,8 +54,9 @@ class CodapiAnswer(Document):
     stderr: str
 
 
+# The endpoint. The docstring is in the OpenAPI document.
 class Codapi:
-    """The endpoint."""
+    """The API of codapi, as codapi-js speaks it. A sandbox is an environment's name or alias."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

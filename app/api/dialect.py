@@ -44,8 +44,20 @@ class Dialect(Protocol):
         """The last frame after a refusal, if there is one, and how to close the connection."""
 
 
+# The `Dialect` of /execute/stream. The docstring is in the OpenAPI document.
 class OwnDialect:
-    """The frames of /execute/stream. See `Dialect`."""
+    r"""The client's first frame is `Start`. Then it may send `Input`, `EndOfInput`, `Resize`, `Interrupt` and `Cancel`
+    until it receives the last frame, a `Result` or a `Fault`. The code's standard input begins with `stdin` of the
+    first frame and stays open until `EndOfInput`.
+
+    With `terminal` in the first frame, the code has a pseudo terminal: it prompts, colours and edits lines as in any
+    other. Enter is `\r` in an `Input`, and Ctrl-C is `\u0003`. A line that the terminal itself edits has at most 4,095
+    bytes. What the terminal echoes counts as output.
+
+    The close code is 1000 after a result; 1008 when the client was at fault; 1013 when it may try again later; 1011
+    when the platform was at fault. A page must have an allowed origin. The frames of a client together may be as long
+    as a request's body.
+    """
 
     def __init__(self, profile: SandboxProfile) -> None:
         self._profile = profile

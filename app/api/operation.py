@@ -1,5 +1,6 @@
 """The description of one route of the public interface, from which Starlette and the OpenAPI document are made."""
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -27,6 +28,12 @@ def json_answer(
     """The HTTP answer with this document. `exclude_none` leaves out what is null."""
     text = document.model_dump_json(exclude_none=exclude_none)
     return Response(text, status_code=status, media_type=JSON, headers=headers)
+
+
+def documentation(documented: type) -> str:
+    """The docstring of a class as a description in the OpenAPI document: each paragraph is a line."""
+    paragraphs = (inspect.getdoc(documented) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@ from functools import partial
 
 from pydantic import BaseModel
 
-from app.api.batch import JSON_LINES, Batch, BatchAnswer
+from app.api.batch import JSON_LINES, Batch, BatchAnswer, Batches
 from app.api.codapi import Codapi, CodapiAnswer, CodapiRequest
-from app.api.operation import Body, Frames, Operation
+from app.api.dialect import OwnDialect
+from app.api.operation import Body, Frames, Operation, documentation
 from app.api.overview import Environments, Health, Overview
 from app.api.page_files import Endpoint
 from app.api.piston import Piston, PistonAnswer, PistonMessage, PistonPackages, PistonRequest, PistonRuntimes
-from app.api.piston_connect import PISTON_FRAMES
+from app.api.piston_connect import PISTON_FRAMES, PistonDialect
 from app.api.stats import Stats
-from app.api.streaming import EVENT_STREAM, WebSocketStream
+from app.api.streaming import EVENT_STREAM, EventStream, WebSocketStream
 from app.wire import protocol
 from app.wire.problems import Code
 
@@ -42,42 +43,6 @@ _FRAMES = Frames(
     client=(protocol.Start, protocol.Input, protocol.EndOfInput, protocol.Resize, protocol.Interrupt, protocol.Cancel),
     server=(protocol.Started, protocol.Output, protocol.Result, protocol.Fault),
 )
-_EXECUTE = (
-    "With `Accept: text/event-stream` the answer is a stream of server-sent events. Each event has the name of a frame "
-    "type of `/execute/stream`, and that frame as its data."
-)
-_BATCH = """\
-Each input is an execution in a sandbox of its own, and counts as one against the rate limit. When the limit does not \
-hold them all, the batch is refused, nothing is run, and it counts as one. A body may be as long as that of `/execute`.
-
-The answers come in the order of the inputs, by default as lines of JSON; with `Accept: text/event-stream` each is an \
-event named `result` or `problem`, with that JSON as its data. Some of the inputs run at once. When the first can't be \
-run, the batch is refused; when a later one can't, its answer is a problem, and the others are run all the same. \
-A client that disconnects cancels what has not ended."""
-_STREAM = """\
-The client's first frame is `Start`. Then it may send `Input`, `EndOfInput`, `Resize`, `Interrupt` and `Cancel` until \
-it receives the last frame, a `Result` or a `Fault`. The code's standard input begins with `stdin` of the first frame \
-and stays open until `EndOfInput`.
-
-With `terminal` in the first frame, the code has a pseudo terminal: it prompts, colours and edits lines as in any \
-other. Enter is `\\r` in an `Input`, and Ctrl-C is `\\u0003`. A line that the terminal itself edits has at most 4,095 \
-bytes. What the terminal echoes counts as output.
-
-The close code is 1000 after a result; 1008 when the client was at fault; 1013 when it may try again later; 1011 when \
-the platform was at fault. A page must have an allowed origin. The frames of a client together may be as long as a \
-request's body."""
-_PISTON = (
-    "The API of Piston, version 2. A language is a name of Piston's, or an environment's name or alias. Versions that "
-    "Piston had are answered by ours. Nothing is compiled. A limit above the sandbox's own is refused; of those below "
-    "it, only `run_timeout` has an effect."
-)
-_PISTON_CONNECT = """\
-The client's first frame is `PistonInit`; `PistonData` and `PistonSignal` may follow. SIGINT and SIGTERM reach the \
-code and SIGKILL ends it; other signals have no effect.
-
-The close code is 4999 after the code has ended, 4001 when no `PistonInit` came in time, 4002 after a `PistonError`, \
-and 4000, 4003, 4004 or 4005 after a frame that is not allowed then. A page must have an allowed origin. The frames of \
-a client together may be as long as a request's body."""
 _PISTON_PREFIXES = ("/api/v2", "/api/v2/piston")
 """The prefix of any Piston, and that of its public service."""
 _HEALTH = {200: (Body("Code can run.", Health),), 503: (Body("Code can't run.", Health),)}
@@ -88,7 +53,6 @@ _REFUSALS = {
     429: "The client reached its rate limit.",
     503: "The platform is busy, or has failed.",
 }
-_CODAPI = "The API of codapi, as codapi-js speaks it. A sandbox is an environment's name or alias."
 
 
 @dataclass(frozen=True)
@@ -113,7 +77,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             endpoint=endpoints.execute,
             tag="executions",
             summary="Run code and wait for the result",
-            description=_EXECUTE,
+            description=documentation(EventStream),
             request=protocol.Execution,
             answers={
                 200: (
@@ -129,7 +93,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             endpoint=endpoints.batch,
             tag="executions",
             summary="Run one program with many inputs",
-            description=_BATCH,
+            description=documentation(Batches),
             request=Batch,
             answers={
                 200: (
@@ -145,7 +109,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             endpoint=endpoints.stream.serve,
             tag="executions",
             summary="Run code interactively (WebSocket)",
-            description=_STREAM,
+            description=documentation(OwnDialect),
             answers={101: (Body("The WebSocket is open.", media_type=""),)},
             refusals=(Code.ORIGIN_NOT_ALLOWED, Code.UPGRADE_REQUIRED),
             rated=True,
@@ -179,7 +143,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             endpoint=endpoints.codapi.execute,
             tag="codapi",
             summary="Run code, as codapi does",
-            description=_CODAPI,
+            description=documentation(Codapi),
             request=CodapiRequest,
             answers={200: (Body("How the program ended.", CodapiAnswer),), **_refusals(CodapiAnswer, *_REFUSALS)},
             rated=True,
@@ -221,7 +185,7 @@ def _piston(piston: Piston, connect: WebSocketStream) -> Iterator[Operation]:
             endpoint=piston.execute,
             tag="Piston",
             summary="Run code, as Piston does",
-            description=_PISTON,
+            description=documentation(Piston),
             request=PistonRequest,
             answers={200: (Body("How the program ended.", PistonAnswer),), **refusals(400, 415, 429, 503)},
             rated=True,
@@ -245,7 +209,7 @@ def _piston(piston: Piston, connect: WebSocketStream) -> Iterator[Operation]:
         endpoint=connect.serve,
         tag="Piston",
         summary="Run code and talk to it, as Piston does (WebSocket)",
-        description=_PISTON_CONNECT,
+        description=documentation(PistonDialect),
         answers={101: (Body("The WebSocket is open.", media_type=""),)},
         refusals=(Code.ORIGIN_NOT_ALLOWED, Code.UPGRADE_REQUIRED),
         rated=True,

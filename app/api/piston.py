@@ -197,8 +197,12 @@ class PistonMessage(Document):
     message: str
 
 
+# The endpoints. The docstring is in the OpenAPI document.
 class Piston:
-    """The endpoints."""
+    """The API of Piston, version 2. A language is a name of Piston's, or an environment's name or alias. Versions that
+    Piston had are answered by ours. Nothing is compiled. A limit above the sandbox's own is refused; of those below it,
+    only `run_timeout` has an effect.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

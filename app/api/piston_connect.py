@@ -106,8 +106,15 @@ class _Closed(Refused):
         self.close = close
 
 
+# The `Dialect` of Piston's WebSocket. The docstring is in the OpenAPI document.
 class PistonDialect:
-    """Piston's frames on one connection. See `Dialect`."""
+    """The client's first frame is `PistonInit`; `PistonData` and `PistonSignal` may follow. SIGINT and SIGTERM reach
+    the code and SIGKILL ends it; other signals have no effect.
+
+    The close code is 4999 after the code has ended, 4001 when no `PistonInit` came in time, 4002 after a `PistonError`,
+    and 4000, 4003, 4004 or 4005 after a frame that is not allowed then. A page must have an allowed origin. The frames
+    of a client together may be as long as a request's body.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

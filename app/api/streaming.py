@@ -128,8 +128,11 @@ class _Conversation:
             self._outbox.send_nowait(frame)
 
 
+# The docstring is in the OpenAPI document.
 class EventStream(Response):
-    """The execution as server-sent events. A refusal before the first event is answered with a problem document."""
+    """With `Accept: text/event-stream` the answer is a stream of server-sent events. Each event has the name of a frame
+    type of `/execute/stream`, and that frame as its data.
+    """
 
     def __init__(self, executions: Executions, execution: Execution) -> None:
         super().__init__()
@@ -137,7 +140,10 @@ class EventStream(Response):
         self._execution = execution
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the execution and send its events. It is cancelled when the client disconnects."""
+        """Run the execution and send its events. It is cancelled when the client disconnects.
+
+        A refusal before the first event is answered with a problem document.
+        """
         request = Request(scope, receive)
         pieces = Pieces(send, EVENT_STREAM)
         try:

@@ -6,6 +6,8 @@ import os
 import signal
 from collections.abc import Sequence
 
+import anyio
+
 STDIN, STDOUT, STDERR, STATUS = range(4)
 """The descriptors of PID 1 of a sandbox."""
 _REAPED = 0
@@ -131,28 +133,11 @@ def reap_orphans() -> None:
                 os.waitid(os.P_PID, ended.si_pid, os.WEXITED)
 
 
-async def readable(descriptor: int) -> None:
-    """Return when a pipe has something to read, or nobody can write to it any more."""
-    loop = asyncio.get_running_loop()
-    something = asyncio.Event()
-    loop.add_reader(descriptor, something.set)
-    try:
-        await something.wait()
-    finally:
-        loop.remove_reader(descriptor)
-
-
 async def write_all(descriptor: int, data: bytes) -> None:
     """Write all of `data` to a pipe, waiting for its reader as needed; or BrokenPipeError."""
-    loop = asyncio.get_running_loop()
     view = memoryview(data)
     while view:
         try:
             view = view[os.write(descriptor, view) :]
         except BlockingIOError:
-            room = asyncio.Event()
-            loop.add_writer(descriptor, room.set)
-            try:
-                await room.wait()
-            finally:
-                loop.remove_writer(descriptor)
+            await anyio.wait_writable(descriptor)

@@ -18,7 +18,7 @@ from app.executor.cgroups import Group
 from app.executor.engine import EngineError, Outcome, Visitor
 from app.executor.files import Folder
 from app.executor.output import Listener
-from app.executor.processes import STATUS, STDERR, STDIN, STDOUT, Child, Pipes, readable, write_all
+from app.executor.processes import STATUS, STDERR, STDIN, STDOUT, Child, Pipes, write_all
 from app.executor.transcript import Recorder, Transcript
 from app.executor.typed import Typed, encoded
 from app.profile import SandboxProfile
@@ -235,7 +235,7 @@ class OciSandbox:
                     typed.put_nowait(command)
                 case Interrupt():
                     # The kernel drops signals to PID 1 until PID 1 has blocked them. The first byte says that it has.
-                    await readable(self._pipes.ours[STATUS])
+                    await anyio.wait_readable(self._pipes.ours[STATUS])
                     self._process.signal(signal.Signals[command.signal])
                 case Cancel():
                     run.cancel()

@@ -16,12 +16,13 @@ class Busy(Exception):
     """No sandbox is free, and the queue for one is full."""
 
 
-class Visitor(Protocol):
-    """The other end of an execution."""
+class Visitor:
+    """The other end of an execution. This one has sent everything, and waits for the result alone."""
 
     @property
     def commands(self) -> AsyncIterator[Command] | None:
         """What the visitor sends while their code runs. None: nothing, and the code's input ends at once."""
+        return None
 
     def started(self, execution_id: str) -> None:
         """Called once, before the code runs."""

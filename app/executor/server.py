@@ -10,8 +10,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+from app.executor.engine import Visitor
 from app.executor.metrics import Metrics
-from app.executor.service import Service, Silent
+from app.executor.service import Service
 from app.executor.stream import stream
 from app.process.connection import while_connected
 from app.process.correlation import Correlate
@@ -40,7 +41,7 @@ def build_executor(service: Service, metrics: Metrics, traces: Tracing) -> ASGIA
 
     async def execute(request: Request) -> Response:
         execution = await read_execution(Execution, request, service.profile)
-        return _json(await while_connected(request, service.execute(execution, Silent())))
+        return _json(await while_connected(request, service.execute(execution, Visitor())))
 
     async def exposition(_: Request) -> Response:
         return Response(metrics.exposition(), media_type=metrics.media_type)

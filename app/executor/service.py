@@ -14,7 +14,6 @@ from app.environments import ENVIRONMENTS, VARIANTS, Environment
 from app.executor.engine import Busy, Engine, EngineError, Outcome, Sandbox, Visitor
 from app.executor.metrics import Metrics
 from app.executor.settings import ExecutorSettings
-from app.executor.transcript import Stream
 from app.process.tracing import Tracing
 from app.profile import NOT_EXECUTABLE, SandboxProfile
 from app.wire.problems import Code, Refused
@@ -52,18 +51,6 @@ class BrokenEnvironment(Exception):
         )
 
 
-class Silent:
-    """A `Visitor` who has sent everything, and waits for the result alone."""
-
-    commands = None
-
-    def started(self, execution_id: str) -> None:
-        """Nobody asks."""
-
-    def output(self, stream: Stream, text: str) -> None:
-        """It is in the result."""
-
-
 async def survey(engine: Engine, names: Iterable[str]) -> Mapping[str, EnvironmentInfo]:
     """The versions in each environment, said by its interpreter in a real sandbox, or `BrokenEnvironment`."""
 
@@ -73,7 +60,7 @@ async def survey(engine: Engine, names: Iterable[str]) -> Mapping[str, Environme
             execution = Execution(environment=name, code=environment.survey)
             sandbox = await engine.claim(execution)
             try:
-                outcome = await sandbox.run(execution, Silent())
+                outcome = await sandbox.run(execution, Visitor())
             finally:
                 engine.release(sandbox)
         except EngineError as error:

@@ -8,6 +8,7 @@ import anyio
 from pydantic import TypeAdapter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app.executor.engine import Visitor
 from app.executor.service import Service
 from app.executor.transcript import Stream
 from app.wire.admission import admit, admit_input, parse, read_json
@@ -19,8 +20,8 @@ _LAST_FRAMES_SECONDS = 10
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
 
 
-class _Client:
-    """A `Visitor` at the other end of a WebSocket.
+class _Client(Visitor):
+    """A visitor at the other end of a WebSocket.
 
     What waits for a slow reader is bounded by the profile's output, and what waits for the code by its input.
     """

@@ -16,7 +16,7 @@ import pytest
 
 from app.executor import sandbox as sandbox_module
 from app.executor.cgroups import Group, Usage
-from app.executor.engine import EngineError, Outcome
+from app.executor.engine import EngineError, Outcome, Visitor
 from app.executor.processes import Pipes, spawn
 from app.executor.sandbox import OciSandbox
 from app.executor.transcript import Stream
@@ -69,7 +69,7 @@ class FakeGroup:
         return self.said
 
 
-class Visitor:
+class Sender(Visitor):
     """Sends commands when the output has come that each is for."""
 
     def __init__(self, *commands: tuple[str, Command]) -> None:
@@ -148,17 +148,17 @@ def code(text: str, **more: Any) -> Execution:
     return Execution(environment="bash", code=text, **more)
 
 
-async def run(bench: Bench, text: str, visitor: Visitor | None = None, **more: Any) -> Outcome:
+async def run(bench: Bench, text: str, visitor: Sender | None = None, **more: Any) -> Outcome:
     """The outcome of a shell script in a sandbox that waited for it."""
     sandbox = await bench.waiting()
     try:
-        return await sandbox.run(code(text, **more), visitor or Visitor())
+        return await sandbox.run(code(text, **more), visitor or Sender())
     finally:
         await sandbox.end()
 
 
 async def test_an_interpreter_that_waits_gets_its_code(bench: Bench) -> None:
-    visitor = Visitor()
+    visitor = Sender()
     outcome = await run(bench, "echo out; echo err >&2; cat; exit 3", visitor, stdin="typed\n")
     assert (outcome.status, outcome.exit_code, outcome.signal) == (Status.ERROR, 3, None)
     assert (outcome.transcript.stdout, outcome.transcript.stderr) == ("out\ntyped\n", "err\n")
@@ -177,7 +177,7 @@ async def test_a_visitors_file_may_be_called_as_one_of_ours(bench: Bench) -> Non
         File(name=".main.sh.new", content="mine"),
     )
     sandbox = await bench.waiting()
-    outcome = await sandbox.run(Execution(environment="bash", files=files), Visitor())
+    outcome = await sandbox.run(Execution(environment="bash", files=files), Sender())
     await sandbox.end()
     assert (outcome.status, outcome.transcript.stdout) == (Status.SUCCESS, "mine")
 
@@ -188,7 +188,7 @@ async def test_a_run_made_to_order(bench: Bench) -> None:
     sandbox.place(execution)
     bench.start(sandbox, "/bin/sh", "-c", f"cd {sandbox.tmp} && exec sh main.sh a b")
     await sandbox.ready()
-    outcome = await sandbox.run(execution, Visitor())
+    outcome = await sandbox.run(execution, Sender())
     await sandbox.end()
     assert (outcome.status, [file.name for file in outcome.files]) == (Status.SUCCESS, ["a.txt"])
 
@@ -228,7 +228,7 @@ async def test_what_the_kernel_refused_is_the_status_of_code_that_failed(
 
 
 async def test_processor_time_is_the_codes_and_not_that_of_a_sandbox_that_waits(bench: Bench) -> None:
-    class Spender(Visitor):
+    class Spender(Sender):
         def output(self, stream: Stream, text: str) -> None:
             super().output(stream, text)
             bench.group.said = replace(NOTHING, cpu_seconds=1.25, memory_peak=7)
@@ -285,7 +285,7 @@ async def test_all_output_is_read_when_the_code_has_ended(bench: Bench) -> None:
 
 
 async def test_a_conversation(bench: Bench) -> None:
-    visitor = Visitor(("up", Input(data="one\n")), ("one", Input(data="two\n")), ("two", EndOfInput()))
+    visitor = Sender(("up", Input(data="one\n")), ("one", Input(data="two\n")), ("two", EndOfInput()))
     outcome = await run(bench, "echo up; cat", visitor)
     assert (outcome.status, outcome.transcript.stdout) == (Status.SUCCESS, "up\none\ntwo\n")
 
@@ -293,7 +293,7 @@ async def test_a_conversation(bench: Bench) -> None:
 async def test_merged_output_is_one_text_in_order(bench: Bench) -> None:
     sandbox = bench.sandbox()
     bench.start(sandbox, "/bin/sh", "-c", "for n in 0 1 2 3 4 5 6 7 8 9; do echo a$n; echo b$n >&2; done", merge=True)
-    outcome = await sandbox.run(code("as above", merge=True), Visitor())
+    outcome = await sandbox.run(code("as above", merge=True), Sender())
     await sandbox.end()
     expected = "".join(f"a{n}\nb{n}\n" for n in range(10))
     transcript = outcome.transcript
@@ -304,7 +304,7 @@ async def test_pid_1_of_a_terminal_is_sent_records(bench: Bench) -> None:
     sandbox = bench.sandbox()
     bench.start(sandbox, "/bin/sh", "-c", "echo up; head -c 37 | od -An -v -tx1 -w37", merge=True)
     commands = (Input(data="zü\r"), Resize(columns=100, rows=50), EndOfInput())
-    visitor = Visitor(*(("up", command) for command in commands))
+    visitor = Sender(*(("up", command) for command in commands))
     execution = code("as above", stdin="", terminal=Terminal(columns=80, rows=24))
     said = (await sandbox.run(execution, visitor)).transcript.stdout
     await sandbox.end()
@@ -314,14 +314,14 @@ async def test_pid_1_of_a_terminal_is_sent_records(bench: Bench) -> None:
 
 
 async def test_an_interrupt_reaches_the_code(bench: Bench) -> None:
-    visitor = Visitor(("up", Interrupt(signal="SIGINT")))
+    visitor = Sender(("up", Interrupt(signal="SIGINT")))
     outcome = await run(bench, "trap 'echo bye; exit 4' INT; echo up; while :; do sleep 0.05; done", visitor)
     assert (outcome.exit_code, outcome.transcript.stdout) == (4, "up\nbye\n")
 
 
 @pytest.mark.parametrize("command", [Cancel(), Interrupt(signal="SIGTERM")])
 async def test_a_command_is_obeyed_while_input_waits_for_code_that_reads_none(bench: Bench, command: Command) -> None:
-    visitor = Visitor(("", Input(data="x" * 300_000)), ("up", command))
+    visitor = Sender(("", Input(data="x" * 300_000)), ("up", command))
     started = time.monotonic()
     outcome = await run(bench, "echo up; sleep 60", visitor)
     assert time.monotonic() - started < 10
@@ -329,7 +329,7 @@ async def test_a_command_is_obeyed_while_input_waits_for_code_that_reads_none(be
 
 
 async def test_input_after_its_end_and_for_code_that_closed_it_is_dropped(bench: Bench) -> None:
-    visitor = Visitor(("", EndOfInput()), ("", Input(data="late")), ("", EndOfInput()))
+    visitor = Sender(("", EndOfInput()), ("", Input(data="late")), ("", EndOfInput()))
     assert (await run(bench, "cat; sleep 0.2", visitor)).transcript.stdout == ""
     outcome = await run(bench, "exec <&-; echo closed; sleep 0.2; exit 5", stdin="x" * 60_000)
     assert (outcome.exit_code, outcome.transcript.stdout) == (5, "closed\n")
@@ -342,7 +342,7 @@ async def test_code_that_ends_before_its_interpreter_has_read_it_all(bench: Benc
 
 async def test_a_run_that_is_cancelled_leaves_no_process(bench: Bench) -> None:
     sandbox = await bench.waiting()
-    visitor = Visitor()
+    visitor = Sender()
     running = asyncio.create_task(sandbox.run(code("echo $PPID; sleep 60"), visitor))
     await comes_to_hold(lambda: visitor.said)
     running.cancel()
@@ -356,7 +356,7 @@ async def test_a_run_that_is_cancelled_leaves_no_process(bench: Bench) -> None:
 async def test_a_run_whose_sandbox_is_ended_fails(bench: Bench) -> None:
     """As when the executor stops."""
     sandbox = await bench.waiting()
-    visitor = Visitor()
+    visitor = Sender()
     running = asyncio.create_task(sandbox.run(code("echo up; sleep 60"), visitor))
     await comes_to_hold(lambda: visitor.said)
     await sandbox.end()
@@ -385,7 +385,7 @@ async def test_a_sandbox_that_cannot_be_read_fails_its_run(bench: Bench, monkeyp
 
     monkeypatch.setattr(bench.group, "usage", gone)
     with pytest.raises(EngineError, match="the sandbox can't be used"):
-        await sandbox.run(code("exit 0"), Visitor())
+        await sandbox.run(code("exit 0"), Sender())
     await sandbox.end()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.environments import ENVIRONMENTS
 from app.executor.engine import EngineError, Outcome, Visitor
-from app.executor.service import BrokenEnvironment, Silent, survey
+from app.executor.service import BrokenEnvironment, survey
 from app.executor.transcript import Transcript
 from app.wire.problems import Code, Refused
 from app.wire.protocol import EnvironmentInfo, Execution, Package, Status
@@ -62,21 +62,21 @@ async def test_the_end_is_explained(
     status: Status, exit_code: int | None, signal: str | None, sentence: str | None
 ) -> None:
     engine = ends(replace(OUTCOME, status=status, exit_code=exit_code, signal=signal))
-    result = await service(engine).execute(HELLO, Silent())
+    result = await service(engine).execute(HELLO, Visitor())
     assert (result.status, result.exit_code, result.signal, result.error) == (status, exit_code, signal, sentence)
     assert (result.environment, result.execution_time, len(result.execution_id)) == ("python", 0.25, 32)
 
 
 async def test_the_requested_timeout_is_named() -> None:
     engine = ends(replace(OUTCOME, status=Status.TIMEOUT))
-    result = await service(engine).execute(HELLO.model_copy(update={"timeout": 1.5}), Silent())
+    result = await service(engine).execute(HELLO.model_copy(update={"timeout": 1.5}), Visitor())
     assert result.error is not None
     assert "its 1.5 s" in result.error
 
 
 async def test_unknown_environment_names_the_known() -> None:
     with pytest.raises(Refused, match="'ruby'; known are python") as caught:
-        await service(FakeEngine()).execute(Execution(environment="ruby", code="1"), Silent())
+        await service(FakeEngine()).execute(Execution(environment="ruby", code="1"), Visitor())
     assert caught.value.problem.code is Code.UNKNOWN_ENVIRONMENT
 
 
@@ -86,7 +86,7 @@ async def test_a_failing_run_is_the_platforms_fault_and_keeps_no_sandbox() -> No
 
     engine = FakeEngine(behave)
     with pytest.raises(Refused, match="not of your code") as caught:
-        await service(engine).execute(HELLO, Silent())
+        await service(engine).execute(HELLO, Visitor())
     assert caught.value.problem.code is Code.ENGINE_UNAVAILABLE
     assert "secret" not in caught.value.problem.detail
     assert engine.claimed == set()
@@ -98,7 +98,7 @@ async def test_a_cancelled_run_keeps_no_sandbox() -> None:
         return OUTCOME
 
     engine = FakeEngine(behave)
-    run = asyncio.create_task(service(engine).execute(HELLO, Silent()))
+    run = asyncio.create_task(service(engine).execute(HELLO, Visitor()))
     await asyncio.sleep(0.01)
     assert len(engine.claimed) == 1
     run.cancel()
@@ -110,7 +110,7 @@ async def test_busy_says_when_to_come_again() -> None:
     engine = FakeEngine()
     engine.busy = True
     with pytest.raises(Refused) as caught:
-        service(engine, QUEUE_SECONDS="30").execute(HELLO, Silent()).send(None)  # at once: it waits for nothing
+        service(engine, QUEUE_SECONDS="30").execute(HELLO, Visitor()).send(None)  # at once: it waits for nothing
     assert (caught.value.problem.code, caught.value.problem.retry_after) == (Code.BUSY, 30)
 
 
@@ -122,7 +122,7 @@ async def test_a_wait_for_a_sandbox_has_a_deadline() -> None:
 
     started = asyncio.get_running_loop().time()
     with pytest.raises(Refused) as caught:
-        await service(Slow(), QUEUE_SECONDS="0.05").execute(HELLO, Silent())
+        await service(Slow(), QUEUE_SECONDS="0.05").execute(HELLO, Visitor())
     assert caught.value.problem.code is Code.BUSY
     assert asyncio.get_running_loop().time() - started < 1
 
@@ -138,7 +138,7 @@ async def test_health_follows_the_engine() -> None:
 
 async def test_what_happens_is_observed() -> None:
     notes = Notes()
-    await service(FakeEngine(), notes).execute(HELLO, Silent())
+    await service(FakeEngine(), notes).execute(HELLO, Visitor())
     assert notes.heard == [("waited", "python"), ("executed", "python", Status.SUCCESS)]
 
 
@@ -178,7 +178,7 @@ async def test_node_brings_typescript() -> None:
 async def test_a_file_that_cannot_be_executed_is_explained(code: int, stderr: str, explained: bool) -> None:
     transcript = Transcript(stderr, "", stderr, truncated=False)
     engine = ends(replace(OUTCOME, status=Status.ERROR, exit_code=code, transcript=transcript))
-    error = (await service(engine).execute(HELLO, Silent())).error or ""
+    error = (await service(engine).execute(HELLO, Visitor())).error or ""
     assert error.startswith(f"The code ended with exit code {code}.")
     assert ("run a script by its interpreter" in error) is explained
 

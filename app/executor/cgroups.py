@@ -26,19 +26,14 @@ _LONGEST = 65536
 """Bytes read of a file at most."""
 _V1 = ("memory", "pids", "cpu", "cpuacct")
 _V2 = ("memory", "pids", "cpu")
+_KERNEL = "Start its kernel with `cgroup_enable=memory swapaccount=1`, and enable the controllers memory, pids and cpu"
 
 
-@dataclass(frozen=True)
 class CgroupError(Exception):
     """The host's control groups can't hold the profile. The message names what is missing, and the fix."""
 
-    missing: str
-    fix: str = (
-        "Start its kernel with `cgroup_enable=memory swapaccount=1`, and enable the controllers memory, pids and cpu"
-    )
-
-    def __str__(self) -> str:
-        return f"the host's control groups have no {self.missing}. {self.fix}."
+    def __init__(self, missing: str, fix: str = _KERNEL) -> None:
+        super().__init__(f"the host's control groups have no {missing}. {fix}.")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
@@ -37,15 +36,11 @@ LISTENER = 100
 _PROC = "/proc"
 
 
-@dataclass(frozen=True)
 class LauncherError(Exception):
     """The container can't be prepared. The message says what was refused, and what to change."""
 
-    cause: str
-    fix: str
-
-    def __str__(self) -> str:
-        return f"{self.cause}. {self.fix}."
+    def __init__(self, cause: str, fix: str) -> None:
+        super().__init__(f"{cause}. {fix}.")
 
 
 def _lacking() -> list[str]:

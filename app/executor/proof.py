@@ -1,7 +1,6 @@
 """Tries each limit of the sandbox once, from inside a real one, before the executor serves visitors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from app.executor.apparmor import BOTH, SANDBOX
 from app.executor.workshop import OciWorkshop
@@ -13,16 +12,12 @@ _OVER = 1.3
 _TOO_MUCH_MB = 32
 
 
-@dataclass(frozen=True)
 class Unheld(Exception):
     """The host, or the runtime on it, does not hold a limit of the profile. The message names it and the fix."""
 
-    limit: str
-    found: str
-
-    def __str__(self) -> str:
-        return (
-            f"this host does not hold the sandbox's limit of {self.limit}: a trial found {self.found}. "
+    def __init__(self, limit: str, found: str) -> None:
+        super().__init__(
+            f"this host does not hold the sandbox's limit of {limit}: a trial found {found}. "
             "docs/GETTING_STARTED.md says what a host needs."
         )
 

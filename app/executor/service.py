@@ -5,7 +5,6 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import anyio
@@ -36,18 +35,13 @@ _ABANDONED, _FAILED = "abandoned", "failed"
 """Statuses, in the log alone, of executions without an outcome: the client went away, or the engine."""
 
 
-@dataclass(frozen=True)
 class BrokenEnvironment(Exception):
     """An environment can't run code. The message names it and the fix."""
 
-    environment: str
-    cause: str
-
-    def __str__(self) -> str:
-        return (
-            f"environment {self.environment!r} does not work: {self.cause}. "
-            f"Build images/{ENVIRONMENTS[self.environment].image} again, "
-            "or correct EXECUTOR_ENVIRONMENTS or EXECUTOR_RUNTIME."
+    def __init__(self, environment: str, cause: str) -> None:
+        super().__init__(
+            f"environment {environment!r} does not work: {cause}. Build images/{ENVIRONMENTS[environment].image} "
+            "again, or correct EXECUTOR_ENVIRONMENTS or EXECUTOR_RUNTIME."
         )
 
 

@@ -1,8 +1,11 @@
-"""The OCI runtimes that may hold sandboxes, and in what they differ."""
+"""The OCI runtimes that may hold sandboxes, and in what they differ: read from runtimes.toml."""
 
-from collections.abc import Mapping
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
+
+from pydantic import ConfigDict, TypeAdapter
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,8 @@ class Runtime:
     `own_pids` are the host processes and threads that the runtime itself uses: a fixed number, and some for each
     sandbox process.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     options: tuple[str, ...]
     run_options: tuple[str, ...]
@@ -29,27 +34,7 @@ class Runtime:
 
 DEFAULT_RUNTIME = "crun"
 
-RUNTIMES: Mapping[str, Runtime] = MappingProxyType(
-    {
-        DEFAULT_RUNTIME: Runtime(
-            # The executor makes the control groups itself.
-            options=("--cgroup-manager=disabled",),
-            # A session keyring for each sandbox would use up the executor's quota of keys; keyctl is filtered.
-            run_options=("--no-new-keyring", "--preserve-fds=1"),
-        ),
-        "runsc": Runtime(
-            options=(
-                *("--ignore-cgroups", "--network=none", "--platform=systrap"),
-                # Without --oci-seccomp, code can create user namespaces and escape the process limit.
-                "--oci-seccomp",
-                # The script of an interpreter that waits is a FIFO of the host; an overlay would hide what it becomes.
-                *("--host-fifo=open", "--overlay2=none"),
-            ),
-            run_options=("--pass-fd=3:3",),
-            own_kernel=True,
-            # Twice the threads that 50 busy processes used in a measurement: runsc frees those of ended ones late.
-            own_pids=(100, 10),
-        ),
-    }
+RUNTIMES = MappingProxyType(
+    TypeAdapter(dict[str, Runtime]).validate_python(tomllib.loads(Path(__file__).with_suffix(".toml").read_text()))
 )
 """By the name of the program. runsc is gVisor."""

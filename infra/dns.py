@@ -1,7 +1,6 @@
 """DNS records at Cloudflare for the host names of the edge."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -14,30 +13,27 @@ _AUTOMATIC_TTL = 1
 _TTL_SECONDS = 300
 
 
-@dataclass(frozen=True)
-class DnsArgs:
-    """The records of a stack. `hosts` are all host names; those below `domain` share its CAA records."""
-
-    settings: DnsSettings
-    domain: str
-    hosts: Sequence[str]
-    token: pulumi.Output[str]
-
-
 class Dns(pulumi.ComponentResource):
     """A and AAAA records for each host name, and CAA records: which authorities may issue certificates.
 
-    Settings name the zone by its ID, so a preview looks nothing up.
+    `hosts` are all host names; those below `domain` share its CAA records. Settings name the zone by its ID, so a
+    preview looks nothing up.
     """
 
-    def __init__(self, args: DnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        settings: DnsSettings,
+        domain: str,
+        hosts: Sequence[str],
+        token: pulumi.Output[str],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
         import pulumi_cloudflare as cloudflare  # noqa: PLC0415 - the import takes 3 s; only stacks with DNS pay
 
         super().__init__("vps:infra:Dns", "dns", None, opts)
-        settings = args.settings
         provider = cloudflare.Provider(
             "cloudflare",
-            api_token=args.token,
+            api_token=token,
             base_url=settings.base_url,
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -55,11 +51,11 @@ class Dns(pulumi.ComponentResource):
             )
 
         ttl = _AUTOMATIC_TTL if settings.proxied else _TTL_SECONDS
-        for host in args.hosts:
+        for host in hosts:
             for kind, address in (("A", settings.ipv4), ("AAAA", settings.ipv6)):
                 if address:
                     record(kind, host, kind.lower(), content=str(address), ttl=ttl, proxied=settings.proxied)
-        for name in caa_names(args.domain, args.hosts):
+        for name in caa_names(domain, hosts):
             for authority in settings.authorities:
                 data = cloudflare.DnsRecordDataArgs(flags=0, tag="issue", value=authority)
                 record("CAA", name, f"caa-{authority}", data=data, ttl=_TTL_SECONDS)

@@ -6,12 +6,12 @@ import pulumi
 import pulumi_docker as docker
 
 from infra.config import GENERATED_SECRETS, SECRET_KEYS, Secrets
-from infra.dns import Dns, DnsArgs
+from infra.dns import Dns
 from infra.docker.images import Images
 from infra.docker.networks import Networks
 from infra.docker.service import ServiceGroup, Stack
 from infra.host import ssh
-from infra.host.firewall import Firewall, FirewallArgs, web_sources
+from infra.host.firewall import Firewall
 from infra.host.host import Host
 from infra.service import Context, Service
 from infra.services import catalog
@@ -59,7 +59,7 @@ class Platform(pulumi.ComponentResource):
         self._make("edge", child, TRAEFIK)
         if settings.dns and secrets.cloudflare_token:
             names = sorted({host for service in self._context.routes for host in hosts(settings.edge, service)})
-            Dns(DnsArgs(settings.dns, settings.edge.domain, names, secrets.cloudflare_token), opts=child)
+            Dns(settings.dns, settings.edge.domain, names, secrets.cloudflare_token, child)
         self.register_outputs({"urls": self.urls})
 
     @property
@@ -96,20 +96,10 @@ def _docker_provider(settings: PlatformSettings) -> docker.Provider:
     host = settings.host
     if not host:
         return docker.Provider("engine", host=settings.engine.host, ssh_opts=list(settings.engine.ssh_options))
-    firewall = Firewall(
-        FirewallArgs(
-            ssh=host.ssh,
-            ssh_sources=host.firewall.ssh_sources,
-            web_ports=[settings.edge.http_port, *([settings.edge.tls.port] if settings.edge.tls else [])],
-            web_sources=web_sources(host.firewall.web_sources),
-            rollback_seconds=host.firewall.rollback_seconds,
-        )
-    )
-    prepared = Host(
-        host,
-        ipv6=settings.edge.ipv6 is not None,
-        opts=pulumi.ResourceOptions(depends_on=[firewall]),
-    )
+    web_ports = [settings.edge.http_port, *([settings.edge.tls.port] if settings.edge.tls else [])]
+    firewall = Firewall(host, web_ports)
+    after = pulumi.ResourceOptions(depends_on=[firewall])
+    prepared = Host(host, ipv6=settings.edge.ipv6 is not None, opts=after)
     return docker.Provider(
         "engine",
         host=prepared.docker_url,

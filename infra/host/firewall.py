@@ -1,7 +1,6 @@
 """The firewall of the VPS: an nftables table that runs before Docker's rules. No change can lock the operator out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from string import Template
@@ -12,25 +11,11 @@ import pulumi_command as command
 
 from infra.cloudflare import RANGES
 from infra.host import ssh
-from infra.settings import Ssh
+from infra.settings import Host
 
 Network = IPv4Network | IPv6Network
 
 _PROGRAM = "/usr/local/lib/vps/firewall"
-
-
-@dataclass(frozen=True)
-class FirewallArgs:
-    """`ssh_sources` may reach sshd, `web_sources` the TCP ports `web_ports`. An empty list admits nobody.
-
-    The host restores the previous rules `rollback_seconds` after a change, unless a new SSH connection confirms it.
-    """
-
-    ssh: Ssh
-    ssh_sources: Sequence[Network]
-    web_ports: Sequence[int]
-    web_sources: Sequence[Network]
-    rollback_seconds: int
 
 
 class Firewall(pulumi.ComponentResource):
@@ -41,17 +26,18 @@ class Firewall(pulumi.ComponentResource):
     `up` tries again. A change is one nftables transaction, so there is no moment without rules.
     """
 
-    def __init__(self, args: FirewallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, host: Host, web_ports: Sequence[int], opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("vps:infra:Firewall", "firewall", None, opts)
+        settings = host.firewall
         text = (Path(__file__).parent / "scripts" / "firewall.sh").read_text()
-        program = ssh.script("firewall-program", args.ssh, text, opts=pulumi.ResourceOptions(parent=self))
-        attempt = ssh.login(args.ssh, _PROGRAM, "try", str(args.rollback_seconds))
-        confirm = ssh.login(args.ssh, _PROGRAM, "keep")
+        program = ssh.script("firewall-program", host.ssh, text, opts=pulumi.ResourceOptions(parent=self))
+        attempt = ssh.login(host.ssh, _PROGRAM, "try", str(settings.rollback_seconds))
+        confirm = ssh.login(host.ssh, _PROGRAM, "keep")
         command.local.Command(
             "firewall-rules",
             create=f"{attempt} && {confirm} </dev/null",
-            delete=ssh.login(args.ssh, _PROGRAM, "remove"),
-            stdin=ruleset(args),
+            delete=ssh.login(host.ssh, _PROGRAM, "remove"),
+            stdin=ruleset(host.ssh.port, settings.ssh_sources, web_ports, web_sources(settings.web_sources)),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[program]),
         )
         self.register_outputs({})
@@ -64,19 +50,23 @@ def web_sources(choice: Literal["cloudflare", "anyone"]) -> list[Network]:
     return [*RANGES.ipv4, *RANGES.ipv6]
 
 
-def ruleset(args: FirewallArgs) -> str:
+def ruleset(
+    ssh_port: int, ssh_sources: Sequence[Network], web_ports: Sequence[int], web_sources: Sequence[Network]
+) -> str:
     """The table as one nftables transaction, which replaces the old table.
+
+    `ssh_sources` may reach the port of sshd, `web_sources` the TCP ports `web_ports`. An empty list admits nobody.
 
     It filters before destination NAT, where the port of a packet is still the published one, and drops what is not
     allowed before Docker's rules see it. The metadata services in it give the host's credentials to any client on it.
     IPv4: 169.254.169.254 (AWS, Azure, Google and most others), 169.254.170.2 (AWS, for containers), Alibaba, Oracle.
     IPv6: AWS, Google, and the link-local one.
     """
-    allowed = {"ssh": args.ssh_sources, "web": args.web_sources}
+    allowed = {"ssh": ssh_sources, "web": web_sources}
     return Template((Path(__file__).parent / "rules.nft").read_text()).substitute(
         {f"{name}{version}": _elements(networks, version) for name, networks in allowed.items() for version in (4, 6)},
-        ssh_port=args.ssh.port,
-        web_ports=", ".join(map(str, sorted(args.web_ports))),
+        ssh_port=ssh_port,
+        web_ports=", ".join(map(str, sorted(web_ports))),
     )
 
 

@@ -5,23 +5,12 @@ from ipaddress import ip_network
 
 import pytest
 
-from infra.host.firewall import FirewallArgs, ruleset
-from infra.settings import Ssh
+from infra.host.firewall import ruleset
 from tests.program import platform_config, run_program
-
-SSH = Ssh(address="vps.example.com", port=2222, host_key="ssh-ed25519 AAAA")
 
 
 def rules(ssh_sources: list[str], web: list[str]) -> str:
-    return ruleset(
-        FirewallArgs(
-            ssh=SSH,
-            ssh_sources=[ip_network(source) for source in ssh_sources],
-            web_ports=[443, 80],
-            web_sources=[ip_network(source) for source in web],
-            rollback_seconds=60,
-        )
-    )
+    return ruleset(2222, list(map(ip_network, ssh_sources)), [443, 80], list(map(ip_network, web)))
 
 
 def elements(text: str, name: str) -> str:

@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 
 from app.api.metrics import Metrics as ApiMetrics
 from app.api.server import build_api
-from app.api.settings import api_settings
+from app.api.settings import ApiSettings
 from app.containers.figures import families
 from app.environments import ENVIRONMENTS, VARIANTS
 from app.executor.metrics import Metrics as ExecutorMetrics
@@ -77,7 +77,7 @@ def environments_table() -> str:
 
 def openapi() -> str:
     """The OpenAPI document of the public interface."""
-    table = build_api(api_settings({"API_PROFILE": "{}"})).operations
+    table = build_api(ApiSettings.read({"API_PROFILE": "{}"})).operations
     return f"{json.dumps(openapi_document(table), indent=1)}\n"
 
 

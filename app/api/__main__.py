@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from app.api.connections import HttpConnection, WebSocketConnection
 from app.api.server import build_api
-from app.api.settings import ApiSettings, api_settings
+from app.api.settings import ApiSettings
 from app.process.logs import configure_logs
 from app.process.settings import SettingsError
 from app.wire.admission import longest_body
@@ -77,7 +77,7 @@ async def _serve(settings: ApiSettings) -> None:
 def main() -> None:
     """Serve until SIGINT or SIGTERM. Invalid settings end the process with a message and exit code 1."""
     try:
-        settings = api_settings(os.environ)
+        settings = ApiSettings.read(os.environ)
     except SettingsError as error:
         sys.exit(f"The api can't start; its settings are invalid:\n{error}")
     configure_logs()

@@ -2,17 +2,15 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, HttpUrl, ValidationError
 
-from app.process.settings import FROM_JSON, Settings, read_settings
+from app.process.settings import FROM_JSON, ProcessSettings, Settings
 from app.profile import SandboxProfile
 
-PREFIX = "API_"
 _IN_MEMORY = "memory://"
 
 
@@ -56,8 +54,10 @@ class ApiOptions(Settings):
     """true to put visitors' code, which may be private, into the log."""
 
 
-class ApiSettings(ApiOptions):
+class ApiSettings(ApiOptions, ProcessSettings):
     """Each field is the variable API_<FIELD>."""
+
+    prefix = "API_"
 
     profile: Annotated[SandboxProfile, FROM_JSON]
     """the JSON of the executor's SandboxProfile; {} is the floor."""
@@ -73,8 +73,3 @@ class ApiSettings(ApiOptions):
     """networks whose X-Forwarded-For is believed, as in ["172.20.0.0/16"]."""
     otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = None
     """the URL of an OTLP/HTTP collector for traces, as in http://collector:4318; unset is none."""
-
-
-def api_settings(environ: Mapping[str, str]) -> ApiSettings:
-    """The settings in `environ`; `SettingsError` names each invalid variable."""
-    return read_settings(ApiSettings, PREFIX, environ)

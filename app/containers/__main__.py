@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from app.containers.cgroups import Cgroups, WrongVersion
 from app.containers.figures import Figures, MemoryKills
 from app.containers.inotify import Replacements
-from app.containers.settings import containers_settings
+from app.containers.settings import ContainersSettings
 from app.process.logs import configure_logs
 from app.process.settings import SettingsError
 
@@ -19,7 +19,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as the container's process 1 it has no default action
     configure_logs()
     try:
-        settings = containers_settings(os.environ)
+        settings = ContainersSettings.read(os.environ)
         cgroups = Cgroups(settings.cgroups, settings.cgroup_version)
         replacements = Replacements(settings.files)
     except SettingsError as error:

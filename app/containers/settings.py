@@ -1,18 +1,17 @@
 """The exporter's settings. The only place in this process that reads the environment."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.process.settings import FROM_JSON, Settings, read_settings
-
-PREFIX = "CONTAINERS_"
+from app.process.settings import FROM_JSON, ProcessSettings
 
 
-class ContainersSettings(Settings):
+class ContainersSettings(ProcessSettings):
     """Each field is the variable CONTAINERS_<FIELD>."""
+
+    prefix = "CONTAINERS_"
 
     stack: str
     """the value of the label vps.stack of the containers to report."""
@@ -24,8 +23,3 @@ class ContainersSettings(Settings):
     """where the host's control groups are mounted; those of version 1 in a folder for each controller."""
     port: int = Field(9400, ge=1, le=65535)
     """the port on which to serve the metrics."""
-
-
-def containers_settings(environ: Mapping[str, str]) -> ContainersSettings:
-    """The settings in `environ`, or `SettingsError` that names each variable at fault."""
-    return read_settings(ContainersSettings, PREFIX, environ)

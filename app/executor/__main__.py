@@ -21,7 +21,7 @@ from app.executor.pool import Pool
 from app.executor.proof import Unheld, prove
 from app.executor.server import build_executor
 from app.executor.service import BrokenEnvironment, Service, survey
-from app.executor.settings import ExecutorSettings, executor_settings
+from app.executor.settings import ExecutorSettings
 from app.executor.workshop import OciWorkshop, Pattern
 from app.process.logs import configure_logs
 from app.process.settings import SettingsError
@@ -109,7 +109,7 @@ async def _serve(settings: ExecutorSettings) -> None:
 def main() -> None:
     """Serve until SIGTERM or SIGINT. What can't be served is refused with one clear message and exit code 1."""
     try:
-        settings = executor_settings(os.environ)
+        settings = ExecutorSettings.read(os.environ)
     except SettingsError as error:
         sys.exit(f"The executor can't start; its settings are at fault:\n{error}")
     configure_logs()

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from app.executor import cgroups, devices, syscalls, workshop
 from app.executor.cgroups import CgroupError
-from app.executor.settings import executor_settings
+from app.executor.settings import ExecutorSettings
 from app.process.settings import SettingsError
 
 FIRST_ID, IDS = 100_000, 65_536
@@ -92,7 +92,7 @@ def _make_folder() -> None:
 
 def _bind_socket() -> None:
     """Bind the executor's socket. Its folder is on the host's disk and stays root's: the executor can't write there."""
-    place = executor_settings(os.environ).socket
+    place = ExecutorSettings.read(os.environ).socket
     place.parent.mkdir(parents=True, exist_ok=True)
     os.chown(place.parent, 0, 0)
     place.unlink(missing_ok=True)
@@ -170,7 +170,7 @@ def main() -> None:
     try:
         _check_container()
         _prepare(slots=devices.SLOTS)
-        users = executor_settings(os.environ).concurrency
+        users = ExecutorSettings.read(os.environ).concurrency
         _try("no user namespace could be entered (sysctl user.max_user_namespaces bounds them)", _enter_user_namespace)
         _try("the executor could not be run", lambda: _run([sys.executable, "-m", "app.executor"], users))
     except (LauncherError, SettingsError, CgroupError) as error:

@@ -8,11 +8,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from app.environments import ENVIRONMENTS
-from app.process.settings import FROM_JSON, Settings, read_settings
+from app.process.settings import FROM_JSON, ProcessSettings, Settings
 from app.profile import SandboxProfile
 from app.runtimes import DEFAULT_RUNTIME, RUNTIMES
-
-PREFIX = "EXECUTOR_"
 
 
 def _strong(profile: SandboxProfile) -> SandboxProfile:
@@ -80,8 +78,10 @@ class ExecutorOptions(Settings):
     """the longest wait for a sandbox, up to 60 seconds."""
 
 
-class ExecutorSettings(ExecutorOptions):
+class ExecutorSettings(ExecutorOptions, ProcessSettings):
     """Each field is the variable EXECUTOR_<FIELD>."""
+
+    prefix = "EXECUTOR_"
 
     profile: StrongProfile
     """the JSON of a SandboxProfile, each field at least as strict as its default; {} is the floor."""
@@ -95,8 +95,3 @@ class ExecutorSettings(ExecutorOptions):
     """true where the profiles of infra/host/apparmor are loaded: each sandbox is then held by both, or none is made."""
     traces: bool = False
     """true to keep spans of executions, which the api takes when it has an API_OTLP_ENDPOINT."""
-
-
-def executor_settings(environ: Mapping[str, str]) -> ExecutorSettings:
-    """The settings in `environ`, or `SettingsError` that names each variable at fault."""
-    return read_settings(ExecutorSettings, PREFIX, environ)

@@ -1,12 +1,12 @@
 """Settings in environment variables: one typed, frozen model for each process, written and read here.
 
-A field's variable is its prefix and its name. The text is the value itself for a field that is text, and the value's
+The text of a variable is the value itself for a field that is text, and the value's
 JSON for any other; a field that is None has no variable.
 """
 
 import json
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -23,9 +23,6 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
 
-S = TypeVar("S", bound=Settings)
-
-
 def _from_json(value: object) -> object:
     try:
         return json.loads(value) if isinstance(value, str) else value
@@ -35,34 +32,6 @@ def _from_json(value: object) -> object:
 
 FROM_JSON = BeforeValidator(_from_json)
 """Marks the type of a field that is a list or an object: its variable is read as JSON."""
-
-
-def read_settings(model: type[S], prefix: str, environ: Mapping[str, str]) -> S:
-    """The model filled from the variables that begin with `prefix`.
-
-    Raises:
-        SettingsError: a variable is missing, unknown or wrong. The message names each of them.
-    """
-    given = {name.removeprefix(prefix).lower(): value for name, value in environ.items() if name.startswith(prefix)}
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-        raise SettingsError("\n".join(_sentence(model, prefix, fault) for fault in faults)) from None
-
-
-def write_settings(settings: Settings, prefix: str) -> dict[str, str]:
-    """The variables from which `read_settings` reads an equal model: its exact inverse."""
-    return {
-        variable(prefix, field): value if isinstance(value, str) else json.dumps(value)
-        for field, value in settings.model_dump(mode="json").items()
-        if value is not None
-    }
-
-
-def variable(prefix: str, field: str) -> str:
-    """The name of a field's variable."""
-    return f"{prefix}{field.upper()}"
 
 
 def path(fault: ErrorDetails) -> tuple[str, ...]:
@@ -76,14 +45,47 @@ def meaning(field: FieldInfo) -> str:
     return " ".join((field.description or "").split())
 
 
-def _sentence(model: type[Settings], prefix: str, fault: ErrorDetails) -> str:
-    field, *inner = path(fault)
-    name = variable(prefix, field)
-    if fault["type"] == "extra_forbidden" and not inner:
-        known = ", ".join(variable(prefix, known) for known in model.model_fields)
-        return f"{name} is not a setting. Remove it; the settings are {known}."
-    fix = f"Set it to: {meaning(model.model_fields[field])}"
-    if fault["type"] == "missing" and not inner:
-        return f"{name} is not set. {fix}"
-    where = f" at {'.'.join(inner)}" if inner else ""
-    return f"{name} is wrong{where}: {fault['msg'].removeprefix('Value error, ')}. {fix}"
+class ProcessSettings(Settings):
+    """What one process reads: each field is the environment variable with this prefix and the field's name."""
+
+    prefix: ClassVar[str]
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Self:
+        """The settings in the variables of `environ` that begin with the prefix.
+
+        Raises:
+            SettingsError: a variable is missing, unknown or wrong. The message names each of them.
+        """
+        names = [name for name in environ if name.startswith(cls.prefix)]
+        try:
+            return cls.model_validate({name.removeprefix(cls.prefix).lower(): environ[name] for name in names})
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_input=False)
+            raise SettingsError("\n".join(map(cls._sentence, faults))) from None
+
+    def variables(self) -> dict[str, str]:
+        """The variables from which `read` reads equal settings: its exact inverse."""
+        return {
+            self.variable(field): value if isinstance(value, str) else json.dumps(value)
+            for field, value in self.model_dump(mode="json").items()
+            if value is not None
+        }
+
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """The name of a field's variable."""
+        return f"{cls.prefix}{field.upper()}"
+
+    @classmethod
+    def _sentence(cls, fault: ErrorDetails) -> str:
+        field, *inner = path(fault)
+        name = cls.variable(field)
+        if fault["type"] == "extra_forbidden" and not inner:
+            known = ", ".join(map(cls.variable, cls.model_fields))
+            return f"{name} is not a setting. Remove it; the settings are {known}."
+        fix = f"Set it to: {meaning(cls.model_fields[field])}"
+        if fault["type"] == "missing" and not inner:
+            return f"{name} is not set. {fix}"
+        where = f" at {'.'.join(inner)}" if inner else ""
+        return f"{name} is wrong{where}: {fault['msg'].removeprefix('Value error, ')}. {fix}"

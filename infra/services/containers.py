@@ -5,8 +5,7 @@ socket, and exporters of control groups know no names. Without Docker's socket a
 figures are not to be had: a container's network traffic, and the result of its health check.
 """
 
-from app.containers.settings import PREFIX, ContainersSettings
-from app.process.settings import write_settings
+from app.containers.settings import ContainersSettings
 from infra.service import Context, Health, HostPath, Service, ServiceArgs, Target
 from infra.services.sandbox import HEALTHCHECK
 from infra.settings import PlatformSettings
@@ -34,7 +33,7 @@ def describe(context: Context) -> ServiceArgs:
         user="0:0",
         root_reason="Docker's files belong to root; all capabilities are dropped",
         networks=["monitoring"],
-        environment=dict(write_settings(exporter_settings(context.settings), PREFIX)),
+        environment=exporter_settings(context.settings).variables(),
         host_paths=[_FILES, *_CGROUPS[context.settings.engine.cgroup_version]],
     )
 

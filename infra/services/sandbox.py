@@ -8,7 +8,7 @@ import pulumi
 from app.api import settings as api
 from app.executor import apparmor, seccomp
 from app.executor import settings as executor
-from app.process.settings import Settings, variable, write_settings
+from app.process.settings import ProcessSettings, Settings
 from infra.service import Context, Health, Mount, Privileges, Route, Service, ServiceArgs, Target, Volume
 from infra.settings import Sandbox as SandboxSettings
 
@@ -50,9 +50,7 @@ def describe_executor(context: Context) -> ServiceArgs:
         mounts=[Mount(_RUN, _RUN_PATH)],
         tmp_mb=16,
         run_mb=16,
-        environment=write_settings(
-            executor_settings(settings, context.otlp_endpoint, context.settings.engine.apparmor), executor.PREFIX
-        ),
+        environment=executor_settings(settings, context.otlp_endpoint, context.settings.engine.apparmor).variables(),
     )
 
 
@@ -72,9 +70,7 @@ def describe_api(context: Context) -> ServiceArgs:
         networks=["api", "monitoring"] if monitored else ["api"],
         mounts=[Mount(_RUN, _RUN_PATH, read_only=True)],
         tmp_mb=16,
-        environment=_variables(
-            api_settings(context.settings.sandbox, context.otlp_endpoint), api.PREFIX, trusted_proxies=proxies
-        ),
+        environment=_variables(api_settings(context.settings.sandbox, context.otlp_endpoint), trusted_proxies=proxies),
     )
 
 
@@ -119,11 +115,10 @@ def _options(settings: SandboxSettings, model: type[Settings]) -> dict[str, Any]
     return {field: getattr(settings, field) for field in model.model_fields}
 
 
-def _variables(settings: Settings, prefix: str, **late: pulumi.Output[Any]) -> dict[str, pulumi.Input[str]]:
+def _variables(settings: ProcessSettings, **late: pulumi.Output[Any]) -> dict[str, pulumi.Input[str]]:
     """The variables of a process. The fields in `late` are outputs, and are validated with the rest at deployment."""
     complete = pulumi.Output.all(**late).apply(
-        lambda values: write_settings(settings.model_validate({**dict(settings), **values}), prefix)
+        lambda values: settings.model_validate({**dict(settings), **values}).variables()
     )
-    names = {variable(prefix, field) for field in late}
-    known = write_settings(settings, prefix)
-    return {name: complete[name] if name in names else value for name, value in known.items()}
+    names = set(map(settings.variable, late))
+    return {name: complete[name] if name in names else value for name, value in settings.variables().items()}

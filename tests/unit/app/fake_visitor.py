@@ -10,14 +10,14 @@ from starlette.routing import Route, WebSocketRoute
 
 from app.api.connections import HttpConnection, WebSocketConnection
 from app.api.server import Api, build_api
-from app.api.settings import api_settings
+from app.api.settings import ApiSettings
 from tests.unit.app.fake_executor import FakeExecutor, serving
 
 
 def built(executor: FakeExecutor, **variables: str) -> Api:
     """The api of these settings, in front of this executor."""
     given = {"PROFILE": "{}", "REQUESTS_PER_MINUTE": "1000", "EXECUTOR_SOCKET": str(executor.socket), **variables}
-    return build_api(api_settings({f"API_{name}": value for name, value in given.items()}))
+    return build_api(ApiSettings.read({f"API_{name}": value for name, value in given.items()}))
 
 
 @asynccontextmanager

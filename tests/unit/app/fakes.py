@@ -7,7 +7,7 @@ from datetime import date
 from app.executor.engine import Busy, EngineError, Outcome, PoolState, Visitor
 from app.executor.metrics import Metrics
 from app.executor.service import Service
-from app.executor.settings import ExecutorSettings, executor_settings
+from app.executor.settings import ExecutorSettings
 from app.executor.transcript import Transcript
 from app.process.tracing import Tracing
 from app.profile import FLOOR
@@ -110,7 +110,7 @@ class Notes(Metrics):
 def settings(**changes: str) -> ExecutorSettings:
     """Settings from variables without their prefix."""
     given = {"PROFILE": "{}", "ENVIRONMENTS": '["python"]', **changes}
-    return executor_settings({f"EXECUTOR_{name}": value for name, value in given.items()})
+    return ExecutorSettings.read({f"EXECUTOR_{name}": value for name, value in given.items()})
 
 
 def service(engine: FakeEngine, notes: Notes | None = None, tracing: Tracing | None = None, **changes: str) -> Service:

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from app.api.settings import api_settings
+from app.api.settings import ApiSettings
 from app.process.correlation import Correlation, correlation_of, current
 from app.process.logs import JsonLines
 from tests.unit.app.fake_executor import FakeExecutor
@@ -78,6 +78,6 @@ async def test_the_code_is_logged_with_log_code(executor: FakeExecutor, caplog: 
 
 
 def test_the_collectors_endpoint_is_a_url() -> None:
-    assert api_settings({"API_PROFILE": "{}"}).otlp_endpoint is None
+    assert ApiSettings.read({"API_PROFILE": "{}"}).otlp_endpoint is None
     given = {"API_PROFILE": "{}", "API_OTLP_ENDPOINT": "http://collector:4318"}
-    assert api_settings(given).otlp_endpoint == "http://collector:4318"
+    assert ApiSettings.read(given).otlp_endpoint == "http://collector:4318"

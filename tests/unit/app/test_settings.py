@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import pytest
 
 from app.api.rate import rate_limit_store
-from app.api.settings import api_settings
-from app.executor.settings import Bounds, executor_settings
+from app.api.settings import ApiSettings
+from app.executor.settings import Bounds, ExecutorSettings
 from app.process.settings import SettingsError
 from app.profile import FLOOR, SandboxProfile
 from tests.profiles import WEAKER
@@ -20,29 +20,29 @@ EXECUTOR = {
 
 def executor_fault(changes: Mapping[str, str]) -> str:
     with pytest.raises(SettingsError) as caught:
-        executor_settings({**EXECUTOR, **changes})
+        ExecutorSettings.read({**EXECUTOR, **changes})
     return str(caught.value)
 
 
 def api_fault(changes: Mapping[str, str]) -> str:
     with pytest.raises(SettingsError) as caught:
-        api_settings({"API_PROFILE": "{}", **changes})
+        ApiSettings.read({"API_PROFILE": "{}", **changes})
     return str(caught.value)
 
 
 def test_executor_defaults() -> None:
-    settings = executor_settings({**EXECUTOR, "HOME": "/"})
+    settings = ExecutorSettings.read({**EXECUTOR, "HOME": "/"})
     assert settings.profile == FLOOR
     assert (settings.concurrency, settings.runtime, settings.environments) == (4, "crun", ("python",))
 
 
 def test_pools_that_are_not_set_have_their_default() -> None:
-    pools = executor_settings({**EXECUTOR, "EXECUTOR_POOLS": '{"python": {"min": 0, "max": 9}}'}).pools
-    assert (pools["python"], pools["bash"]) == (Bounds(min=0, max=9), executor_settings(EXECUTOR).pools["bash"])
+    pools = ExecutorSettings.read({**EXECUTOR, "EXECUTOR_POOLS": '{"python": {"min": 0, "max": 9}}'}).pools
+    assert (pools["python"], pools["bash"]) == (Bounds(min=0, max=9), ExecutorSettings.read(EXECUTOR).pools["bash"])
 
 
 def test_a_stricter_profile_is_accepted() -> None:
-    settings = executor_settings({**EXECUTOR, "EXECUTOR_PROFILE": '{"timeout_seconds": 2, "pids": 10}'})
+    settings = ExecutorSettings.read({**EXECUTOR, "EXECUTOR_PROFILE": '{"timeout_seconds": 2, "pids": 10}'})
     assert settings.profile == SandboxProfile(timeout_seconds=2, pids=10)
 
 
@@ -90,13 +90,13 @@ def test_an_invalid_executor_variable_is_named_with_the_fix(changes: dict[str, s
 
 def test_each_missing_variable_is_named() -> None:
     with pytest.raises(SettingsError) as caught:
-        executor_settings({})
+        ExecutorSettings.read({})
     lines = str(caught.value).splitlines()
     assert [line.split(" is not set. Set it to: ")[0] for line in lines] == list(EXECUTOR)
 
 
 def test_api_lists() -> None:
-    settings = api_settings(
+    settings = ApiSettings.read(
         {
             "API_PROFILE": "{}",
             "API_TRUSTED_PROXIES": '["172.20.0.0/16", "fd00::/8", "10.0.0.1"]',
@@ -137,7 +137,7 @@ def test_an_origin_that_no_browser_sends_is_refused(origin: str) -> None:
     "store", ["memory://", "valkey://store:6379", "valkeys://store:6379/0", "valkey://[::1]:6379/2"]
 )
 def test_a_store_that_is_accepted_can_be_opened(store: str) -> None:
-    rate_limit_store(api_settings({"API_PROFILE": "{}", "API_RATE_STORE": store}).rate_store)
+    rate_limit_store(ApiSettings.read({"API_PROFILE": "{}", "API_RATE_STORE": store}).rate_store)
 
 
 @pytest.mark.parametrize(

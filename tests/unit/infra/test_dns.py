@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.api.settings import api_settings
+from app.api.settings import ApiSettings
 from infra.cloudflare import RANGES
 from infra.config import SettingsError, parse_settings
 from infra.dns import caa_names
@@ -116,4 +116,4 @@ def _routes(resources: list[Resource]) -> str:
 def _proxies_of_the_api(resources: list[Resource]) -> list[str]:
     entries: list[str] = containers(resources)["api"]["envs"]
     variables = dict(entry.split("=", 1) for entry in entries)
-    return list(api_settings(variables).trusted_proxies)
+    return list(ApiSettings.read(variables).trusted_proxies)

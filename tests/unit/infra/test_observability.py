@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pulumi.runtime import rpc
 
-from app.containers.settings import ContainersSettings, containers_settings
+from app.containers.settings import ContainersSettings
 from infra.images import UPSTREAM_IMAGES
 from monitoring.grafana.files import panel_queries
 from monitoring.prometheus.rules import rule_files
@@ -155,7 +155,7 @@ def test_each_weakened_default_has_a_label(local: list[Resource]) -> None:
 def test_the_exporter_of_containers_is_told_the_version_of_the_control_groups(version: Literal[1, 2]) -> None:
     resources = run_program("local", platform_config("local", engine={"cgroup_version": version}))
     inputs = containers(resources)["container-exporter"]
-    found = containers_settings(dict(entry.split("=", 1) for entry in inputs["envs"]))
+    found = ContainersSettings.read(dict(entry.split("=", 1) for entry in inputs["envs"]))
     assert found == ContainersSettings(stack="vps-local", cgroup_version=version)
     assert all(mount["readOnly"] for mount in inputs["mounts"])
 

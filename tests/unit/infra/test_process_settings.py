@@ -13,7 +13,7 @@ from app.api import settings as api
 from app.api.rate import rate_limit_store
 from app.environments import ENVIRONMENTS
 from app.executor import settings as executor
-from app.process.settings import Settings, read_settings, variable, write_settings
+from app.process.settings import ProcessSettings
 from app.profile import SandboxProfile
 from app.runtimes import RUNTIMES
 from infra.config import SettingsError, parse_settings
@@ -22,10 +22,7 @@ from infra.settings import PlatformSettings, Sandbox
 from tests.profiles import WEAKER
 from tests.program import containers, platform_config, run_program
 
-PROCESSES: dict[str, tuple[type[Settings], str]] = {
-    "api": (api.ApiSettings, api.PREFIX),
-    "executor": (executor.ExecutorSettings, executor.PREFIX),
-}
+PROCESSES: dict[str, type[ProcessSettings]] = {"api": api.ApiSettings, "executor": executor.ExecutorSettings}
 REQUIRED = {
     "API_PROFILE": "{}",
     "EXECUTOR_PROFILE": "{}",
@@ -86,7 +83,7 @@ NOT_THE_OPERATORS = {
 
 
 def fields() -> set[tuple[str, str]]:
-    return {(process, field) for process, (model, _) in PROCESSES.items() for field in model.model_fields}
+    return {(process, field) for process, model in PROCESSES.items() for field in model.model_fields}
 
 
 def test_each_field_of_a_process_is_driven_by_a_bad_value_or_is_not_the_operators() -> None:
@@ -101,10 +98,10 @@ def test_each_field_of_a_process_is_driven_by_a_bad_value_or_is_not_the_operator
 def test_what_a_process_refuses_the_preview_refuses_by_the_operators_key(
     process: str, field: str, value: Any, overrides: dict[str, Any], key: str
 ) -> None:
-    model, prefix = PROCESSES[process]
+    model = PROCESSES[process]
     text = value if isinstance(value, str) else json.dumps(value)
-    with pytest.raises(Exception, match=variable(prefix, field)):
-        read_settings(model, prefix, {**REQUIRED, variable(prefix, field): text})
+    with pytest.raises(Exception, match=model.variable(field)):
+        model.read({**REQUIRED, model.variable(field): text})
     with pytest.raises(SettingsError, match=rf"^vps:platform in Pulumi.local.yaml can't be used:\n  {key}: "):
         run_program("local", platform_config("local", **overrides))
 
@@ -185,8 +182,8 @@ def test_every_key_of_the_sandbox_is_drawn() -> None:
 def test_both_processes_read_what_the_preview_accepts(settings: PlatformSettings, otlp_endpoint: str | None) -> None:
     for_api = api_settings(settings.sandbox, otlp_endpoint)
     for_executor = executor_settings(settings.sandbox, otlp_endpoint, settings.engine.apparmor)
-    assert api.api_settings(write_settings(for_api, api.PREFIX)) == for_api
-    assert executor.executor_settings(write_settings(for_executor, executor.PREFIX)) == for_executor
+    assert api.ApiSettings.read(for_api.variables()) == for_api
+    assert executor.ExecutorSettings.read(for_executor.variables()) == for_executor
     for process in (for_api, for_executor):
         chosen = set(type(process).model_fields) & set(Sandbox.model_fields)
         assert {field: getattr(process, field) for field in chosen} == {
@@ -209,7 +206,7 @@ def test_the_containers_have_these_settings() -> None:
     settings = parse_settings(platform, "local")
     resources = containers(run_program("local", platform))
     environs = {name: dict(entry.split("=", 1) for entry in resources[name]["envs"]) for name in ("api", "executor")}
-    found = api.api_settings(environs["api"]), executor.executor_settings(environs["executor"])
+    found = api.ApiSettings.read(environs["api"]), executor.ExecutorSettings.read(environs["executor"])
     wanted = (
         api_settings(settings.sandbox, "http://jaeger:4318"),
         executor_settings(settings.sandbox, "http://jaeger:4318", has_apparmor=True),

@@ -9,7 +9,7 @@ import yaml
 
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from app.executor.seccomp import for_executor
-from app.executor.settings import Bounds, executor_settings
+from app.executor.settings import Bounds, ExecutorSettings
 from app.profile import SandboxProfile
 from infra.config import SettingsError, parse_settings
 from infra.docker.networks import unique_local
@@ -199,7 +199,7 @@ def test_each_service_can_be_switched_off_alone(off: str) -> None:
 
 def test_every_environment_can_be_switched_on() -> None:
     resources = run_program("local", platform_config("local", sandbox={"environments": list(ENVIRONMENTS)}))
-    settings = executor_settings(envs(containers(resources)["executor"]))
+    settings = ExecutorSettings.read(envs(containers(resources)["executor"]))
     assert (list(settings.environments), list(settings.pools)) == ([*ENVIRONMENTS], [*ENVIRONMENTS])
 
 
@@ -208,7 +208,7 @@ def test_apparmor_holds_the_executor_where_the_host_has_it(has: bool, profile: s
     """Without the option it would be Docker's own profile, under which nobody mounts."""
     found = containers(run_program("local", platform_config("local", engine={"apparmor": has})))
     assert f"apparmor={profile}" in found["executor"]["securityOpts"]
-    assert executor_settings(envs(found["executor"])).apparmor is has
+    assert ExecutorSettings.read(envs(found["executor"])).apparmor is has
     assert not [name for name, it in found.items() if name != "executor" and "apparmor" in str(it["securityOpts"])]
 
 
@@ -217,4 +217,4 @@ def test_an_environment_that_is_off_is_not_named_to_the_executor() -> None:
     resources = run_program("local", platform_config("local", sandbox=sandbox))
     executor = envs(containers(resources)["executor"])
     assert set(json.loads(executor["EXECUTOR_ENVIRONMENTS"])) == {"python", "bash"}
-    assert executor_settings(executor).pools["python"] == Bounds(min=1, max=2)
+    assert ExecutorSettings.read(executor).pools["python"] == Bounds(min=1, max=2)

@@ -53,7 +53,7 @@ def metrics_table() -> str:
     sources: Mapping[str, Iterable[Metric]] = {
         "api": text_string_to_metric_families(ApiMetrics(profile).text().decode()),
         "executor": text_string_to_metric_families(ExecutorMetrics(profile).exposition().decode()),
-        "container-exporter": families({}),
+        "container-exporter": families().values(),
     }
     rows = ["| metric | kind | from | meaning |", "|---|---|---|---|"]
     for service, found in sources.items():

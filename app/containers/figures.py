@@ -63,13 +63,12 @@ class Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The figures now, with the label `service` alone. A container without processes has no counters."""
-        usages = self._cgroups.read()
-        yield from families(
-            {
-                container.service: self._figures(container, usages.get(container.id))
-                for container in read_all(self._folder, self._stack)
-            }
-        )
+        metrics, usages = families(), self._cgroups.read()
+        for container in read_all(self._folder, self._stack):
+            for name, value in self._figures(container, usages.get(container.id)).items():
+                if value is not None:
+                    metrics[name].add_metric([container.service], value)
+        yield from metrics.values()
 
     def _figures(self, container: Container, usage: Usage | None) -> Mapping[str, float | None]:
         known = {
@@ -89,12 +88,9 @@ class Figures(Collector):
         }
 
 
-def families(services: Mapping[str, Mapping[str, float | None]]) -> Iterator[Metric]:
-    """Every metric, with a sample for each service that has the figure."""
-    for family, names in ((CounterMetricFamily, _COUNTERS), (GaugeMetricFamily, _GAUGES)):
-        for name, meaning in names.items():
-            metric = family(name, meaning, labels=["service"])
-            for service, figures in services.items():
-                if (value := figures.get(name)) is not None:
-                    metric.add_metric([service], value)
-            yield metric
+def families() -> dict[str, CounterMetricFamily | GaugeMetricFamily]:
+    """Every metric by its name, without a sample."""
+    return {
+        **{name: CounterMetricFamily(name, meaning, labels=["service"]) for name, meaning in _COUNTERS.items()},
+        **{name: GaugeMetricFamily(name, meaning, labels=["service"]) for name, meaning in _GAUGES.items()},
+    }

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from app.profile import EXECUTOR_LEAST_MB
+from app.profile import EXECUTOR_LEAST_MB, SandboxProfile
 from policies.inputs import Inputs
 from policies.rules import rule
-from policies.sandbox_profile import EXECUTOR, ProfileError, profile_of
+from policies.sandbox_profile import EXECUTOR, profile_of
 
 _LAUNCHER = ["env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher"]
 
@@ -41,10 +41,8 @@ def memory(inputs: Inputs) -> Iterator[str]:
 
     Fix: Set `sandbox.memory_mb`, or leave it out.
     """
-    try:
-        profile = profile_of(inputs)
-    except ProfileError:
-        return  # sandbox-profile refuses it
-    limit = inputs.get("memory")
-    if profile and (not isinstance(limit, int) or limit < EXECUTOR_LEAST_MB + profile.memory_mb):
+    profile, limit = profile_of(inputs), inputs.get("memory")
+    if not isinstance(profile, SandboxProfile):
+        return  # sandbox-profile refuses an executor without one
+    if not isinstance(limit, int) or limit < EXECUTOR_LEAST_MB + profile.memory_mb:
         yield f"memory is {limit!r}, and a sandbox may take {profile.memory_mb} MB"

@@ -18,27 +18,19 @@ API = "api"
 VARIABLE = "EXECUTOR_PROFILE"
 
 
-class ProfileError(Exception):
-    """The profile can't be read. The message says what was found instead."""
-
-
-def profile_of(inputs: Inputs) -> SandboxProfile | None:
-    """The profile that an executor declares; None for any other container.
-
-    Raises:
-        ProfileError: there is not exactly one declaration, or it is no profile.
-    """
+def profile_of(inputs: Inputs) -> SandboxProfile | str | None:
+    """The profile that an executor declares, or what is wrong with the declaration; None for any other container."""
     if inputs.service != EXECUTOR:
         return None
     declared = [value for name, value in inputs.environment if name == VARIABLE]
     if len(declared) != 1:
-        raise ProfileError(f"{VARIABLE} is declared {len(declared)} times among the literal environment variables")
+        return f"{VARIABLE} is declared {len(declared)} times among the literal environment variables"
     try:
         return SandboxProfile.model_validate_json(declared[0])
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ProfileError(f"{VARIABLE} is not a profile: {where and f'{where}: '}{first['msg']}") from error
+        return f"{VARIABLE} is not a profile: {where and f'{where}: '}{first['msg']}"
 
 
 @rule("sandbox-profile", running=True)
@@ -47,19 +39,14 @@ def profile_declared(inputs: Inputs) -> Iterator[str]:
 
     Fix: Set EXECUTOR_PROFILE of the executor once, to a literal: the JSON of a SandboxProfile.
     """
-    try:
-        profile_of(inputs)
-    except ProfileError as error:
-        yield str(error)
+    if isinstance(fault := profile_of(inputs), str):
+        yield fault
 
 
 def _field_rule(field: str) -> Rule:
     def check(inputs: Inputs) -> Iterator[str]:
-        try:
-            profile = profile_of(inputs)
-        except ProfileError:
-            return  # sandbox-profile refuses it
-        if profile and (weakness := profile.weaknesses().get(field)):
+        profile = profile_of(inputs)
+        if isinstance(profile, SandboxProfile) and (weakness := profile.weaknesses().get(field)):
             yield weakness
 
     return Rule(

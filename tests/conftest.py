@@ -1,5 +1,6 @@
 """Fixtures of the suites that deploy a real stack."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,13 @@ from tools.machine.preparation import Prepared, prepare
 from tools.stack import docker_objects
 from tools.stack.config import ONLY_CORE
 from tools.stack.local_stack import Stack
+
+
+def pytest_collection_finish() -> None:
+    """A third of the unit tests' time less: what was imported (a million objects with Pulumi's SDKs) stays, and is not
+    searched for garbage again and again."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="session")

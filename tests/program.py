@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import copy
 import functools
 import json
 import os
@@ -86,9 +87,16 @@ def run_program(
 ) -> list[Resource]:
     """Run `stacks/__main__.py` with this configuration and return all resources that it creates.
 
-    `secrets` are keys without the prefix `vps:`, `extra` whole keys.
+    `secrets` are keys without the prefix `vps:`, `extra` whole keys. The program runs once for each configuration.
     """
     config = {"vps:platform": json.dumps(platform), **{f"vps:{k}": v for k, v in secrets.items()}, **extra}
+    encrypted_keys = [f"vps:{key}" for key in secrets] if encrypted else []
+    return copy.deepcopy(_run(stack, tuple(config.items()), tuple(encrypted_keys)))
+
+
+@functools.cache
+def _run(stack: str, items: tuple[tuple[str, str], ...], encrypted: tuple[str, ...]) -> list[Resource]:
+    config = dict(items)
     recorder = Recorder()
 
     def program() -> None:
@@ -96,7 +104,7 @@ def run_program(
 
     with _event_loop(), _quick(), mock.patch.dict(os.environ, {"PULUMI_CONFIG": json.dumps(config)}):
         pulumi.runtime.set_mocks(recorder, project="vps", stack=stack)
-        pulumi.runtime.set_all_config(config, [f"vps:{key}" for key in secrets] if encrypted else [])
+        pulumi.runtime.set_all_config(config, list(encrypted))
         run: Callable[[Callable[[], None]], Callable[[], None]] = pulumi.runtime.test  # the SDK leaves it untyped
         run(program)()
     return recorder.resources

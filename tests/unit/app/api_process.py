@@ -45,9 +45,13 @@ class ApiProcess:
         """The log until now."""
         return [json.loads(line) for line in self.log.read_text().splitlines()[self.skipped :]]
 
+    def forget_peak(self) -> None:
+        """Have the kernel note the most memory anew."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
     @property
     def peak_mb(self) -> float:
-        """The most memory that it has held, in MB."""
+        """The most memory that it has held, in MB, since it was started or its peak was forgotten."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) / 1024

@@ -35,7 +35,7 @@ class UnixHandler(Handler):
 @pytest.fixture
 def port() -> Iterator[int]:
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server.server_address[1]
         server.shutdown()
 
@@ -59,7 +59,7 @@ def test_another_status_is_unhealthy_with_the_reason(port: int) -> None:
 def test_200_over_a_unix_socket_is_healthy(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     with UnixStreamServer(str(path), UnixHandler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         done = check(f"unix:{path}")
         server.shutdown()
     assert done.returncode == 0

@@ -17,7 +17,7 @@ from app.api.operation import Document
 from app.api.streaming import EVENT_STREAM, Pieces, sent_event
 from app.process.connection import while_connected
 from app.profile import SandboxProfile
-from app.wire.admission import admit, build, read_execution
+from app.wire.admission import build, read_execution
 from app.wire.media import accepted
 from app.wire.problems import Code, Problem, Refused
 from app.wire.protocol import Argument, Execution, ExecutionResult, File, Message, Status
@@ -58,8 +58,7 @@ class Batch(Execution):
         for number, given in enumerate(self.inputs):
             own = {name: value for name, value in given if value is not None}
             try:
-                executions.append(build(Execution, {**shared, **own, "files": (*program, *given.files)}))
-                admit(executions[-1], profile)
+                executions.append(build({**shared, **own, "files": (*program, *given.files)}, profile))
             except Refused as refused:
                 raise Refused(refused.problem.code, f"inputs.{number}: {refused.problem.detail}") from None
         return executions
@@ -91,19 +90,18 @@ class Batches:
     """
 
     executions: Executions
-    profile: SandboxProfile
     most: int
     at_once: int
 
     async def execute(self, request: Request) -> Response:
         """POST /execute/batch."""
         await self.executions.admit(request)
-        batch = await read_execution(Batch, request, self.profile, _MOST_VALUES)
+        batch = await read_execution(Batch, request, self.executions.profile, _MOST_VALUES)
         asked = len(batch.inputs)
         if asked > self.most:
             detail = f"The batch has {asked} inputs, and {self.most} executions a minute are allowed for one address."
             raise Refused(Code.BATCH_TOO_LONG, f"{detail} Send the inputs in several batches.")
-        executions = batch.executions(self.profile)
+        executions = batch.executions(self.executions.profile)
         if asked > 1:  # one was counted before the body was read
             await self.executions.admit(request, asked - 1)
         self.executions.metrics.batch_inputs.observe(asked)

@@ -14,9 +14,10 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.compatibility import Backend
+from app.api.executions import Executions
 from app.api.operation import Document, json_answer
-from app.wire.admission import parse
+from app.process.connection import while_connected
+from app.wire.admission import build, parse
 from app.wire.problems import Code, Refused
 from app.wire.protocol import ExecutionResult, Status
 
@@ -58,8 +59,8 @@ class CodapiAnswer(Document):
 class Codapi:
     """The API of codapi, as codapi-js speaks it. A sandbox is an environment's name or alias."""
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, executions: Executions) -> None:
+        self._executions = executions
 
     async def execute(self, request: Request) -> Response:
         """POST /v1/exec."""
@@ -67,14 +68,14 @@ class Codapi:
             return json_answer(await self._execute(request))
         except Refused as refused:
             problem = refused.problem
-            self._backend.refused(problem.code)
+            self._executions.metrics.refused(problem.code)
             answer = CodapiAnswer(id="-", ok=False, duration=0, stdout="", stderr=problem.detail)
             status = _STATUSES.get(problem.code, problem.status)
             return json_answer(answer, status, problem.headers)
 
     async def _execute(self, request: Request) -> CodapiAnswer:
-        asked = parse(CodapiRequest, await self._backend.body(request))
-        environments = await self._backend.environments()
+        asked = parse(CodapiRequest, await self._executions.body(request))
+        environments = await self._executions.executor.environments()
         environment = next((it for it in environments if asked.sandbox in {it.name, *it.aliases}), None)
         if environment is None:
             raise Refused(Code.UNKNOWN_ENVIRONMENT, f"unknown sandbox: {asked.sandbox}")
@@ -85,7 +86,8 @@ class Codapi:
         if main not in files:
             raise Refused(Code.INVALID_REQUEST, f"files: the main file is missing; its name is '' or {main}")
         fields = {"environment": environment.name, "files": tuple(map(_file, files, files.values())), "main": main}
-        return _answer(await self._backend.run(request, fields))
+        execution = build(fields, self._executions.profile)
+        return _answer((await while_connected(request, self._executions.run(execution))).message)
 
 
 def _file(name: str, content: str) -> dict[str, str]:

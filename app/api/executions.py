@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from app.api.answering import answer_headers
 from app.api.executor_client import ExecutorClient, ExecutorStream, Said
@@ -16,6 +16,8 @@ from app.api.metrics import Metrics
 from app.api.patterns import Pattern, dangerous
 from app.api.rate import RateLimit, refusal
 from app.process.tracing import Tracing
+from app.profile import SandboxProfile
+from app.wire.admission import read_body
 from app.wire.problems import Code, Refused
 from app.wire.protocol import Execution, ExecutionResult
 
@@ -29,13 +31,14 @@ _ABANDONED = "abandoned"
 
 @dataclass(frozen=True)
 class Executions:
-    """Runs executions.
+    """Runs executions within the profile.
 
     With `refuse_patterns`, dangerous patterns in the code are refused; otherwise the answer has warnings. With
     `log_code`, visitors' code is logged.
     """
 
     executor: ExecutorClient
+    profile: SandboxProfile
     rate: RateLimit
     metrics: Metrics
     tracing: Tracing
@@ -48,6 +51,11 @@ class Executions:
         answer_headers(connection).update(allowance.headers)
         if not allowance.admitted:
             raise refusal(allowance, executions)
+
+    async def body(self, request: Request) -> bytes:
+        """The body of a request that is within the client's rate limit; otherwise `Refused`."""
+        await self.admit(request)
+        return await read_body(request, self.profile)
 
     async def run(self, execution: Execution) -> Said[ExecutionResult]:
         """Run it and return the result with the executor's JSON; `Refused` when the executor refuses or fails."""

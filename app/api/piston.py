@@ -23,11 +23,12 @@ from pydantic import BaseModel, BeforeValidator, Field, RootModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.compatibility import Backend
+from app.api.executions import Executions
 from app.api.operation import Document, json_answer
 from app.api.piston_packages import Runtime, find_runtime
+from app.process.connection import while_connected
 from app.profile import SandboxProfile
-from app.wire.admission import parse
+from app.wire.admission import build, parse
 from app.wire.problems import Code, Refused
 from app.wire.protocol import EnvironmentInfo, ExecutionResult, Status
 
@@ -204,8 +205,8 @@ class Piston:
     only `run_timeout` has an effect.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, executions: Executions) -> None:
+        self._executions = executions
 
     async def runtimes(self, _: Request) -> Response:
         """GET /api/v2/runtimes."""
@@ -224,22 +225,24 @@ class Piston:
 
     async def _list(self, written: Callable[[Iterable[Runtime]], BaseModel]) -> Response:
         try:
-            found = map(Runtime, await self._backend.environments())
+            found = map(Runtime, await self._executions.executor.environments())
         except Refused as refused:
             return self._refusal(refused)
         return json_answer(written(found), exclude_none=True)
 
     async def _execute(self, request: Request) -> PistonAnswer:
-        asked = parse(PistonRequest, await self._backend.body(request))
-        runtime = find_runtime(await self._backend.environments(), asked.language, asked.version)
-        fields = asked.execution(runtime.environment, self._backend.profile)
+        asked = parse(PistonRequest, await self._executions.body(request))
+        runtime = find_runtime(await self._executions.executor.environments(), asked.language, asked.version)
+        fields = asked.execution(runtime.environment, self._executions.profile)
         stdin = asked.stdin or ""
-        result = await self._backend.run(request, {**fields, "stdin": stdin if stdin.endswith("\n") else f"{stdin}\n"})
+        fields["stdin"] = stdin if stdin.endswith("\n") else f"{stdin}\n"
+        execution = build(fields, self._executions.profile)
+        result = (await while_connected(request, self._executions.run(execution))).message
         return PistonAnswer(language=runtime.package.language, version=runtime.environment.version, run=outcome(result))
 
     def _refusal(self, refused: Refused) -> Response:
         problem = refused.problem
-        self._backend.refused(problem.code)
+        self._executions.metrics.refused(problem.code)
         kept = problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR or problem.retry_after is not None
         kept = kept or problem.code is Code.UNSUPPORTED_MEDIA_TYPE
         status = problem.status if kept else HTTPStatus.BAD_REQUEST

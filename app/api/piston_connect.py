@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from app.api.compatibility import Backend
 from app.api.dialect import Close
+from app.api.executions import Executions
 from app.api.operation import Document, Frames
 from app.api.piston import PistonRequest, outcome
 from app.api.piston_packages import find_runtime
-from app.wire.admission import parse
+from app.wire.admission import build, parse
 from app.wire.problems import Code, Refused
 from app.wire.protocol import Cancel, Command, Execution, Happening, Input, Interrupt, Output, Started
 
@@ -116,8 +116,8 @@ class PistonDialect:
     of a client together may be as long as a request's body.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
+    def __init__(self, executions: Executions) -> None:
+        self._executions = executions
         self._started: tuple[BaseModel, ...] = ()
 
     async def start(self, frame: str) -> Execution | None:
@@ -129,10 +129,11 @@ class PistonDialect:
                 raise _Closed(_NOT_YET_INITIALIZED)
             case _:
                 return None
-        runtime = find_runtime(await self._backend.environments(), asked.language, asked.version)
+        runtime = find_runtime(await self._executions.executor.environments(), asked.language, asked.version)
         language, version = runtime.package.language, runtime.environment.version
         self._started = (PistonStarted(language=language, version=version), PistonStage())
-        return self._backend.execution(asked.execution(runtime.environment, self._backend.profile))
+        profile = self._executions.profile
+        return build(asked.execution(runtime.environment, profile), profile)
 
     def command(self, frame: str) -> Command | None:
         """The command that a frame after `init` asks for."""

@@ -21,7 +21,6 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from app.api.answering import Answering, note_gone
 from app.api.batch import Batches
 from app.api.codapi import Codapi
-from app.api.compatibility import Backend
 from app.api.dialect import OwnDialect
 from app.api.executions import Executions
 from app.api.executor_client import ExecutorClient
@@ -39,7 +38,6 @@ from app.process.connection import while_connected
 from app.process.correlation import REQUEST_ID, TRACEPARENT, Correlate
 from app.process.start_tracing import start_tracing
 from app.process.tracing import Tracing
-from app.profile import SandboxProfile
 from app.wire.admission import read_execution
 from app.wire.media import JSON, accepted
 from app.wire.problems import Code, ExceptionHandler, Refused, exception_handlers, problem_response
@@ -68,6 +66,7 @@ def build_api(settings: ApiSettings) -> Api:
     traces = start_tracing("api", settings.otlp_endpoint is not None, lambda: metrics.spans_dropped("api", 1))
     executions = Executions(
         executor,
+        settings.profile,
         RateLimit(settings.requests_per_minute, rate_limit_store(settings.rate_store)),
         metrics,
         traces,
@@ -75,18 +74,17 @@ def build_api(settings: ApiSettings) -> Api:
         log_code=settings.log_code,
     )
 
-    backend = Backend(executions, settings.profile)
     files = page_files(PAGE)
-    stream = partial(WebSocketStream, executions, settings.profile, origins=settings.allowed_origins)
+    stream = partial(WebSocketStream, executions, origins=settings.allowed_origins)
     table = operations(
         Endpoints(
-            execute=_execute(executions, settings.profile),
-            batch=Batches(executions, settings.profile, settings.requests_per_minute, settings.batch_at_once).execute,
+            execute=_execute(executions),
+            batch=Batches(executions, settings.requests_per_minute, settings.batch_at_once).execute,
             stream=stream(lambda: OwnDialect(settings.profile)),
             overview=Overview(executor, metrics.statistics, settings.profile),
-            piston=Piston(backend),
-            piston_connect=stream(lambda: PistonDialect(backend)),
-            codapi=Codapi(backend),
+            piston=Piston(executions),
+            piston_connect=stream(lambda: PistonDialect(executions)),
+            codapi=Codapi(executions),
             files=files,
         )
     )
@@ -128,10 +126,10 @@ def _relay(settings: ApiSettings, traces: Tracing, metrics: Metrics) -> Abstract
     ).running()
 
 
-def _execute(executions: Executions, profile: SandboxProfile) -> Endpoint:
+def _execute(executions: Executions) -> Endpoint:
     async def execute(request: Request) -> Response:
         await executions.admit(request)
-        execution = await read_execution(Execution, request, profile)
+        execution = await read_execution(Execution, request, executions.profile)
         if accepted(request.headers, (JSON, EVENT_STREAM)) == EVENT_STREAM:
             return EventStream(executions, execution)
         said = await while_connected(request, executions.run(execution))

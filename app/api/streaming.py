@@ -208,7 +208,6 @@ class WebSocketStream:
     """
 
     executions: Executions
-    profile: SandboxProfile
     dialect: Callable[[], Dialect]
     origins: Collection[str]
 
@@ -240,7 +239,7 @@ class WebSocketStream:
             await self.executions.admit(websocket)
         finally:  # A script can read the reason of a refusal only on an open WebSocket.
             await websocket.accept()
-        client = _WebSocketClient(websocket, dialect, self.profile)
+        client = _WebSocketClient(websocket, dialect, self.executions.profile)
         execution = None
         with anyio.move_on_after(_START_SECONDS):
             execution = await client.start()

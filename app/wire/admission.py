@@ -100,10 +100,16 @@ def read_json(validate: Callable[[bytes], T], body: bytes | str, most_values: in
         return validate(data)
 
 
-def build(model: type[M], fields: Mapping[str, object]) -> M:
-    """The message with these fields, which come from JSON that was read; or `Refused` with its first faults."""
+def build(fields: Mapping[str, object], profile: SandboxProfile) -> Execution:
+    """The execution with these fields, which come from JSON that was read, held to the profile.
+
+    Raises:
+        Refused: it is no valid execution, which names its first faults, or exceeds a limit.
+    """
     with _refusing():
-        return model.model_validate(fields)
+        execution = Execution.model_validate(fields)
+    admit(execution, profile)
+    return execution
 
 
 @contextlib.contextmanager

@@ -35,6 +35,12 @@ class Secrets:
     alert_heartbeat_url: pulumi.Output[str] | None
     alert_smtp_password: pulumi.Output[str] | None
     alert_slack_url: pulumi.Output[str] | None
+    alert_telegram_token: pulumi.Output[str] | None
+    alert_discord_url: pulumi.Output[str] | None
+    alert_teams_url: pulumi.Output[str] | None
+    alert_pushover_token: pulumi.Output[str] | None
+    alert_pushover_user: pulumi.Output[str] | None
+    alert_pagerduty_key: pulumi.Output[str] | None
 
 
 SECRET_KEYS = {field.name: to_camel(field.name) for field in fields(Secrets)}
@@ -99,6 +105,12 @@ def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
         "alert_heartbeat_url": alerting and alerts.heartbeat,
         "alert_smtp_password": alerting and alerts.email is not None,
         "alert_slack_url": alerting and alerts.slack is not None,
+        "alert_telegram_token": alerting and alerts.telegram is not None,
+        "alert_discord_url": alerting and alerts.discord,
+        "alert_teams_url": alerting and alerts.teams,
+        "alert_pushover_token": alerting and alerts.pushover,
+        "alert_pushover_user": alerting and alerts.pushover,
+        "alert_pagerduty_key": alerting and alerts.pagerduty is not None,
     }
     found: dict[str, Any] = {}
     for field, is_needed in needed.items():

@@ -246,6 +246,20 @@ class Slack(Settings):
     """Channel, as in #alerts."""
 
 
+class Telegram(Settings):
+    """Alerts in a Telegram chat. The token of the bot is the secret vps:alertTelegramToken."""
+
+    chat: int
+    """Number of the chat, which is negative for a group."""
+
+
+class PagerDuty(Settings):
+    """Alerts in PagerDuty. The key of its Events API v2 integration is the secret vps:alertPagerdutyKey."""
+
+    region: Literal["us", "eu"] = "us"
+    """Service region of the account."""
+
+
 class Alertmanager(Switch):
     """Receivers of alerts. Without one, alerts are only shown at Alertmanager's URL."""
 
@@ -255,6 +269,17 @@ class Alertmanager(Switch):
     """E-mail over STARTTLS; the password is `vps:alertSmtpPassword`."""
     slack: Slack | None = None
     """Slack; the URL of the incoming webhook is `vps:alertSlackUrl`."""
+    telegram: Telegram | None = None
+    """Telegram; the token of the bot is `vps:alertTelegramToken`."""
+    discord: bool = False
+    """Discord, to the channel's webhook in the secret `vps:alertDiscordUrl`."""
+    teams: bool = False
+    """Microsoft Teams, to the workflow ("post to a channel when a webhook request is received") whose URL is the secret
+    `vps:alertTeamsUrl`."""
+    pushover: bool = False
+    """Pushover, as the application in the secret `vps:alertPushoverToken` to the user in `vps:alertPushoverUser`."""
+    pagerduty: PagerDuty | None = None
+    """PagerDuty; the key of its Events API v2 integration is `vps:alertPagerdutyKey`."""
     heartbeat: bool = False
     """Post to the URL in the secret `vps:alertHeartbeatUrl` every minute while alerting works. A dead man's switch
     there raises the alarm when the posts stop."""
@@ -268,10 +293,13 @@ class Loki(Switch):
 
 
 class Jaeger(Switch):
-    """Traces, in memory: a restart loses them."""
+    """Traces, on a volume: they outlive a restart."""
 
-    traces: Annotated[int, Field(ge=1, le=100_000)] = 5_000
-    """Traces that are kept, the newest ones."""
+    retention_hours: Annotated[int, Field(ge=1, le=8_760)] = 24
+    """Hours for which traces are kept."""
+    disk_mb: Annotated[int, Field(ge=100, le=1_000_000)] = 4_000
+    """Disk that traces take at most, in MB. It bounds the spans a second: of what exceeds that, whole traces are
+    dropped."""
 
 
 class Services(Settings):

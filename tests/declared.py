@@ -12,7 +12,7 @@ from docker.types import LogConfig, Mount, Ulimit
 from tests.program import Resource, containers, image_id, platform_config, readable, run_program
 from tools.machine.preparation import Prepared
 from tools.stack import docker_objects
-from tools.stack.config import machine_values
+from tools.stack.config import machine_values, merge
 
 _MB = 1024**2
 _NANOSECONDS = 10**9
@@ -33,7 +33,7 @@ class DeclaredServices:
         self.client = prepared.engine.client()
         self.prefix = f"vps-test-{secrets.token_hex(4)}"
         self._host_paths = dict(host_paths or {})
-        config = platform_config("local", **machine_values(prepared.engine, prepared.images), **platform)
+        config = platform_config("local", **merge(machine_values(prepared.engine, prepared.images), platform))
         self._resources = run_program("local", {**config, "name": self.prefix})
         self._inputs = containers(self._resources)
         self._images = {

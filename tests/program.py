@@ -35,6 +35,12 @@ SECRETS = {
     "alertHeartbeatUrl": "https://hooks.example.com/heartbeat",
     "alertSmtpPassword": "alert-smtp-password",
     "alertSlackUrl": "https://slack.example.com/alert-slack",
+    "alertTelegramToken": "123456:alert-telegram",
+    "alertDiscordUrl": "https://discord.example.com/alert-discord",
+    "alertTeamsUrl": "https://teams.example.com/alert-teams",
+    "alertPushoverToken": "alert-pushover-token",
+    "alertPushoverUser": "alert-pushover-user",
+    "alertPagerdutyKey": "alert-pagerduty-key",
 }
 
 

@@ -1,20 +1,12 @@
 """amtool accepts Alertmanager's configuration, and routes alerts to the right receivers."""
 
-from typing import Any
-
 import pytest
 
 from infra.services.alertmanager import config
-from infra.settings import Alertmanager, Email, Slack
+from infra.settings import Alertmanager, Email, PagerDuty, Slack, Telegram
 from tests.monitoring.promtool import Promtool
 
 FILE = "alertmanager.yml"
-SECRETS: dict[str, Any] = {
-    "webhook": "https://hooks.example.com/alerts",
-    "heartbeat": "https://hooks.example.com/heartbeat",
-    "smtp_password": "a password",
-    "slack": "https://slack.example.com/hook",
-}
 NOBODY = Alertmanager()
 WEBHOOK = Alertmanager(webhook=True)
 EVERYBODY = Alertmanager(
@@ -22,11 +14,16 @@ EVERYBODY = Alertmanager(
     heartbeat=True,
     email=Email(to="operator@example.com", sender="alerts@example.com", server="smtp.example.com:587", user="alerts"),
     slack=Slack(channel="#alerts"),
+    telegram=Telegram(chat=-100),
+    discord=True,
+    teams=True,
+    pushover=True,
+    pagerduty=PagerDuty(),
 )
 
 
 def files(receivers: Alertmanager) -> dict[str, str]:
-    return {FILE: config(receivers, SECRETS)}
+    return {FILE: config(receivers)}
 
 
 @pytest.mark.parametrize("receivers", [NOBODY, EVERYBODY], ids=["nobody", "everybody"])

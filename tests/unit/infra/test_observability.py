@@ -1,10 +1,12 @@
 """The observability services: scrapes, rules, probes, networks and alerts."""
 
+import re
 from typing import Any, Literal
 
 import pytest
 import yaml
 from pulumi.runtime import rpc
+from pydantic.alias_generators import to_camel
 
 from app.containers.settings import ContainersSettings
 from infra.images import UPSTREAM_IMAGES
@@ -173,19 +175,28 @@ def test_without_a_receiver_alerts_are_only_shown(local: list[Resource]) -> None
 
 def test_each_receiver_is_configured_with_its_secret() -> None:
     mail = {"to": "a@example.com", "sender": "b@example.com", "server": "smtp.example.com:587", "user": "b"}
-    alertmanager = {"webhook": True, "email": mail, "slack": {"channel": "#alerts"}, "heartbeat": True}
+    alertmanager = {
+        **dict.fromkeys(("webhook", "discord", "teams", "pushover", "heartbeat"), True),
+        "email": mail,
+        "slack": {"channel": "#alerts"},
+        "telegram": {"chat": -100},
+        "pagerduty": {"region": "eu"},
+    }
     resources = run_program("local", platform_config("local", services={"alertmanager": alertmanager}))
-    uploads = containers(resources, "config")["alertmanager"]["uploads"]
+    uploads = containers(resources, "secrets")["alertmanager"]["uploads"]
     assert set(uploads) - {"value"} == {rpc._special_sig_key}, "the uploads must be a secret as a whole"
+    files = {file.rpartition("/")[2]: text for file, text in config_files(resources, "alertmanager", "secrets").items()}
+    named = {to_camel(name): text for name, text in files.items()}
+    assert named == {key: value for key, value in SECRETS.items() if key.startswith("alert")}
     settings = config(resources, "alertmanager", "/etc/alertmanager/alertmanager.yml")
     found = {receiver["name"]: receiver for receiver in settings["receivers"]}
     assert settings["route"]["receiver"] == "operator"
     told = found["operator"]
-    assert told["webhook_configs"][0]["url"] == SECRETS["alertWebhookUrl"]
     assert told["email_configs"][0]["smarthost"] == "smtp.example.com:587"
-    assert told["email_configs"][0]["auth_password"] == SECRETS["alertSmtpPassword"]
-    assert told["slack_configs"][0]["api_url"] == SECRETS["alertSlackUrl"]
-    assert found["heartbeat"]["webhook_configs"][0]["url"] == SECRETS["alertHeartbeatUrl"]
+    assert told["telegram_configs"][0]["chat_id"] == -100
+    assert told["pagerduty_configs"][0]["url"] == "https://events.eu.pagerduty.com/v2/enqueue"
+    read = set(re.findall(r"/run/secrets/(\w+)", yaml.safe_dump(settings)))
+    assert read == set(files)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +205,12 @@ def test_each_receiver_is_configured_with_its_secret() -> None:
         ({"webhook": True}, "alertWebhookUrl"),
         ({"heartbeat": True}, "alertHeartbeatUrl"),
         ({"slack": {"channel": "#alerts"}}, "alertSlackUrl"),
+        ({"telegram": {"chat": 1}}, "alertTelegramToken"),
+        ({"discord": True}, "alertDiscordUrl"),
+        ({"teams": True}, "alertTeamsUrl"),
+        ({"pushover": True}, "alertPushoverToken"),
+        ({"pushover": True}, "alertPushoverUser"),
+        ({"pagerduty": {}}, "alertPagerdutyKey"),
     ],
 )
 def test_a_receiver_without_its_secret_is_refused_by_name(alertmanager: dict[str, Any], key: str) -> None:

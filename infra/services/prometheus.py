@@ -14,7 +14,7 @@ PORT = 9090
 _URL = f"http://prometheus:{PORT}"
 _CONFIG = "/etc/prometheus"
 _DATA = "/prometheus"
-_MEMORY_MB = 384
+_MEMORY_MB = 320
 
 
 def describe(context: Context) -> ServiceArgs:

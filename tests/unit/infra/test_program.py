@@ -169,7 +169,7 @@ def test_production_redirects_to_https_with_certificates_from_dns_challenges() -
 
 def test_a_volume_without_a_folder_in_the_image_is_made_writable_before_its_service_starts() -> None:
     resources = run_program("prod", platform_config("prod"))
-    (opener,) = containers(resources, "data").values()
+    opener = containers(resources, "data")["traefik"]
     volume = {"source": "vps-prod-certificates-data", "type": "volume", "readOnly": False}
     assert opener["mounts"] == [{**volume, "target": "/tmp"}]
     assert (opener["start"], opener["image"]) == (False, containers(resources)["traefik"]["image"])

@@ -78,7 +78,7 @@ def test_loki_has_a_tmp_for_its_list_of_chunks_to_delete() -> None:
 
 
 def test_a_file_is_rendered_without_comments_and_with_every_value() -> None:
-    assert render("jaeger/jaeger.yml", traces=7).count("max_traces: 7\n") == 1
+    assert render("jaeger/jaeger.yml", data="/data", hours=7, spans_per_second=1).count("spans: 7h\n") == 1
     assert "#" not in render("blackbox/blackbox.yml")
-    with pytest.raises(KeyError, match="traces"):
+    with pytest.raises(KeyError, match="data"):
         render("jaeger/jaeger.yml")

@@ -2,42 +2,56 @@
 PYTHON ?= python3
 TOOLS := $(PYTHON) tools/bootstrap.py
 
-.DEFAULT_GOAL := help
-.PHONY: help up core preview down status logs client backup restore publish check unit test format generate bench cost \
-	soak diagrams ranges rotate
+ON := $(if $(STACK),--stack $(STACK))
 
-help: ## Show this list
+.DEFAULT_GOAL := help
+.PHONY: help up core preview refresh down status outputs logs client backup restore publish check unit test format \
+	generate bench cost soak diagrams ranges rotate pulumi doctor profile
+
+help: ## Show this list. STACK=prod, where it is named: the server of Pulumi.prod.yaml instead of this machine
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
 
-up: ## Bring the platform up on this machine; run it again after a failure or a change
-	@$(TOOLS) up $(if $(filter core,$(MAKECMDGOALS)),--core)
+up: ## Bring the platform up; run it again after a failure or a change. STACK=prod
+	@$(TOOLS) up $(ON) $(if $(filter core,$(MAKECMDGOALS)),--core)
 
 core: up ## As `make up`, without the services that must be compiled first
 	@:
 
-preview: ## Show what `make up` would change
-	@$(TOOLS) preview
+preview: ## Show what `make up` would change. STACK=prod
+	@$(TOOLS) preview $(ON)
 
-down: ## Remove the platform. VOLUMES=1: its data too; ENGINE=1: stop our Docker; FORGET=1: without Pulumi's state
-	@$(TOOLS) down $(if $(VOLUMES),--volumes) $(if $(ENGINE),--engine) $(if $(FORGET),--forget)
+refresh: ## Read into the state what is really there, after an interruption or a change by hand. STACK=prod
+	@$(TOOLS) refresh $(ON)
 
-status: ## Show the services, their health and their URLs
-	@$(TOOLS) status
+down: ## Remove the platform. VOLUMES=1: its data too; ENGINE=1: stop our Docker; FORGET=1: without Pulumi's state; STACK=prod
+	@$(TOOLS) down $(ON) $(if $(CONFIRM),--confirm "$(CONFIRM)") $(if $(VOLUMES),--volumes) $(if $(ENGINE),--engine) $(if $(FORGET),--forget)
 
-logs: ## Show the logs, and follow them on a terminal. SERVICE=name: only that one
-	@$(TOOLS) logs $(if $(SERVICE),--service $(SERVICE))
+status: ## Show the services, their health and their URLs. STACK=prod
+	@$(TOOLS) status $(ON)
+
+outputs: ## Show the URLs and passwords. STACK=prod
+	@$(TOOLS) outputs $(ON)
+
+logs: ## Show the logs, and follow them on a terminal. SERVICE=name: only that one; STACK=prod
+	@$(TOOLS) logs $(ON) $(if $(SERVICE),--service $(SERVICE))
 
 client: ## Make every call of the API in a terminal, then run your code. URL=https://...: another platform's
 	@$(TOOLS) client $(if $(URL),--url $(URL))
 
+doctor: ## Look at all that can be wrong, and name the runbook for what is. STACK=prod
+	@$(TOOLS) doctor $(ON)
+
+profile: ## Write a flame graph of what a running service does. SERVICE=api or executor; SECONDS=30; STACK=prod
+	@$(TOOLS) profile $(ON) --service "$(SERVICE)" $(if $(SECONDS),--seconds $(SECONDS))
+
 backup: ## Save the stack's data. STACK=prod: another stack's; TO=folder: where to
-	@$(TOOLS) backup $(if $(STACK),--stack $(STACK)) $(if $(TO),--to $(TO))
+	@$(TOOLS) backup $(ON) $(if $(TO),--to $(TO))
 
 restore: ## Restore the data of a stack that is down. FROM=folder: what `make backup` wrote; STACK=prod
-	@$(TOOLS) restore --from "$(FROM)" $(if $(STACK),--stack $(STACK))
+	@$(TOOLS) restore --from "$(FROM)" $(ON)
 
 publish: ## Push our own images. REGISTRY=ghcr.io/me/vps; STACK=prod: write their digests into its config
-	@$(TOOLS) publish --registry "$(REGISTRY)" $(if $(STACK),--stack $(STACK))
+	@$(TOOLS) publish --registry "$(REGISTRY)" $(ON)
 
 check: ## Lint, format, types, spelling and ends of life, in less than 30 s
 	@$(TOOLS) check
@@ -70,4 +84,7 @@ ranges: ## Download the list of Cloudflare's addresses, which the firewall and t
 	@$(TOOLS) ranges
 
 rotate: ## Set a new password. SECRET=dashboardPassword, grafanaPassword or portainerPassword; STACK=prod
-	@$(TOOLS) rotate $(SECRET) $(if $(STACK),--stack $(STACK))
+	@$(TOOLS) rotate $(SECRET) $(ON)
+
+pulumi: ## Find or build Pulumi with its plugins, and write .vps/pulumi.env for `pulumi` by hand
+	@$(TOOLS) pulumi

@@ -1,7 +1,6 @@
 """A copy of this repository, in which tests follow the documents: diffs, `pulumi`, git and make."""
 
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -11,13 +10,14 @@ from typing import Any
 
 import yaml
 
-from tools.machine.pulumi_toolchain import Toolchain
 from tools.paths import ROOT
 from tools.stack.config import PLATFORM
 
 _NOT_COPIED = (".git", ".venv", ".vps", "*_cache", "__pycache__", "node_modules", "state", "passphrase", ".env")
 _PERSON = {f"GIT_{who}_{what}": "operator" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-_DOT_ENV = "set -a; . ./.env; set +a"
+_VARIABLES = "set -a; . ./.env; . .vps/pulumi.env; set +a"
+# The virtual environment of `make` is this one.
+_MAKE = f"make() {{ command make --no-print-directory TOOLS='{sys.executable} -m tools' \"$@\"; }}"
 # An operator would close the editor and confirm the question.
 _ANSWERS = {"GIT_EDITOR": "true", "PULUMI_SKIP_CONFIRMATIONS": "true", "PULUMI_SKIP_UPDATE_CHECK": "true"}
 
@@ -32,25 +32,25 @@ class Copy:
         (folder / ".venv").symlink_to(sys.prefix)
         self.run("git init --quiet")
 
-    def attempt(self, script: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def attempt(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run a shell script in the copy. It ends at the first of its commands that fails."""
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=self.folder,
-            env={**self._environment, **(environment or {})},
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
         )
 
-    def run(self, script: str, environment: Mapping[str, str] | None = None) -> str:
+    def run(self, script: str) -> str:
         """Run a shell script in the copy and return what it prints.
 
         Raises:
             AssertionError: one of its commands failed.
         """
-        done = self.attempt(script, environment)
+        done = self.attempt(script)
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
         return done.stdout
 
@@ -66,25 +66,17 @@ class Checkout(Copy):
     State and passphrase are where `.env.example` has them.
     """
 
-    def __init__(self, folder: Path, toolchain: Toolchain, platform: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, platform: Mapping[str, Any]) -> None:
         super().__init__(folder)
-        # `make` finds its toolchain itself.
-        path = toolchain.environment.get("PATH", os.environ["PATH"])
-        self._pulumi = {**toolchain.environment, "PATH": f"{toolchain.pulumi.parent}:{path}"}
         (folder / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": {PLATFORM: dict(platform)}}))
-        self.run("cp .env.example .env && mkdir -p state")
-        self.run("(umask 077; openssl rand -base64 32 > passphrase)")
-        self.shell("pulumi stack init prod")
-        self.shell("openssl rand -base64 18 | pulumi config set --secret --stack prod vps:dashboardPassword")
+        (set_up,) = commands("docs/DEPLOYMENT.md", "State, passphrase, stack")
+        self.run(set_up)
+        self.run("openssl rand -base64 18 | pulumi config set --secret --stack prod vps:dashboardPassword")
         self.commit("As it was set up")
 
-    def shell(self, script: str) -> str:
-        """Like `run`, with the variables of `.env` and with `pulumi` on PATH, as docs/DEPLOYMENT.md sets them up."""
-        return self.run(f"{_DOT_ENV}\n{script}", self._pulumi)
-
-    def make(self, target: str, *arguments: str) -> str:
-        """Run a target of the Makefile, without making a virtual environment first."""
-        return self.run(f"{_DOT_ENV}\n{shlex.join([sys.executable, '-m', 'tools', target, *arguments])}")
+    def attempt(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Like a `Copy`'s, with `make`, and with the variables that docs/DEPLOYMENT.md sets for it and for `pulumi`."""
+        return super().attempt(f"{_MAKE}\n[ ! -e .vps/pulumi.env ] || {{ {_VARIABLES}; }}\n{script}")
 
     def commit(self, message: str) -> None:
         self.run(f"git add --all && git commit --quiet --message '{message}'")

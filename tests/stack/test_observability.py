@@ -25,6 +25,7 @@ from tests.stack import holder
 from tests.stack.servers import Servers, Webhook, address, webhook
 from tests.stacks import StackFactory
 from tests.waiting import until
+from tools.commands.doctor import examine
 from tools.console.steps import Report
 from tools.machine.ports import free_port
 from tools.machine.preparation import Prepared
@@ -269,6 +270,14 @@ def test_the_watchdog_fires_and_the_alert_of_the_stopped_target_arrives(
     assert (alert["status"], alert["labels"]["job"]) == ("firing", STOPPED)
     assert alert["annotations"]["runbook_url"] == "docs/OPERATIONS.md#targetmissing"
     assert "Watchdog" not in {alert["labels"]["alertname"] for alert in alerts_arrive.alerts()}
+
+
+def test_the_doctor_names_the_alert_and_the_service(stack: Stack, prepared: Prepared, report: Report) -> None:
+    engine = stack.settings.engine.model_copy(update={"host": prepared.engine.url})
+    settings = stack.settings.model_copy(update={"engine": engine})
+    found = {finding.says: finding for finding in examine(stack.name, settings, lambda: stack, report)}
+    assert found["TargetMissing fires"].runbook == "docs/OPERATIONS.md#targetmissing"
+    assert f"{STOPPED} is exited" in found
 
 
 def test_the_alerts_about_containers_fire_for_real_ones(

@@ -4,8 +4,11 @@ The stack is `prod` of a copy of this repository, on this machine's Docker. The 
 """
 
 import json
+import re
 import secrets
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,12 +89,12 @@ class Server:
     def replaced_by(self, script: str) -> set[str]:
         """The services whose containers the script replaced. All services are healthy after it."""
         before = self.containers()
-        self.checkout.shell(script)
+        self.checkout.run(script)
         health.wait(self.engine, self.prefix, f"http://localhost:{self.port}", self.report)
         return {service for service, id_ in self.containers().items() if before.get(service) != id_}
 
     def passwords(self) -> dict[str, str]:
-        said = self.checkout.shell("pulumi stack output passwords --show-secrets --stack prod --json")
+        said = self.checkout.run("pulumi stack output passwords --show-secrets --stack prod --json")
         found: dict[str, str] = json.loads(said)
         return found
 
@@ -130,12 +133,12 @@ def server(prepared: Prepared, variations: Variations, registry: str, folder: Pa
         "services": ONLY_CORE,
     }
     machine = {**config.machine_values(prepared.engine, prepared.images), "unavailable": {}}
-    checkout = Checkout(folder / "checkout", prepared.toolchain, config.merge(machine, platform))
+    checkout = Checkout(folder / "checkout", config.merge(machine, platform))
     bad = publish.push(client, {"app": variations.make("app", "app")}, registry, report)
-    checkout.shell(f"pulumi config set --stack prod --path vps:platform.images.app {bad['app']}")
+    checkout.run(f"pulumi config set --stack prod --path vps:platform.images.app {bad['app']}")
     checkout.commit("Images that run on prod")
     try:
-        checkout.shell("pulumi up --stack prod --skip-preview")
+        checkout.run("make up STACK=prod")
         yield Server(checkout, prepared.engine, prefix, port, report)
     finally:
         docker_objects.remove_volumes(client, docker_objects.remove_all(client, prefix))
@@ -148,6 +151,36 @@ def test_a_revert_restores_the_last_good_images(server: Server, prepared: Prepar
     reverting = script.replace("<the commit that named the bad ones>", "HEAD")
     assert server.replaced_by(reverting) == {"api"}
     assert server.image("api") == good
+
+
+def test_the_documented_preview_shows_no_change_and_a_container_removed_by_hand(server: Server) -> None:
+    previewing, _, _ = commands("docs/DEPLOYMENT.md", "Preview and up")[0].partition("make up")
+    assert re.search(r"\d+ unchanged", server.checkout.run(previewing))
+    server.engine.client().containers.get(f"{server.prefix}-api").remove(force=True)
+    assert "api was removed by hand" in server.checkout.attempt("make up STACK=prod").stdout
+    assert "1 deleted" in server.checkout.run("make refresh STACK=prod")
+    assert server.replaced_by("make up STACK=prod") == {"api"}
+    assert "api" in server.checkout.run("make status STACK=prod")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ("unset PULUMI_BACKEND_URL", "PULUMI_BACKEND_URL is not set"),
+        ("unset PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_CONFIG_PASSPHRASE_FILE is not set"),
+        ("export PULUMI_CONFIG_PASSPHRASE_FILE=gone", "names can't be read"),
+        ("export PULUMI_CONFIG_PASSPHRASE=wrong", "The passphrase is not the one"),
+        ("mkdir other; export PULUMI_BACKEND_URL=file://./other", "pulumi stack init prod"),
+    ],
+)
+def test_make_names_what_is_missing_in_the_operators_environment(
+    server: Server, folder: Path, variables: str, said: str
+) -> None:
+    nowhere = f"export PULUMI_CREDENTIALS_PATH={folder}/logins"
+    refused = server.checkout.attempt(f"{nowhere}\n{variables}\nmake preview STACK=prod")
+    assert refused.returncode != 0
+    assert said in refused.stdout
+    assert "Traceback" not in refused.stdout + refused.stderr
 
 
 def test_an_upgrade_of_one_service_replaces_only_that_one(server: Server, variations: Variations) -> None:
@@ -164,8 +197,8 @@ def test_a_service_that_is_added_as_documented_answers_at_the_edge(server: Serve
     (change,) = commands("CONTRIBUTING.md", "Add a service", "diff")
     server.checkout.apply(change)
     image = variations.make("hello", "app", "COPY hello /hello", hello=HELLO)
-    server.checkout.shell(f"pulumi config set --stack prod --path vps:platform.images.hello {image}")
-    assert server.replaced_by("pulumi up --stack prod --policy-pack policies") == {"hello", "traefik"}
+    server.checkout.run(f"pulumi config set --stack prod --path vps:platform.images.hello {image}")
+    assert server.replaced_by("make up STACK=prod") == {"hello", "traefik"}
     assert server.ask("hello", "guessed", "/").status_code == httpx.codes.UNAUTHORIZED
     assert server.ask("hello", server.passwords()["dashboardPassword"], "/").text == "hello"
 
@@ -173,15 +206,38 @@ def test_a_service_that_is_added_as_documented_answers_at_the_edge(server: Serve
 def test_a_rotated_password_replaces_only_the_service_that_reads_it(server: Server) -> None:
     old = server.passwords()["dashboardPassword"]
     before = server.containers()
-    said = server.checkout.make("rotate", "dashboardPassword", "--stack", "prod")
+    rotate, show = commands("docs/OPERATIONS.md", "Rotate a password")
+    said = server.checkout.run(rotate)
     after = server.containers()
     assert {service for service in before if before[service] != after[service]} == {"traefik"}
     new = server.passwords()["dashboardPassword"]
     assert f"The new password is deployed: {new}\n" in said
+    assert new in server.checkout.run(show)
     assert server.ask("traefik", old, "/api/version").status_code == httpx.codes.UNAUTHORIZED
     assert server.ask("traefik", new, "/api/version").status_code == httpx.codes.OK
-    assert new not in server.checkout.shell("pulumi stack output --stack prod")
+    assert new not in server.checkout.run("pulumi stack output --stack prod")
     assert new not in (server.checkout.folder / "Pulumi.prod.yaml").read_text()
+
+
+@pytest.mark.parametrize("service", ["api", "executor"])
+def test_a_flame_graph_shows_what_the_running_process_does(server: Server, service: str) -> None:
+    (command,) = commands("docs/OPERATIONS.md", "Where the time goes")
+    short = command.replace("SERVICE=api", f"SERVICE={service}").replace("SECONDS=30", "SECONDS=3")
+    program = {"environment": "bash", "code": "true"}
+    stop = threading.Event()
+
+    def visit() -> None:
+        while not stop.is_set():
+            httpx.post(f"http://localhost:{server.port}/execute", json=program, trust_env=False)
+
+    with ThreadPoolExecutor(1) as visitor:
+        visitor.submit(visit)
+        try:
+            server.checkout.run(short)
+        finally:
+            stop.set()
+    (drawn,) = (server.checkout.folder / ".vps" / "profiles").glob(f"prod-{service}-*.svg")
+    assert f"app/{service}/" in drawn.read_text()
 
 
 def test_a_state_moves_to_another_backend(server: Server, folder: Path) -> None:
@@ -190,13 +246,16 @@ def test_a_state_moves_to_another_backend(server: Server, folder: Path) -> None:
     moved = folder / "moved"
     moved.mkdir()
     export, _, rest = script.partition("\n")
-    server.checkout.shell(export)
+    server.checkout.run(export)
     # The export keeps secrets encrypted.
     assert password not in (server.checkout.folder / "state.json").read_text()
     assert "s3://my-bucket/vps" in rest
     moving = rest.replace("s3://my-bucket/vps", f"file://{moved}")
-    assert password in server.checkout.shell(f"{moving}\npulumi stack output passwords --show-secrets --stack prod")
+    assert password in server.checkout.run(f"{moving}\npulumi stack output passwords --show-secrets --stack prod")
     there = f"export PULUMI_BACKEND_URL=file://{moved}"
-    server.checkout.shell(f"{there}\npulumi destroy --stack prod --skip-preview")
-    assert '"resources"' not in server.checkout.shell(f"{there}\npulumi stack export --stack prod")
+    refused = server.checkout.attempt(f"{there}\nmake down STACK=prod")
+    assert "Not confirmed" in refused.stdout
+    assert server.containers()
+    server.checkout.run(f"{there}\nmake down STACK=prod CONFIRM=prod")
+    assert '"resources"' not in server.checkout.run(f"{there}\npulumi stack export --stack prod")
     assert not server.containers()

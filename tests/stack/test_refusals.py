@@ -1,6 +1,8 @@
 """Stacks that Pulumi refuses. Nothing is applied in part."""
 
 import socket
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import yaml
 
 from tests.stacks import StackFactory
 from tools.console.steps import Report, StepFailed
+from tools.machine import process
 from tools.machine.preparation import Prepared
 from tools.stack import docker_objects
 from tools.stack.config import ONLY_CORE, PLATFORM, load, merge
@@ -52,6 +55,21 @@ def test_the_preview_names_the_key_of_an_invalid_setting(
     said = report.log.read_text()
     assert refusal in said
     assert "Traceback" not in said
+
+
+def test_a_program_without_config_gets_an_empty_one(prepared: Prepared, report: Report, tmp_path: Path) -> None:
+    runtime = {"name": "python", "options": {"toolchain": "pip", "virtualenv": sys.prefix}}
+    (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "empty", "runtime": runtime}))
+    (tmp_path / "__main__.py").write_text("import pulumi; pulumi.export('found', pulumi.Config('vps').get('platform'))")
+    (tmp_path / "state").mkdir()
+    environment = {
+        **prepared.toolchain.environment,
+        "PULUMI_BACKEND_URL": f"file://{tmp_path}/state",
+        "PULUMI_CONFIG_PASSPHRASE": "any",
+    }
+    for command in ("stack init organization/empty/none", "preview --stack none"):
+        argv = [str(prepared.toolchain.pulumi), *command.split(), "--non-interactive"]
+        process.run(argv, report, environment=environment, cwd=tmp_path)
 
 
 def test_a_wrong_passphrase_is_reported_and_changes_nothing(new_stack: StackFactory, report: Report) -> None:

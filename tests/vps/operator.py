@@ -8,6 +8,7 @@ from infra.host import ssh
 from infra.settings import Ssh
 from tests.vps.host import Vps
 from tests.vps.network import Namespace
+from tools.commands.doctor import examine
 from tools.console.steps import Report
 from tools.machine.preparation import Prepared
 from tools.stack.local_stack import Stack
@@ -40,6 +41,12 @@ class Operator:
     def sees_drift(self, stack: Stack) -> bool:
         with self.at.entered():
             return stack.has_drifted(self.report)
+
+    def finds_wrong(self, stack: Stack) -> set[str]:
+        """The checks of `make doctor` that find something wrong."""
+        with self.at.entered():
+            found = list(examine(stack.name, stack.settings, lambda: stack, self.report))
+        return {finding.check for finding in found if finding.is_wrong}
 
     def sign_in(self, vps: Vps) -> None:
         """Log in over SSH as root, and log out."""

@@ -74,3 +74,20 @@ def without_rules(vps: Vps) -> Iterator[None]:
         yield
     finally:
         vps.shell(f"nft -f - <<'END'\n{rules}END")
+
+
+def changed(stack: Stack, **host: Any) -> dict[str, Any]:
+    """The stack's overrides, with these sections of `host` merged into them."""
+    of_host = dict(stack.overrides["host"])
+    for part, values in host.items():
+        of_host[part] = {**of_host[part], **values}
+    return {**stack.overrides, "host": of_host}
+
+
+def other_key(vps: Vps) -> str:
+    kind, key, *_ = vps.public_key.split()
+    return f"{kind} {key}"
+
+
+def containers(vps: Vps, stack: Stack) -> int:
+    return len(vps.shell(f"docker ps -aq --filter label=vps.stack={stack.prefix} 2>/dev/null", check=False).split())

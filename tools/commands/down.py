@@ -1,4 +1,4 @@
-"""`make down`: remove the platform; its data only with VOLUMES=1."""
+"""`make down`: remove the platform; its data only with VOLUMES=1. STACK=prod: what is on its server, if confirmed."""
 
 import argparse
 
@@ -6,9 +6,11 @@ from tools.console.steps import Report, Runner, Step, StepFailed
 from tools.machine import docker_engine
 from tools.machine.preparation import Preparation
 from tools.paths import HOME
-from tools.stack import config, docker_objects, lock
+from tools.stack import config, docker_objects, lock, target
 from tools.stack.config import LOCAL
 from tools.stack.local_stack import Stack, config_file, forget
+from tools.stack.pulumi_stack import changes
+from tools.stack.server import Server
 
 
 class _Down(Preparation):
@@ -61,12 +63,40 @@ class _Down(Preparation):
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stack", default=LOCAL)
+    parser.add_argument("--confirm")
     parser.add_argument("--volumes", action="store_true")
     parser.add_argument("--engine", action="store_true")
     parser.add_argument("--forget", action="store_true")
 
 
 def run(options: argparse.Namespace, runner: Runner) -> None:
+    (_local if options.stack == LOCAL else _server)(options, runner)
+
+
+def _server(options: argparse.Namespace, runner: Runner) -> None:
+    if options.volumes or options.engine or options.forget:
+        raise StepFailed(
+            f"VOLUMES, ENGINE and FORGET are for the stack on this machine, and not for {options.stack}.",
+            "docs/DEPLOYMENT.md, Destroying, tells how the data of a server is removed.",
+        )
+    name = target.settings(options.stack).name
+    if options.confirm is None and runner.console.is_terminal:
+        options.confirm = runner.console.input(f"Remove everything of {name} but its data? Type {options.stack}: ")
+    if options.confirm != options.stack:
+        raise StepFailed(
+            f"Not confirmed, so {name} stays as it is.", f"make down STACK={options.stack} CONFIRM={options.stack}"
+        )
+    with lock.exclusive(HOME, "make down") as held:
+        server = Server(held, options.stack)
+
+        def destroy(report: Report) -> str:
+            return changes(server.stack.destroy(report))
+
+        runner.run([*server.steps(), Step("Removal", destroy)])
+
+
+def _local(options: argparse.Namespace, runner: Runner) -> None:
     with lock.exclusive(HOME, "make down") as held:
         runner.run(_Down(options, held).steps())
     if docker_engine.daemon_pid():

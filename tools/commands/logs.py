@@ -7,31 +7,34 @@ from typing import Any
 
 from rich.text import Text
 
-from tools.console.steps import Runner, StepFailed
+from tools.console.steps import Report, Runner, StepFailed
 from tools.machine.docker_engine import DockerEngine
+from tools.paths import HOME
 from tools.stack import target
+from tools.stack.config import LOCAL
 from tools.stack.health import ServiceState
 
 _LINES = 50
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stack", default=LOCAL)
     parser.add_argument("--service")
 
 
 def run(options: argparse.Namespace, runner: Runner) -> None:
-    engine, states = target.running()
-    chosen = [state for state in states if options.service in (None, state.service)]
-    if not chosen:
-        names = ", ".join(state.service for state in states)
-        raise StepFailed(f"There is no service {options.service}.", f"The services are: {names}.")
-    width = max(len(state.service) for state in chosen)
-    readers = [threading.Thread(target=_read, args=(engine, state, width, runner), daemon=True) for state in chosen]
-    for reader in readers:
-        reader.start()
-    with contextlib.suppress(KeyboardInterrupt):  # this is how the user ends it
+    with target.running(options.stack, Report(HOME / "logs" / "logs.log")) as (engine, states):
+        chosen = [state for state in states if options.service in (None, state.service)]
+        if not chosen:
+            names = ", ".join(state.service for state in states)
+            raise StepFailed(f"There is no service {options.service}.", f"The services are: {names}.")
+        width = max(len(state.service) for state in chosen)
+        readers = [threading.Thread(target=_read, args=(engine, state, width, runner), daemon=True) for state in chosen]
         for reader in readers:
-            reader.join()
+            reader.start()
+        with contextlib.suppress(KeyboardInterrupt):  # this is how the user ends it
+            for reader in readers:
+                reader.join()
 
 
 def _read(engine: DockerEngine, state: ServiceState, width: int, runner: Runner) -> None:

@@ -10,14 +10,14 @@ import secrets
 import httpx
 
 from infra.config import NAMESPACE, SECRET_KEYS
-from tools.commands.up import LocalStack
+from tools.commands.up import LocalStack, deployment
 from tools.console.steps import Report, Runner, Step, StepFailed
-from tools.machine.preparation import Preparation
 from tools.paths import HOME
-from tools.stack import config, health, lock, passwords, target
+from tools.stack import config, lock, passwords
 from tools.stack.local_stack import PASSWORD_BYTES
 from tools.stack.passwords import Address, Keeper
 from tools.stack.pulumi_stack import PulumiStack
+from tools.stack.server import Server
 
 _EDGE = SECRET_KEYS["dashboard_password"]
 
@@ -84,42 +84,18 @@ def _tell(keeper: Keeper, client: httpx.Client, known: list[str], new: str) -> N
         ) from error
 
 
-def _local_steps(rotation: Rotation, held: int) -> list[Step]:
+def steps(rotation: Rotation, chosen: LocalStack | Server) -> list[Step]:
     """The steps of `make up`, with the change of the password before the deployment."""
-    local = LocalStack(held)
 
     def change(report: Report) -> str:
-        return rotation.change(local.stack, local.stack.settings.edge.addresses[0], report)
+        return rotation.change(chosen.stack, chosen.address, report)
 
-    *ready, deployment, waiting = local.up_steps()
-    return [*ready, Step("Password", change), deployment, waiting]
-
-
-def _server_steps(rotation: Rotation, held: int, name: str) -> list[Step]:
-    """The steps that docs/DEPLOYMENT.md describes, with the change of the password."""
-    preparation = Preparation()
-
-    def stack() -> PulumiStack:
-        return PulumiStack(preparation.toolchain, name, held=(held,))
-
-    def deploy(report: Report) -> str:
-        stack().up(report)
-        return "done"
-
-    def wait(report: Report) -> str:
-        with target.reached(name, report) as found:
-            return health.wait(found.engine, found.prefix, None, report)
-
-    return [
-        Step("Pulumi", preparation.find_toolchain),
-        Step("Password", lambda report: rotation.change(stack(), None, report)),
-        Step("Deployment", deploy),
-        Step("Health", wait),
-    ]
+    *ready, deploy, wait = chosen.up_steps()
+    return [*ready, Step("Password", change), deploy, wait]
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--stack", default="local")
+    parser.add_argument("--stack", default=config.LOCAL)
     parser.add_argument("secret")
 
 
@@ -127,13 +103,11 @@ def run(options: argparse.Namespace, runner: Runner) -> None:
     known = [key.removeprefix(f"{NAMESPACE}:") for key in config.GENERATED]
     if options.secret not in known:
         raise StepFailed(f"{options.secret!r} is not a password of a stack.", f"Name one of {', '.join(known)}.")
-    target.settings(options.stack)
     rotation = Rotation(options.secret)
     state = "is in the stack's config, and not yet deployed"
     with lock.exclusive(HOME, "make rotate") as held:
-        local = options.stack == config.LOCAL
         try:
-            runner.run(_local_steps(rotation, held) if local else _server_steps(rotation, held, options.stack))
+            runner.run(steps(rotation, deployment(options.stack, held)))
             state = "is deployed"
         finally:
             if rotation.new:

@@ -3,21 +3,23 @@
 import argparse
 
 from tools.console.steps import EXIT_FAILED, Report, Runner
-from tools.machine import pulumi_toolchain
 from tools.machine.docker_engine import DockerEngine
 from tools.paths import HOME
 from tools.stack import target
 from tools.stack.config import LOCAL
-from tools.stack.local_stack import Stack
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stack", default=LOCAL)
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
     """The exit code is 0 if every service is healthy, else 1."""
-    engine, states = target.running()
     report = Report(HOME / "logs" / "status.log")
-    urls = Stack(pulumi_toolchain.ensure(report), LOCAL, engine).outputs(report).get("urls", {})
-    rows = [("service", "health", "URL", "image")]
-    rows += [(it.service, it.health, urls.get(it.service, ""), _version(engine, it.image)) for it in states]
+    urls = target.stack(options.stack, report).outputs(report).get("urls", {})
+    with target.running(options.stack, report) as (engine, states):
+        rows = [("service", "health", "URL", "image")]
+        rows += [(it.service, it.health, urls.get(it.service, ""), _version(engine, it.image)) for it in states]
     runner.table(rows)
     return 0 if all(state.is_well for state in states) else EXIT_FAILED
 

@@ -1,16 +1,21 @@
-"""`make up`: bring the platform up, whatever state the machine is in."""
+"""`make up`: bring the platform up on this machine, whatever state that is in. STACK=prod: on its server."""
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
 from offline.gomodules import GoBuild
 from tools.build import images
-from tools.console.steps import Report, Runner, Step
+from tools.console.steps import Report, Runner, Step, StepFailed
 from tools.machine import preflight
 from tools.machine.preparation import Preparation
 from tools.paths import HOME
 from tools.stack import config, health, lock
 from tools.stack.config import LOCAL
 from tools.stack.local_stack import Stack
+from tools.stack.passwords import Address
+from tools.stack.pulumi_stack import changes
+from tools.stack.server import Server
 
 TRY_THIS = """curl -s {api}/execute -H 'content-type: application/json' \\
   -d '{{"environment":"python","code":"print(\\"Hello, World!\\")"}}'"""
@@ -42,6 +47,11 @@ class LocalStack(Preparation):
         return [] if self._only_core else [program for _, program in self.images.uncompiled]
 
     @property
+    def address(self) -> Address:
+        """Where the edge answers, whose names need not resolve."""
+        return self.stack.settings.edge.addresses[0]
+
+    @property
     def stack(self) -> Stack:
         return Stack(self.toolchain, LOCAL, self.engine, held=(self._held,))
 
@@ -66,28 +76,53 @@ class LocalStack(Preparation):
         return "; ".join(done) or f"{LOCAL}, kept in {HOME}"
 
     def _deploy(self, report: Report) -> str:
-        said = self.stack.up(report).splitlines()
+        done = changes(self.stack.up(report))
         removed = images.remove_superseded(self.engine, self.images)
         cleaned = f"; superseded images removed: {len(removed)}" if removed else ""
-        return _changes(said) + cleaned
+        return done + cleaned
 
     def _wait(self, report: Report) -> str:
         self.outputs = self.stack.outputs(report, show_secrets=True)
         return health.wait(self.engine, self.stack.prefix, self.outputs["urls"]["api"], report)
 
 
+def deployment(stack: str, held: int) -> LocalStack | Server:
+    """The steps for this machine's stack, or for that of a server."""
+    return LocalStack(held) if stack == LOCAL else Server(held, stack)
+
+
 def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stack", default=LOCAL)
     parser.add_argument("--core", action="store_true")
 
 
 def run(options: argparse.Namespace, runner: Runner) -> None:
+    if options.stack == LOCAL:
+        _local(options, runner)
+    elif options.core:
+        raise StepFailed("`core` is for this machine.", f"Run make up STACK={options.stack}")
+    else:
+        _server(options.stack, runner)
+
+
+def _server(stack: str, runner: Runner) -> None:
+    with lock.exclusive(HOME, "make up") as held:
+        server = Server(held, stack)
+        runner.run(server.up_steps())
+    show(server.outputs, runner)
+    runner.console.print(f"\n`make outputs STACK={stack}` shows the passwords.")
+
+
+def _local(options: argparse.Namespace, runner: Runner) -> None:
     with lock.exclusive(HOME, "make up") as held:
         local = LocalStack(held, only_core=options.core)
         runner.run(local.up_steps())
         if local.rest:
             _announce(local, runner)
             runner.run(local.rest_steps())
-    _show(local, runner)
+    show(local.outputs, runner)
+    runner.console.print("\nTry this next (`make status`, `make logs` and `make down` are the rest):", style="bold")
+    runner.say(TRY_THIS.format(api=local.outputs["urls"]["api"]))
 
 
 def _announce(local: LocalStack, runner: Runner) -> None:
@@ -99,21 +134,16 @@ def _announce(local: LocalStack, runner: Runner) -> None:
     )
 
 
-def _show(local: LocalStack, runner: Runner) -> None:
-    passwords = local.outputs["passwords"]
+def show(outputs: Mapping[str, Any], runner: Runner) -> None:
+    """Print the URL and the login of each service. Pulumi may have masked the passwords."""
+    passwords = outputs["passwords"]
     rows = [("service", "URL", "user", "password")]
-    for service, url in local.outputs["urls"].items():
-        login = local.outputs["logins"].get(service)
-        rows.append((service, url, login["user"], passwords[login["secret"]]) if login else (service, url, "", ""))
+    for service, url in outputs["urls"].items():
+        if login := outputs["logins"].get(service):
+            password = passwords if isinstance(passwords, str) else passwords[login["secret"]]
+            rows.append((service, url, login["user"], password))
+        else:
+            rows.append((service, url, "", ""))
     runner.table(rows)
-    for notice in local.outputs["notices"]:
+    for notice in outputs["notices"]:
         runner.say(f"{notice}.", "yellow")
-    runner.console.print("\nTry this next (`make status`, `make logs` and `make down` are the rest):", style="bold")
-    runner.say(TRY_THIS.format(api=local.outputs["urls"]["api"]))
-
-
-def _changes(said: list[str]) -> str:
-    """Pulumi's count of changes, from the last summary in its output."""
-    start = max((number for number, line in enumerate(said) if line.startswith("Resources:")), default=len(said))
-    counts = [line.strip() for line in said[start + 1 :] if line.startswith("    ")]
-    return ", ".join(counts) or "done"

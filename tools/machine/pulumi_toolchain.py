@@ -77,7 +77,8 @@ def ensure(report: Report) -> Toolchain:
 
 def _on_path(report: Report) -> Toolchain:
     found = shutil.which("pulumi")
-    if not found:
+    # The one in the cache is on PATH in a shell that `make pulumi` has prepared.
+    if not found or Path(found).is_relative_to(cache()):
         raise _Unavailable("no pulumi on PATH")
     number = _version(Path(found), report)
     if number < MINIMUM:

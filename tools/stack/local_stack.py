@@ -81,10 +81,9 @@ class Stack(PulumiStack):
             if key not in (previous.get("config") or {}):
                 self.set_secret(key, secrets.token_urlsafe(PASSWORD_BYTES), report)
 
-    def destroy(self, report: Report) -> None:
+    def destroy(self, report: Report) -> str:
         """Remove the resources in the state. Does nothing when the stack was never created."""
-        if self.config_file.exists():
-            self._run("destroy", "--yes", "--skip-preview", *self.config_arguments, report=report)
+        return super().destroy(report) if self.config_file.exists() else ""
 
     def mend(self, report: Report) -> list[str]:
         """Repair what an interrupted command left. Returns what was done, for the user.
@@ -130,16 +129,18 @@ class Stack(PulumiStack):
                 raise self._explain(error, report) from error
         return str(self.export(report)["secrets_providers"]["state"]["salt"])
 
-    def _explain(self, error: process.CommandFailed, report: Report) -> StepFailed:
-        said = error.output
-        if "incorrect passphrase" in said:
-            message = f"The passphrase in {self.passphrase_file} is not the one that the stack was encrypted with."
-            return StepFailed(message, f"Put the old one back. {_START_OVER}", report.log)
-        if "failed to load checkpoint" in said:
-            message = f"The stack's state in {self.home / 'state'} can't be read."
-            fix = f"Restore its backup: Pulumi keeps one beside it, *.json.bak. {_START_OVER}"
-            return StepFailed(message, fix, report.log)
-        return super()._explain(error, report)
+    @property
+    def causes(self) -> Mapping[str, tuple[str, str]]:
+        return {
+            "incorrect passphrase": (
+                f"The passphrase in {self.passphrase_file} is not the one that the stack was encrypted with.",
+                f"Put the old one back. {_START_OVER}",
+            ),
+            "failed to load checkpoint": (
+                f"The stack's state in {self.home / 'state'} can't be read.",
+                f"Restore its backup: Pulumi keeps one beside it, *.json.bak. {_START_OVER}",
+            ),
+        }
 
 
 def config_file(home: Path, name: str) -> Path:

@@ -14,6 +14,40 @@ from tools.machine.pulumi_toolchain import Toolchain
 from tools.paths import ROOT
 
 POLICIES = ROOT / "policies"
+_VARIABLES = "set -a; . ./.env; set +a (docs/DEPLOYMENT.md, State, passphrase, stack)"
+_CAUSES = {
+    "must be set for login": (
+        "Nothing tells where the state is: PULUMI_BACKEND_URL is not set, and you are logged in nowhere.",
+        f"Set it, as .env.example shows, then run this again: {_VARIABLES}.",
+    ),
+    "passphrase must be set with": (
+        "PULUMI_CONFIG_PASSPHRASE_FILE is not set, and nor is PULUMI_CONFIG_PASSPHRASE.",
+        f"Set one of them, as .env.example shows, then run this again: {_VARIABLES}.",
+    ),
+    "unable to read PULUMI_CONFIG_PASSPHRASE_FILE": (
+        "The file that PULUMI_CONFIG_PASSPHRASE_FILE names can't be read.",
+        "Put it back, or name the right one, then run this again.",
+    ),
+    "incorrect passphrase": (
+        "The passphrase is not the one that the stack's secrets are encrypted with.",
+        "Set the right one in PULUMI_CONFIG_PASSPHRASE_FILE or PULUMI_CONFIG_PASSPHRASE, then run this again.",
+    ),
+    "no stack named": (
+        "There is no such stack in the backend that PULUMI_BACKEND_URL or your login names.",
+        "Name the right backend, or create the stack: make pulumi, then . .vps/pulumi.env and "
+        "pulumi stack init <name>.",
+    ),
+    "not found for stack": (
+        "The stack has no password for its dashboards.",
+        "Set one: make pulumi, then . .vps/pulumi.env and pulumi config set --secret --stack <name> "
+        "vps:dashboardPassword.",
+    ),
+    "stack is currently locked": (
+        "Another `up`, `refresh` or `destroy` of this stack runs, or one was killed.",
+        "Wait until it ends. If none runs: make pulumi, then . .vps/pulumi.env and pulumi cancel --stack <name>.",
+    ),
+}
+"""By what Pulumi says: the cause and the fix."""
 # How Pulumi prints a violation of the policy pack (see policies/rules.py).
 _REFUSAL = re.compile(r"\[mandatory\]\s+(\S+).*?Found: (.*?) Fix: ([^\n]*)", re.DOTALL)
 
@@ -41,6 +75,11 @@ class PulumiStack:
         """The arguments that tell Pulumi where the config is; empty where it is at its default place."""
         return ()
 
+    @property
+    def causes(self) -> Mapping[str, tuple[str, str]]:
+        """What can be wrong with the stack itself: the cause and the fix by what Pulumi says."""
+        return {said: (cause, fix.replace("<name>", self.name)) for said, (cause, fix) in _CAUSES.items()}
+
     def preview(self, report: Report, *arguments: str) -> str:
         """What `up` would change, as text. `arguments` are passed to Pulumi, for instance `--expect-no-changes`."""
         return self._run("preview", "--policy-pack", str(POLICIES), *self.config_arguments, *arguments, report=report)
@@ -49,10 +88,14 @@ class PulumiStack:
         """Deploy the program. A preview runs first, so that a policy violation changes nothing."""
         return self._run("up", "--yes", "--policy-pack", str(POLICIES), *self.config_arguments, report=report)
 
-    def refresh(self, report: Report) -> None:
+    def destroy(self, report: Report) -> str:
+        """Remove the resources in the state."""
+        return self._run("destroy", "--yes", "--skip-preview", *self.config_arguments, report=report)
+
+    def refresh(self, report: Report) -> str:
         """Read the real resources into the state, and clear creations that were interrupted."""
         flags = ("--yes", "--skip-preview", "--clear-pending-creates")
-        self._run("refresh", *flags, *self.config_arguments, report=report)
+        return self._run("refresh", *flags, *self.config_arguments, report=report)
 
     def has_drifted(self, report: Report) -> bool:
         """Whether the real resources differ from the state."""
@@ -90,9 +133,9 @@ class PulumiStack:
             raise self._explain(error, report) from error
 
     def _pulumi(self, *arguments: str, report: Report, stdin: str = "", cwd: Path = ROOT) -> str:
-        return process.run(
-            self._argv(arguments), report, environment=self.environment, cwd=cwd, stdin=stdin, held=self.held
-        )
+        # Pulumi takes this variable for `--yes`, which `--preview-only` does not go with.
+        environment = {**self.environment, "PULUMI_SKIP_CONFIRMATIONS": None}
+        return process.run(self._argv(arguments), report, environment=environment, cwd=cwd, stdin=stdin, held=self.held)
 
     def _capture(self, *arguments: str, report: Report) -> str:
         try:
@@ -108,10 +151,21 @@ class PulumiStack:
             found = "\n".join(f"  {rule}: {finding}" for rule, finding, _ in refusals)
             fixes = " ".join(dict.fromkeys(fix for *_, fix in refusals))
             return StepFailed(f"The policy pack refuses this stack.\n{found}", fixes)
+        for text, (cause, fix) in self.causes.items():
+            if text in error.output:
+                return StepFailed(cause, fix, report.log)
         said = error.output.splitlines()
         cause = next((line.partition("error: ")[2] for line in said if "error: " in line), f"{error}.")
         fix = "Fix the cause above and run it again; it resumes where it stopped."
         return StepFailed(cause, fix, report.log)
+
+
+def changes(said: str) -> str:
+    """Pulumi's count of changes, from the last summary in its output."""
+    lines = said.splitlines()
+    start = max((number for number, line in enumerate(lines) if line.startswith("Resources:")), default=len(lines))
+    counts = [line.strip() for line in lines[start + 1 :] if line.startswith("    ")]
+    return ", ".join(counts) or "done"
 
 
 def operators_environment(toolchain: Toolchain) -> Mapping[str, str | None]:

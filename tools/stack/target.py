@@ -8,10 +8,12 @@ from infra.host.host import docker_url
 from infra.settings import PlatformSettings
 from tools.build import images
 from tools.console.steps import Report, StepFailed
-from tools.machine import docker_engine, docker_tunnel
+from tools.machine import docker_engine, docker_tunnel, pulumi_toolchain
 from tools.machine.docker_engine import DockerEngine
 from tools.stack import config, health
 from tools.stack.health import ServiceState
+from tools.stack.local_stack import Stack
+from tools.stack.pulumi_stack import PulumiStack
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,33 @@ def settings(stack: str) -> PlatformSettings:
     """
     if not config.template_file(stack).exists():
         raise StepFailed(f"There is no Pulumi.{stack}.yaml.", "Name a stack that has one: local, prod.")
-    return config.settings(stack)
+    here = {"engine": {"host": docker_engine.configured_url()}} if stack == config.LOCAL else {}
+    return config.settings(stack, here)
+
+
+def stack(name: str, report: Report) -> PulumiStack:
+    """The stack of `Pulumi.<name>.yaml`, to be read. Its Docker need not answer.
+
+    Raises:
+        StepFailed: there is no such file, its settings are not valid, or there is no usable Pulumi.
+    """
+    url = settings(name).engine.host
+    toolchain = pulumi_toolchain.ensure(report)
+    return Stack(toolchain, name, DockerEngine(url)) if name == config.LOCAL else PulumiStack(toolchain, name)
+
+
+@contextlib.contextmanager
+def docker(settings: PlatformSettings, report: Report) -> Iterator[DockerEngine]:
+    """The Docker of a stack, which is reached while the block runs.
+
+    Raises:
+        StepFailed: it does not answer.
+    """
+    if settings.host:
+        with docker_tunnel.engine(settings.host, report) as url:
+            yield _answering(url, docker_url(settings.host), report)
+    else:
+        yield _answering(settings.engine.host, settings.engine.host, report)
 
 
 @contextlib.contextmanager
@@ -42,30 +70,25 @@ def reached(stack: str, report: Report) -> Iterator[Target]:
         StepFailed: there is no such file, its settings are not valid, or its Docker does not answer.
     """
     found = settings(stack)
-    if stack == config.LOCAL:
-        url = docker_engine.configured_url()
-        engine = _answering(url, url, report)
-        made = images.ensure(engine, found.sandbox.environments, report)
-        yield Target(engine, found.name, made.references["app"])
-    elif found.host:
-        with docker_tunnel.engine(found.host, report) as url:
-            yield Target(_answering(url, docker_url(found.host), report), found.name, found.image("app"))
-    else:
-        url = found.engine.host
-        yield Target(_answering(url, url, report), found.name, found.image("app"))
+    with docker(found, report) as engine:
+        local = stack == config.LOCAL
+        ours = images.ensure(engine, found.sandbox.environments, report).references if local else {}
+        yield Target(engine, found.name, ours.get("app") or found.image("app"))
 
 
-def running() -> tuple[DockerEngine, list[ServiceState]]:
-    """The Docker of this machine, and the services of the stack in it.
+@contextlib.contextmanager
+def running(stack: str, report: Report) -> Iterator[tuple[DockerEngine, list[ServiceState]]]:
+    """The Docker of a stack, which is reached while the block runs, and its services.
 
     Raises:
-        StepFailed: nothing runs.
+        StepFailed: as for `reached`; or nothing runs.
     """
-    engine = docker_engine.find(docker_engine.configured_url())
-    states = health.services(engine.client(), config.settings().name) if engine else []
-    if engine is None or not states:
-        raise StepFailed("Nothing runs.", "`make up` brings the platform up.")
-    return engine, states
+    found = settings(stack)
+    with docker(found, report) as engine:
+        states = health.services(engine.client(), found.name)
+        if not states:
+            raise StepFailed("Nothing runs.", "`make up` brings the platform up.")
+        yield engine, states
 
 
 def _answering(url: str, place: str, report: Report) -> DockerEngine:

@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from tools.__main__ import COMMANDS
-from tools.commands import up
 from tools.commands.generate import lock_files
 from tools.commands.test import SUITES, Suite
 from tools.console import junit
 from tools.console.junit import Count, Failure
 from tools.paths import ROOT
+from tools.stack import pulumi_stack
 
 JUNIT = '<testsuites><testsuite tests="5" failures="1" errors="1" skipped="1"/></testsuites>'
 
@@ -62,7 +62,7 @@ def test_failed_tests_are_listed_with_place_and_reason(tmp_path: Path) -> None:
     ],
 )
 def test_pulumis_last_count_of_changes_is_the_summary(said: str, summary: str) -> None:
-    assert up._changes(said.splitlines()) == summary
+    assert pulumi_stack.changes(said) == summary
 
 
 def test_each_reason_for_skipping_is_listed_once() -> None:

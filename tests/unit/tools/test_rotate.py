@@ -167,7 +167,7 @@ def test_the_new_password_is_shown_also_where_the_deployment_failed(
     def steps(rotation: Rotation, *_: object) -> list[Step]:
         return [Step("Password", lambda report: rotation.change(stack, None, report)), Step("Deployment", deploy)]
 
-    monkeypatch.setattr(rotate, "_server_steps", steps)
+    monkeypatch.setattr(rotate, "steps", steps)
     monkeypatch.setattr(rotate, "HOME", tmp_path)
     shown = io.StringIO()
     options = argparse.Namespace(secret="grafanaPassword", stack="prod")

@@ -1,12 +1,16 @@
 """The stack of a server is Pulumi's own: what is ours of its environment is the toolchain alone."""
 
+import argparse
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.unit.tools.conftest import Program
-from tools.console.steps import Report
+from tools.commands import pulumi
+from tools.console.steps import Report, Runner, StepFailed
 from tools.machine.pulumi_toolchain import Toolchain
 from tools.stack.pulumi_stack import PulumiStack
 
@@ -37,3 +41,37 @@ def test_the_operators_state_passphrase_and_logins_are_used(
         "PULUMI_CREDENTIALS_PATH=/home/operator/.pulumi",
         "PULUMI_HOME=/ours",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "cause", "fix"),
+    [
+        ("PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions", "PULUMI_BACKEND_URL", ".env"),
+        ("constructing secrets manager: passphrase must be set with PULUMI_CONFIG_PASSPHRASE", "is not set", ".env"),
+        ("unable to read PULUMI_CONFIG_PASSPHRASE_FILE: open x", "can't be read", "Put it back"),
+        ("no stack named 'prod' found", "no such stack", "pulumi stack init prod"),
+        ("configuration key 'vps:dashboardPassword' not found for stack 'prod'", "no password", "--stack prod"),
+        ("the stack is currently locked by 1 lock(s)", "Another", "pulumi cancel --stack prod"),
+        ("something else", "something else", "resumes"),
+    ],
+)
+def test_what_the_operator_has_not_set_is_named_with_its_fix(
+    program: Program, report: Report, said: str, cause: str, fix: str
+) -> None:
+    binary = program("pulumi", f'echo "error: {said}" >&2; exit 255')
+    with pytest.raises(StepFailed) as caught:
+        PulumiStack(Toolchain(binary, {}, "3.228.0", "fake"), "prod").secret("vps:dashboardPassword", report)
+    assert cause in caught.value.message
+    assert fix in caught.value.fix
+
+
+def test_a_shell_that_reads_the_file_of_make_pulumi_runs_pulumi_as_make_does(
+    tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binary = program("pulumi", 'echo "$PULUMI_HOME"')
+    toolchain = Toolchain(binary, {"PULUMI_HOME": "/with a space"}, "3.228.0", "fake")
+    monkeypatch.setattr("tools.machine.pulumi_toolchain.ensure", lambda report: toolchain)
+    monkeypatch.setattr(pulumi, "HOME", tmp_path)
+    pulumi.run(argparse.Namespace(), Runner(Console(), tmp_path / "logs"))
+    script = f". {tmp_path}/pulumi.env && pulumi"
+    assert subprocess.check_output(["sh", "-c", script], text=True) == "/with a space\n"

@@ -78,6 +78,16 @@ def test_without_another_pulumi_it_is_built(report: Report, built: Path) -> None
     assert found.environment["PULUMI_HOME"] == "/of-the-build"
 
 
+def test_the_pulumi_of_a_prepared_shell_is_not_one_of_the_users(
+    report: Report, program: Program, built: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = own_cache / "engine" / "bin"
+    ours.mkdir(parents=True)
+    (ours / "pulumi").symlink_to(program("pulumi", body("3.228.0")))
+    monkeypatch.setenv("PATH", f"{ours}:/usr/bin:/bin")
+    assert pulumi_toolchain.ensure(report).pulumi == built
+
+
 def test_a_pulumi_that_is_too_old_is_named_and_skipped(report: Report, program: Program, built: Path) -> None:
     program("pulumi", body("3.100.0"))
     assert pulumi_toolchain.ensure(report).pulumi == built

@@ -67,7 +67,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(Recorded, "ran", done, raising=False)
     monkeypatch.setattr(up, "LocalStack", Recorded)
-    monkeypatch.setattr(up, "_show", lambda *_: None)
+    monkeypatch.setattr(up, "show", lambda *_: None)
     monkeypatch.setattr(lock, "exclusive", lambda *_: contextlib.nullcontext(0))
     monkeypatch.setattr(images, "complete", complete)
     return done
@@ -82,7 +82,7 @@ def make_up(
     monkeypatch.setattr(health, "services", lambda *_: states)
     screen = io.StringIO()
     runner = Runner(Console(file=screen, width=200), folder)
-    up.run(argparse.Namespace(core=core), runner)
+    up.run(argparse.Namespace(stack="local", core=core), runner)
     return screen.getvalue()
 
 

@@ -181,13 +181,21 @@ func (h *languageHost) programArguments(request *pulumirpc.RunRequest) []string 
 	return append(append(arguments, request.GetInfo().GetEntryPoint()), request.GetArgs()...)
 }
 
-// configuration returns the two environment variables from which the SDK reads the stack's config.
+// configuration returns the two environment variables from which the SDK reads the stack's config. The SDK takes no
+// null: a stack without config has an empty object and an empty list.
 func configuration(request *pulumirpc.RunRequest) ([]string, error) {
-	values, err := json.Marshal(request.GetConfig())
+	config, secrets := request.GetConfig(), request.GetConfigSecretKeys()
+	if config == nil {
+		config = map[string]string{}
+	}
+	if secrets == nil {
+		secrets = []string{}
+	}
+	values, err := json.Marshal(config)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the config: %w", err)
 	}
-	secretKeys, err := json.Marshal(request.GetConfigSecretKeys())
+	secretKeys, err := json.Marshal(secrets)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the config's secret keys: %w", err)
 	}

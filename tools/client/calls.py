@@ -49,14 +49,17 @@ class Client:
         return await self._post("/execute/batch", request)
 
     async def _post(self, path: str, request: Body) -> list[Body]:
-        """The answers, one on a line. A request that came too soon is sent again when the API says."""
+        """The answers, one on a line. A request that came too soon is sent once more when the API says."""
+        answers = await self._send(path, request)
+        if answers[0].get("code") == "rate_limited":
+            self._console.print(f"  once more in {answers[0]['retry_after']} s", style="dim")
+            await asyncio.sleep(answers[0]["retry_after"])
+            answers = await self._send(path, request)
+        return answers
+
+    async def _send(self, path: str, request: Body) -> list[Body]:
         self._show_request(f"POST {path}", request)
-        answers = self._show_answers(await self._http.post(self._url + path, json=request))
-        if answers[0].get("code") != "rate_limited":
-            return answers
-        self._console.print(f"  once more in {answers[0]['retry_after']} s", style="dim")
-        await asyncio.sleep(answers[0]["retry_after"])
-        return await self._post(path, request)
+        return self._show_answers(await self._http.post(self._url + path, json=request))
 
     async def stream(self, request: Body, lines: AsyncIterator[str]) -> Body:
         """WS /execute/stream: show output as it arrives, send `lines` and Ctrl+C. Returns the last frame."""

@@ -71,13 +71,13 @@ async def _serve(settings: ExecutorSettings) -> None:
         raise EngineError(f"the image has no {settings.runtime}. Set EXECUTOR_RUNTIME to {DEFAULT_RUNTIME}")
     workshop = OciWorkshop(Pattern(settings.profile, roots, settings.runtime, settings.apparmor))
     metrics = Metrics(settings.profile)
-    traces = start_tracing("executor", settings.traces, metrics.span_dropped)
+    traces = start_tracing("executor", settings.traces, metrics.spans_dropped.inc)
     bounds = {name: settings.pools[name] for name in settings.environments}
     engine = Pool(workshop, bounds, metrics, settings.concurrency, settings.queue, tracing=traces)
     metrics.watch(engine)
     own_kernel = RUNTIMES[settings.runtime].own_kernel
     try:
-        metrics.swept(workshop.prepare())
+        metrics.orphans.inc(workshop.prepare())
         os.set_inheritable(LISTENER, False)
         await prove(workshop, settings.profile, apparmor=settings.apparmor and not own_kernel)
     except (EngineError, OSError) as error:

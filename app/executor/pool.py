@@ -184,12 +184,12 @@ class Pool:
         except BaseException as error:
             if isinstance(error, EngineError):
                 _log.error("no sandbox of %s can be made for an execution: %s", shelf.environment, error)
-                self._metrics.engine_failed("make")
+                self._metrics.engine_errors.labels("make").inc()
             self._give_back(shelf)
             raise
         self._made_to_order -= 1
         self._claimed[sandbox.id] = shelf
-        self._metrics.made(shelf.environment, time.monotonic() - started)
+        self._metrics.make_seconds.labels(shelf.environment).observe(time.monotonic() - started)
         return sandbox
 
     def _give_back(self, shelf: _Shelf) -> None:
@@ -327,7 +327,7 @@ class Pool:
         else:
             shelf.filled, shelf.fault, shelf.pause = True, None, _FIRST_PAUSE_SECONDS
             shelf.ready.append(_Ready(sandbox, asyncio.create_task(self._watch(shelf, sandbox))))
-            self._metrics.made(shelf.environment, time.monotonic() - started)
+            self._metrics.make_seconds.labels(shelf.environment).observe(time.monotonic() - started)
         finally:
             self._making -= 1
             shelf.starting -= 1
@@ -336,7 +336,7 @@ class Pool:
     def _note_fault(self, shelf: _Shelf, error: EngineError) -> None:
         """Log the failure and try again later. Claims fail with it at once if no ready sandbox is left for them."""
         _log.error("no sandbox of %s can be made: %s; next attempt in %g s", shelf.environment, error, shelf.pause)
-        self._metrics.engine_failed("make")
+        self._metrics.engine_errors.labels("make").inc()
         shelf.fault = error
         if shelf.retry:
             shelf.retry.cancel()
@@ -355,7 +355,7 @@ class Pool:
     async def _watch(self, shelf: _Shelf, sandbox: Sandbox) -> None:
         await sandbox.ended()
         _log.warning("sandbox %s of %s has ended while it was idle", sandbox.id, shelf.environment)
-        self._metrics.died_idle(shelf.environment)
+        self._metrics.died_idle.labels(shelf.environment).inc()
         self._take_off(shelf, next(ready for ready in shelf.ready if ready.sandbox is sandbox))
 
     def _take_off(self, shelf: _Shelf, ready: _Ready) -> None:
@@ -369,7 +369,7 @@ class Pool:
                 await self._workshop.destroy(sandbox)
         except EngineError as error:
             _log.warning("sandbox %s is left until the executor starts again: %s", sandbox.id, error)
-            self._metrics.engine_failed("destroy")
+            self._metrics.engine_errors.labels("destroy").inc()
         finally:
             self._destroying -= 1
         self._act()

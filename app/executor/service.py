@@ -125,7 +125,8 @@ class Service:
             identity, outcome = await self._run(execution, visitor)
             annotate("sandbox.execution_id", identity)
             annotate("sandbox.status", outcome.status)
-        self._metrics.executed(execution.environment, outcome.status, outcome.seconds)
+        self._metrics.executions.labels(execution.environment, outcome.status).inc()
+        self._metrics.run_seconds.labels(execution.environment).observe(outcome.seconds)
         transcript = outcome.transcript
         return ExecutionResult(
             execution_id=identity,
@@ -206,7 +207,7 @@ class Service:
                 "All sandboxes are in use, and so is the queue for them. Try again in a moment.",
                 math.ceil(self._settings.queue_seconds),
             ) from None
-        self._metrics.waited(execution.environment, time.monotonic() - started)
+        self._metrics.queue_seconds.labels(execution.environment).observe(time.monotonic() - started)
         return sandbox
 
     def _explain(self, outcome: Outcome, execution: Execution) -> str | None:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from app.executor.metrics import Metrics
 from app.executor.pool import Pool
 from app.executor.settings import Bounds
 from app.process.tracing import Tracing
+from app.profile import FLOOR
 from tests.unit.app.fake_executor import FakeExecutor, serving
 from tests.unit.app.fake_workshop import FakeWorkshop, Start, settle
-from tests.unit.app.fakes import Notes
 
 
 @pytest.fixture
@@ -42,17 +43,17 @@ def workshop() -> FakeWorkshop:
 
 
 @pytest.fixture
-def notes() -> Notes:
-    return Notes()
+def metrics() -> Metrics:
+    return Metrics(FLOOR)
 
 
 @pytest.fixture
-def start(workshop: FakeWorkshop, notes: Notes) -> Start:
+def start(workshop: FakeWorkshop, metrics: Metrics) -> Start:
     """A pool that has had time to fill."""
 
     async def make(concurrency: int = 4, queue: int = 4, **bounds: tuple[int, int]) -> Pool:
         given = {name: Bounds(min=low, max=high) for name, (low, high) in (bounds or {"python": (1, 2)}).items()}
-        pool = Pool(workshop, given, notes, concurrency, queue, tracing=Tracing())
+        pool = Pool(workshop, given, metrics, concurrency, queue, tracing=Tracing())
         pool.start()
         await settle()
         return pool

@@ -81,30 +81,9 @@ class FakeEngine:
         return None
 
 
-class Notes(Metrics):
-    """Metrics that only write down what they hear."""
-
-    def __init__(self) -> None:
-        super().__init__(FLOOR)
-        self.heard: list[tuple[object, ...]] = []
-
-    def executed(self, environment: str, status: Status, seconds: float) -> None:
-        self.heard.append(("executed", environment, status))
-
-    def waited(self, environment: str, seconds: float) -> None:
-        self.heard.append(("waited", environment))
-
-    def made(self, environment: str, seconds: float) -> None:
-        self.heard.append(("made", environment))
-
-    def engine_failed(self, doing: str) -> None:
-        self.heard.append(("engine_failed", doing))
-
-    def died_idle(self, environment: str) -> None:
-        self.heard.append(("died_idle", environment))
-
-    def swept(self, orphans: int) -> None:
-        self.heard.append(("swept", orphans))
+def figure(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """The value of a sample of the executor's metrics; None without one."""
+    return metrics.registry.get_sample_value(f"sandbox_{name}", labels)
 
 
 def settings(**changes: str) -> ExecutorSettings:
@@ -113,6 +92,8 @@ def settings(**changes: str) -> ExecutorSettings:
     return ExecutorSettings.read({f"EXECUTOR_{name}": value for name, value in given.items()})
 
 
-def service(engine: FakeEngine, notes: Notes | None = None, tracing: Tracing | None = None, **changes: str) -> Service:
+def service(
+    engine: FakeEngine, metrics: Metrics | None = None, tracing: Tracing | None = None, **changes: str
+) -> Service:
     """A service on a fake engine, with one environment."""
-    return Service(engine, settings(**changes), {"python": PYTHON}, notes or Notes(), tracing or Tracing())
+    return Service(engine, settings(**changes), {"python": PYTHON}, metrics or Metrics(FLOOR), tracing or Tracing())

@@ -6,11 +6,12 @@ import pytest
 
 from app.executor import pool as module
 from app.executor.engine import Busy, EngineError
+from app.executor.metrics import Metrics
 from app.executor.pool import Pool
 from app.executor.settings import Bounds
 from app.process.tracing import Tracing
 from tests.unit.app.fake_workshop import BASH, PYTHON, FakeWorkshop, Start, ready, settle
-from tests.unit.app.fakes import Notes
+from tests.unit.app.fakes import figure
 from tests.waiting import comes_to_hold
 
 pytestmark = pytest.mark.anyio
@@ -22,9 +23,9 @@ async def test_it_fills_to_the_minimum(start: Start, workshop: FakeWorkshop) -> 
     assert workshop.most_making == 2
 
 
-async def test_claims_before_the_first_sandbox_raise_no_target(workshop: FakeWorkshop, notes: Notes) -> None:
+async def test_claims_before_the_first_sandbox_raise_no_target(workshop: FakeWorkshop, metrics: Metrics) -> None:
     """The executor's own first executions, which ask for versions, come before there is a sandbox."""
-    pool = Pool(workshop, {"python": Bounds(min=1, max=4)}, notes, 4, 4, tracing=Tracing())
+    pool = Pool(workshop, {"python": Bounds(min=1, max=4)}, metrics, 4, 4, tracing=Tracing())
     pool.start()
     pool.release(await pool.claim(PYTHON))
     await settle()
@@ -166,17 +167,17 @@ async def test_demand_raises_what_is_kept_ready_and_calm_lowers_it(
     assert pool.alive == 1
 
 
-async def test_what_dies_idle_is_replaced(start: Start, workshop: FakeWorkshop, notes: Notes) -> None:
+async def test_what_dies_idle_is_replaced(start: Start, workshop: FakeWorkshop, metrics: Metrics) -> None:
     pool = await start()
     workshop.made[0].end.set()
     await settle()
-    assert notes.heard.count(("died_idle", "python")) == 1
+    assert figure(metrics, "died_idle_total", environment="python") == 1
     assert workshop.destroyed == [workshop.made[0].id]
     assert (await pool.claim(PYTHON)).id == workshop.made[1].id
 
 
 async def test_a_failing_engine_is_told_at_once_and_tried_again(
-    start: Start, workshop: FakeWorkshop, notes: Notes, monkeypatch: pytest.MonkeyPatch
+    start: Start, workshop: FakeWorkshop, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_FIRST_PAUSE_SECONDS", 0.02)
     workshop.fault = EngineError("no space left")
@@ -185,7 +186,7 @@ async def test_a_failing_engine_is_told_at_once_and_tried_again(
         await pool.claim(PYTHON)
     assert pool.fault is workshop.fault
     assert len(workshop.made) == 0
-    assert notes.heard.count(("engine_failed", "make")) == 1  # the claim was no reason to try
+    assert figure(metrics, "engine_errors_total", doing="make") == 1  # the claim was no reason to try
     workshop.fault = None
     await asyncio.sleep(1.2)
     assert pool.fault is None
@@ -219,7 +220,7 @@ async def test_who_waits_when_the_engine_fails_is_told(start: Start, workshop: F
 
 
 async def test_one_that_cannot_be_destroyed_is_reported_and_not_counted(
-    start: Start, workshop: FakeWorkshop, notes: Notes
+    start: Start, workshop: FakeWorkshop, metrics: Metrics
 ) -> None:
     pool = await start()
     sandbox = await pool.claim(PYTHON)
@@ -227,7 +228,7 @@ async def test_one_that_cannot_be_destroyed_is_reported_and_not_counted(
     workshop.fault = EngineError("gone")
     pool.release(sandbox)
     await settle()
-    assert ("engine_failed", "destroy") in notes.heard
+    assert figure(metrics, "engine_errors_total", doing="destroy")
     assert pool.alive == ready(pool)
 
 

@@ -5,20 +5,21 @@ import asyncio
 import pytest
 
 from app.executor.engine import Busy, EngineError
+from app.executor.metrics import Metrics
 from tests.unit.app.fake_workshop import PYTHON, TO_ORDER, FakeWorkshop, Start, ready, settle
-from tests.unit.app.fakes import Notes
+from tests.unit.app.fakes import figure
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_an_execution_that_no_waiting_sandbox_can_run_gets_one_made_for_it(
-    start: Start, workshop: FakeWorkshop, notes: Notes
+    start: Start, workshop: FakeWorkshop, metrics: Metrics
 ) -> None:
     pool = await start()
     sandbox = await pool.claim(TO_ORDER)
     assert (workshop.made_for, sandbox.id) == ([TO_ORDER], workshop.made[-1].id)
     assert (ready(pool), pool.pools()["python"].running, pool.alive) == (1, 1, 2)
-    assert notes.heard.count(("made", "python")) == 2
+    assert figure(metrics, "make_seconds_count", environment="python") == 2
     pool.release(sandbox)
     await settle()
     assert workshop.destroyed == [sandbox.id]
@@ -89,7 +90,7 @@ async def test_a_claim_made_to_order_can_be_given_up_at_any_moment_of_its_making
 
 
 async def test_a_sandbox_that_cannot_be_made_to_order_frees_its_place_at_once(
-    start: Start, workshop: FakeWorkshop, notes: Notes
+    start: Start, workshop: FakeWorkshop, metrics: Metrics
 ) -> None:
     """Who waits behind it is served, though nothing else happens."""
     pool = await start(concurrency=1, python=(1, 1))
@@ -103,7 +104,7 @@ async def test_a_sandbox_that_cannot_be_made_to_order_frees_its_place_at_once(
     with pytest.raises(EngineError, match="no space left"):
         await failing
     await asyncio.wait_for(waiting, 1)
-    assert ("engine_failed", "make") in notes.heard
+    assert figure(metrics, "engine_errors_total", doing="make")
     assert (pool.pools()["python"].running, pool.waiting) == (1, 0)
 
 

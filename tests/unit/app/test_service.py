@@ -8,11 +8,13 @@ import pytest
 
 from app.environments import ENVIRONMENTS
 from app.executor.engine import EngineError, Outcome, Visitor
+from app.executor.metrics import Metrics
 from app.executor.service import BrokenEnvironment, survey
 from app.executor.transcript import Transcript
+from app.profile import FLOOR
 from app.wire.problems import Code, Refused
 from app.wire.protocol import EnvironmentInfo, Execution, Package, Status
-from tests.unit.app.fakes import OUTCOME, FakeEngine, Notes, service
+from tests.unit.app.fakes import OUTCOME, FakeEngine, figure, service
 
 pytestmark = pytest.mark.anyio
 
@@ -137,9 +139,11 @@ async def test_health_follows_the_engine() -> None:
 
 
 async def test_what_happens_is_observed() -> None:
-    notes = Notes()
-    await service(FakeEngine(), notes).execute(HELLO, Visitor())
-    assert notes.heard == [("waited", "python"), ("executed", "python", Status.SUCCESS)]
+    metrics = Metrics(FLOOR)
+    await service(FakeEngine(), metrics).execute(HELLO, Visitor())
+    assert figure(metrics, "queue_seconds_count", environment="python") == 1
+    assert figure(metrics, "execution_seconds_count", environment="python") == 1
+    assert figure(metrics, "executions_total", environment="python", status=Status.SUCCESS) == 1
 
 
 async def test_versions_are_what_the_interpreter_said() -> None:

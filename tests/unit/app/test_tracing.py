@@ -23,7 +23,7 @@ from app.process.correlation import Correlation, current
 from app.process.spans import RecordedTracing
 from app.process.start_tracing import start_tracing
 from app.process.tracing import Tracing
-from app.profile import SandboxProfile
+from app.profile import FLOOR, SandboxProfile
 from app.wire.problems import Code
 from app.wire.protocol import Execution
 from app.wire.unix_http import UnixHttp
@@ -31,7 +31,7 @@ from tests.unit.app.collector import Collector, collecting, spans
 from tests.unit.app.fake_executor import FakeExecutor, refuses
 from tests.unit.app.fake_visitor import listening
 from tests.unit.app.fake_workshop import FakeSandbox, FakeWorkshop, settle
-from tests.unit.app.fakes import PYTHON, FakeEngine, Notes, service, settings
+from tests.unit.app.fakes import PYTHON, FakeEngine, service, settings
 from tests.waiting import comes_to_hold
 
 pytestmark = pytest.mark.anyio
@@ -157,11 +157,11 @@ class Workshop(FakeWorkshop):
 async def test_all_spans_of_an_execution_are_in_its_trace(
     args: list[str], third: str, requests: list[tuple[str, str | None]]
 ) -> None:
-    traces, notes, workshop = RecordedTracing("executor", lambda: None), Notes(), Workshop()
-    pool = Pool(workshop, {"python": Bounds(min=1, max=2)}, notes, 4, 4, tracing=traces)
+    traces, metrics, workshop = RecordedTracing("executor", lambda: None), Metrics(FLOOR), Workshop()
+    pool = Pool(workshop, {"python": Bounds(min=1, max=2)}, metrics, 4, 4, tracing=traces)
     pool.start()
     await settle()
-    subject = Service(pool, settings(), {"python": PYTHON}, notes, traces)
+    subject = Service(pool, settings(), {"python": PYTHON}, metrics, traces)
     app = build_executor(subject, Metrics(SandboxProfile()), traces)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://executor") as client:
         answer = await client.post("/execute", json={**HELLO, "args": args}, headers=IDS)
@@ -331,7 +331,7 @@ async def test_the_oldest_spans_are_dropped_while_the_collector_is_unavailable(
 
 def test_dropped_spans_are_a_metric() -> None:
     metrics = Metrics(SandboxProfile())
-    metrics.span_dropped()
+    metrics.spans_dropped.inc()
     assert told(metrics.exposition(), "executor_spans_dropped_total") == {(): 1}
 
 

@@ -76,7 +76,7 @@ class Answering:
             seconds = time.perf_counter() - started
             if answer.gone:
                 status = _CLIENT_CLOSED_REQUEST
-                self._metrics.client_gone(route)
+                self._metrics.clients_gone.labels(route).inc()
                 fields = {"route": route, "status": status, "seconds": round(seconds, 3)}
                 _log.info("client disconnected", extra={"fields": fields})
             self._metrics.answered(route, status, seconds)

@@ -92,7 +92,7 @@ class Executions:
     def _look(self, execution: Execution) -> tuple[Pattern, ...]:
         found = dangerous(execution.home, (code.decode(errors="replace") for code in execution.sources.values()))
         for pattern in found:
-            self.metrics.warned(pattern)
+            self.metrics.patterns.labels(pattern.name).inc()
         if found and self.refuse_patterns:
             raise Refused(Code.DANGEROUS_PATTERN, " ".join(pattern.warning for pattern in found))
         return found

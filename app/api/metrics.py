@@ -13,7 +13,6 @@ from prometheus_client import (
     generate_latest,
 )
 
-from app.api.patterns import Pattern
 from app.api.stats import Statistics
 from app.process import limit_metrics
 from app.profile import SandboxProfile
@@ -41,7 +40,7 @@ class Metrics:
         self._request_seconds = histogram(
             "api_request_seconds", "Seconds from a request's arrival to the end of its answer, by route.", ["route"]
         )
-        self._clients_gone = counter(
+        self.clients_gone = counter(
             "api_clients_gone",
             "Requests whose client disconnected before the end of its answer, or stopped sending or reading, by route.",
             ["route"],
@@ -65,7 +64,7 @@ class Metrics:
         # Each starts at 0, so that Prometheus sees the first refusal as an increase.
         for code in Code:
             self._refusals.labels(code)
-        self._patterns = counter("api_pattern_warnings", "Dangerous patterns seen in code, by name.", ["pattern"])
+        self.patterns = counter("api_pattern_warnings", "Dangerous patterns seen in code, by name.", ["pattern"])
         limit_metrics.register(profile, self._registry)
         self._spans_dropped = counter(
             "api_spans_dropped", "Spans that never reached the collector, by service.", ["service"]
@@ -82,10 +81,6 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._request_seconds.labels(route).observe(seconds)
 
-    def client_gone(self, route: str) -> None:
-        """Count a request whose client disconnected. `route` is one of a fixed set."""
-        self._clients_gone.labels(route).inc()
-
     def executed(self, result: ExecutionResult, seconds: float) -> None:
         """Count an execution. `seconds` is the time from its admission to its result."""
         self.statistics.count(result)
@@ -97,10 +92,6 @@ class Metrics:
         """Count a refused request."""
         self.statistics.refuse(code)
         self._refusals.labels(code).inc()
-
-    def warned(self, pattern: Pattern) -> None:
-        """Count a dangerous pattern that was found in code."""
-        self._patterns.labels(pattern.name).inc()
 
     def spans_dropped(self, service: str, count: int) -> None:
         """Count spans of the service, `api` or `executor`, that were discarded."""

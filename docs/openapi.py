@@ -8,6 +8,7 @@ from typing import Any
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from app.api.operation import Body, Frames, Model, Operation
+from app.api.repeats import IDEMPOTENCY_KEY
 from app.wire.problems import Code, Problem
 
 Schema = dict[str, Any]
@@ -68,6 +69,8 @@ class _Writer:
                 **self._refusals(operation),
             },
         }
+        if operation.repeatable:
+            written["parameters"] = [_IDEMPOTENCY_KEY]
         if operation.request is not None:
             written["requestBody"] = {
                 "required": True,
@@ -105,6 +108,13 @@ class _Writer:
         }
 
 
+_IDEMPOTENCY_KEY: Schema = {
+    "name": IDEMPOTENCY_KEY,
+    "in": "header",
+    "description": "A random text for each request; one that is repeated has the same (draft-ietf-httpapi-idempotency-"
+    "key-header). Quotes may be left out.",
+    "schema": {"type": "string", "examples": ['"8e03978e-40d5-43dd-bc93-6894a57f9324"']},
+}
 _RATE_HEADERS = ("RateLimit", "RateLimit-Policy")
 _HEADERS: Schema = {
     "RateLimit": {

@@ -14,6 +14,7 @@ from app.api.answering import note_gone
 from app.api.executions import Executions
 from app.api.executor_client import Said
 from app.api.operation import Document
+from app.api.repeats import without_key
 from app.api.streaming import EVENT_STREAM, Pieces, sent_event
 from app.process.connection import while_connected
 from app.profile import SandboxProfile
@@ -96,14 +97,15 @@ class Batches:
     async def execute(self, request: Request) -> Response:
         """POST /execute/batch."""
         await self.executions.admit(request)
+        without_key(request)
         batch = await read_execution(Batch, request, self.executions.profile, _MOST_VALUES)
         asked = len(batch.inputs)
         if asked > self.most:
             detail = f"The batch has {asked} inputs, and {self.most} executions a minute are allowed for one address."
             raise Refused(Code.BATCH_TOO_LONG, f"{detail} Send the inputs in several batches.")
         executions = batch.executions(self.executions.profile)
-        if asked > 1:  # one was counted before the body was read
-            await self.executions.admit(request, asked - 1)
+        if asked > 1:
+            await self.executions.admit(request, asked, counted=1)
         self.executions.metrics.batch_inputs.observe(asked)
         return _Answers(self, batch, executions, accepted(request.headers, (JSON_LINES, EVENT_STREAM)))
 

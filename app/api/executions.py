@@ -45,9 +45,10 @@ class Executions:
     refuse_patterns: bool
     log_code: bool
 
-    async def admit(self, connection: HTTPConnection, executions: int = 1) -> None:
+    async def admit(self, connection: HTTPConnection, executions: int = 1, counted: int = 0) -> None:
         """Count executions of this client, the first before its body is read; `Refused` beyond the rate limit."""
-        allowance = await self.rate.count(connection.client.host if connection.client else "unknown", executions)
+        address = connection.client.host if connection.client else "unknown"
+        allowance = await self.rate.count(address, executions - counted)
         answer_headers(connection).update(allowance.headers)
         if not allowance.admitted:
             raise refusal(allowance, executions)

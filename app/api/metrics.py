@@ -74,6 +74,9 @@ class Metrics:
         self.batch_inputs = histogram(
             "api_batch_inputs", "Inputs of each batch that was run.", buckets=(1, 2, 5, 10, 20, 50, 100)
         )
+        self.repeats = counter(
+            "api_repeats", "Requests answered with the answer of an earlier one that had the same Idempotency-Key."
+        )
         self.streams = Gauge("api_streams_open", "Executions being streamed now.", registry=self._registry)
 
     def answered(self, route: str, status: int, seconds: float) -> None:

@@ -55,7 +55,8 @@ class Frames:
 
 @dataclass(frozen=True)
 class Operation:
-    """One route and its documentation. Requests of `rated` operations count against the client's rate limit.
+    """One route and its documentation. Requests of `rated` operations count against the client's rate limit, and
+    an Idempotency-Key has an effect on those of `repeatable` ones.
 
     `answers` are by status. An operation with `frames` is a WebSocket: its endpoint takes a `WebSocket`, and the
     OpenAPI document describes the GET that is upgraded.
@@ -70,6 +71,7 @@ class Operation:
     answers: Mapping[int, tuple[Body, ...]] = field(default_factory=dict)
     refusals: tuple[Code, ...] = ()
     rated: bool = False
+    repeatable: bool = False
     frames: Frames | None = None
 
     @property

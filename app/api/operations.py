@@ -14,6 +14,7 @@ from app.api.overview import Environments, Health, Overview
 from app.api.page_files import Endpoint
 from app.api.piston import Piston, PistonAnswer, PistonMessage, PistonPackages, PistonRequest, PistonRuntimes
 from app.api.piston_connect import PISTON_FRAMES, PistonDialect
+from app.api.repeats import Repeats
 from app.api.stats import Stats
 from app.api.streaming import EVENT_STREAM, EventStream, WebSocketStream
 from app.wire import protocol
@@ -77,7 +78,7 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
             endpoint=endpoints.execute,
             tag="executions",
             summary="Run code and wait for the result",
-            description=documentation(EventStream),
+            description=f"{documentation(EventStream)}\n\n{documentation(Repeats)}",
             request=protocol.Execution,
             answers={
                 200: (
@@ -85,8 +86,9 @@ def operations(endpoints: Endpoints) -> tuple[Operation, ...]:
                     Body("The execution as it happens.", media_type=EVENT_STREAM),
                 )
             },
-            refusals=_RUN,
+            refusals=(*_RUN, Code.IDEMPOTENCY_KEY_REUSED, Code.IDEMPOTENCY_KEY_IN_USE),
             rated=True,
+            repeatable=True,
         ),
         Operation(
             path="/execute/batch",

@@ -13,13 +13,14 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
 
+from app.api.settings import IN_MEMORY
 from app.wire.problems import Code, Refused
 
 _IPV6_SUBSCRIBER = 64
 """Prefix length by which IPv6 clients are counted: a subscriber commonly has a whole /64."""
 _WINDOW_SECONDS = 60.0
-_STORE_SECONDS = 1.0
-"""Seconds for the remote store to answer."""
+STORE_SECONDS = 1.0
+"""Seconds for a remote store to answer."""
 _RETRY_SECONDS = 5
 
 
@@ -105,8 +106,8 @@ class ValkeyStore:
             f"async+{url}",
             wrap_exceptions=True,
             implementation="valkey",
-            socket_timeout=_STORE_SECONDS,
-            socket_connect_timeout=_STORE_SECONDS,
+            socket_timeout=STORE_SECONDS,
+            socket_connect_timeout=STORE_SECONDS,
         )
         self._limiter = MovingWindowRateLimiter(storage)
 
@@ -120,7 +121,7 @@ class ValkeyStore:
 
 def rate_limit_store(url: str) -> RateLimitStore:
     """The store of a URL: `memory://` for one replica, `valkey://host:port/db` for several."""
-    return MemoryStore() if url == "memory://" else ValkeyStore(url)
+    return MemoryStore() if url == IN_MEMORY else ValkeyStore(url)
 
 
 class RateLimit:
@@ -143,9 +144,9 @@ class RateLimit:
 
 
 def refusal(allowance: Allowance, executions: int) -> Refused:
-    """The refusal of a client that asks for as many executions, and exceeds the limit."""
+    """The refusal of a client that asks for one execution, or for several of which one is counted already."""
     limit = f"At most {allowance.limit} executions a minute are allowed for one address"
     if executions == 1:
         return Refused(Code.RATE_LIMITED, f"{limit}.", allowance.reset)
-    detail = f"{limit}: {executions} more are asked for and {allowance.remaining} are left, so that none is run."
+    detail = f"{limit}: {executions} are asked for and {allowance.remaining + 1} were left, so that none was run."
     return Refused(Code.RATE_LIMITED, detail, round(_WINDOW_SECONDS))

@@ -32,6 +32,7 @@ from app.api.page_files import PAGE, Endpoint, page_files
 from app.api.piston import Piston
 from app.api.piston_connect import PistonDialect
 from app.api.rate import RateLimit, rate_limit_store
+from app.api.repeats import IDEMPOTENCY_KEY, Repeats, answer_store, without_key
 from app.api.settings import ApiSettings
 from app.api.streaming import EVENT_STREAM, EventStream, WebSocketStream
 from app.process.connection import while_connected
@@ -78,7 +79,7 @@ def build_api(settings: ApiSettings) -> Api:
     stream = partial(WebSocketStream, executions, origins=settings.allowed_origins)
     table = operations(
         Endpoints(
-            execute=_execute(executions),
+            execute=_execute(executions, Repeats(executions, answer_store(settings.rate_store, settings.repeats_mb))),
             batch=Batches(executions, settings.requests_per_minute, settings.batch_at_once).execute,
             stream=stream(lambda: OwnDialect(settings.profile)),
             overview=Overview(executor, metrics.statistics, settings.profile),
@@ -103,7 +104,7 @@ def build_api(settings: ApiSettings) -> Api:
                 CORSMiddleware,
                 allow_origins=settings.allowed_origins,
                 allow_methods=["GET", "POST"],
-                allow_headers=["Content-Type", REQUEST_ID, TRACEPARENT],
+                allow_headers=["Content-Type", IDEMPOTENCY_KEY, REQUEST_ID, TRACEPARENT],
                 expose_headers=_READABLE_BY_PAGES,
             ),
         ],
@@ -126,14 +127,14 @@ def _relay(settings: ApiSettings, traces: Tracing, metrics: Metrics) -> Abstract
     ).running()
 
 
-def _execute(executions: Executions) -> Endpoint:
+def _execute(executions: Executions, repeats: Repeats) -> Endpoint:
     async def execute(request: Request) -> Response:
         await executions.admit(request)
         execution = await read_execution(Execution, request, executions.profile)
         if accepted(request.headers, (JSON, EVENT_STREAM)) == EVENT_STREAM:
+            without_key(request)
             return EventStream(executions, execution)
-        said = await while_connected(request, executions.run(execution))
-        return Response(said.json, media_type=JSON)
+        return Response(await while_connected(request, repeats.answer(request, execution)), media_type=JSON)
 
     return execute
 

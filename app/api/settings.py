@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, HttpUrl, ValidationError
 from app.process.settings import FROM_JSON, ProcessSettings, Settings
 from app.profile import SandboxProfile
 
-_IN_MEMORY = "memory://"
+IN_MEMORY = "memory://"
+"""The URL of a store in this process."""
 
 
 def _network(value: str) -> str:
@@ -32,8 +33,8 @@ def _origin(value: str) -> str:
 def _rate_store(value: str) -> str:
     # No user and no password, and no value in the error: whoever may inspect the container or its log reads them.
     is_url = re.fullmatch(r"valkeys?://[^/@?#\s]+(/\d+)?", value) and urlsplit(value).hostname and urlsplit(value).port
-    if value != _IN_MEMORY and not is_url:
-        raise ValueError(f"it is neither {_IN_MEMORY} nor a URL like valkey://host:6379/0, without a password")
+    if value != IN_MEMORY and not is_url:
+        raise ValueError(f"it is neither {IN_MEMORY} nor a URL like valkey://host:6379/0, without a password")
     return value
 
 
@@ -44,8 +45,12 @@ class ApiOptions(Settings):
     """executions a minute for each client address, at least 1."""
     batch_at_once: int = Field(2, ge=1, le=100)
     """inputs of one batch that run at once, from 1 to 100. Fewer than `concurrency` leave sandboxes for others."""
-    rate_store: Annotated[str, AfterValidator(_rate_store)] = _IN_MEMORY
-    """where requests are counted: memory:// for one replica of the api, valkey://host:6379/0 for several."""
+    rate_store: Annotated[str, AfterValidator(_rate_store)] = IN_MEMORY
+    """where requests are counted and answers kept: memory:// for one replica of the api, valkey://host:6379/0 for
+    several."""
+    repeats_mb: int = Field(16, ge=1, le=64)
+    """memory for the answers that an Idempotency-Key may ask for again within ten minutes, from 1 to 64 MB. The oldest
+    go first."""
     allowed_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], FROM_JSON] = ()
     """origins whose pages may call the API from a browser, as in ["https://example.org"]."""
     refuse_patterns: bool = False

@@ -46,6 +46,8 @@ class Code(StrEnum):
     ORIGIN_NOT_ALLOWED = "origin_not_allowed", HTTPStatus.FORBIDDEN
     START_TOO_LATE = "start_too_late", HTTPStatus.REQUEST_TIMEOUT
     BODY_TOO_LATE = "body_too_late", HTTPStatus.REQUEST_TIMEOUT
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", HTTPStatus.UNPROCESSABLE_ENTITY
+    IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use", HTTPStatus.CONFLICT
     RATE_LIMITED = "rate_limited", HTTPStatus.TOO_MANY_REQUESTS
     RATE_STORE_UNAVAILABLE = "rate_store_unavailable", HTTPStatus.SERVICE_UNAVAILABLE
     BUSY = "busy", HTTPStatus.SERVICE_UNAVAILABLE

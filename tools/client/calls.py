@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,27 +39,29 @@ class Client:
         (answer,) = self._show_answers(await self._http.get(self._url + path))
         return answer
 
-    async def execute(self, request: Body) -> Body:
+    async def execute(self, request: Body, **headers: str) -> Body:
         """POST /execute: run to the end and answer once."""
-        (answer,) = await self._post("/execute", request)
+        (answer,) = await self._post("/execute", request, headers)
         return answer
 
     async def batch(self, request: Body) -> list[Body]:
         """POST /execute/batch: an answer for each input, or the refusal of them all."""
-        return await self._post("/execute/batch", request)
+        return await self._post("/execute/batch", request, {})
 
-    async def _post(self, path: str, request: Body) -> list[Body]:
+    async def _post(self, path: str, request: Body, headers: Mapping[str, str]) -> list[Body]:
         """The answers, one on a line. A request that came too soon is sent once more when the API says."""
-        answers = await self._send(path, request)
+        answers = await self._send(path, request, headers)
         if answers[0].get("code") == "rate_limited":
             self._console.print(f"  once more in {answers[0]['retry_after']} s", style="dim")
             await asyncio.sleep(answers[0]["retry_after"])
-            answers = await self._send(path, request)
+            answers = await self._send(path, request, headers)
         return answers
 
-    async def _send(self, path: str, request: Body) -> list[Body]:
-        self._show_request(f"POST {path}", request)
-        return self._show_answers(await self._http.post(self._url + path, json=request))
+    async def _send(self, path: str, request: Body, headers: Mapping[str, str]) -> list[Body]:
+        self._show_request(
+            "  ".join([f"POST {path}", *(f"{name}: {value}" for name, value in headers.items())]), request
+        )
+        return self._show_answers(await self._http.post(self._url + path, json=request, headers=headers))
 
     async def stream(self, request: Body, lines: AsyncIterator[str]) -> Body:
         """WS /execute/stream: show output as it arrives, send `lines` and Ctrl+C. Returns the last frame."""

@@ -1,5 +1,6 @@
 """A tour of the API: the calls, and the answers that are expected."""
 
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,13 @@ async def _batch(client: Client) -> None:
         expect(answer.get("result", answer), output=output)
 
 
+async def _repeated(client: Client) -> None:
+    request = {"environment": "python", "code": "import random; print(random.random())"}
+    key = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+    first = await client.execute(request, **key)
+    expect(await client.execute(request, **key), execution_id=first["execution_id"], output=first["output"])
+
+
 async def _stats(client: Client) -> None:
     if not (await client.get("/stats"))["executions"]:
         raise Unexpected("no execution was counted")
@@ -63,6 +71,7 @@ TOUR: Mapping[str, Callable[[Client], Awaitable[None]]] = {
     **{it["title"]: partial(_execution, it["request"], it["answer"]) for it in _EXECUTIONS},
     "Streaming, and an answer to a question": _stream,
     "One program, two inputs": _batch,
+    "A request that is repeated with its key runs once": _repeated,
     "What happened so far": _stats,
 }
 """The calls by what each shows, in order."""

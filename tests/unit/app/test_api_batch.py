@@ -145,7 +145,7 @@ async def test_a_usual_batch_of_100_is_accepted(executor: FakeExecutor) -> None:
 async def test_each_input_counts_against_the_rate(executor: FakeExecutor) -> None:
     async with api(executor, REQUESTS_PER_MINUTE="5") as client:
         held = await client.post(PATH, json=batch({}, {}, {}))
-        refused = await client.post(PATH, json=batch({}, {}, {}))
+        refused = await client.post(PATH, json=batch(*[{}] * 3))
         more = await client.post("/execute", json=PROGRAM)
         last = await client.post("/execute", json=PROGRAM)
     assert len(lines(held)) == 3
@@ -153,12 +153,20 @@ async def test_each_input_counts_against_the_rate(executor: FakeExecutor) -> Non
     found = problem(refused)
     assert (found.code, found.retry_after) == (Code.RATE_LIMITED, 60)
     assert found.detail == (
-        "At most 5 executions a minute are allowed for one address: 2 more are asked for and 1 are left, "
-        "so that none is run."
+        "At most 5 executions a minute are allowed for one address: 3 are asked for and 2 were left, "
+        "so that none was run."
     )
     assert refused.headers["ratelimit"] == '"executions";r=1;t=60'
     assert (more.status_code, last.status_code) == (200, 429)
     assert len(executor.ran) == 4
+
+
+async def test_a_batch_of_two_waits_until_both_fit(executor: FakeExecutor) -> None:
+    async with api(executor, REQUESTS_PER_MINUTE="2") as client:
+        await client.post("/execute", json=PROGRAM)
+        found = problem(await client.post(PATH, json=batch({}, {})))
+    assert (found.code, found.retry_after) == (Code.RATE_LIMITED, 60)
+    assert "2 are asked for and 1 were left" in found.detail
 
 
 async def test_a_batch_that_can_never_fit_is_refused_with_a_code_of_its_own(executor: FakeExecutor) -> None:

@@ -61,9 +61,9 @@ async def test_several_executions_are_counted_together_or_not_at_all(store: str)
     rate = RateLimit(5, rate_limit_store(store))
     found = [await rate.count("203.0.113.7", executions) for executions in (3, 3, 2, 1)]
     assert [(it.admitted, it.remaining) for it in found] == [(True, 2), (False, 2), (True, 0), (False, 0)]
-    problem = refusal(found[1], 3).problem
+    problem = refusal(found[1], 4).problem
     assert (problem.code, problem.retry_after) == (Code.RATE_LIMITED, 60)
-    assert "3 more are asked for and 2 are left" in problem.detail
+    assert "4 are asked for and 3 were left" in problem.detail
 
 
 @pytest.mark.anyio

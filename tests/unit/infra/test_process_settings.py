@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.api import settings as api
 from app.api.rate import rate_limit_store
+from app.api.repeats import answer_store
 from app.environments import ENVIRONMENTS
 from app.executor import settings as executor
 from app.process.settings import ProcessSettings
@@ -34,6 +35,10 @@ BAD: dict[tuple[str, str], list[tuple[Any, dict[str, Any], str]]] = {
     ("api", "requests_per_minute"): [
         (0, {"sandbox": {"requests_per_minute": 0}}, "sandbox.requests_per_minute"),
     ],
+    ("api", "batch_at_once"): [
+        (number, {"sandbox": {"batch_at_once": number}}, "sandbox.batch_at_once") for number in (0, 101)
+    ],
+    ("api", "repeats_mb"): [(number, {"sandbox": {"repeats_mb": number}}, "sandbox.repeats_mb") for number in (0, 65)],
     ("api", "rate_store"): [
         (store, {"sandbox": {"rate_store": store}}, "sandbox.rate_store")
         for store in ("redis://store:6379", "valkey://store", "valkey://store:70000", "valkey://me:secret@store:6379")
@@ -140,6 +145,8 @@ SANDBOX: dict[str, st.SearchStrategy[Any]] = {
     "queue": st.integers(-1, 5000),
     "queue_seconds": st.floats() | st.integers(),
     "requests_per_minute": st.integers(-1),
+    "batch_at_once": st.integers(-1, 200),
+    "repeats_mb": st.integers(-1, 100),
     "rate_store": STORES | st.just("memory://"),
     "allowed_origins": st.lists(ORIGINS, max_size=3),
     "refuse_patterns": st.booleans() | st.sampled_from(["yes", "off", "perhaps", 1, None]),
@@ -190,6 +197,7 @@ def test_both_processes_read_what_the_preview_accepts(settings: PlatformSettings
             field: getattr(settings.sandbox, field) for field in chosen
         }
     rate_limit_store(for_api.rate_store)
+    answer_store(for_api.rate_store, for_api.repeats_mb)
 
 
 def test_the_containers_have_these_settings() -> None:

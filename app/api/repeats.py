@@ -1,0 +1,237 @@
+"""Idempotency-Key: a request that is repeated within ten minutes gets the first answer, and is run once.
+
+The header is draft-ietf-httpapi-idempotency-key-header's. Only answers are kept: what was refused is run when it is
+repeated.
+"""
+
+import asyncio
+import hashlib
+import logging
+import re
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from limits.errors import StorageError
+from starlette.requests import Request
+
+from app.api.executions import Executions
+from app.api.rate import STORE_SECONDS, client_key
+from app.api.settings import IN_MEMORY
+from app.wire.problems import Code, Refused
+from app.wire.protocol import Execution
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+
+_log = logging.getLogger(__name__)
+
+_SHAPE = re.compile(r'("?)([!#-\[\]-~]{1,255})\1')
+"""The draft wants a string in quotes. Many clients leave them out."""
+_KEPT_SECONDS = 600
+_CLAIM_SECONDS = 180
+"""Longer than any execution takes, with its wait for a sandbox. The claim of a process that died ends then."""
+_WAIT_SECONDS = 50
+"""For the answer of an execution that still runs. The edge answers 504 after 60 s."""
+_POLL_SECONDS = 0.05
+_RETRY_SECONDS = 5
+_OVERHEAD = 1024
+"""Bytes beside an answer that keeping it takes, at most. This bounds their number, too."""
+_MB = 1024 * 1024
+_PREFIX = "vps:repeats:"
+
+
+class AnswerStore(Protocol):
+    """Claims of requests that run, and their values when they have ended. `StorageError` when it is unavailable."""
+
+    async def claim(self, key: str, value: bytes) -> bytes | None:
+        """The value of this key. Without one, it becomes `value`, and None is returned."""
+
+    async def keep(self, key: str, value: bytes) -> None:
+        """Replace a claim by what is kept for _KEPT_SECONDS, unless newer ones need the memory before."""
+
+    async def release(self, key: str) -> None:
+        """Forget a claim."""
+
+
+class MemoryAnswers:
+    """In this process's memory: at most `most` bytes of answers."""
+
+    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        self._claims: dict[str, bytes] = {}
+        self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._bytes = 0
+
+    async def claim(self, key: str, value: bytes) -> bytes | None:
+        """See `AnswerStore`."""
+        self._forget()
+        found = self._claims.get(key) or self._kept.get(key, (0, None))[1]
+        if found is None:
+            self._claims[key] = value
+        return found
+
+    async def keep(self, key: str, value: bytes) -> None:
+        """See `AnswerStore`."""
+        del self._claims[key]
+        self._kept[key] = self._clock() + _KEPT_SECONDS, value
+        self._bytes += len(value) + _OVERHEAD
+        self._forget()
+
+    async def release(self, key: str) -> None:
+        """See `AnswerStore`."""
+        del self._claims[key]
+
+    def _forget(self) -> None:
+        while self._kept:
+            ends, value = next(iter(self._kept.values()))
+            if self._bytes <= self._most and ends > self._clock():
+                break
+            self._kept.popitem(last=False)
+            self._bytes -= len(value) + _OVERHEAD
+
+
+_KEEP = """
+local now = tonumber(redis.call('TIME')[1])
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+redis.call('RPUSH', KEYS[2], string.format('%d %d %s', now + ARGV[2], ARGV[3], KEYS[1]))
+local bytes = redis.call('INCRBY', KEYS[3], ARGV[3])
+while redis.call('LLEN', KEYS[2]) > 0 do
+  local ends, size, key = string.match(redis.call('LINDEX', KEYS[2], 0), '(%d+) (%d+) (.*)')
+  local live = tonumber(ends) > now
+  if live and bytes <= tonumber(ARGV[4]) then break end
+  if live then redis.call('DEL', key) end
+  redis.call('LPOP', KEYS[2])
+  bytes = redis.call('DECRBY', KEYS[3], size)
+end
+redis.call('EXPIRE', KEYS[2], ARGV[2])
+redis.call('EXPIRE', KEYS[3], ARGV[2])
+"""
+"""What `keep` does, in one step. A list has when each value ends, its bytes and its key, in order; a counter has the
+bytes of all of them."""
+
+
+class ValkeyAnswers:
+    """In a Valkey that the units share: at most `most` bytes of answers."""
+
+    def __init__(self, url: str, most: int) -> None:
+        import valkey.asyncio as valkey  # noqa: PLC0415 - only where units share one
+
+        self._most = most
+        self._error = valkey.ValkeyError
+        self._valkey = valkey.Valkey.from_url(url, socket_timeout=STORE_SECONDS, socket_connect_timeout=STORE_SECONDS)
+        self._keep = self._valkey.register_script(_KEEP)
+
+    async def claim(self, key: str, value: bytes) -> bytes | None:
+        """See `AnswerStore`."""
+        async with self._available():
+            found: bytes | None = await self._valkey.set(_PREFIX + key, value, nx=True, get=True, ex=_CLAIM_SECONDS)
+        return found
+
+    async def keep(self, key: str, value: bytes) -> None:
+        """See `AnswerStore`."""
+        async with self._available():
+            keys = (_PREFIX + key, f"{_PREFIX}kept", f"{_PREFIX}bytes")
+            await self._keep(keys, (value, _KEPT_SECONDS, len(value) + _OVERHEAD, self._most))
+
+    async def release(self, key: str) -> None:
+        """See `AnswerStore`."""
+        async with self._available():
+            await self._valkey.delete(_PREFIX + key)
+
+    @asynccontextmanager
+    async def _available(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except self._error as error:
+            raise StorageError(error) from error
+
+
+def answer_store(url: str, most_mb: int) -> AnswerStore:
+    """The store of a URL, as of `rate_limit_store`, for at most so many MB of answers."""
+    return MemoryAnswers(most_mb * _MB) if url == IN_MEMORY else ValkeyAnswers(url, most_mb * _MB)
+
+
+# Runs executions. The docstring is in the OpenAPI document.
+class Repeats:
+    """With an `Idempotency-Key`, a request that the same address repeats within ten minutes gets the first answer as
+    JSON, and its code is run once, also when both arrive at once or the first connection breaks. Refusals are not kept,
+    and the oldest answers go when memory is short. Repeated requests count against the rate limit.
+    """
+
+    def __init__(self, executions: Executions, store: AnswerStore) -> None:
+        self._executions = executions
+        self._store = store
+        self._running: set[asyncio.Task[bytes | Refused]] = set()
+
+    async def answer(self, request: Request, execution: Execution) -> bytes:
+        """The result's JSON, or `Refused`.
+
+        Without a key, the execution is cancelled when its client disconnects. With one it goes on: the client may
+        repeat the request because its connection broke.
+        """
+        key = _key(request)
+        if key is None:
+            return (await self._executions.run(execution)).json
+        fingerprint = hashlib.sha256(execution.model_dump_json().encode()).digest()
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while (found := await self._claim(key, fingerprint)) == fingerprint:
+            if time.monotonic() > deadline:
+                raise Refused(
+                    Code.IDEMPOTENCY_KEY_IN_USE, "The first request with this key still runs.", _RETRY_SECONDS
+                )
+            await asyncio.sleep(_POLL_SECONDS)
+        if found is None:
+            task = asyncio.create_task(self._run(key, fingerprint, execution))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            if isinstance(said := await asyncio.shield(task), Refused):
+                raise said
+            return said
+        if not found.startswith(fingerprint):
+            detail = (
+                f"Another request had this {IDEMPOTENCY_KEY} within ten minutes: give each request a key of its own."
+            )
+            raise Refused(Code.IDEMPOTENCY_KEY_REUSED, detail)
+        self._executions.metrics.repeats.inc()
+        return found.removeprefix(fingerprint)
+
+    async def _claim(self, key: str, fingerprint: bytes) -> bytes | None:
+        try:
+            return await self._store.claim(key, fingerprint)
+        except StorageError as error:
+            detail = f"{IDEMPOTENCY_KEY} has no effect now. This is a fault of the platform: try again later."
+            raise Refused(Code.RATE_STORE_UNAVAILABLE, detail, _RETRY_SECONDS) from error
+
+    async def _run(self, key: str, fingerprint: bytes, execution: Execution) -> bytes | Refused:
+        said = None
+        try:
+            said = (await self._executions.run(execution)).json
+        except Refused as refused:
+            return refused
+        finally:
+            try:
+                await (self._store.release(key) if said is None else self._store.keep(key, fingerprint + said))
+            except StorageError as error:
+                _log.error("an answer could not be kept for its %s: %s", IDEMPOTENCY_KEY, error)
+        return said
+
+
+def without_key(request: Request) -> None:
+    """Raise `Refused` when a request has a key whose answer can't be kept."""
+    if IDEMPOTENCY_KEY in request.headers:
+        raise Refused(Code.INVALID_REQUEST, f"{IDEMPOTENCY_KEY}: only the answer of /execute as JSON can be repeated.")
+
+
+def _key(request: Request) -> str | None:
+    """The key in the store, of its client alone: the hash of the client's address and the header. None without one."""
+    given = ",".join(request.headers.getlist(IDEMPOTENCY_KEY))
+    if IDEMPOTENCY_KEY not in request.headers:
+        return None
+    if (found := _SHAPE.fullmatch(given)) is None:
+        detail = f'{IDEMPOTENCY_KEY}: it has 1 to 255 visible characters, as in "8e03978e-40d5-43dd-bc93-6894a57f9324".'
+        raise Refused(Code.INVALID_REQUEST, detail)
+    client = client_key(request.client.host if request.client else "unknown")
+    return hashlib.sha256(f"{client}\n{found[2]}".encode()).hexdigest()

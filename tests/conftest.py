@@ -8,7 +8,7 @@ import pytest
 from tests.emulated.machine import HTTP_PORT, SSH_SOURCE, Machine
 from tests.stacks import StackFactory
 from tools.console.steps import Report
-from tools.machine.preparation import Prepared, prepare
+from tools.machine.preparation import Preparation, prepare
 from tools.stack import docker_objects
 from tools.stack.config import ONLY_CORE
 from tools.stack.local_stack import Stack
@@ -22,7 +22,7 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def prepared() -> Prepared:
+def prepared() -> Preparation:
     """Docker, the Pulumi toolchain and the images, installed or built where they are missing."""
     return prepare()
 
@@ -34,7 +34,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 
 @pytest.fixture(scope="session")
-def new_stack(prepared: Prepared, report: Report, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackFactory]:
+def new_stack(
+    prepared: Preparation, report: Report, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StackFactory]:
     """A factory of configured stacks. Their containers and volumes are removed at the end, also after a failure."""
     factory = StackFactory(prepared, report, tmp_path_factory.mktemp("stacks"))
     yield factory
@@ -44,7 +46,7 @@ def new_stack(prepared: Prepared, report: Report, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture(scope="session")
-def machine(prepared: Prepared, report: Report) -> Iterator[Machine]:
+def machine(prepared: Preparation, report: Report) -> Iterator[Machine]:
     """An emulated VPS that has booted: a fresh Debian, which has not been prepared yet."""
     names = [prepared.images.references[name] for name in ("app", "executor", "traefik")]
     made = Machine(prepared.engine, names, report)

@@ -10,7 +10,7 @@ from docker.models.containers import Container
 from docker.types import LogConfig, Mount, Ulimit
 
 from tests.program import Resource, containers, image_id, platform_config, readable, run_program
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 from tools.stack import docker_objects
 from tools.stack.config import machine_values, merge
 
@@ -29,7 +29,7 @@ class DeclaredServices:
     the program mounts to the one that the test mounts in its place.
     """
 
-    def __init__(self, prepared: Prepared, host_paths: Mapping[str, str] | None = None, **platform: Any) -> None:
+    def __init__(self, prepared: Preparation, host_paths: Mapping[str, str] | None = None, **platform: Any) -> None:
         self.client = prepared.engine.client()
         self.prefix = f"vps-test-{secrets.token_hex(4)}"
         self._host_paths = dict(host_paths or {})

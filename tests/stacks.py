@@ -4,14 +4,14 @@ import secrets
 from pathlib import Path
 
 from tools.console.steps import Report
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 from tools.stack.local_stack import Stack
 
 
 class StackFactory:
     """Makes stacks with unique names. `made` are all of them; `overrides` of a call go over `vps:platform`."""
 
-    def __init__(self, prepared: Prepared, report: Report, folder: Path) -> None:
+    def __init__(self, prepared: Preparation, report: Report, folder: Path) -> None:
         self.made: list[Stack] = []
         self._prepared = prepared
         self._report = report

@@ -11,7 +11,7 @@ from tests.page.browser import Page, start
 from tests.stacks import StackFactory
 from tools.console.steps import Report
 from tools.machine.ports import free_port
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 from tools.stack import health
 from tools.stack.config import ONLY_CORE
 
@@ -30,7 +30,7 @@ def embedder() -> str:
 
 
 @pytest.fixture(scope="session")
-def page_url(new_stack: StackFactory, prepared: Prepared, report: Report, embedder: str) -> str:
+def page_url(new_stack: StackFactory, prepared: Preparation, report: Report, embedder: str) -> str:
     """URL of a stack's API, with every environment and a rate limit above what these tests need."""
     port = free_port()
     stack = new_stack(

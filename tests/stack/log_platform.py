@@ -12,7 +12,7 @@ from docker.models.containers import Container
 from docker.types import LogConfig
 
 from tests.declared import DeclaredServices
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 
 NANOSECONDS = 10**9
 _HOST_LOGS = "/var/log"
@@ -42,7 +42,7 @@ def wait_for(what: Callable[[], Any], seconds: float = 10) -> Any:
 class LogPlatform:
     """Loki and the collector of one test stack. `host_logs` is mounted in place of the host's /var/log."""
 
-    def __init__(self, prepared: Prepared, folder: Path) -> None:
+    def __init__(self, prepared: Preparation, folder: Path) -> None:
         self.host_logs = folder
         self.services = DeclaredServices(prepared, host_paths={_HOST_LOGS: str(folder)})
         self.running: dict[str, Container] = {}

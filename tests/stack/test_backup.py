@@ -9,7 +9,7 @@ import pytest
 
 from infra.service import DATA_ROLE, ROLE_LABEL, STACK_LABEL
 from tools.console.steps import Report, StepFailed
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 from tools.stack import backup, docker_objects
 
 WRITE = (
@@ -19,7 +19,7 @@ READ = "stat -c '%n %u:%g %a %F' /data /data/deep/*; cat /data/deep/link"
 
 
 @pytest.fixture
-def client(prepared: Prepared) -> docker.DockerClient:
+def client(prepared: Preparation) -> docker.DockerClient:
     return prepared.engine.client()
 
 
@@ -33,7 +33,7 @@ def prefix(client: docker.DockerClient) -> Iterator[str]:
 
 
 @pytest.fixture
-def image(prepared: Prepared) -> str:
+def image(prepared: Preparation) -> str:
     return prepared.images.references["app"]
 
 

@@ -25,7 +25,7 @@ from tests.vps.cloudflare import ZONE_ID, Cloudflare
 from tests.vps.pebble import Pebble
 from tools.console.steps import Report
 from tools.machine.ports import free_port
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 from tools.stack.local_stack import Stack
 
 DOMAIN = "vps.test"
@@ -70,7 +70,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def bridge(prepared: Prepared) -> str:
+def bridge(prepared: Preparation) -> str:
     """An address of this machine that only its containers reach."""
     return docker_bridge.address(prepared.engine.client())
 
@@ -167,7 +167,7 @@ def test_http_redirects_to_https(site: Site) -> None:
     assert answer.headers["location"] == f"https://{API}:{site.https_port}/health"
 
 
-def test_a_restart_orders_no_new_certificate(site: Site, prepared: Prepared, trust: ssl.SSLContext) -> None:
+def test_a_restart_orders_no_new_certificate(site: Site, prepared: Preparation, trust: ssl.SSLContext) -> None:
     _until_trusted(site, API, trust)
     before = len(site.cloudflare.history)
     prepared.engine.client().containers.get(f"{site.stack.prefix}-traefik").restart()
@@ -176,7 +176,7 @@ def test_a_restart_orders_no_new_certificate(site: Site, prepared: Prepared, tru
 
 
 def test_the_rate_limit_counts_the_visitor_that_cloudflare_names(
-    site: Site, prepared: Prepared, trust: ssl.SSLContext
+    site: Site, prepared: Preparation, trust: ssl.SSLContext
 ) -> None:
     _until_trusted(site, API, trust)
     client: Any = prepared.engine.client()
@@ -239,7 +239,7 @@ def another_authority(bridge: str, cloudflare: Cloudflare, report: Report, tmp_p
 
 
 def test_the_authority_can_be_changed_by_a_setting(
-    site: Site, another_authority: Pebble, prepared: Prepared, trust: ssl.SSLContext, report: Report
+    site: Site, another_authority: Pebble, prepared: Preparation, trust: ssl.SSLContext, report: Report
 ) -> None:
     _until_trusted(site, API, trust)
     edge: Any = site.stack.overrides["edge"]

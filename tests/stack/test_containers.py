@@ -11,7 +11,7 @@ from tests.declared import DeclaredServices
 from tests.stack.holder import exceed_memory
 from tests.stack.holder import start as holder_of
 from tests.waiting import until
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 
 EXPORTER = "container-exporter"
 WRITE = """
@@ -27,7 +27,7 @@ for folder, _, files in os.walk(sys.argv[1]):
 
 
 @pytest.fixture(scope="module")
-def services(prepared: Prepared) -> Iterator[DeclaredServices]:
+def services(prepared: Preparation) -> Iterator[DeclaredServices]:
     found = DeclaredServices(prepared)
     try:
         found.start(EXPORTER)
@@ -49,7 +49,7 @@ def figures(services: DeclaredServices, service: str) -> dict[str, float]:
 
 
 @pytest.fixture
-def holder(services: DeclaredServices, prepared: Prepared) -> Container:
+def holder(services: DeclaredServices, prepared: Preparation) -> Container:
     """The container of `holder.start`, which goes with the services."""
     return holder_of(services.client, prepared.images.references["sandbox-python"], services.prefix)
 

@@ -7,7 +7,7 @@ import pytest
 
 from infra.images import UPSTREAM_IMAGES
 from tests.declared import DeclaredServices
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 
 VERSION = {
     "traefik": "version",
@@ -24,7 +24,7 @@ SAME = ("traefik", "loki", "jaeger", "collector")
 
 
 @pytest.fixture(scope="module")
-def services(prepared: Prepared) -> Iterator[DeclaredServices]:
+def services(prepared: Preparation) -> Iterator[DeclaredServices]:
     services = DeclaredServices(prepared)
     try:
         yield services
@@ -34,7 +34,7 @@ def services(prepared: Prepared) -> Iterator[DeclaredServices]:
 
 @pytest.mark.parametrize("name", VERSION)
 def test_a_program_starts_as_declared_and_prints_its_version(
-    services: DeclaredServices, prepared: Prepared, name: str
+    services: DeclaredServices, prepared: Preparation, name: str
 ) -> None:
     said = services.run(name, VERSION[name])
     found = re.search(rb"\d+\.\d+\.\d+", said)

@@ -8,14 +8,14 @@ from tests.interruptions import cut_off, interrupt, kill
 from tests.stacks import StackFactory
 from tools.console.steps import Report
 from tools.machine.ports import free_port
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 from tools.stack import docker_objects, health
 from tools.stack.config import ONLY_CORE
 
 
 @pytest.mark.parametrize(("strike", "after_containers"), [(interrupt, 1), (kill, 3)])
 def test_the_next_up_completes_an_interrupted_one(
-    new_stack: StackFactory, prepared: Prepared, report: Report, strike: Callable[[int], None], after_containers: int
+    new_stack: StackFactory, prepared: Preparation, report: Report, strike: Callable[[int], None], after_containers: int
 ) -> None:
     port = free_port()
     stack = new_stack(edge={"http_port": port}, services=ONLY_CORE)

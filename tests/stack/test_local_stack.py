@@ -14,7 +14,7 @@ from app.wire.problems import Problem
 from tests.stacks import StackFactory
 from tools.console.steps import Report
 from tools.machine.ports import free_port
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 from tools.stack import docker_objects, health
 from tools.stack.config import ONLY_CORE
 from tools.stack.local_stack import Stack
@@ -26,7 +26,7 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def stack(new_stack: StackFactory, prepared: Prepared, report: Report, port: int) -> Stack:
+def stack(new_stack: StackFactory, prepared: Preparation, report: Report, port: int) -> Stack:
     """The stack, up and healthy."""
     made = new_stack(edge={"http_port": port}, services=_services(scrape_seconds=1))
     made.up(report)
@@ -45,7 +45,7 @@ def password(stack: Stack, report: Report) -> str:
     return stack.secret("vps:dashboardPassword", report)
 
 
-def container_ids(stack: Stack, prepared: Prepared) -> dict[str, str]:
+def container_ids(stack: Stack, prepared: Preparation) -> dict[str, str]:
     """The id of each running container by its name."""
     label = f"vps.stack={stack.prefix}"
     running = prepared.engine.client().containers.list(filters={"label": label}, sparse=True)
@@ -169,7 +169,7 @@ def test_no_secret_is_readable_in_the_state(stack: Stack, password: str) -> None
     assert not [path for path in files if password.encode() in path.read_bytes()]
 
 
-def test_a_second_up_changes_nothing(stack: Stack, prepared: Prepared, report: Report) -> None:
+def test_a_second_up_changes_nothing(stack: Stack, prepared: Preparation, report: Report) -> None:
     before = container_ids(stack, prepared)
     stack.preview(report, "--expect-no-changes")
     stack.up(report)
@@ -178,7 +178,7 @@ def test_a_second_up_changes_nothing(stack: Stack, prepared: Prepared, report: R
 
 
 def test_a_changed_setting_replaces_only_its_own_container(
-    stack: Stack, prepared: Prepared, report: Report, port: int
+    stack: Stack, prepared: Preparation, report: Report, port: int
 ) -> None:
     before = container_ids(stack, prepared)
     changed = _with_scrape_interval(stack, 2)
@@ -190,7 +190,7 @@ def test_a_changed_setting_replaces_only_its_own_container(
 
 
 def test_a_container_removed_by_hand_is_noticed_and_comes_back(
-    stack: Stack, prepared: Prepared, report: Report, edge: httpx.Client
+    stack: Stack, prepared: Preparation, report: Report, edge: httpx.Client
 ) -> None:
     prepared.engine.client().containers.get(f"{stack.prefix}-api").remove(force=True)
     away = edge.get("/health")
@@ -203,14 +203,14 @@ def test_a_container_removed_by_hand_is_noticed_and_comes_back(
     assert edge.post("/execute", json={"environment": "bash", "code": "echo back"}).json()["output"] == "back\n"
 
 
-def test_destroy_leaves_nothing_but_data(stack: Stack, prepared: Prepared, report: Report) -> None:
+def test_destroy_leaves_nothing_but_data(stack: Stack, prepared: Preparation, report: Report) -> None:
     stack.destroy(report)
     found = docker_objects.find(prepared.engine.client(), stack.prefix)
     assert found.names == []
     assert found.volumes == (f"{stack.prefix}-prometheus-data",)
 
 
-def test_data_is_found_again_by_the_next_up(stack: Stack, prepared: Prepared, report: Report) -> None:
+def test_data_is_found_again_by_the_next_up(stack: Stack, prepared: Preparation, report: Report) -> None:
     client = prepared.engine.client()
     created = client.volumes.get(f"{stack.prefix}-prometheus-data").attrs["CreatedAt"]
     stack.up(report)

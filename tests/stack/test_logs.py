@@ -12,7 +12,7 @@ import yaml
 
 from tests.stack.log_platform import NANOSECONDS, LogPlatform, json_line, wait_for
 from tests.waiting import until
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 
 DAY = 24 * 3600
 LOKI_DATA = "/loki"
@@ -38,7 +38,7 @@ LEVELS = {
 
 
 @pytest.fixture(scope="module")
-def logs(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogPlatform]:
+def logs(prepared: Preparation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogPlatform]:
     """Loki and the collector, both ready. They are removed with all their data, also after a failure."""
     platform = LogPlatform(prepared, tmp_path_factory.mktemp("logs"))
     try:
@@ -124,7 +124,7 @@ def test_lines_written_while_loki_is_down_arrive_afterwards(logs: LogPlatform, a
     assert [logs.metric(name) for name in (FULL, REFUSED)] == [0, 0]
 
 
-def test_lines_that_find_the_queue_full_are_counted(prepared: Prepared, tmp_path: Path) -> None:
+def test_lines_that_find_the_queue_full_are_counted(prepared: Preparation, tmp_path: Path) -> None:
     alone = LogPlatform(prepared, tmp_path)
     try:
         alone.start("collector")

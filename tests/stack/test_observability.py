@@ -28,7 +28,7 @@ from tests.waiting import until
 from tools.commands.doctor import examine
 from tools.console.steps import Report
 from tools.machine.ports import free_port
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 from tools.stack import health
 from tools.stack.local_stack import Stack
 
@@ -76,14 +76,14 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def alerts_arrive(prepared: Prepared) -> Iterator[Webhook]:
+def alerts_arrive(prepared: Preparation) -> Iterator[Webhook]:
     with webhook(prepared.engine.client()) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def stack(
-    new_stack: StackFactory, prepared: Prepared, report: Report, port: int, alerts_arrive: Webhook
+    new_stack: StackFactory, prepared: Preparation, report: Report, port: int, alerts_arrive: Webhook
 ) -> Iterator[Stack]:
     made = new_stack(
         edge={"http_port": port},
@@ -98,7 +98,7 @@ def stack(
 
 
 @pytest.fixture(scope="module")
-def servers(stack: Stack, prepared: Prepared, port: int) -> Iterator[Servers]:
+def servers(stack: Stack, prepared: Preparation, port: int) -> Iterator[Servers]:
     with contextlib.ExitStack() as opened:
 
         def client(url: str) -> httpx.Client:
@@ -122,7 +122,7 @@ class Executed:
 
 
 @pytest.fixture(scope="module")
-def executed(servers: Servers, stack: Stack, prepared: Prepared) -> Executed:
+def executed(servers: Servers, stack: Stack, prepared: Preparation) -> Executed:
     """All the executions, started once every target is up. One target is stopped after the first round."""
     begin = time.time() - 5
     until(lambda: set(servers.targets().values()) == {"up"}, 30, "every target up")
@@ -154,7 +154,7 @@ def execute(servers: Servers, environment: str, code: str, status: str) -> str:
     return str(answer.json()["execution_id"])
 
 
-def test_every_service_is_healthy(stack: Stack, prepared: Prepared) -> None:
+def test_every_service_is_healthy(stack: Stack, prepared: Preparation) -> None:
     states = {state.service: state.health for state in health.services(prepared.engine.client(), stack.prefix)}
     assert set(OBSERVABILITY) <= set(states), "one has no image here: see the stack's notices"
     assert {states[name] for name in OBSERVABILITY} <= {"healthy", "running"}
@@ -272,7 +272,7 @@ def test_the_watchdog_fires_and_the_alert_of_the_stopped_target_arrives(
     assert "Watchdog" not in {alert["labels"]["alertname"] for alert in alerts_arrive.alerts()}
 
 
-def test_the_doctor_names_the_alert_and_the_service(stack: Stack, prepared: Prepared, report: Report) -> None:
+def test_the_doctor_names_the_alert_and_the_service(stack: Stack, prepared: Preparation, report: Report) -> None:
     engine = stack.settings.engine.model_copy(update={"host": prepared.engine.url})
     settings = stack.settings.model_copy(update={"engine": engine})
     found = {finding.says: finding for finding in examine(stack.name, settings, lambda: stack, report)}
@@ -281,7 +281,7 @@ def test_the_doctor_names_the_alert_and_the_service(stack: Stack, prepared: Prep
 
 
 def test_the_alerts_about_containers_fire_for_real_ones(
-    servers: Servers, stack: Stack, prepared: Prepared, executed: Executed, alerts_arrive: Webhook
+    servers: Servers, stack: Stack, prepared: Preparation, executed: Executed, alerts_arrive: Webhook
 ) -> None:
     image = prepared.images.references["sandbox-python"]
     container = holder.start(prepared.engine.client(), image, stack.prefix)
@@ -307,7 +307,7 @@ def test_the_alerts_about_containers_fire_for_real_ones(
 
 @pytest.mark.parametrize("service", [name for name in OBSERVABILITY if name != STOPPED])
 def test_the_api_serves_while_a_service_is_down(
-    servers: Servers, stack: Stack, prepared: Prepared, executed: Executed, service: str
+    servers: Servers, stack: Stack, prepared: Preparation, executed: Executed, service: str
 ) -> None:
     container = prepared.engine.client().containers.get(f"{stack.prefix}-{service}")
     container.kill()
@@ -317,7 +317,7 @@ def test_the_api_serves_while_a_service_is_down(
         container.start()
 
 
-def test_no_service_lacks_a_place_to_write(stack: Stack, prepared: Prepared, executed: Executed) -> None:
+def test_no_service_lacks_a_place_to_write(stack: Stack, prepared: Preparation, executed: Executed) -> None:
     refused = re.compile(rb".*(read-only file system|permission denied|no space left on device).*", re.IGNORECASE)
     client = prepared.engine.client()
     for state in health.services(client, stack.prefix):

@@ -21,7 +21,7 @@ from tools.build import publish
 from tools.console.steps import Report
 from tools.machine.docker_engine import DockerEngine
 from tools.machine.ports import free_port
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 from tools.stack import config, docker_objects, health
 from tools.stack.config import ONLY_CORE
 
@@ -42,7 +42,7 @@ if "--check" not in sys.argv:
 class Variations:
     """Images built from those of the stack, with other content. `close` removes them."""
 
-    def __init__(self, prepared: Prepared, folder: Path) -> None:
+    def __init__(self, prepared: Preparation, folder: Path) -> None:
         self._client = prepared.engine.client()
         self._references = prepared.images.references
         self._folder = folder
@@ -109,7 +109,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def variations(prepared: Prepared, folder: Path) -> Iterator[Variations]:
+def variations(prepared: Preparation, folder: Path) -> Iterator[Variations]:
     made = Variations(prepared, folder)
     yield made
     made.close()
@@ -122,7 +122,9 @@ def registry(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def server(prepared: Prepared, variations: Variations, registry: str, folder: Path, report: Report) -> Iterator[Server]:
+def server(
+    prepared: Preparation, variations: Variations, registry: str, folder: Path, report: Report
+) -> Iterator[Server]:
     """A small stack, up. Its last commit changed the image of the app."""
     prefix, port = f"test-{secrets.token_hex(4)}", free_port()
     client = prepared.engine.client()
@@ -144,7 +146,7 @@ def server(prepared: Prepared, variations: Variations, registry: str, folder: Pa
         docker_objects.remove_volumes(client, docker_objects.remove_all(client, prefix))
 
 
-def test_a_revert_restores_the_last_good_images(server: Server, prepared: Prepared) -> None:
+def test_a_revert_restores_the_last_good_images(server: Server, prepared: Preparation) -> None:
     good = prepared.engine.client().images.get(prepared.images.references["app"]).id
     assert server.image("api") != good
     (script,) = commands("docs/OPERATIONS.md", "Back to the last good version")

@@ -10,7 +10,7 @@ from tests.registry import running
 from tools.build import publish
 from tools.console.steps import Report, StepFailed
 from tools.machine.ports import free_port
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 
 NAME = "sandbox-bash"
 
@@ -23,7 +23,7 @@ def registry(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_pushed_image_is_found_by_the_digest_that_push_returned(
-    registry: str, prepared: Prepared, report: Report
+    registry: str, prepared: Preparation, report: Report
 ) -> None:
     client = prepared.engine.client()
     reference = prepared.images.references[NAME]
@@ -40,7 +40,7 @@ def test_a_pushed_image_is_found_by_the_digest_that_push_returned(
     assert publish.push(client, {NAME: reference}, registry, report) == published
 
 
-def test_the_error_names_a_registry_that_does_not_answer(prepared: Prepared, report: Report) -> None:
+def test_the_error_names_a_registry_that_does_not_answer(prepared: Preparation, report: Report) -> None:
     nobody = f"127.0.0.1:{free_port()}"
     with pytest.raises(StepFailed, match=nobody):
         publish.push(prepared.engine.client(), {NAME: prepared.images.references[NAME]}, nobody, report)

@@ -17,7 +17,7 @@ from tests.checkout import commands
 from tests.declared import DeclaredServices
 from tests.program import SECRETS
 from tests.waiting import until
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 
 HOSTS = (
     *("hooks.example.com", "slack.example.com", "discord.example.com", "teams.example.com"),
@@ -74,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def received(prepared: Prepared, folder: Path) -> Iterator[dict[str, str]]:
+def received(prepared: Preparation, folder: Path) -> Iterator[dict[str, str]]:
     """The body that each receiver got of one alert, by host and path, once all have it."""
     client, references = prepared.engine.client(), prepared.images.references
     base = references["alertmanager"]

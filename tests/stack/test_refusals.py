@@ -11,7 +11,7 @@ import yaml
 from tests.stacks import StackFactory
 from tools.console.steps import Report, StepFailed
 from tools.machine import process
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 from tools.stack import docker_objects
 from tools.stack.config import ONLY_CORE, PLATFORM, load, merge
 from tools.stack.local_stack import Stack
@@ -25,7 +25,7 @@ def test_a_preview_that_violates_a_policy_fails_with_its_name(new_stack: StackFa
 
 
 def test_an_up_that_violates_a_policy_creates_nothing(
-    new_stack: StackFactory, prepared: Prepared, report: Report
+    new_stack: StackFactory, prepared: Preparation, report: Report
 ) -> None:
     stack = new_stack(images=UNVERSIONED)
     with pytest.raises(StepFailed, match=r"policy pack refuses this stack.\n  image-version: "):
@@ -57,7 +57,7 @@ def test_the_preview_names_the_key_of_an_invalid_setting(
     assert "Traceback" not in said
 
 
-def test_a_program_without_config_gets_an_empty_one(prepared: Prepared, report: Report, tmp_path: Path) -> None:
+def test_a_program_without_config_gets_an_empty_one(prepared: Preparation, report: Report, tmp_path: Path) -> None:
     runtime = {"name": "python", "options": {"toolchain": "pip", "virtualenv": sys.prefix}}
     (tmp_path / "Pulumi.yaml").write_text(yaml.safe_dump({"name": "empty", "runtime": runtime}))
     (tmp_path / "__main__.py").write_text("import pulumi; pulumi.export('found', pulumi.Config('vps').get('platform'))")
@@ -103,7 +103,7 @@ def _production(new_stack: StackFactory, report: Report) -> Stack:
 
 
 def test_the_next_up_completes_one_that_failed_on_a_port_in_use(
-    new_stack: StackFactory, prepared: Prepared, report: Report
+    new_stack: StackFactory, prepared: Preparation, report: Report
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         stack = new_stack(edge={"http_port": other.getsockname()[1]}, services=ONLY_CORE)

@@ -14,14 +14,14 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 from tests.declared import DeclaredServices
 from tests.waiting import until
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 
 SPANS_PER_SECOND = 27
 """Of 100 MB for an hour."""
 
 
 @pytest.fixture(scope="module")
-def services(prepared: Prepared) -> Iterator[DeclaredServices]:
+def services(prepared: Preparation) -> Iterator[DeclaredServices]:
     found = DeclaredServices(prepared, services={"jaeger": {"retention_hours": 1, "disk_mb": 100}})
     try:
         yield found

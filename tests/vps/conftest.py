@@ -19,7 +19,7 @@ from tests.vps.network import Namespace, Network, available
 from tests.vps.operator import Operator
 from tests.vps.pebble import Pebble
 from tools.console.steps import Report
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 from tools.paths import cache
 from tools.stack.local_stack import Stack
 
@@ -63,7 +63,7 @@ def internet() -> Iterator[Internet]:
 
 
 @pytest.fixture(scope="session")
-def vps(internet: Internet, prepared: Prepared, report: Report) -> Iterator[Vps]:
+def vps(internet: Internet, prepared: Preparation, report: Report) -> Iterator[Vps]:
     """A fresh VPS with sshd, which accepts the operator's key."""
     # On the file system of the images, whose files it hard-links. Not on a tmpfs, where overlays do not work.
     folder = Path(tempfile.mkdtemp(prefix="vps-", dir=cache()))
@@ -81,7 +81,7 @@ def vps(internet: Internet, prepared: Prepared, report: Report) -> Iterator[Vps]
 
 
 @pytest.fixture(scope="session")
-def operator(internet: Internet, prepared: Prepared, report: Report) -> Operator:
+def operator(internet: Internet, prepared: Preparation, report: Report) -> Operator:
     return Operator(internet.operator, prepared, report)
 
 

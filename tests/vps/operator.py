@@ -10,7 +10,7 @@ from tests.vps.host import Vps
 from tests.vps.network import Namespace
 from tools.commands.doctor import examine
 from tools.console.steps import Report
-from tools.machine.preparation import Prepared
+from tools.machine.preparation import Preparation
 from tools.stack.local_stack import Stack
 
 
@@ -19,7 +19,7 @@ class Operator:
     """The commands of `Stack`, run in the operator's network namespace."""
 
     at: Namespace
-    prepared: Prepared
+    prepared: Preparation
     report: Report
 
     def configure(self, stack: Stack) -> None:

@@ -1,7 +1,6 @@
 """What every run on real parts needs first: Docker, Pulumi and the images."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from tools.build import images
@@ -11,15 +10,6 @@ from tools.machine import docker_engine, pulumi_toolchain
 from tools.machine.docker_engine import DockerEngine
 from tools.machine.pulumi_toolchain import Toolchain
 from tools.paths import HOME
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The results of the preparation."""
-
-    engine: DockerEngine
-    toolchain: Toolchain
-    images: ImageSet
 
 
 class Preparation:
@@ -62,7 +52,7 @@ class Preparation:
         return self.images.summary()
 
 
-def prepare() -> Prepared:
+def prepare() -> Preparation:
     """Docker, Pulumi and images for a session fixture of tests. Quick once `make up` or `make test` has run.
 
     Raises:
@@ -71,4 +61,4 @@ def prepare() -> Prepared:
     preparation = Preparation(ENVIRONMENTS)
     for step in [*preparation.steps(), Step("Programs", preparation.compile_programs)]:
         step.run(Report(HOME / "logs" / f"prepare-{step.slug}.log"))
-    return Prepared(preparation.engine, preparation.toolchain, preparation.images)
+    return preparation

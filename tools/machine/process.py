@@ -58,7 +58,7 @@ class Options(TypedDict, total=False):
     """How a program is run. `environment` is added to ours (None takes a variable away), `stdin` is its input, and the
     file descriptors in `held` stay open in it."""
 
-    environment: Mapping[str, str | None] | None
+    environment: Mapping[str, str | None]
     cwd: Path
     stdin: str
     held: Sequence[int]
@@ -71,7 +71,7 @@ def run(argv: Sequence[str], report: Report, **options: Unpack[Options]) -> str:
         CommandFailed: its exit code was not 0.
     """
     lines: list[str] = []
-    with _started(argv, subprocess.STDOUT, **options) as (process, output):
+    with _started(argv, subprocess.STDOUT, options) as (process, output):
         for line in output:
             lines.append(line)
             report.write(line)
@@ -89,7 +89,7 @@ def capture(argv: Sequence[str], report: Report, **options: Unpack[Options]) -> 
     """
     with report.log.open("a+") as errors:
         start = errors.seek(0, os.SEEK_END)
-        with _started(argv, errors, **options) as (process, output):
+        with _started(argv, errors, options) as (process, output):
             answer = output.read()
             code = process.wait()
         if code != 0:
@@ -100,32 +100,26 @@ def capture(argv: Sequence[str], report: Report, **options: Unpack[Options]) -> 
 
 @contextlib.contextmanager
 def _started(
-    argv: Sequence[str],
-    errors: int | IO[str],
-    *,
-    environment: Mapping[str, str | None] | None = None,
-    cwd: Path = ROOT,
-    stdin: str = "",
-    held: Sequence[int] = (),
+    argv: Sequence[str], errors: int | IO[str], options: Options
 ) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
-    wanted = {**os.environ, **(environment or {})}
+    wanted = {**os.environ, **options.get("environment", {})}
     # A session of its own: Ctrl-C reaches this process only, which then interrupts the program once.
     with subprocess.Popen(
         argv,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        cwd=cwd,
+        cwd=options.get("cwd", ROOT),
         env={name: value for name, value in wanted.items() if value is not None},
         text=True,
         errors="replace",
         start_new_session=True,
-        pass_fds=held,
+        pass_fds=options.get("held", ()),
     ) as process:
         assert process.stdin and process.stdout  # noqa: S101 - both are pipes, which the type does not show
         try:
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(stdin)
+                process.stdin.write(options.get("stdin", ""))
                 process.stdin.close()
             process.stdin = None
             yield process, process.stdout

@@ -91,7 +91,10 @@ class Soak:
         found = self.tally.faults[:_FAULTS_SHOWN]
         if (more := len(self.tally.faults) - _FAULTS_SHOWN) > 0:
             found.append(f"and {more} more faults")
-        return found + [problem for pair in self._same_process() for problem in growth(*pair)]
+        readings = [reading for rest in self.rests for reading in rest.readings]
+        last = {reading.pid: reading for reading in readings}
+        first = {reading.pid: reading for reading in reversed(readings)}
+        return found + [problem for pid in last for problem in growth(first[pid], last[pid])]
 
     def _leg(self, until: int, disturb: Callable[[], None] | None, report: Report) -> None:
         half = (self.tally.executions + until) // 2
@@ -157,14 +160,6 @@ class Soak:
     def _look(self) -> None:
         ready = self._settle()
         self.rests.append(Rest(self.tally.executions, ready, self._processes.read(ready)))
-
-    def _same_process(self) -> list[tuple[Reading, Reading]]:
-        """The first and the last reading of each process."""
-        pairs: dict[int, tuple[Reading, Reading]] = {}
-        for reading in (it for rest in self.rests for it in rest.readings):
-            first, _ = pairs.get(reading.pid, (reading, reading))
-            pairs[reading.pid] = first, reading
-        return list(pairs.values())
 
 
 def growth(first: Reading, last: Reading) -> list[str]:

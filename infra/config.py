@@ -4,7 +4,8 @@ An unknown key, a malformed value or a missing secret raises `SettingsError`, wh
 the fix.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pulumi
@@ -14,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from app.process.settings import path
-from infra.settings import PlatformSettings
+from infra.settings import Alertmanager, PlatformSettings
 
 NAMESPACE = "vps"
 
@@ -23,28 +24,36 @@ class SettingsError(pulumi.RunError):
     """The stack's configuration can't be used. Pulumi shows the message to the operator, without a stack trace."""
 
 
-@dataclass(frozen=True)
-class Secrets:
-    """The secrets of a stack, as secret outputs. A secret that the stack does not need is None."""
-
-    dashboard_password: pulumi.Output[str]
-    grafana_password: pulumi.Output[str] | None
-    portainer_password: pulumi.Output[str] | None
-    cloudflare_token: pulumi.Output[str] | None
-    alert_webhook_url: pulumi.Output[str] | None
-    alert_heartbeat_url: pulumi.Output[str] | None
-    alert_smtp_password: pulumi.Output[str] | None
-    alert_slack_url: pulumi.Output[str] | None
-    alert_telegram_token: pulumi.Output[str] | None
-    alert_discord_url: pulumi.Output[str] | None
-    alert_teams_url: pulumi.Output[str] | None
-    alert_pushover_token: pulumi.Output[str] | None
-    alert_pushover_user: pulumi.Output[str] | None
-    alert_pagerduty_key: pulumi.Output[str] | None
+Secrets = Mapping[str, pulumi.Output[str]]
+"""The secrets that a stack needs, by name, as secret outputs."""
 
 
-SECRET_KEYS = {field.name: to_camel(field.name) for field in fields(Secrets)}
-"""The config key of each field of `Secrets`, without its namespace."""
+def _alerts(settings: PlatformSettings) -> Alertmanager:
+    """Who hears of alerts: nobody while Alertmanager does not run."""
+    return settings.services.alertmanager if settings.runs("alertmanager") else Alertmanager()
+
+
+_NEEDED: Mapping[str, Callable[[PlatformSettings], object]] = MappingProxyType(
+    {
+        "dashboard_password": lambda _: True,
+        "grafana_password": lambda settings: settings.runs("grafana"),
+        "portainer_password": lambda settings: settings.runs("portainer"),
+        "cloudflare_token": lambda settings: settings.edge.tls or settings.dns,
+        "alert_webhook_url": lambda settings: _alerts(settings).webhook,
+        "alert_heartbeat_url": lambda settings: _alerts(settings).heartbeat,
+        "alert_smtp_password": lambda settings: _alerts(settings).email,
+        "alert_slack_url": lambda settings: _alerts(settings).slack,
+        "alert_telegram_token": lambda settings: _alerts(settings).telegram,
+        "alert_discord_url": lambda settings: _alerts(settings).discord,
+        "alert_teams_url": lambda settings: _alerts(settings).teams,
+        "alert_pushover_token": lambda settings: _alerts(settings).pushover,
+        "alert_pushover_user": lambda settings: _alerts(settings).pushover,
+        "alert_pagerduty_key": lambda settings: _alerts(settings).pagerduty,
+    }
+)
+"""Each secret by name, and what is true of the settings of a stack that needs it."""
+SECRET_KEYS = {name: to_camel(name) for name in _NEEDED}
+"""The config key of each secret by name, without its namespace."""
 GENERATED_SECRETS = ("dashboard_password", "grafana_password", "portainer_password")
 """Passwords that the tools generate for a stack and show to its operator. The others come from other services."""
 
@@ -94,30 +103,12 @@ def _describe(problem: ErrorDetails) -> str:
 
 
 def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
-    alerts = settings.services.alertmanager
-    alerting = settings.runs("alertmanager")
-    needed = {
-        "dashboard_password": True,
-        "grafana_password": settings.runs("grafana"),
-        "portainer_password": settings.runs("portainer"),
-        "cloudflare_token": settings.edge.tls is not None or settings.dns is not None,
-        "alert_webhook_url": alerting and alerts.webhook,
-        "alert_heartbeat_url": alerting and alerts.heartbeat,
-        "alert_smtp_password": alerting and alerts.email is not None,
-        "alert_slack_url": alerting and alerts.slack is not None,
-        "alert_telegram_token": alerting and alerts.telegram is not None,
-        "alert_discord_url": alerting and alerts.discord,
-        "alert_teams_url": alerting and alerts.teams,
-        "alert_pushover_token": alerting and alerts.pushover,
-        "alert_pushover_user": alerting and alerts.pushover,
-        "alert_pagerduty_key": alerting and alerts.pagerduty is not None,
-    }
     found: dict[str, Any] = {}
-    for field, is_needed in needed.items():
-        key = f"{NAMESPACE}:{SECRET_KEYS[field]}"
-        if is_needed and not config.get(SECRET_KEYS[field]):
+    for name in (name for name, is_needed in _NEEDED.items() if is_needed(settings)):
+        key = f"{NAMESPACE}:{SECRET_KEYS[name]}"
+        if not config.get(SECRET_KEYS[name]):
             raise SettingsError(f"secret {key} is missing. Set it with: pulumi config set --secret {key}")
-        if is_needed and not is_config_secret(key):
+        if not is_config_secret(key):
             raise SettingsError(f"{key} is not encrypted. Set it again with: pulumi config set --secret {key}")
-        found[field] = config.get_secret(SECRET_KEYS[field]) if is_needed else None
-    return Secrets(**found)
+        found[name] = config.get_secret(SECRET_KEYS[name])
+    return found

@@ -57,9 +57,9 @@ class Platform(pulumi.ComponentResource):
                 self._make(service.name, child, service)
         # Last, because it joins the internal networks of the other services.
         self._make("edge", child, TRAEFIK)
-        if settings.dns and secrets.cloudflare_token:
+        if settings.dns:
             names = sorted({host for service in self._context.routes for host in hosts(settings.edge, service)})
-            Dns(settings.dns, settings.edge.domain, names, secrets.cloudflare_token, child)
+            Dns(settings.dns, settings.edge.domain, names, secrets["cloudflare_token"], child)
         self.register_outputs({"urls": self.urls})
 
     @property
@@ -80,11 +80,8 @@ class Platform(pulumi.ComponentResource):
     @property
     def passwords(self) -> Mapping[str, pulumi.Output[str]]:
         """The generated passwords by config key, as secret outputs."""
-        return {
-            SECRET_KEYS[field]: password
-            for field in GENERATED_SECRETS
-            if (password := getattr(self._context.secrets, field)) is not None
-        }
+        secrets = self._context.secrets
+        return {SECRET_KEYS[name]: secrets[name] for name in GENERATED_SECRETS if name in secrets}
 
     def _make(self, name: str, opts: pulumi.ResourceOptions, *services: Service) -> None:
         """Make a component with this name of services, which start in this order."""

@@ -170,7 +170,7 @@ class Route:
     """What the edge publishes under a service's host name, and who may come through.
 
     `target` is a URL inside, or the name of one of Traefik's own services (`api@internal`). With `authentication`
-    "password" the edge asks for the dashboard password. `login` is the field of `Secrets` that holds the password of
+    "password" the edge asks for the dashboard password. `login` is the name of the secret that holds the password of
     a service with a log-in of its own. `requests_per_minute` limits each client address, with a burst of as many. At
     `health_path` a route without a password answers 200 when it works. With `problems`, what the edge itself refuses
     is a problem document.
@@ -212,11 +212,6 @@ class Context:
     digest: Callable[[str], pulumi.Output[str]]
     subnets: Callable[[str], pulumi.Output[Sequence[str]]]
     internal_networks: Callable[[], Sequence[str]]
-
-    def secret(self, field: str) -> pulumi.Output[str]:
-        """A secret that a service can't run without; one that is missing was refused with the settings."""
-        found: pulumi.Output[str] = getattr(self.secrets, field)
-        return found
 
     @property
     def routes(self) -> dict[str, Route]:

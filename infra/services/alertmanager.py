@@ -4,7 +4,6 @@ from typing import Any
 
 import yaml
 
-from infra.config import SECRET_KEYS
 from infra.service import SECRETS, Config, Context, Health, Mount, Route, Service, ServiceArgs, Target, Volume
 from infra.settings import Alertmanager as AlertmanagerSettings
 from monitoring.files import load
@@ -17,7 +16,6 @@ _PAGERDUTY = {"us": "https://events.pagerduty.com/v2/enqueue", "eu": "https://ev
 
 def describe(context: Context) -> ServiceArgs:
     """Receivers are outside, so it reaches the outbound network."""
-    found = {name: getattr(context.secrets, name) for name in SECRET_KEYS if name.startswith("alert_")}
     return ServiceArgs(
         image="alertmanager",
         entrypoint=["alertmanager"],
@@ -34,7 +32,7 @@ def describe(context: Context) -> ServiceArgs:
         user="65534:65534",
         networks=["monitoring", "outbound"],
         config=Config(_CONFIG, {"alertmanager.yml": config(context.settings.services.alertmanager)}),
-        secrets={name: secret for name, secret in found.items() if secret is not None},
+        secrets={name: secret for name, secret in context.secrets.items() if name.startswith("alert_")},
         mounts=[Mount(Volume("alertmanager-data"), _DATA)],
     )
 

@@ -59,11 +59,11 @@ def describe(context: Context) -> ServiceArgs:
         "routes.yml": yaml.safe_dump(dynamic_config(settings, context.routes, proxies)),
         **{f"plugins-local/src/{_PLUGIN}/{name}": (_PLUGIN_FOLDER / name).read_text() for name in _PLUGIN_FILES},
     }
-    secrets = {"users": context.secret("dashboard_password").apply(password_line)}
+    secrets = {"users": context.secrets["dashboard_password"].apply(password_line)}
     environment: dict[str, str] = {}
     mounts: list[Mount] = []
     if settings.tls:
-        secrets["cloudflare-token"] = context.secret("cloudflare_token")
+        secrets["cloudflare-token"] = context.secrets["cloudflare_token"]
         environment["CF_DNS_API_TOKEN_FILE"] = f"{SECRETS}/cloudflare-token"
         if context.settings.dns:
             environment["CLOUDFLARE_BASE_URL"] = context.settings.dns.base_url

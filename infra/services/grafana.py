@@ -40,7 +40,7 @@ def describe(context: Context) -> ServiceArgs:
                 **{f"dashboards/{name}": content for name, content in dashboard_files().items()},
             },
         ),
-        secrets={"admin-password": context.secret("grafana_password")},
+        secrets={"admin-password": context.secrets["grafana_password"]},
         mounts=[Mount(Volume("grafana-data"), "/var/lib/grafana")],
         tmp_mb=64,
     )

@@ -16,7 +16,7 @@ def describe(context: Context) -> ServiceArgs:
         user="0:0",
         root_reason="Docker's socket belongs to root; all capabilities are dropped",
         docker_socket=DockerSocket(context.settings.engine.socket, "its purpose is to manage Docker"),
-        secrets={"admin-password": context.secret("portainer_password")},
+        secrets={"admin-password": context.secrets["portainer_password"]},
         mounts=[Mount(Volume("portainer-data"), "/data")],
         tmp_mb=64,
     )

@@ -1,28 +1,15 @@
 """Log collection: the OpenTelemetry Collector, which reads the log files of Docker and of the host."""
 
 import json
+from pathlib import Path
 
 from infra.service import Config, Context, HostPath, Mount, NoHealth, Service, ServiceArgs, Target, Volume, go_memory
 from infra.services.loki import LOKI
-from monitoring.files import render
+from monitoring.files import load, render
 
 _CONFIG = "/etc/collector"
 _MEMORY_MB = 128
-# How the platform's programs spell a level, and the five words that the label `level` may be. Others have no level.
-_LEVELS = {
-    "trace": "debug",
-    "debug": "debug",
-    "info": "info",
-    "notice": "info",
-    "warn": "warning",
-    "warning": "warning",
-    "err": "error",
-    "error": "error",
-    "crit": "critical",
-    "critical": "critical",
-    "fatal": "critical",
-    "panic": "critical",
-}
+_LEVELS = load(Path(__file__).with_name("log_levels.yml"))
 
 
 def describe(context: Context) -> ServiceArgs:

@@ -122,7 +122,7 @@ header_values = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_
 header_names = st.sampled_from(
     [
         *("content-type", "accept", "content-encoding", "origin", "x-forwarded-for", "x-request-id", "traceparent"),
-        *("range", "expect", "upgrade", "if-none-match", "cookie", "x-forwarded-proto"),
+        *("range", "expect", "upgrade", "if-none-match", "cookie", "x-forwarded-proto", "idempotency-key"),
         "access-control-request-method",
     ]
 )

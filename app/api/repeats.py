@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Protocol
 
 from limits.errors import StorageError
@@ -93,24 +94,8 @@ class MemoryAnswers:
             self._bytes -= len(value) + _OVERHEAD
 
 
-_KEEP = """
-local now = tonumber(redis.call('TIME')[1])
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-redis.call('RPUSH', KEYS[2], string.format('%d %d %s', now + ARGV[2], ARGV[3], KEYS[1]))
-local bytes = redis.call('INCRBY', KEYS[3], ARGV[3])
-while redis.call('LLEN', KEYS[2]) > 0 do
-  local ends, size, key = string.match(redis.call('LINDEX', KEYS[2], 0), '(%d+) (%d+) (.*)')
-  local live = tonumber(ends) > now
-  if live and bytes <= tonumber(ARGV[4]) then break end
-  if live then redis.call('DEL', key) end
-  redis.call('LPOP', KEYS[2])
-  bytes = redis.call('DECRBY', KEYS[3], size)
-end
-redis.call('EXPIRE', KEYS[2], ARGV[2])
-redis.call('EXPIRE', KEYS[3], ARGV[2])
-"""
-"""What `keep` does, in one step. A list has when each value ends, its bytes and its key, in order; a counter has the
-bytes of all of them."""
+_KEEP = Path(__file__).with_suffix(".lua").read_text()
+"""What `keep` does, in one step."""
 
 
 class ValkeyAnswers:

@@ -1,38 +1,16 @@
-"""All policies of the pack. Every rule that one of these modules defines is in it."""
+"""All policies of the pack: every rule that a module of this folder defines."""
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from pulumi_policy import Policy
 
-from policies import (
-    credentials,
-    executor,
-    images,
-    lifecycle,
-    mounts,
-    namespaces,
-    objects,
-    ports,
-    privileges,
-    resources,
-    sandbox_profile,
-)
+import policies
 from policies.rules import Rule
+from policies.sandbox_profile import EXECUTOR_POLICY, FIELD_RULES
 
 NAME = "vps"
-_MODULES = (
-    sandbox_profile,
-    executor,
-    privileges,
-    namespaces,
-    resources,
-    mounts,
-    ports,
-    lifecycle,
-    images,
-    credentials,
-    objects,
-)
-RULES = (
-    *sandbox_profile.FIELD_RULES,
-    *(value for module in _MODULES for value in vars(module).values() if isinstance(value, Rule)),
-)
-POLICIES: tuple[Policy, ...] = (*(rule.policy() for rule in RULES), sandbox_profile.EXECUTOR_POLICY)
+_MODULES = [found.name for found in iter_modules(policies.__path__) if found.name not in ("__main__", "pack")]
+_FOUND = [value for name in _MODULES for value in vars(import_module(f"policies.{name}")).values()]
+RULES = (*FIELD_RULES, *(value for value in _FOUND if isinstance(value, Rule)))
+POLICIES: tuple[Policy, ...] = (*(rule.policy() for rule in RULES), EXECUTOR_POLICY)

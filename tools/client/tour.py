@@ -68,8 +68,8 @@ _EXECUTIONS = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
 TOUR: Mapping[str, Callable[[Client], Awaitable[None]]] = {
     "Is it well?": _health,
     "What can run, and a hello in each environment": _hello,
-    **{it["title"]: partial(_execution, it["request"], it["answer"]) for it in _EXECUTIONS},
     "Streaming, and an answer to a question": _stream,
+    **{it["title"]: partial(_execution, it["request"], it["answer"]) for it in _EXECUTIONS},
     "One program, two inputs": _batch,
     "A request that is repeated with its key runs once": _repeated,
     "What happened so far": _stats,

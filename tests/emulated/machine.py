@@ -12,20 +12,28 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import httpx
+
+from app.profile import FLOOR
 from infra.host import ssh
 from infra.settings import Ssh
 from tests.vps import distributions, images
+from tests.waiting import until
 from tools.console.steps import Report
 from tools.machine import process
 from tools.machine.docker_engine import DockerEngine
 from tools.paths import cache, private_folder
+from tools.stack import health
 
 SSH_PORT, HTTP_PORT = 2222, 8000
 SSH_SOURCE = "10.0.2.2/32"
 """From where QEMU's own network forwards connections."""
 EMULATED = "VPS_TEST_EMULATED"
 """The variable that makes an emulated VPS the host of tests/sandbox."""
+SECONDS = 60
+"""Of a usual machine, until the core works: the executor tries every limit and environment first."""
 _BOOT_SECONDS = 600
 _COMMAND_SECONDS = 1200
 _MEMORY_MB = 6144
@@ -108,6 +116,22 @@ class Machine:
         done = self._ssh(script)
         assert not done.returncode, f"{script!r} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def execute(self, environment: str, code: str) -> dict[str, Any]:
+        """The answer of an execution through the edge, once the core on it works."""
+        url = f"http://{self.address}:{HTTP_PORT}"
+
+        def works() -> bool:
+            if health.api_refusal(url) is None:
+                return True
+            time.sleep(5)  # the machine needs its processor to start
+            return False
+
+        until(works, SECONDS, "an answer of the api")
+        body = {"environment": environment, "code": code, "timeout": FLOOR.timeout_seconds}
+        answer = httpx.post(f"{url}/execute", json=body, timeout=100)
+        assert answer.status_code == httpx.codes.OK, answer.text
+        return dict(answer.json())
 
     def reach(self, socket: Path) -> None:
         """Make a Unix socket of the machine, which need not exist yet, one of this machine, at the same path."""

@@ -1,22 +1,17 @@
-"""The core on an emulated VPS: control groups of version 2 by either of Docker's drivers, systemd and AppArmor.
+"""The core on an emulated VPS: control groups of version 2 by systemd's driver, systemd and AppArmor.
 
 The tests run in order, each on the state that the one before left.
 """
 
-from typing import Any
-
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.profile import FLOOR
-from tests.emulated.machine import HTTP_PORT, Machine
+from tests.emulated.machine import SECONDS, Machine
 from tests.waiting import until
 from tools.stack import health
 from tools.stack.local_stack import Stack
 
-SECONDS = 60
-"""Until all services are healthy: the executor tries every limit and environment first."""
 SERVICES = {"api", "container-exporter", "executor", "traefik"}
 HELLOS = {"python": "print('hello')", "node": "console.log('hello')", "bash": "echo hello"}
 LABEL = "print(open('/proc/self/attr/current').read().strip())"
@@ -31,27 +26,7 @@ try:
 except OSError as error:
     print(made, error.errno)
 """
-OTHER_DRIVER = """
-import json
-file = "/etc/docker/daemon.json"
-settings = json.load(open(file)) | {"exec-opts": ["native.cgroupdriver=cgroupfs"]}
-json.dump(settings, open(file, "w"))
-"""
 SCRAPE = "import urllib.request as it; print(it.urlopen('http://127.0.0.1:9400/metrics').read().decode())"
-
-
-def execute(machine: Machine, core: Stack, environment: str, code: str) -> dict[str, Any]:
-    """The answer of an execution through the edge, once all services are healthy."""
-
-    def well() -> bool:
-        states = health.services(machine.engine.client(), core.prefix)
-        return {state.service for state in states if state.is_well} == SERVICES
-
-    until(well, SECONDS, "healthy services")
-    body = {"environment": environment, "code": code}
-    answer = httpx.post(f"http://{machine.address}:{HTTP_PORT}/execute", json=body, timeout=100)
-    assert answer.status_code == httpx.codes.OK, answer.text
-    return dict(answer.json())
 
 
 def profile_of(machine: Machine, core: Stack, service: str) -> str:
@@ -59,8 +34,17 @@ def profile_of(machine: Machine, core: Stack, service: str) -> str:
     return str(machine.engine.client().api.inspect_container(f"{core.prefix}-{service}")["AppArmorProfile"])
 
 
+def test_every_service_becomes_healthy(machine: Machine, core: Stack) -> None:
+    client = machine.engine.client()
+
+    def well() -> bool:
+        return {state.service for state in health.services(client, core.prefix) if state.is_well} == SERVICES
+
+    until(well, SECONDS, "healthy services")
+
+
 def test_hello_from_each_environment(machine: Machine, core: Stack) -> None:
-    said = {environment: execute(machine, core, environment, code)["output"] for environment, code in HELLOS.items()}
+    said = {environment: machine.execute(environment, code)["output"] for environment, code in HELLOS.items()}
     assert said == dict.fromkeys(HELLOS, "hello\n")
 
 
@@ -70,12 +54,12 @@ def test_a_profile_holds_the_executor_and_another_each_sandbox_too(machine: Mach
     )
     assert profile_of(machine, core, "executor") == "vps-executor"
     assert machine.shell(f"docker exec {core.prefix}-executor cat /proc/1/attr/current") == "vps-executor (enforce)\n"
-    assert execute(machine, core, "python", LABEL)["output"] == "vps-executor//&vps-sandbox (enforce)\n"
+    assert machine.execute("python", LABEL)["output"] == "vps-executor//&vps-sandbox (enforce)\n"
 
 
 def test_apparmor_has_refused_nothing_so_far(machine: Machine, core: Stack) -> None:
     """The executor, its runtime and plain programs need no more than the profiles allow."""
-    assert "bin\n" in execute(machine, core, "bash", "ls / /proc/self && find /usr/bin -name bash")["output"]
+    assert "bin\n" in machine.execute("bash", "ls / /proc/self && find /usr/bin -name bash")["output"]
     assert "DENIED" not in machine.shell("dmesg")
 
 
@@ -86,18 +70,19 @@ def test_apparmor_has_refused_nothing_so_far(machine: Machine, core: Stack) -> N
         "open('/proc/self/attr/exec', 'w').write('exec docker-default')",
         "open('/proc/self/mem', 'r+b')",
         "open('/proc/self/uid_map', 'w')",
+        "import fcntl; fcntl.flock(open('/etc/passwd'), fcntl.LOCK_EX)",
     ],
 )
-def test_a_sandbox_cannot_leave_its_profile_or_write_what_it_forbids(
+def test_a_sandbox_cannot_leave_its_profile_or_change_what_it_forbids(
     machine: Machine, core: Stack, attempt: str
 ) -> None:
-    assert "PermissionError" in execute(machine, core, "python", attempt)["stderr"]
+    assert "PermissionError" in machine.execute("python", attempt)["stderr"]
 
 
 def test_limits_of_a_sandbox(machine: Machine, core: Stack) -> None:
-    assert execute(machine, core, "python", MEMORY_BOMB)["status"] == "memory_limit"
+    assert machine.execute("python", MEMORY_BOMB)["status"] == "memory_limit"
     again = 11
-    assert execute(machine, core, "python", FORKS)["stdout"] == f"{FLOOR.pids - 2} {again}\n"
+    assert machine.execute("python", FORKS)["stdout"] == f"{FLOOR.pids - 2} {again}\n"
 
 
 def test_the_exporter_has_figures_of_each_service(machine: Machine, core: Stack) -> None:
@@ -109,13 +94,3 @@ def test_the_exporter_has_figures_of_each_service(machine: Machine, core: Stack)
         assert found["container_cpu_seconds_total"] > 0
         assert 1_000_000 < found["container_memory_bytes"] <= found["container_memory_limit_bytes"]
         assert found["container_pids"] >= 1
-
-
-def test_with_dockers_other_driver_of_control_groups(machine: Machine, core: Stack) -> None:
-    assert machine.engine.client().info()["CgroupDriver"] == "systemd"
-    containers = machine.shell(f"docker ps --quiet --filter label=vps.stack={core.prefix}").replace("\n", " ")
-    machine.shell(f"docker stop --time 60 {containers} && python3 - <<'END'\n{OTHER_DRIVER}END")
-    machine.shell(f"systemctl restart docker && docker start {containers}")
-    assert machine.engine.client().info()["CgroupDriver"] == "cgroupfs"
-    assert execute(machine, core, "python", LABEL)["output"] == "vps-executor//&vps-sandbox (enforce)\n"
-    assert execute(machine, core, "python", MEMORY_BOMB)["status"] == "memory_limit"

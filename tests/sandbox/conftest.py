@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
@@ -41,7 +42,7 @@ def host(request: pytest.FixtureRequest) -> Host:
     _given(executor.IMAGE, "the executor's image")
     if EMULATED in os.environ:
         machine: Machine = request.getfixturevalue("prepared_machine")
-        return Host(machine.engine, machine.reach)
+        return Host(machine.engine, machine.reach, lambda code: machine.shell(shlex.join(["python3", "-c", code])))
     return Host(DockerEngine(docker_engine.configured_url()))
 
 

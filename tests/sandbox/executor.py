@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
+from tests.waiting import SLOWNESS
 from tools.machine.docker_engine import DockerEngine
 from tools.stack import executor
 
@@ -39,12 +41,21 @@ _FIGURES_V2 = {
 }
 
 
+def _of_this_machine(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=30).stdout
+
+
 @dataclass(frozen=True)
 class Host:
-    """A host that runs executors. `reach` makes a Unix socket of the host one of this machine, at the same path."""
+    """A host that runs executors.
+
+    `reach` makes a Unix socket of the host one of this machine, at the same path. `python` runs code on the host, as
+    root, and returns its stdout.
+    """
 
     engine: DockerEngine
     reach: Callable[[Path], None] = lambda socket: None
+    python: Callable[[str], str] = _of_this_machine
 
     @cached_property
     def client(self) -> docker.DockerClient:
@@ -91,8 +102,8 @@ class Executor:
         return time.monotonic() - started
 
     def wait(self, seconds: float) -> tuple[int, str]:
-        """The exit code and the log, once it has ended by itself."""
-        return int(self._container_made.wait(timeout=seconds)["StatusCode"]), self.log()
+        """The exit code and the log, once it has ended by itself within so many seconds of a usual machine."""
+        return int(self._container_made.wait(timeout=seconds * SLOWNESS)["StatusCode"]), self.log()
 
     @property
     def running(self) -> bool:

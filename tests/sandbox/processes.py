@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 RUNTIME = os.environ.get("VPS_SANDBOX_RUNTIME", DEFAULT_RUNTIME)
 """The OCI runtime that holds the sandboxes under test."""
 START_SECONDS = 60
+ANSWER_SECONDS = 10 * SLOWNESS
+"""Within which a request that runs no code is answered, and a frame of a stream comes that code sends at once."""
 
 Answer = dict[str, Any]
 
@@ -146,18 +148,19 @@ class Platform:
     def stream(self, environment: str, code: str, **more: object) -> Iterator["Stream"]:
         """A stream of the executor, after its `Start` frame was sent."""
         with self.connect() as stream:
-            stream.connection.send(json.dumps({"type": "start", "environment": environment, "code": code, **more}))
+            stream.send("start", environment=environment, code=code, **_with_time(more))
             yield stream
 
     @contextlib.contextmanager
     def connect(self) -> Iterator["Stream"]:
         """A stream of the executor, before its `Start` frame."""
-        with unix_connect(str(self.executor.socket), uri="ws://executor/stream", open_timeout=10) as connection:
+        socket = str(self.executor.socket)
+        with unix_connect(socket, uri="ws://executor/stream", open_timeout=ANSWER_SECONDS) as connection:
             yield Stream(connection)
 
     def environment(self, name: str) -> Answer:
         """The item of GET /environments with this name."""
-        found: list[Answer] = httpx.get(f"{self.url}/environments").json()["environments"]
+        found: list[Answer] = httpx.get(f"{self.url}/environments", timeout=ANSWER_SECONDS).json()["environments"]
         return next(known for known in found if known["name"] == name)
 
     def version(self, name: str) -> str:
@@ -166,13 +169,11 @@ class Platform:
 
     def health(self) -> httpx.Response:
         """The answer of GET /health."""
-        return httpx.get(f"{self.url}/health", timeout=10)
+        return httpx.get(f"{self.url}/health", timeout=ANSWER_SECONDS)
 
     def post(self, environment: str, code: str | None = None, **more: object) -> httpx.Response:
         """The answer of POST /execute."""
-        if SLOWNESS > 1:  # the default suits a usual machine
-            more = {"timeout": FLOOR.timeout_seconds, **more}
-        body = {"environment": environment, **({} if code is None else {"code": code}), **more}
+        body = {"environment": environment, **({} if code is None else {"code": code}), **_with_time(more)}
         return httpx.post(f"{self.url}/execute", json=body, timeout=100)
 
     def run(self, environment: str, code: str | None = None, **more: object) -> Answer:
@@ -194,7 +195,8 @@ class Platform:
 
     def samples(self) -> list[Sample]:
         """All samples of the executor's metrics."""
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.executor.socket))) as client:
+        transport = httpx.HTTPTransport(uds=str(self.executor.socket))
+        with httpx.Client(transport=transport, timeout=ANSWER_SECONDS) as client:
             text = client.get("http://executor/metrics").text
         return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
@@ -240,7 +242,7 @@ class Stream:
 
     def receive(self) -> Answer:
         """The next frame."""
-        found: Answer = json.loads(self.connection.recv(timeout=30))
+        found: Answer = json.loads(self.connection.recv(timeout=3 * ANSWER_SECONDS))
         return found
 
     def until_output(self, text: str) -> None:
@@ -256,8 +258,13 @@ class Stream:
         while (frame := self.receive())["type"] in {"started", "output"}:
             pass
         with pytest.raises(ConnectionClosedOK):
-            self.connection.recv(timeout=10)
+            self.connection.recv(timeout=ANSWER_SECONDS)
         return frame
+
+
+def _with_time(options: dict[str, object]) -> dict[str, object]:
+    """The options of an execution. The default timeout suits a usual machine, so a slow one gets the longest."""
+    return {"timeout": FLOOR.timeout_seconds, **options} if SLOWNESS > 1 else options
 
 
 def output_json(answer: Answer) -> Any:

@@ -376,7 +376,7 @@ def test_half_a_core(platform: Platform) -> None:
         sandbox = stream.receive()["execution_id"]
         stream.until_output("begun")
         before, begun = used(sandbox)
-        time.sleep(2)
+        time.sleep(2 if SLOWNESS == 1 else 10)
         after, ended = used(sandbox)
         stream.send("cancel")
         stream.end()
@@ -392,10 +392,10 @@ def test_the_host_bounds_a_sandbox_from_outside(platform: Platform) -> None:
     """A bomb of processes that each take memory. Under gVisor, the host counts gVisor's own threads too."""
     bomb = "while True:\n    try: os.fork() or bytearray(2**20)\n    except OSError: pass"
     code = f"import os\nprint('begun', flush=True)\n{bomb}"
-    with platform.stream("python", code, timeout=5) as stream:
+    with platform.stream("python", code, timeout=min(5 * SLOWNESS, FLOOR.timeout_seconds)) as stream:
         sandbox = stream.receive()["execution_id"]
         stream.until_output("begun")
-        time.sleep(1.5)
+        time.sleep(1.5 if SLOWNESS == 1 else 15)
         processes, memory = (platform.executor.used(sandbox, figure) for figure in ("processes", "most bytes"))
         end = stream.end()
     assert FLOOR.pids // 2 < processes <= RUNTIMES[RUNTIME].host_pids(FLOOR.pids)

@@ -37,15 +37,19 @@ class Suite:
     at_once: int = 2
     """How many tests run at once, 0 for pytest's own process. They wait for Docker, for health checks and deadlines,
     more than for a processor."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Tests of these paths that the suite does not run, each with the reason."""
 
     def images(self, images: Mapping[str, str]) -> dict[str, str]:
         """The images of the suite's environments."""
         return {name: image for name, image in images.items() if self.environments is None or name in self.environments}
 
     def selection(self, environments: Iterable[str]) -> tuple[str, ...]:
-        """The arguments with which pytest deselects the tests of those `environments` that are not the suite's."""
+        """The arguments with which pytest deselects what is left out, and what needs those `environments` that are not
+        the suite's."""
         out = [f"not [{name}]" for name in environments if self.environments and name not in self.environments]
-        return ("-k", " and ".join(out)) if out else ()
+        left_out = [f"--deselect=tests/{test}" for test in self.left_out]
+        return (*left_out, *(("-k", " and ".join(out)) if out else ()))
 
 
 _DATA: dict[str, Any] = tomllib.loads((ROOT / "tests" / "suites.toml").read_text())

@@ -1,10 +1,13 @@
 """Runs attacks that are written in Python in every environment: `armed` adds a Python to those that have none."""
 
+import contextlib
 import io
 import json
 import os
+from collections.abc import Iterable, Iterator
 
 import docker
+from docker.errors import APIError
 
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from tests.sandbox import executor
@@ -22,10 +25,20 @@ WORKDIR /srv
 """All environments are of the same Debian, so that the files of one run in another. No existing file is changed."""
 
 
-def armed(client: docker.DockerClient) -> str:
-    """The id of an image like the executor's, in which each environment that is attacked has a Python."""
-    recipe = _ARMING.format(image=os.environ[executor.IMAGE], environments=" ".join(ATTACKED[1:]))
-    return str(client.images.build(fileobj=io.BytesIO(recipe.encode()), rm=True)[0].id)
+@contextlib.contextmanager
+def armed(client: docker.DockerClient, environments: Iterable[str]) -> Iterator[str]:
+    """The executor's image, or one like it, made for the moment, in which each of the environments has a Python."""
+    image, without = os.environ[executor.IMAGE], [name for name in environments if name != "python"]
+    if not without:
+        yield image
+        return
+    recipe = _ARMING.format(image=image, environments=" ".join(without))
+    made = str(client.images.build(fileobj=io.BytesIO(recipe.encode()), rm=True)[0].id)
+    try:
+        yield made
+    finally:
+        with contextlib.suppress(APIError):  # another run uses it too
+            client.images.remove(made)
 
 
 def shelled(environment: str, command: str) -> str:

@@ -1,17 +1,15 @@
 """Attacks on the sandbox. After each attack the platform must be as healthy and fast as before."""
 
-import contextlib
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import httpx
 import pytest
-from docker.errors import APIError
 
 from tests.sandbox.attacks.carrier import ATTACKED, armed
 from tests.sandbox.executor import Host
-from tests.sandbox.processes import RUNTIME, Platform
+from tests.sandbox.processes import ANSWER_SECONDS, RUNTIME, Platform
 from tests.waiting import SLOWNESS
 
 HELLO = "print('hello')"
@@ -30,16 +28,18 @@ def runtime() -> str:
 
 
 @pytest.fixture(scope="session")
-def attacked(host: Host, names: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """The platform of all attacks, with the floor's profile, and a Python in each environment."""
-    image = armed(host.client)
-    platform = Platform(host, next(names), ATTACKED, tmp_path_factory.mktemp("attacked") / "it", image=image)
-    try:
-        yield platform.start()
-    finally:
-        platform.stop()
-        with contextlib.suppress(APIError):  # another run uses it too
-            host.client.images.remove(image)
+def attacked(
+    host: Host, images: Mapping[str, str], names: Iterator[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Platform]:
+    """The platform of all attacks, with the floor's profile, and a Python in each environment that this run has."""
+    environments = [name for name in ATTACKED if name in images]
+    folder = tmp_path_factory.mktemp("attacked") / "it"
+    with armed(host.client, environments) as image:
+        platform = Platform(host, next(names), environments, folder, image=image)
+        try:
+            yield platform.start()
+        finally:
+            platform.stop()
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +56,7 @@ def platform(attacked: Platform, usual_seconds: float) -> Iterator[Platform]:
     platform.wait_until_idle(RECOVERY_SECONDS)
     health = platform.health()
     assert (health.status_code, health.json()["status"]) == (200, "ok"), health.text
-    load = httpx.get(f"{platform.url}/stats").json()["executor"]
+    load = httpx.get(f"{platform.url}/stats", timeout=ANSWER_SECONDS).json()["executor"]
     assert (load["running"], load["waiting"]) == (0, 0)
     longest = SLOWER * usual_seconds + NOISE_SECONDS
     assert any(_hello(platform) <= longest for _ in range(3)), (

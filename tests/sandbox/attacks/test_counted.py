@@ -4,13 +4,12 @@ One sandbox takes all that it can get. Another one, and a service of the host, m
 """
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from tests.sandbox.attacks.carrier import CALLS
+from tests.sandbox.executor import Host
 from tests.sandbox.processes import Platform, output_json
 
 TAKE = """
@@ -62,21 +61,20 @@ def _code(kind: str, most: int, then: str = "") -> str:
     return f"{CALLS}{TAKE}\nprint(json.dumps(take({kind!r}, {most})), flush=True)\n{then}"
 
 
-def _of_a_service(kind: str) -> int:
+def _of_a_service(kind: str, host: Host) -> int:
     """How many root gets on the host."""
-    command = [sys.executable, "-c", _code(kind, USUAL, "import shutil; shutil.rmtree(folder)")]
-    return int(subprocess.run(command, check=True, capture_output=True, timeout=30).stdout)
+    return int(host.python(_code(kind, USUAL, "import shutil; shutil.rmtree(folder)")))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_sandbox_takes_nothing_from_others(platform: Platform, kind: str, runtime: str) -> None:
+def test_one_sandbox_takes_nothing_from_others(platform: Platform, host: Host, kind: str, runtime: str) -> None:
     """gVisor counts each sandbox for itself, and has no bound for some."""
     greed = GREEDY_UNDER_GVISOR if runtime == "runsc" else GREEDY
-    alone, of_a_service = output_json(platform.run("python", _code(kind, USUAL))), _of_a_service(kind)
+    alone, of_a_service = output_json(platform.run("python", _code(kind, USUAL))), _of_a_service(kind, host)
     with platform.stream("python", _code(kind, greed, "import time; time.sleep(60)"), timeout=30) as greedy:
         while (frame := greedy.receive())["type"] == "started":
             pass
-        beside, of_a_service_beside = output_json(platform.run("python", _code(kind, USUAL))), _of_a_service(kind)
+        beside, of_a_service_beside = output_json(platform.run("python", _code(kind, USUAL))), _of_a_service(kind, host)
         greedy.send("cancel")
         greedy.end()
     assert runtime == "runsc" or int(frame["data"]) <= BOUNDED_AT.get(kind, GREEDY - 1), "the attacker was not stopped"

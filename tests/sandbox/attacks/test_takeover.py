@@ -65,6 +65,7 @@ found["device"] = {
     "memory": made("/tmp/mem", stat.S_IFCHR, 1, 1), "log": made("/tmp/kmsg", stat.S_IFCHR, 1, 11),
     "fuse": made("/tmp/fuse", stat.S_IFCHR, 10, 229),
 }
+found["memory of the kernel"] = opened(lambda: os.close(os.open("/proc/kcore", os.O_RDONLY)))
 found["devices"] = sorted(name for name in os.listdir("/dev") if name not in ("pts", "shm", "mqueue", "fd"))
 kinds = [line.split() for line in open("/proc/filesystems")]
 found["file systems with a device"] = sorted(
@@ -164,7 +165,8 @@ NAMESPACED = (
 """Settings of which each namespace has its own. Those of user namespaces bound what is below, never what is above."""
 HOLDING_NOTHING = {"tmpfs", "ramfs", "devpts", "mqueue", "proc", "binfmt_misc"}
 """File systems that begin empty in a namespace, or show what is in it."""
-DEVICES = {"full", "null", "ptmx", "random", "stderr", "stdin", "stdout", "tty", "urandom", "zero"}
+DEVICES = {"core", "full", "null", "ptmx", "random", "stderr", "stdin", "stdout", "tty", "urandom", "zero"}
+"""`core` is a link to /proc/kcore, which Docker makes where the kernel has that."""
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +193,7 @@ def test_it_has_every_capability_in_its_own_user_namespace(found: Any) -> None:
 def test_no_device_of_the_host_is_made_or_mounted(found: Any) -> None:
     assert found["device"] == dict.fromkeys(found["device"], "EPERM")
     assert set(found["devices"]) <= DEVICES
+    assert found["memory of the kernel"] in {"EACCES", "ENOENT", "EPERM"}
     assert found["file systems with a device"] == []
     assert set(found["file systems"]) <= HOLDING_NOTHING
 

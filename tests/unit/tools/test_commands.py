@@ -82,6 +82,21 @@ def test_a_suite_of_all_environments_deselects_none() -> None:
     assert (suite.images({"bash": "b"}), suite.selection(["bash"])) == ({"bash": "b"}, ())
 
 
+def test_a_suite_deselects_what_it_leaves_out() -> None:
+    suite = Suite(("sandbox",), left_out={"sandbox/test_limits.py::test_memory_bomb": "it takes minutes"})
+    assert suite.selection(["bash"]) == ("--deselect=tests/sandbox/test_limits.py::test_memory_bomb",)
+
+
+@pytest.mark.parametrize(
+    ("suite", "test"),
+    [(suite, test) for suites in SUITES.values() for suite in suites.values() for test in suite.left_out],
+)
+def test_what_a_suite_leaves_out_is_a_test_of_its_paths(suite: Suite, test: str) -> None:
+    path, _, name = test.partition("::")
+    assert path.startswith(tuple(suite.paths))
+    assert f"\ndef {name}(" in (ROOT / "tests" / path).read_text()
+
+
 def test_each_command_is_a_target_of_make_and_has_a_line_of_help() -> None:
     targets = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(targets) == {*COMMANDS, "help", "core"}

@@ -93,7 +93,9 @@ def _unreachable(error: process.CommandFailed) -> Finding:
 
 def _services(client: docker.DockerClient, settings: PlatformSettings) -> Iterator[Finding]:
     states = {state.service: state for state in health.services(client, settings.name)}
-    yield doctor.services(list(states.values()), [service.name for service in running(settings)])
+    # With "notice", only `make up` knows which images this machine lacks.
+    wanted = running(settings) if settings.on_unavailable == "error" else [API]
+    yield doctor.services(list(states.values()), [service.name for service in wanted])
     if settings.host:
         yield doctor.images(
             {service: _names(client, state) for service, state in states.items()},

@@ -6,11 +6,14 @@
 // response writer that they came with, since a wrapped one could neither be hijacked for a WebSocket nor flushed for
 // server-sent events. "answer" answers each request with the problem whose status is its path; the errors middleware
 // asks it, and puts that status on the answer.
+//
+// "admitted" also keeps answers from breaking off, see body.
 package problems
 
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -47,6 +50,9 @@ func New(_ context.Context, next http.Handler, config *Config, _ string) (http.H
 		}), nil
 	case "admitted":
 		return http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
+			if request.ContentLength > 0 {
+				request.Body = &body{inner: request.Body}
+			}
 			next.ServeHTTP(request.Context().Value(writerKey).(http.ResponseWriter), request)
 		}), nil
 	default:
@@ -67,3 +73,24 @@ func (config *Config) answer(writer http.ResponseWriter, status int) {
 	writer.WriteHeader(status)
 	writer.Write([]byte(document))
 }
+
+// body is a request's body that is not read any more after its end.
+//
+// net/http's transport reads a body once more after its end, to see that it is not longer than announced. When the
+// answer has begun by then, net/http's server has closed the body: the read fails, and the transport closes the
+// connection that the answer comes from (golang/go#40747).
+type body struct {
+	inner io.ReadCloser
+	ended bool
+}
+
+func (body *body) Read(buffer []byte) (int, error) {
+	if body.ended {
+		return 0, io.EOF
+	}
+	count, err := body.inner.Read(buffer)
+	body.ended = err == io.EOF
+	return count, err
+}
+
+func (body *body) Close() error { return body.inner.Close() }

@@ -18,6 +18,7 @@ from app.wire.problems import Code, Problem
 from tests.unit.app.fake_executor import RESULT, Answer, FakeExecutor, refuses
 from tests.unit.app.fake_visitor import api, listening
 from tests.unit.app.valkey_server import serving
+from tests.waiting import comes_to_hold
 
 pytestmark = pytest.mark.anyio
 
@@ -94,7 +95,7 @@ async def test_a_key_with_another_body_is_refused(executor: FakeExecutor, store:
     executor.answers["/execute"] = numbered(seconds=0.2)
     async with api(executor, RATE_STORE=store) as client:
         first = asyncio.create_task(client.post("/execute", json=HELLO, headers=KEY))
-        await asyncio.sleep(0.1)
+        await comes_to_hold(lambda: executor.ran)
         early = await client.post("/execute", json={**HELLO, "stdin": "x"}, headers=KEY)
         await first
         late = await client.post("/execute", json={**HELLO, "stdin": "x"}, headers=KEY)
@@ -129,10 +130,10 @@ async def test_who_waits_too_long_for_the_first_is_refused(
     executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repeats, "_WAIT_SECONDS", 0.1)
-    executor.answers["/execute"] = numbered(seconds=0.5)
+    executor.answers["/execute"] = numbered(seconds=1)
     async with api(executor) as client:
         first = asyncio.create_task(client.post("/execute", json=HELLO, headers=KEY))
-        await asyncio.sleep(0.1)
+        await comes_to_hold(lambda: executor.ran)
         response = await client.post("/execute", json=HELLO, headers=KEY)
         assert (await first).json()["stdout"] == "1"
     assert (response.status_code, code(response)) == (409, Code.IDEMPOTENCY_KEY_IN_USE)

@@ -14,7 +14,7 @@ from app.api.answering import answer_headers
 from app.api.executor_client import ExecutorClient, ExecutorStream, Said
 from app.api.metrics import Metrics
 from app.api.patterns import Pattern, dangerous
-from app.api.rate import RateLimit, refusal
+from app.api.rate import RateLimit, address_of, refusal
 from app.process.tracing import Tracing
 from app.profile import SandboxProfile
 from app.wire.admission import read_body
@@ -47,8 +47,7 @@ class Executions:
 
     async def admit(self, connection: HTTPConnection, executions: int = 1, counted: int = 0) -> None:
         """Count executions of this client, the first before its body is read; `Refused` beyond the rate limit."""
-        address = connection.client.host if connection.client else "unknown"
-        allowance = await self.rate.count(address, executions - counted)
+        allowance = await self.rate.count(address_of(connection), executions - counted)
         answer_headers(connection).update(allowance.headers)
         if not allowance.admitted:
             raise refusal(allowance, executions)

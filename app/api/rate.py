@@ -12,6 +12,7 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
+from starlette.requests import HTTPConnection
 
 from app.api.settings import IN_MEMORY
 from app.wire.problems import Code, Refused
@@ -22,6 +23,11 @@ _WINDOW_SECONDS = 60.0
 STORE_SECONDS = 1.0
 """Seconds for a remote store to answer."""
 _RETRY_SECONDS = 5
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """The address of a request's client. A connection that has none, as over a Unix socket, is `unknown`."""
+    return connection.client.host if connection.client else "unknown"
 
 
 def client_key(address: str) -> str:

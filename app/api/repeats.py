@@ -19,7 +19,7 @@ from limits.errors import StorageError
 from starlette.requests import Request
 
 from app.api.executions import Executions
-from app.api.rate import STORE_SECONDS, client_key
+from app.api.rate import STORE_SECONDS, address_of, client_key
 from app.api.settings import IN_MEMORY
 from app.wire.problems import Code, Refused
 from app.wire.protocol import Execution
@@ -212,11 +212,11 @@ def without_key(request: Request) -> None:
 
 def _key(request: Request) -> str | None:
     """The key in the store, of its client alone: the hash of the client's address and the header. None without one."""
-    given = ",".join(request.headers.getlist(IDEMPOTENCY_KEY))
     if IDEMPOTENCY_KEY not in request.headers:
         return None
+    given = ",".join(request.headers.getlist(IDEMPOTENCY_KEY))
     if (found := _SHAPE.fullmatch(given)) is None:
         detail = f'{IDEMPOTENCY_KEY}: it has 1 to 255 visible characters, as in "8e03978e-40d5-43dd-bc93-6894a57f9324".'
         raise Refused(Code.INVALID_REQUEST, detail)
-    client = client_key(request.client.host if request.client else "unknown")
+    client = client_key(address_of(request))
     return hashlib.sha256(f"{client}\n{found[2]}".encode()).hexdigest()

@@ -11,6 +11,7 @@ from app.executor.pool import Pool
 from app.executor.settings import Bounds
 from app.process.tracing import Tracing
 from app.profile import FLOOR
+from tests.unit.app import valkey_server
 from tests.unit.app.fake_executor import FakeExecutor, serving
 from tests.unit.app.fake_workshop import FakeWorkshop, Start, settle
 
@@ -35,6 +36,20 @@ def executor(_executor: FakeExecutor) -> FakeExecutor:
     """A fake executor that works until the test changes it."""
     _executor.reset()
     return _executor
+
+
+@pytest.fixture
+def shared() -> Iterator[str]:
+    """The URL of a Valkey server."""
+    with valkey_server.serving() as url:
+        yield url
+
+
+@pytest.fixture(params=["memory", "valkey"])
+def store(request: pytest.FixtureRequest) -> str:
+    """The URL of each kind of store."""
+    url: str = request.getfixturevalue("shared") if request.param == "valkey" else "memory://"
+    return url
 
 
 @pytest.fixture

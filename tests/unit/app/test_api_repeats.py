@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from itertools import count
 
 import httpx
@@ -17,7 +16,6 @@ from app.api.repeats import AnswerStore, MemoryAnswers, ValkeyAnswers
 from app.wire.problems import Code, Problem
 from tests.unit.app.fake_executor import RESULT, Answer, FakeExecutor, refuses
 from tests.unit.app.fake_visitor import api, listening
-from tests.unit.app.valkey_server import serving
 from tests.waiting import comes_to_hold
 
 pytestmark = pytest.mark.anyio
@@ -26,20 +24,6 @@ HELLO = {"environment": "python", "code": "print(1)"}
 KEY = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
 JSON = {"Content-Type": "application/json"}
 ONE_KB = 1024
-
-
-@pytest.fixture
-def shared() -> Iterator[str]:
-    """The URL of a Valkey server."""
-    with serving() as url:
-        yield url
-
-
-@pytest.fixture(params=["memory", "valkey"])
-def store(request: pytest.FixtureRequest) -> str:
-    """The URL of each kind of store."""
-    url: str = request.getfixturevalue("shared") if request.param == "valkey" else "memory://"
-    return url
 
 
 def numbered(seconds: float = 0) -> Answer:

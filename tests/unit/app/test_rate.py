@@ -1,7 +1,6 @@
 """The rate limit: what counts as one client, and how many requests it may make."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -25,20 +24,6 @@ from tools.machine.ports import free_port
 )
 def test_requests_are_counted_by_address_or_ipv6_subscriber(address: str, key: str) -> None:
     assert client_key(address) == key
-
-
-@pytest.fixture
-def valkey() -> Iterator[str]:
-    """The URL of a Valkey server."""
-    with serving() as url:
-        yield url
-
-
-@pytest.fixture(params=["memory", "valkey"])
-def store(request: pytest.FixtureRequest) -> str:
-    """Each kind of store."""
-    url: str = request.getfixturevalue("valkey") if request.param == "valkey" else "memory://"
-    return url
 
 
 @pytest.mark.anyio
@@ -103,8 +88,8 @@ async def test_the_cost_of_a_request_does_not_grow_with_the_clients() -> None:
 
 
 @pytest.mark.anyio
-async def test_replicas_share_their_counts(valkey: str) -> None:
-    one, other = (RateLimit(1, rate_limit_store(valkey)) for _ in range(2))
+async def test_replicas_share_their_counts(shared: str) -> None:
+    one, other = (RateLimit(1, rate_limit_store(shared)) for _ in range(2))
     assert (await one.count("198.51.100.1")).admitted
     assert not (await other.count("198.51.100.1")).admitted
 

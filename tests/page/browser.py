@@ -141,6 +141,10 @@ class Page:
         """Wait until the output contains `text`."""
         self.wait(lambda: text in self.output, f"{text!r} in the output")
 
+    def takes_input(self) -> None:
+        """Wait until a line can be typed."""
+        self.wait(lambda: self.find("line").is_displayed(), "the line to type")
+
     def traffic(self) -> Traffic:
         """All requests, WebSockets included, and errors on the console, since the last call."""
         requests: list[dict[str, Any]] = []

@@ -69,7 +69,7 @@ def test_output_arrives_before_the_end(page: Page) -> None:
 def test_input_is_typed_while_the_code_runs(page: Page) -> None:
     page.run("python", "name = input('Who? ')\nprint(f'Hello, {name}!')")
     page.prints("Who? ")
-    page.wait(lambda: page.find("line").is_displayed(), "the line to type")
+    page.takes_input()
     page.find("line").send_keys("Ada", Keys.ENTER)
     page.ends("Success")
     assert page.output == "Who? Ada\nHello, Ada!\n"
@@ -79,7 +79,7 @@ def test_a_program_has_a_terminal_that_takes_keys(page: Page) -> None:
     code = "import os, readline\nname = input('Who? ')\nprint(name, os.isatty(0), os.get_terminal_size().columns > 20)"
     page.run("python", code)
     page.prints("Who? ")
-    page.wait(lambda: page.find("line").is_displayed(), "the line to type")
+    page.takes_input()
     page.find("output").send_keys("Adx", Keys.BACKSPACE, "la", Keys.ARROW_LEFT, Keys.BACKSPACE, Keys.END, "!")
     page.prints("Who? Ada!")
     page.find("output").send_keys(Keys.ENTER)
@@ -90,7 +90,7 @@ def test_a_program_has_a_terminal_that_takes_keys(page: Page) -> None:
 def test_ctrl_c_interrupts_what_has_a_terminal(page: Page) -> None:
     page.run("node", "console.log('up'); process.stdin.resume()")
     page.prints("up")
-    page.wait(lambda: page.find("line").is_displayed(), "the line to type")
+    page.takes_input()
     page.find("output").send_keys(Keys.CONTROL, "c")
     page.ends("Error · exit code 130 · SIGINT")
     assert page.output == "up\n^C"
@@ -98,7 +98,7 @@ def test_ctrl_c_interrupts_what_has_a_terminal(page: Page) -> None:
 
 def test_typed_input_can_be_ended(page: Page) -> None:
     page.run("bash", "cat; echo done")
-    page.wait(lambda: page.find("line").is_displayed(), "the line to type")
+    page.takes_input()
     page.find("line").send_keys("x", Keys.ENTER)
     page.prints("x\nx\n")
     page.find("line").send_keys(Keys.CONTROL, "d")
@@ -322,7 +322,7 @@ def test_a_phone_needs_no_horizontal_scroll(page: Page, width: int) -> None:
     page.emulate("Emulation.setDeviceMetricsOverride", width=width, height=780, deviceScaleFactor=2, mobile=True)
     page.run("python", f"name = input('x' * 500)  # {'y' * 300}")
     page.prints("x" * 500)
-    page.wait(lambda: page.find("line").is_displayed(), "the line to type")
+    page.takes_input()
     assert page.script("return document.documentElement.scrollWidth") <= width
     page.find("line").send_keys(Keys.ENTER)
     page.ends("Success")

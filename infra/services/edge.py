@@ -92,10 +92,11 @@ def describe(context: Context) -> ServiceArgs:
     )
 
 
+METRICS = Target(f"traefik:{_METRICS_PORT}")
 TRAEFIK = Service(
     "traefik",
     describe,
-    target=Target(f"traefik:{_METRICS_PORT}"),
+    target=METRICS,
     route=Route("api@internal", "password", requests_per_minute=600),
 )
 

@@ -10,7 +10,7 @@ import docker
 from infra.host import ssh
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from infra.services.catalog import running
-from infra.services.edge import TRAEFIK
+from infra.services.edge import METRICS
 from infra.services.sandbox import API
 from infra.settings import PlatformSettings
 from tools.console.steps import EXIT_FAILED, Report, Runner, StepFailed
@@ -22,10 +22,9 @@ from tools.stack.doctor import Finding
 from tools.stack.health import ServiceState
 from tools.stack.pulumi_stack import PulumiStack
 
-assert TRAEFIK.target  # noqa: S101 - for the type
 _ASKS_TRAEFIK = f"""
 import urllib.request
-print(urllib.request.urlopen("http://{TRAEFIK.target.address}{TRAEFIK.target.path}", timeout=5).read().decode())
+print(urllib.request.urlopen("http://{METRICS.address}{METRICS.path}", timeout=5).read().decode())
 """
 _FIRING = ("promtool", "query", "instant", "--format=json", "http://localhost:9090", 'ALERTS{alertstate="firing"}')
 

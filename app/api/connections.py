@@ -28,6 +28,10 @@ _SLICE = 4096
 messages or header lines, that can take up to 1,000 times as much memory."""
 _MOST_PONGS = 100
 """Pongs queued behind output that the client doesn't read. Clients usually ping every 20 to 60 seconds."""
+_MOST_DISCARDED = 1024 * 1024
+"""Bytes that are read from a client after its request was refused."""
+_DISCARD_SECONDS = 2
+"""How long a client has to read a refusal and close its end."""
 _ABORT = "abort"
 _HEADERS = {"Connection": "close", "X-Content-Type-Options": "nosniff"}
 
@@ -56,8 +60,15 @@ class HttpConnection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Answer a request that h11 can't parse. uvicorn calls this; `msg` is its log message."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            self.transport.write(_answer(self._refusal()))
-        self.transport.close()
+            refused = self._refusal()
+            self.transport.write(_answer(refused))
+            self.transport.write_eof()
+            self.transport.set_protocol(_Discarding(self.transport))
+            self.transport.resume_reading()
+            # The application has no client any more.
+            self.connection_lost(ConnectionAbortedError(refused.problem.detail))
+        else:
+            self.transport.close()
 
     def _should_upgrade(self) -> bool:
         """Leave a malformed handshake to the application: it refuses a GET of a WebSocket with a problem document."""
@@ -151,6 +162,24 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def _taken(self) -> bool:
         """Whether the application has received every message, or has closed the WebSocket."""
         return self.queue.empty() or self.close_sent
+
+
+class _Discarding(asyncio.Protocol):
+    """A refused client's connection. What it still sends is read: otherwise the kernel resets the connection when it is
+    closed, and the client may lose the refusal."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._left = _MOST_DISCARDED
+        self._end = asyncio.get_running_loop().call_later(_DISCARD_SECONDS, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end.cancel()
 
 
 def _is_handshake(method: str, headers: list[tuple[bytes, bytes]]) -> bool:

@@ -297,3 +297,26 @@ async def test_an_environments_aliases_are_accepted(executor: FakeExecutor, alia
         response = await client.post("/execute", json={"environment": alias, "code": "1"})
     assert response.json() == RESULT
     assert executor.ran[0]["environment"] == name
+
+
+async def test_a_refused_client_that_still_sends_gets_the_refusal(executor: FakeExecutor) -> None:
+    with listening(executor) as host:
+        reader, writer = await asyncio.open_connection(*host.split(":"))
+        writer.write(b"GET /" + 64 * KB * b"a")
+        head = await reader.readuntil(b"\r\n")
+        writer.write(900 * KB * b"a")
+        await writer.drain()
+        rest = await reader.read()
+        writer.close()
+    assert head.startswith(b"HTTP/1.1 414 ")
+    assert b"uri_too_long" in rest
+
+
+async def test_a_refused_client_that_never_stops_sending_is_cut_off(executor: FakeExecutor) -> None:
+    with listening(executor) as host:
+        _, writer = await asyncio.open_connection(*host.split(":"))
+        with pytest.raises(ConnectionError):
+            for _ in range(16 * KB):
+                writer.write(64 * KB * b"a")
+                await writer.drain()
+        writer.close()

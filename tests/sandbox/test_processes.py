@@ -13,6 +13,7 @@ import pytest
 
 from tests.sandbox.conftest import MakePlatform
 from tests.sandbox.processes import START_SECONDS, Platform
+from tests.waiting import until
 
 FOREVER = "while True: pass"
 HELLO = "print('hello')"
@@ -118,6 +119,8 @@ def test_runs_end_with_a_refusal_when_the_executor_is_stopped(make_platform: Mak
 def test_an_executor_that_is_stopped_before_it_serves_ends_at_once(make_platform: MakePlatform, seconds: float) -> None:
     executor = make_platform().executor
     executor.start()
+    # Until runc has executed the command, it is runc itself that a signal ends.
+    until(lambda: not executor.processes()[0].endswith("runc init"), START_SECONDS, "the start of the command")
     time.sleep(seconds)
     assert executor.signal(signal.SIGTERM) < 5
     code, log = executor.wait(START_SECONDS)

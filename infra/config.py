@@ -15,7 +15,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from app.process.settings import path
-from infra.settings import Alertmanager, PlatformSettings
+from infra.receivers import Alertmanager
+from infra.settings import PlatformSettings
 
 NAMESPACE = "vps"
 

@@ -17,14 +17,16 @@ from infra.service import Context, Service
 from infra.services import catalog
 from infra.services.edge import TRAEFIK, USER, hosts, url
 from infra.services.sandbox import API, EXECUTOR
+from infra.services.valkey import STORE
 from infra.settings import PlatformSettings
 
 
 class Platform(pulumi.ComponentResource):
     """All services on one host with Docker.
 
-    Networks separate the services: each is on the one internal network that it needs, and the edge is on all of them.
-    Only the edge is on the public network. Services that have to connect to the internet are on the outbound one, too.
+    Networks separate the services: each is on the one internal network that it needs, and the edge is on all of them
+    but the store's. Only the edge is on the public network. Services that have to connect to the internet are on the
+    outbound one, too.
     """
 
     def __init__(
@@ -46,7 +48,8 @@ class Platform(pulumi.ComponentResource):
         self._context = Context(
             settings, secrets, catalog.running(settings), images.digest, networks.subnets, networks.internal
         )
-        self._make("sandbox", child, EXECUTOR, API)
+        store = [service for service in self._context.services if service is STORE]
+        self._make("sandbox", child, EXECUTOR, *store, API)
         if observability := [service for service in self._context.services if service in catalog.OBSERVABILITY]:
             component = pulumi.ComponentResource("vps:infra:Observability", "observability", None, child)
             for service in observability:

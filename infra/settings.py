@@ -15,8 +15,8 @@ from app.executor.settings import EnvironmentName, ExecutorOptions, StrongProfil
 from app.process.settings import Settings
 from app.profile import EXECUTOR_LEAST_MB, FLOOR
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
+from infra.receivers import Address, Alertmanager, Switch
 
-Address = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 NameServer = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
@@ -190,9 +190,17 @@ class Sandbox(ApiOptions, ExecutorOptions):
     memory_mb: Annotated[int, Field(ge=EXECUTOR_LEAST_MB)] | None = None
     """Memory of the executor and all of its sandboxes together, in MB. Unset: 256, and the profile's memory for each of
     `concurrency`."""
+    keep_counts: bool = False
+    """Whether the stack's own Valkey keeps its content on a volume, which `make backup` saves. If not, a restart
+    empties it."""
     cpus: Annotated[float, Field(ge=0.1, le=1024)] = 1.0
     """CPU time a second of wall time of the executor and all of its sandboxes together, in cores. Docker refuses more
     than the host has; `make up` sets all that this machine has."""
+
+    @property
+    def in_valkey(self) -> bool:
+        """Whether requests are counted in the stack's own Valkey."""
+        return self.rate_store == STACKS_STORE
 
     @property
     def together_mb(self) -> int:
@@ -207,13 +215,6 @@ class Sandbox(ApiOptions, ExecutorOptions):
         return self
 
 
-class Switch(Settings):
-    """A service that can be switched off."""
-
-    enabled: bool = True
-    """Whether the service runs."""
-
-
 class Prometheus(Switch):
     """Metrics, recording rules and alerts."""
 
@@ -224,65 +225,6 @@ class Prometheus(Switch):
     """Seconds between two scrapes, and between two evaluations of the rules."""
     runbooks: Annotated[str, StringConstraints(pattern=r"^(https?://\S+/)?$")] = ""
     """URL of this repository's files, with a slash at its end: alerts link their runbooks below it."""
-
-
-class Email(Settings):
-    """Alerts by e-mail, over STARTTLS. The password is the secret vps:alertSmtpPassword."""
-
-    to: Address
-    """Address that receives alerts."""
-    sender: Address
-    """Address in the From header."""
-    server: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+:\d+$")]
-    """Mail server, as in smtp.example.com:587."""
-    user: Annotated[str, StringConstraints(min_length=1)]
-    """User name at the mail server."""
-
-
-class Slack(Settings):
-    """Alerts in a Slack channel. The URL of the incoming webhook is the secret vps:alertSlackUrl."""
-
-    channel: Annotated[str, StringConstraints(pattern=r"^#\S+$")]
-    """Channel, as in #alerts."""
-
-
-class Telegram(Settings):
-    """Alerts in a Telegram chat. The token of the bot is the secret vps:alertTelegramToken."""
-
-    chat: int
-    """Number of the chat, which is negative for a group."""
-
-
-class PagerDuty(Settings):
-    """Alerts in PagerDuty. The key of its Events API v2 integration is the secret vps:alertPagerdutyKey."""
-
-    region: Literal["us", "eu"] = "us"
-    """Service region of the account."""
-
-
-class Alertmanager(Switch):
-    """Receivers of alerts. Without one, alerts are only shown at Alertmanager's URL."""
-
-    webhook: bool = False
-    """Post alerts, as Alertmanager's JSON, to the URL in the secret `vps:alertWebhookUrl`."""
-    email: Email | None = None
-    """E-mail over STARTTLS; the password is `vps:alertSmtpPassword`."""
-    slack: Slack | None = None
-    """Slack; the URL of the incoming webhook is `vps:alertSlackUrl`."""
-    telegram: Telegram | None = None
-    """Telegram; the token of the bot is `vps:alertTelegramToken`."""
-    discord: bool = False
-    """Discord, to the channel's webhook in the secret `vps:alertDiscordUrl`."""
-    teams: bool = False
-    """Microsoft Teams, to the workflow ("post to a channel when a webhook request is received") whose URL is the secret
-    `vps:alertTeamsUrl`."""
-    pushover: bool = False
-    """Pushover, as the application in the secret `vps:alertPushoverToken` to the user in `vps:alertPushoverUser`."""
-    pagerduty: PagerDuty | None = None
-    """PagerDuty; the key of its Events API v2 integration is `vps:alertPagerdutyKey`."""
-    heartbeat: bool = False
-    """Post to the URL in the secret `vps:alertHeartbeatUrl` every minute while alerting works. A dead man's switch
-    there raises the alarm when the posts stop."""
 
 
 class Loki(Switch):
@@ -320,6 +262,9 @@ class Services(Settings):
     portainer: Switch = Switch()
 
 
+VALKEY = "valkey"
+"""The service that runs where `sandbox.rate_store` is STACKS_STORE."""
+STACKS_STORE = f"valkey://{VALKEY}:6379/0"
 SERVICES = {field.replace("_", "-"): field for field in Services.model_fields}
 """The field of `Services` by the service's name."""
 
@@ -351,8 +296,9 @@ class PlatformSettings(Settings):
             raise ValueError(f"images has unknown names {unknown}; it may hold {sorted(known)}")
         if missing := [name for name in IMAGES_OF_OURS if name not in self.images]:
             raise ValueError(f"images lacks {missing}: `make up` builds and names them; elsewhere name pushed ones")
-        if unknown := sorted(set(self.unavailable) - set(SERVICES)):
-            raise ValueError(f"unavailable has unknown names {unknown}; it may hold {sorted(SERVICES)}")
+        optional = {VALKEY, *SERVICES}
+        if unknown := sorted(set(self.unavailable) - optional):
+            raise ValueError(f"unavailable has unknown names {unknown}; it may hold {sorted(optional)}")
         return self
 
     @model_validator(mode="after")
@@ -364,6 +310,12 @@ class PlatformSettings(Settings):
                         f"services.{SERVICES[service]} is on, but {reason}. Provide its image, or set "
                         f"services.{SERVICES[service]}.enabled: false"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _rates_can_be_counted(self) -> "PlatformSettings":
+        if self.sandbox.in_valkey and (reason := self.unavailable.get(VALKEY)):
+            raise ValueError(f"sandbox.rate_store is {STACKS_STORE}, but {reason}. Provide its image, or set another")
         return self
 
     @model_validator(mode="after")

@@ -47,7 +47,7 @@ class ApiOptions(Settings):
     """inputs of one batch that run at once, from 1 to 100. Fewer than `concurrency` leave sandboxes for others."""
     rate_store: Annotated[str, AfterValidator(_rate_store)] = IN_MEMORY
     """where requests are counted and answers kept: memory:// for one replica of the api, valkey://host:6379/0 for
-    several."""
+    several; valkey://valkey:6379/0 is one that the stack runs."""
     repeats_mb: int = Field(16, ge=1, le=64)
     """memory for the answers that an Idempotency-Key may ask for again within ten minutes, from 1 to 64 MB. The oldest
     go first."""

@@ -13,6 +13,9 @@ from infra.service import STACK_LABEL
 OUTWARD = ("public", "outbound")
 """Those that lead outside: the edge's, with its ports, and that of services which call out and are called by nobody."""
 
+APART = ("store",)
+"""Those that not even the edge is on: the api and the store that it counts in."""
+
 
 class Networks:
     """The networks of a stack by name, each made when it is first asked for."""
@@ -35,8 +38,8 @@ class Networks:
         return self[name].ipam_configs.apply(lambda configs: [config.subnet for config in configs if config.subnet])
 
     def internal(self) -> list[str]:
-        """The names of the networks made so far that lead nowhere outside."""
-        return [name for name in self._made if name not in OUTWARD]
+        """The names of the networks made so far that lead nowhere outside and that the edge is on."""
+        return [name for name in self._made if name not in (*OUTWARD, *APART)]
 
     def _ipv6(self, name: str) -> docker.Network:
         """The public network with IPv6. Its name differs, so that the edge moves to it before the old one is removed.

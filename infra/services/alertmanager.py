@@ -4,8 +4,8 @@ from typing import Any
 
 import yaml
 
+from infra.receivers import Alertmanager as AlertmanagerSettings
 from infra.service import SECRETS, Config, Context, Health, Mount, Route, Service, ServiceArgs, Target, Volume
-from infra.settings import Alertmanager as AlertmanagerSettings
 from monitoring.files import load
 
 _ADDRESS = "alertmanager:9093"

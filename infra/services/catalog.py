@@ -13,6 +13,7 @@ from infra.services.node_exporter import NODE_EXPORTER
 from infra.services.portainer import PORTAINER
 from infra.services.prometheus import PROMETHEUS
 from infra.services.sandbox import API, EXECUTOR
+from infra.services.valkey import STORE
 from infra.settings import PlatformSettings
 
 EXPORTERS = (NODE_EXPORTER, CONTAINER_EXPORTER, BLACKBOX)
@@ -23,4 +24,5 @@ MANAGEMENT = (PORTAINER,)
 def running(settings: PlatformSettings) -> list[Service]:
     """The services of a stack. The edge is the last, after all that it publishes."""
     optional = [service for service in (*OBSERVABILITY, *MANAGEMENT) if settings.runs(service.name)]
-    return [API, EXECUTOR, *optional, TRAEFIK]
+    store = [STORE] if settings.sandbox.in_valkey else []
+    return [API, EXECUTOR, *store, *optional, TRAEFIK]

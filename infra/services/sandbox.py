@@ -56,6 +56,7 @@ def describe_executor(context: Context) -> ServiceArgs:
 
 def describe_api(context: Context) -> ServiceArgs:
     """The api's networks lead nowhere outside."""
+    settings = context.settings.sandbox
     # Prometheus scrapes the api, which sends its spans to Jaeger.
     monitored = context.settings.runs("prometheus") or context.otlp_endpoint
     # Only the edge and the api are on the network "api", so requests from there are the edge's. The edge forwards the
@@ -67,10 +68,10 @@ def describe_api(context: Context) -> ServiceArgs:
         health=Health([*HEALTHCHECK, f"http://127.0.0.1:{API_PORT}/health"]),
         memory_mb=192,
         cpus=1.0,
-        networks=["api", "monitoring"] if monitored else ["api"],
+        networks=["api", *(["monitoring"] if monitored else []), *(["store"] if settings.in_valkey else [])],
         mounts=[Mount(_RUN, _RUN_PATH, read_only=True)],
         tmp_mb=16,
-        environment=_variables(api_settings(context.settings.sandbox, context.otlp_endpoint), trusted_proxies=proxies),
+        environment=_variables(api_settings(settings, context.otlp_endpoint), trusted_proxies=proxies),
     )
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from infra.receivers import Alertmanager, Email, PagerDuty, Slack, Telegram
 from infra.services.alertmanager import config
-from infra.settings import Alertmanager, Email, PagerDuty, Slack, Telegram
 from tests.monitoring.promtool import Promtool
 
 FILE = "alertmanager.yml"

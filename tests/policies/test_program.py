@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from infra.settings import STACKS_STORE
 from policies.exemptions import EXEMPTIONS, READABLE_PATHS
 from policies.sandbox_profile import VARIABLE
 from tests.policies.support import exemptions_used, violations
@@ -17,6 +18,12 @@ def inputs(resources: list[Resource]) -> list[tuple[str, str, dict[str, object]]
 @pytest.mark.parametrize("stack", ["local", "prod"])
 def test_the_program_passes_every_policy(stack: str) -> None:
     assert violations(inputs(run_program(stack, platform_config(stack)))) == []
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_program_with_a_store_of_its_own_passes_every_policy(kept: bool) -> None:
+    sandbox = {"rate_store": STACKS_STORE, "keep_counts": kept}
+    assert violations(inputs(run_program("local", platform_config("local", sandbox=sandbox)))) == []
 
 
 def test_every_exemption_is_needed() -> None:

@@ -141,6 +141,7 @@ SANDBOX: dict[str, st.SearchStrategy[Any]] = {
     "runtime": st.sampled_from([*RUNTIMES, "kata", ""]),
     "concurrency": st.integers(-1, 300),
     "memory_mb": st.integers(-1, 4096),
+    "keep_counts": st.booleans(),
     "cpus": st.floats() | st.integers(-1, 2000),
     "queue": st.integers(-1, 5000),
     "queue_seconds": st.floats() | st.integers(),

@@ -13,7 +13,7 @@ from app.executor.settings import Bounds, ExecutorSettings
 from app.profile import SandboxProfile
 from infra.config import SettingsError, parse_settings
 from infra.docker.networks import unique_local
-from infra.settings import SERVICES, Services
+from infra.settings import SERVICES, STACKS_STORE, Services
 from tests.program import SECRETS, Resource, config_files, containers, platform_config, run_program
 
 NETWORK = "docker:index/network:Network"
@@ -185,6 +185,19 @@ def test_services_that_are_off_leave_no_resources() -> None:
     assert "API_OTLP_ENDPOINT" not in envs(containers(resources)["api"])
     assert envs(containers(resources)["executor"])["EXECUTOR_TRACES"] == "false"
     assert "tracing" not in yaml.safe_load(config_files(resources, "traefik")["/etc/traefik/traefik.yml"])
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_only_the_api_reaches_the_stacks_store(kept: bool) -> None:
+    sandbox = {"rate_store": STACKS_STORE, "keep_counts": kept}
+    resources = run_program("local", platform_config("local", sandbox=sandbox))
+    found = containers(resources)
+    assert {
+        service for service, container in found.items() if "vps-local-store" in str(container.get("networksAdvanced"))
+    } == {"api", "valkey"}
+    assert envs(found["api"])["API_RATE_STORE"] == STACKS_STORE
+    volumes = [mount["source"] for mount in found["valkey"]["mounts"] if mount["type"] == "volume"]
+    assert volumes == (["vps-local-valkey-data"] if kept else [])
 
 
 @pytest.mark.parametrize("off", Services.model_fields)

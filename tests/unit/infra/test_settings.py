@@ -6,6 +6,7 @@ import pydantic
 import pytest
 
 from infra.config import SettingsError, parse_settings
+from infra.settings import STACKS_STORE
 from tests.program import SECRETS, platform_config, run_program
 
 
@@ -53,6 +54,13 @@ def test_a_bad_setting_is_named_by_its_key_and_its_fault(overrides: dict[str, An
         parse(**overrides)
     for word in ["Pulumi.local.yaml", *words]:
         assert word in str(error.value)
+
+
+def test_without_the_image_of_its_store_a_stack_is_refused() -> None:
+    given = {"unavailable": {"valkey": "its image could not be pulled"}, "on_unavailable": "notice"}
+    assert not parse(**given).notices()
+    with pytest.raises(SettingsError, match=r"rate_store is valkey://valkey:6379/0, but its image could not be pulled"):
+        parse(**given, sandbox={"rate_store": STACKS_STORE})
 
 
 def test_an_unavailable_service_is_an_error_unless_notices_are_allowed() -> None:

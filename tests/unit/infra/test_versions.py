@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import pytest
 
-from infra.settings import SERVICES
+from infra.settings import SERVICES, VALKEY
 from offline import programs
 from offline.pulumi import build
 from tools.machine import pulumi_toolchain
@@ -27,7 +27,7 @@ def built(how: str | None) -> list[str]:
 
 
 def test_there_is_a_version_of_each_service() -> None:
-    assert set(PROGRAMS) == {"traefik", *SERVICES} - {"container-exporter"}  # our own image
+    assert set(PROGRAMS) == {"traefik", VALKEY, *SERVICES} - {"container-exporter"}  # our own image
 
 
 @pytest.mark.parametrize("name", built("go"))

@@ -46,7 +46,7 @@ def document(operations: Sequence[Operation]) -> Schema:
 def _models(operations: Sequence[Operation]) -> set[tuple[Model, JsonSchemaMode]]:
     found: set[tuple[Model, JsonSchemaMode]] = {(Problem, "serialization")}
     for operation in operations:
-        frames = operation.frames or Frames((), ())
+        frames = operation.frames or Frames(client=(), server=())
         read = (*frames.client, *((operation.request,) if operation.request else ()))
         written = (*frames.server, *(body.model for bodies in operation.answers.values() for body in bodies))
         found |= {(model, "validation") for model in read}

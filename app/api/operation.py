@@ -2,9 +2,8 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ImportString
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
@@ -13,7 +12,9 @@ from starlette.websockets import WebSocket
 from app.wire.media import JSON
 from app.wire.problems import Code, Refused
 
-Model = type[BaseModel]
+Model = ImportString[type[BaseModel]]
+HttpEndpoint = Callable[[Request], Awaitable[Response]]
+Endpoint = HttpEndpoint | Callable[[WebSocket], Awaitable[None]]
 
 
 class Document(BaseModel):
@@ -30,14 +31,11 @@ def json_answer(
     return Response(text, status_code=status, media_type=JSON, headers=headers)
 
 
-def documentation(documented: type) -> str:
-    """The docstring of a class as a description in the OpenAPI document: each paragraph is a line."""
-    paragraphs = (inspect.getdoc(documented) or "").split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+class _Described(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-@dataclass(frozen=True)
-class Body:
+class Body(_Described):
     """A body of an answer: text of `media_type`, with its model when it is JSON of a known shape."""
 
     description: str
@@ -45,30 +43,28 @@ class Body:
     media_type: str = JSON
 
 
-@dataclass(frozen=True)
-class Frames:
+class Frames(_Described):
     """The JSON text frames of a WebSocket: those that the client sends, and those that the server sends."""
 
     client: tuple[Model, ...]
     server: tuple[Model, ...]
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(_Described):
     """One route and its documentation. Requests of `rated` operations count against the client's rate limit, and
     an Idempotency-Key has an effect on those of `repeatable` ones.
 
-    `answers` are by status. An operation with `frames` is a WebSocket: its endpoint takes a `WebSocket`, and the
-    OpenAPI document describes the GET that is upgraded.
+    The docstrings of the classes in `explained_by` are its description. `answers` are by status. An operation with
+    `frames` is a WebSocket: its endpoint takes a `WebSocket`, and the OpenAPI document describes the GET that is
+    upgraded.
     """
 
     path: str
-    endpoint: Callable[[Request], Awaitable[Response]] | Callable[[WebSocket], Awaitable[None]]
     tag: str
     summary: str
-    description: str = ""
+    explained_by: tuple[ImportString[type], ...] = ()
+    answers: Mapping[int, tuple[Body, ...]]
     request: Model | None = None
-    answers: Mapping[int, tuple[Body, ...]] = field(default_factory=dict)
     refusals: tuple[Code, ...] = ()
     rated: bool = False
     repeatable: bool = False
@@ -80,11 +76,16 @@ class Operation:
         return "GET" if self.request is None else "POST"
 
     @property
-    def routes(self) -> tuple[Route | WebSocketRoute, ...]:
+    def description(self) -> str:
+        """Its description in the OpenAPI document: each paragraph is a line."""
+        paragraphs = "\n\n".join(inspect.getdoc(it) or "" for it in self.explained_by).split("\n\n")
+        return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+    def routes(self, endpoint: Endpoint) -> tuple[Route | WebSocketRoute, ...]:
         """Its routes in Starlette. A WebSocket has a second one, which refuses a GET without an upgrade."""
         if self.frames is not None:
-            return WebSocketRoute(self.path, self.endpoint), Route(self.path, _no_upgrade)
-        return (Route(self.path, self.endpoint, methods=[self.method]),)
+            return WebSocketRoute(self.path, endpoint), Route(self.path, _no_upgrade)
+        return (Route(self.path, endpoint, methods=[self.method]),)
 
 
 async def _no_upgrade(request: Request) -> Response:

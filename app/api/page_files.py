@@ -3,15 +3,14 @@
 import gzip
 import hashlib
 import mimetypes
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.api.operation import HttpEndpoint
 from app.wire.media import preferred
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 PAGE = Path(__file__).parent / "page"
 
@@ -27,7 +26,7 @@ _SECURITY = {
 }
 
 
-def page_files(folder: Path) -> Mapping[str, Endpoint]:
+def page_files(folder: Path) -> Mapping[str, HttpEndpoint]:
     """The endpoint of each file of the folder, by path: index.html is at /, and other pages have no .html."""
     return {
         "/" if path.name == _INDEX else f"/{path.name.removesuffix('.html')}": _serve(path)
@@ -36,7 +35,7 @@ def page_files(folder: Path) -> Mapping[str, Endpoint]:
     }
 
 
-def _serve(path: Path) -> Endpoint:
+def _serve(path: Path) -> HttpEndpoint:
     content = path.read_bytes()
     compressed = gzip.compress(content)
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from app.api.dialect import Close
 from app.api.executions import Executions
-from app.api.operation import Document, Frames
+from app.api.operation import Document
 from app.api.piston import PistonRequest, outcome
 from app.api.piston_packages import find_runtime
 from app.wire.admission import build, parse
@@ -82,12 +82,6 @@ class PistonError(Document):
 
     type: Literal["error"] = "error"
     message: str
-
-
-PISTON_FRAMES = Frames(
-    client=(PistonInit, PistonData, PistonSignal),
-    server=(PistonStarted, PistonStage, PistonData, PistonExit, PistonError),
-)
 
 
 class _Frame(BaseModel):

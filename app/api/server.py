@@ -25,10 +25,10 @@ from app.api.dialect import OwnDialect
 from app.api.executions import Executions
 from app.api.executor_client import ExecutorClient
 from app.api.metrics import Metrics
-from app.api.operation import Operation
-from app.api.operations import Endpoints, operations
+from app.api.operation import Endpoint, HttpEndpoint
+from app.api.operations import OPERATIONS
 from app.api.overview import Overview
-from app.api.page_files import PAGE, Endpoint, page_files
+from app.api.page_files import PAGE, page_files
 from app.api.piston import Piston
 from app.api.piston_connect import PistonDialect
 from app.api.rate import RateLimit, rate_limit_store
@@ -50,14 +50,10 @@ _READABLE_BY_PAGES = ["Retry-After", "RateLimit", "RateLimit-Policy", REQUEST_ID
 
 @dataclass(frozen=True)
 class Api:
-    """Two applications in one process: `public` for visitors, `metrics` for a port that only Prometheus reaches.
-
-    `operations` describe the public one.
-    """
+    """Two applications in one process: `public` for visitors, `metrics` for a port that only Prometheus reaches."""
 
     public: ASGIApp
     metrics: ASGIApp
-    operations: tuple[Operation, ...]
 
 
 def build_api(settings: ApiSettings) -> Api:
@@ -75,23 +71,30 @@ def build_api(settings: ApiSettings) -> Api:
         log_code=settings.log_code,
     )
 
-    files = page_files(PAGE)
     stream = partial(WebSocketStream, executions, origins=settings.allowed_origins)
-    table = operations(
-        Endpoints(
-            execute=_execute(executions, Repeats(executions, answer_store(settings.rate_store, settings.repeats_mb))),
-            batch=Batches(executions, settings.requests_per_minute, settings.batch_at_once).execute,
-            stream=stream(lambda: OwnDialect(settings.profile)),
-            overview=Overview(executor, metrics.statistics, settings.profile),
-            piston=Piston(executions),
-            piston_connect=stream(lambda: PistonDialect(executions)),
-            codapi=Codapi(executions),
-            files=files,
-        )
-    )
-    described = {operation.path for operation in table}
+    overview = Overview(executor, metrics.statistics, settings.profile)
+    piston = Piston(executions)
+    files = page_files(PAGE)
+    endpoints: dict[str, Endpoint] = {
+        **files,
+        "/execute": _execute(executions, Repeats(executions, answer_store(settings.rate_store, settings.repeats_mb))),
+        "/execute/batch": Batches(executions, settings.requests_per_minute, settings.batch_at_once).execute,
+        "/execute/stream": stream(lambda: OwnDialect(settings.profile)).serve,
+        "/environments": overview.environments,
+        "/health": overview.health,
+        "/stats": overview.stats,
+        "/api/v2/execute": piston.execute,
+        "/api/v2/runtimes": piston.runtimes,
+        "/api/v2/piston/execute": piston.execute,
+        "/api/v2/piston/runtimes": piston.runtimes,
+        "/api/v2/packages": piston.packages,
+        "/api/v2/connect": stream(lambda: PistonDialect(executions)).serve,
+        "/v1/exec": Codapi(executions).execute,
+        "/v1/health": overview.health,
+    }
+    described = {operation.path for operation in OPERATIONS}
     routes = [
-        *(route for operation in table for route in operation.routes),
+        *(route for operation in OPERATIONS for route in operation.routes(endpoints[operation.path])),
         *(Route(path, serve) for path, serve in files.items() if path not in described),
     ]
 
@@ -113,7 +116,7 @@ def build_api(settings: ApiSettings) -> Api:
     )
     public.router.default = _nothing_here
     paths = frozenset(route.path for route in routes)
-    return Api(Correlate(Answering(public, metrics, paths)), _metrics_app(metrics, executor), table)
+    return Api(Correlate(Answering(public, metrics, paths)), _metrics_app(metrics, executor))
 
 
 def _relay(settings: ApiSettings, traces: Tracing, metrics: Metrics) -> AbstractAsyncContextManager[None]:
@@ -127,7 +130,7 @@ def _relay(settings: ApiSettings, traces: Tracing, metrics: Metrics) -> Abstract
     ).running()
 
 
-def _execute(executions: Executions, repeats: Repeats) -> Endpoint:
+def _execute(executions: Executions, repeats: Repeats) -> HttpEndpoint:
     async def execute(request: Request) -> Response:
         await executions.admit(request)
         execution = await read_execution(Execution, request, executions.profile)

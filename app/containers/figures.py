@@ -1,8 +1,8 @@
-"""The figures of the services' containers, as Prometheus reads them."""
+"""The figures of the services' containers, as Prometheus reads them: figures.toml has their meanings."""
 
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -11,23 +11,8 @@ from prometheus_client.registry import Collector
 from app.containers.cgroups import Cgroups, Usage
 from app.containers.docker_files import CONFIG, Container, read, read_all
 
-_COUNTERS: Mapping[str, str] = MappingProxyType(
-    {
-        "container_cpu_seconds": "CPU time that a service has used, in seconds.",
-        "container_memory_kills": "Restarts of a service that the kernel had killed for its memory, as seen by the "
-        "exporter since its own start.",
-    }
-)
-_GAUGES: Mapping[str, str] = MappingProxyType(
-    {
-        "container_memory_bytes": "Memory of a service, without files that the kernel can drop at once, in bytes.",
-        "container_memory_limit_bytes": "Memory at which a service is killed, in bytes.",
-        "container_pids": "Processes and threads of a service.",
-        "container_restarts": "Times that Docker has started a service again after it had ended.",
-        "container_running": "1 when a service has processes, 0 when it has none.",
-        "container_start_time_seconds": "When a service was started, in seconds since 1970.",
-    }
-)
+_FAMILIES = {"counters": CounterMetricFamily, "gauges": GaugeMetricFamily}
+_MEANINGS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 
 
 class MemoryKills:
@@ -91,6 +76,7 @@ class Figures(Collector):
 def families() -> dict[str, CounterMetricFamily | GaugeMetricFamily]:
     """Every metric by its name, without a sample."""
     return {
-        **{name: CounterMetricFamily(name, meaning, labels=["service"]) for name, meaning in _COUNTERS.items()},
-        **{name: GaugeMetricFamily(name, meaning, labels=["service"]) for name, meaning in _GAUGES.items()},
+        name: _FAMILIES[kind](name, meaning, labels=["service"])
+        for kind, meanings in _MEANINGS.items()
+        for name, meaning in meanings.items()
     }

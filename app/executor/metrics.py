@@ -1,7 +1,7 @@
-"""The executor's figures, as Prometheus reads them."""
+"""The executor's figures, as Prometheus reads them. metrics.toml describes them, but for the engine's state."""
 
 from collections.abc import Iterator
-from functools import partial
+from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -9,11 +9,8 @@ from prometheus_client.registry import Collector
 
 from app.executor.engine import Engine
 from app.process import limit_metrics
+from app.process.metric_table import MetricTable
 from app.profile import SandboxProfile
-
-_RUN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_WAIT_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_MAKE_SECONDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30)
 
 
 class Metrics:
@@ -24,27 +21,18 @@ class Metrics:
     def __init__(self, profile: SandboxProfile) -> None:
         self.registry = CollectorRegistry()
         limit_metrics.register(profile, self.registry)
-        counter, histogram = partial(Counter, registry=self.registry), partial(Histogram, registry=self.registry)
-        environment = ["environment"]
-        self.executions = counter("sandbox_executions", "Executions that have ended.", ["environment", "status"])
-        self.run_seconds = histogram(
-            "sandbox_execution_seconds", "Wall time of the code.", environment, buckets=_RUN_SECONDS
-        )
-        self.queue_seconds = histogram(
-            "sandbox_queue_seconds", "Wait for a sandbox.", environment, buckets=_WAIT_SECONDS
-        )
-        self.make_seconds = histogram(
-            "sandbox_make_seconds", "Time until a new sandbox was ready.", environment, buckets=_MAKE_SECONDS
-        )
-        self.engine_errors = counter(
-            "sandbox_engine_errors", "Times that the engine failed to do something.", ["doing"]
-        )
+        make = MetricTable(Path(__file__).with_suffix(".toml"), self.registry).make
+        self.executions = make(Counter, "sandbox_executions")
+        self.run_seconds = make(Histogram, "sandbox_execution_seconds")
+        self.queue_seconds = make(Histogram, "sandbox_queue_seconds")
+        self.make_seconds = make(Histogram, "sandbox_make_seconds")
+        self.engine_errors = make(Counter, "sandbox_engine_errors")
         # From 0 on, so that Prometheus sees the first one as an increase.
         for doing in ("make", "destroy"):
             self.engine_errors.labels(doing)
-        self.died_idle = counter("sandbox_died_idle", "Ready sandboxes that have ended unused.", environment)
-        self.orphans = counter("sandbox_orphans_swept", "Sandboxes that an executor before this one had left.")
-        self.spans_dropped = counter("executor_spans_dropped", "Spans that nobody has taken in time.")
+        self.died_idle = make(Counter, "sandbox_died_idle")
+        self.orphans = make(Counter, "sandbox_orphans_swept")
+        self.spans_dropped = make(Counter, "executor_spans_dropped")
 
     def watch(self, engine: Engine) -> None:
         """Read the engine's state at each scrape."""

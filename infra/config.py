@@ -4,8 +4,9 @@ An unknown key, a malformed value or a missing secret raises `SettingsError`, wh
 the fix.
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -15,7 +16,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from app.process.settings import path
-from infra.receivers import Alertmanager
+from infra.receivers import Switch
 from infra.settings import PlatformSettings
 
 NAMESPACE = "vps"
@@ -28,34 +29,10 @@ class SettingsError(pulumi.RunError):
 Secrets = Mapping[str, pulumi.Output[str]]
 """The secrets that a stack needs, by name, as secret outputs."""
 
-
-def _alerts(settings: PlatformSettings) -> Alertmanager:
-    """Who hears of alerts: nobody while Alertmanager does not run."""
-    return settings.services.alertmanager if settings.runs("alertmanager") else Alertmanager()
-
-
-_NEEDED: Mapping[str, Callable[[PlatformSettings], object]] = MappingProxyType(
-    {
-        "dashboard_password": lambda _: True,
-        "grafana_password": lambda settings: settings.runs("grafana"),
-        "portainer_password": lambda settings: settings.runs("portainer"),
-        "cloudflare_token": lambda settings: settings.edge.tls or settings.dns,
-        "alert_webhook_url": lambda settings: _alerts(settings).webhook,
-        "alert_heartbeat_url": lambda settings: _alerts(settings).heartbeat,
-        "alert_smtp_password": lambda settings: _alerts(settings).email,
-        "alert_slack_url": lambda settings: _alerts(settings).slack,
-        "alert_telegram_token": lambda settings: _alerts(settings).telegram,
-        "alert_discord_url": lambda settings: _alerts(settings).discord,
-        "alert_teams_url": lambda settings: _alerts(settings).teams,
-        "alert_pushover_token": lambda settings: _alerts(settings).pushover,
-        "alert_pushover_user": lambda settings: _alerts(settings).pushover,
-        "alert_pagerduty_key": lambda settings: _alerts(settings).pagerduty,
-    }
-)
-"""Each secret by name, and what is true of the settings of a stack that needs it."""
-SECRET_KEYS = {name: to_camel(name) for name in _NEEDED}
+_SECRETS = tomllib.loads(Path(__file__).with_name("secrets.toml").read_text())
+SECRET_KEYS = {name: to_camel(name) for name in _SECRETS}
 """The config key of each secret by name, without its namespace."""
-GENERATED_SECRETS = ("dashboard_password", "grafana_password", "portainer_password")
+GENERATED_SECRETS = tuple(name for name, secret in _SECRETS.items() if secret.get("generated"))
 """Passwords that the tools generate for a stack and show to its operator. The others come from other services."""
 
 
@@ -105,7 +82,9 @@ def _describe(problem: ErrorDetails) -> str:
 
 def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
     found: dict[str, Any] = {}
-    for name in (name for name, is_needed in _NEEDED.items() if is_needed(settings)):
+    for name, secret in _SECRETS.items():
+        if "needed_by" in secret and not any(_has(settings, key) for key in secret["needed_by"]):
+            continue
         key = f"{NAMESPACE}:{SECRET_KEYS[name]}"
         if not config.get(SECRET_KEYS[name]):
             raise SettingsError(f"secret {key} is missing. Set it with: pulumi config set --secret {key}")
@@ -113,3 +92,13 @@ def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
             raise SettingsError(f"{key} is not encrypted. Set it again with: pulumi config set --secret {key}")
         found[name] = config.get_secret(SECRET_KEYS[name])
     return found
+
+
+def _has(settings: PlatformSettings, key: str) -> bool:
+    """Whether the setting with this key, as in `edge.tls`, has a value. Those of a service have one while it runs."""
+    found: object = settings
+    for part in key.split("."):
+        found = getattr(found, part)
+        if isinstance(found, Switch) and not settings.runs(part):
+            return False
+    return bool(found)

@@ -1,9 +1,11 @@
 """Who hears of alerts: Alertmanager. It reads the receivers' secrets from files when it sends."""
 
+import json
 from typing import Any
 
 import yaml
 
+from app.process.settings import Settings
 from infra.receivers import Alertmanager as AlertmanagerSettings
 from infra.service import SECRETS, Config, Context, Health, Mount, Route, Service, ServiceArgs, Target, Volume
 from monitoring.files import load
@@ -39,53 +41,26 @@ def describe(context: Context) -> ServiceArgs:
 
 def config(settings: AlertmanagerSettings) -> str:
     """The text of alertmanager.yml. The watchdog goes to the heartbeat alone. Without a receiver, alerts are shown."""
-    operator = {f"{kind}_configs": [{**told, "send_resolved": True}] for kind, told in _receivers(settings).items()}
-    heartbeat = {"webhook_configs": [{"url_file": _file("alert_heartbeat_url"), "send_resolved": False}]}
-    receivers: dict[str, dict[str, Any]] = {"nobody": {}, "operator": operator}
-    if settings.heartbeat:
-        receivers["heartbeat"] = heartbeat
-    named = [{"name": name, **told} for name, told in receivers.items() if told or name == "nobody"]
-    routes = load(
-        "alertmanager/alertmanager.yml",
-        operator="operator" if operator else "nobody",
-        heartbeat="heartbeat" if settings.heartbeat else "nobody",
-    )
-    return yaml.safe_dump({**routes, "receivers": named})
+    told = _receivers(settings)
+    heartbeat = told.pop("heartbeat", {})
+    operator = {key: value for receiver in told.values() for key, value in receiver.items()}
+    receivers = {"operator": operator, "heartbeat": heartbeat}
+    hears = {name: name if known else "nobody" for name, known in receivers.items()}
+    routes = load("alertmanager/alertmanager.yml", **hears)
+    named = [{"name": name, **known} for name, known in receivers.items() if known]
+    return yaml.safe_dump({**routes, "receivers": [{"name": "nobody"}, *named]})
 
 
 def _receivers(settings: AlertmanagerSettings) -> dict[str, dict[str, Any]]:
-    """What Alertmanager needs to know of each of the operator's receivers, by Alertmanager's name for its kind."""
-    found: dict[str, dict[str, Any]] = {}
-    if settings.webhook:
-        found["webhook"] = {"url_file": _file("alert_webhook_url")}
-    if mail := settings.email:
-        found["email"] = {
-            "to": mail.to,
-            "from": mail.sender,
-            "smarthost": mail.server,
-            "auth_username": mail.user,
-            "auth_password_file": _file("alert_smtp_password"),
-        }
-    if slack := settings.slack:
-        found["slack"] = {"channel": slack.channel, "api_url_file": _file("alert_slack_url")}
-    if telegram := settings.telegram:
-        found["telegram"] = {"chat_id": telegram.chat, "bot_token_file": _file("alert_telegram_token")}
-    if settings.discord:
-        found["discord"] = {"webhook_url_file": _file("alert_discord_url")}
-    if settings.teams:
-        found["msteamsv2"] = {"webhook_url_file": _file("alert_teams_url")}
-    if settings.pushover:
-        found["pushover"] = {
-            "token_file": _file("alert_pushover_token"),
-            "user_key_file": _file("alert_pushover_user"),
-        }
-    if pagerduty := settings.pagerduty:
-        found["pagerduty"] = {"url": _PAGERDUTY[pagerduty.region], "routing_key_file": _file("alert_pagerduty_key")}
+    """Alertmanager's own configuration of each receiver that is set, by the key of the settings."""
+    found = {}
+    for kind, chosen in settings:
+        if chosen and kind != "enabled":
+            # JSON, since it quotes what YAML would read as something else.
+            values = {key: json.dumps(value) for key, value in chosen} if isinstance(chosen, Settings) else {}
+            url = _PAGERDUTY[settings.pagerduty.region] if settings.pagerduty else ""
+            found[kind] = load(f"alertmanager/receivers/{kind}.yml", secrets=SECRETS, events=url, **values)
     return found
-
-
-def _file(secret: str) -> str:
-    return f"{SECRETS}/{secret}"
 
 
 ALERTMANAGER = Service(

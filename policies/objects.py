@@ -5,21 +5,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from policies.inputs import STACK_LABEL, Inputs
-from policies.rules import other_than, rule, unlabelled
+from policies.rules import rule, unlabelled
 
 _UNIQUE_LOCAL = IPv6Network("fd00::/8")
 NETWORK = "docker:index/network:Network"
 VOLUME = "docker:index/volume:Volume"
 _UNCHECKED = ["a resource that starts containers which the rules of this pack do not check"]
-
-
-@rule("network-driver", cis="5.10", resource_type=NETWORK)
-def network_driver(inputs: Inputs) -> Iterator[str]:
-    """A network is a bridge.
-
-    Fix: Leave `driver` out, or set it to 'bridge'.
-    """
-    return other_than(inputs, driver=("", "bridge"))
 
 
 @rule("network-ipv6", resource_type=NETWORK)
@@ -44,15 +35,6 @@ def _subnet(config: Any) -> IPv4Network | IPv6Network | None:
         return ip_network(config["subnet"])
     except (KeyError, TypeError, ValueError):
         return None
-
-
-@rule("volume-driver", cis="5.6", resource_type=VOLUME)
-def volume_driver(inputs: Inputs) -> Iterator[str]:
-    """A volume is managed by Docker and is not a bind mount of a folder of the host.
-
-    Fix: Leave driverOpts out. Leave `driver` out, or set it to 'local'.
-    """
-    return other_than(inputs, driver=("", "local"), driverOpts=({},))
 
 
 @rule("network-labels", resource_type=NETWORK)

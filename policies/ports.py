@@ -1,4 +1,4 @@
-"""Published ports."""
+"""How a container is reached: its networks and its published ports."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +10,22 @@ EDGE = "traefik"
 _WEB_PORTS = (80, 443)
 _FIRST_UNPRIVILEGED_PORT = 1024
 _LAST_PORT = 65535
+_DOCKER_NETWORKS = ("bridge", "host", "none", "default")
+
+
+@rule("container-default-bridge", cis="5.30", running=True)
+def default_bridge(inputs: Inputs) -> Iterator[str]:
+    """No container is on Docker's default network.
+
+    Fix: Name networks of the stack in networksAdvanced, or set networkMode to 'none'.
+    """
+    networks = inputs.sequence("networksAdvanced")
+    if not networks and inputs.get("networkMode") != "none":
+        yield "no network is named, so the container is on Docker's default network"
+    for network in networks:
+        name = network.get("name") if isinstance(network, dict) else network
+        if name in _DOCKER_NETWORKS:
+            yield f"networksAdvanced names Docker's own network {name!r}"
 
 
 def _ports(inputs: Inputs) -> Iterator[dict[str, Any]]:

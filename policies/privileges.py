@@ -1,26 +1,16 @@
-"""Privileges of containers: capabilities, users, devices and security options."""
+"""Privileges of containers: capabilities, users and security options."""
 
 import re
 from collections.abc import Iterator
 
 from policies.exemptions import capabilities_of, security_options_of
 from policies.inputs import Inputs
-from policies.rules import other_than, rule
+from policies.rules import rule
 
 _NON_ROOT = re.compile(r"[1-9]\d*:[1-9]\d*")
 _NO_NEW_PRIVILEGES = {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
 _SHOWN = 60
 """Characters of a security option that a report repeats: a seccomp profile has thousands."""
-_DEVICE_INPUTS = ("devices", "deviceCgroupRules", "deviceRequests", "gpus")
-
-
-@rule("container-privileged", cis="5.5")
-def privileged(inputs: Inputs) -> Iterator[str]:
-    """No container is privileged.
-
-    Fix: Leave `privileged` out.
-    """
-    return other_than(inputs, privileged=(False,))
 
 
 @rule("container-capabilities-dropped", cis="5.4", running=True)
@@ -82,14 +72,3 @@ def user(inputs: Inputs) -> Iterator[str]:
     value = inputs.get("user")
     if not isinstance(value, str) or not _NON_ROOT.fullmatch(value):
         yield f"user is {value!r}"
-
-
-@rule("container-devices", cis="5.18")
-def devices(inputs: Inputs) -> Iterator[str]:
-    """No container has a device of the host.
-
-    Fix: Leave devices, deviceCgroupRules, deviceRequests, gpus out.
-    """
-    for name in _DEVICE_INPUTS:
-        if inputs.get(name):
-            yield f"{name} is {inputs.get(name)!r}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from pulumi_policy import (
     PolicyComplianceFramework,
@@ -70,13 +69,6 @@ def rule(
         return Rule(name, description, fix, check, cis, running, resource_type)
 
     return made
-
-
-def other_than(inputs: Inputs, **allowed: tuple[Any, ...]) -> Iterator[str]:
-    """A fault for each of these inputs that is present and has a value other than the allowed ones."""
-    for name, values in allowed.items():
-        if (value := inputs.get(name)) not in (None, *values):
-            yield f"{name} is {value!r}"
 
 
 def unlabelled(inputs: Inputs, *labels: str) -> Iterator[str]:

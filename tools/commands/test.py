@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
+from app.environments import ENVIRONMENTS
 from tools.console import junit
 from tools.console.junit import Count, Failure
 from tools.console.steps import EXIT_FAILED, Report, Result, Runner, Step
@@ -135,7 +135,7 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     if options.vm:
         suites = SUITES["vm"]
     elif options.gvisor:
-        suites = {"gVisor": replace(suites["gVisor"], environments=DEFAULT_ENVIRONMENTS)}
+        suites = {"gVisor": replace(suites["gVisor"], environments=None)}
     needed = PROGRAMS["vm"] if options.vm else {**PROGRAMS["unit"], **PROGRAMS["parts"]}
     preparation = Preparation(ENVIRONMENTS)
     programs = Step("Programs", preparation.compile_programs)

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 import docker
 from docker.errors import APIError
 
-from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
+from app.environments import ENVIRONMENTS
 from tests.sandbox import executor
 
-_FIRST = {ENVIRONMENTS[name].language: name for name in reversed(DEFAULT_ENVIRONMENTS)}
-ATTACKED = tuple(name for name in DEFAULT_ENVIRONMENTS if name in _FIRST.values())
-"""The first environment of each language, of those that are on by default."""
+_FIRST = {ENVIRONMENTS[name].language: name for name in reversed(ENVIRONMENTS)}
+ATTACKED = tuple(name for name in ENVIRONMENTS if name in _FIRST.values())
+"""The first environment of each language."""
 
 _ARMING = """
 FROM {image}

@@ -151,18 +151,14 @@ class ServiceArgs:
 
     def weakenings(self) -> dict[str, str]:
         """Each default that the service gives up, with its reason."""
-        found = {}
-        if self.root_reason:
-            found["root"] = self.root_reason
-        if self.privileges:
-            found["privileges"] = self.privileges.reason
-        if self.docker_socket:
-            found["docker-socket"] = self.docker_socket.reason
-        if self.host_paths:
-            found["host-paths"] = "; ".join(f"{path.path}: {path.reason}" for path in self.host_paths)
-        if isinstance(self.health, NoHealth):
-            found["health"] = self.health.reason
-        return found
+        reasons = {
+            "root": self.root_reason,
+            "privileges": self.privileges and self.privileges.reason,
+            "docker-socket": self.docker_socket and self.docker_socket.reason,
+            "host-paths": "; ".join(f"{path.path}: {path.reason}" for path in self.host_paths),
+            "health": self.health.reason if isinstance(self.health, NoHealth) else None,
+        }
+        return {what: why for what, why in reasons.items() if why}
 
 
 @dataclass(frozen=True)

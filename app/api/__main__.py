@@ -79,7 +79,7 @@ def main() -> None:
     try:
         settings = ApiSettings.read(os.environ)
     except SettingsError as error:
-        sys.exit(f"The api can't start; its settings are invalid:\n{error}")
+        sys.exit(f"The api can't start: {error}")
     configure_logs()
     uvloop.run(_serve(settings))
 

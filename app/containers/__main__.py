@@ -22,9 +22,7 @@ def main() -> None:
         settings = ContainersSettings.read(os.environ)
         cgroups = Cgroups(settings.cgroups, settings.cgroup_version)
         replacements = Replacements(settings.files)
-    except SettingsError as error:
-        sys.exit(f"The exporter can't start; its settings are at fault:\n{error}")
-    except (OSError, WrongVersion) as error:
+    except (OSError, SettingsError, WrongVersion) as error:
         sys.exit(f"The exporter can't start: {error}")
     kills = MemoryKills(settings.stack)
     registry = CollectorRegistry()

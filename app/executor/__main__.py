@@ -108,15 +108,12 @@ async def _serve(settings: ExecutorSettings) -> None:
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT. What can't be served is refused with one clear message and exit code 1."""
-    try:
-        settings = ExecutorSettings.read(os.environ)
-    except SettingsError as error:
-        sys.exit(f"The executor can't start; its settings are at fault:\n{error}")
     configure_logs()
     try:
+        settings = ExecutorSettings.read(os.environ)
         with contextlib.suppress(asyncio.CancelledError):
             uvloop.run(_serve(settings))
-    except (BrokenEnvironment, CgroupError, EngineError, OSError, Unheld) as error:
+    except (BrokenEnvironment, CgroupError, EngineError, OSError, SettingsError, Unheld) as error:
         sys.exit(f"The executor can't start: {error}")
 
 

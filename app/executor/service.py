@@ -31,6 +31,16 @@ _log = logging.getLogger(__name__)
 _ENGINE_RETRY_SECONDS = 10
 _NOT_EXECUTABLE, _DENIED = 126, "Permission denied"
 """A shell's exit code for a program that it has found and can't execute, and what it says of it."""
+_ENDS = {
+    Status.SUCCESS: "",
+    Status.ERROR: "The code ended {how}.",
+    Status.TIMEOUT: "The code ran longer than its {seconds:g} s, and was stopped by the sandbox.",
+    Status.MEMORY_LIMIT: "The code used more than its {memory_mb} MB of memory, and was stopped by the sandbox.",
+    Status.OUTPUT_LIMIT: "The code wrote more than its {output_kb} KB of output, and was stopped by the sandbox.",
+    Status.PROCESS_LIMIT: "The code ended {how}, after it was refused more than its {pids} processes and threads.",
+    Status.KILLED: "The code was stopped before its end.",
+}
+"""What the answer says of each end: nothing of a success. The names of limits stand for the profile's."""
 _ABANDONED, _FAILED = "abandoned", "failed"
 """Statuses, in the log alone, of executions without an outcome: the client went away, or the engine."""
 
@@ -211,21 +221,9 @@ class Service:
         return sandbox
 
     def _explain(self, outcome: Outcome, execution: Execution) -> str | None:
-        profile = self.profile
-        code = f"with exit code {outcome.exit_code}" if outcome.signal is None else f"by {outcome.signal}"
-        sentences = {
-            Status.ERROR: f"The code ended {code}.",
-            Status.TIMEOUT: f"The code ran longer than its {execution.timeout or profile.timeout_seconds:g} s"
-            ", and was stopped by the sandbox.",
-            Status.MEMORY_LIMIT: f"The code used more than its {profile.memory_mb} MB of memory"
-            ", and was stopped by the sandbox.",
-            Status.OUTPUT_LIMIT: f"The code wrote more than its {profile.output_kb} KB of output"
-            ", and was stopped by the sandbox.",
-            Status.PROCESS_LIMIT: f"The code ended {code}, after it was refused more than its {profile.pids} processes"
-            " and threads.",
-            Status.KILLED: "The code was stopped before its end.",
-        }
-        sentence = sentences.get(outcome.status)
+        how = f"with exit code {outcome.exit_code}" if outcome.signal is None else f"by {outcome.signal}"
+        seconds = execution.timeout or self.profile.timeout_seconds
+        sentence = _ENDS[outcome.status].format(how=how, seconds=seconds, **self.profile.limits()) or None
         if sentence and outcome.exit_code == _NOT_EXECUTABLE and _DENIED in outcome.transcript.output:
             return f"{sentence} {NOT_EXECUTABLE}"
         return sentence

@@ -257,7 +257,7 @@ def test_what_docker_replaces_is_seen_in_folders_old_and_new(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"CONTAINERS_CGROUP_VERSION": "3"}, "its settings are at fault:\nCONTAINERS_CGROUP_VERSION is wrong"),
+        ({"CONTAINERS_CGROUP_VERSION": "3"}, "can't start: CONTAINERS_CGROUP_VERSION is wrong"),
         ({"CONTAINERS_CGROUP_VERSION": "1"}, "can't start: {} does not hold control groups of version 1"),
         ({"CONTAINERS_FILES": "/gone"}, "can't start: [Errno 2] No such file or directory: '/gone'"),
     ],

@@ -29,7 +29,8 @@ _RESOLVER = "acme"
 _CONFIG = "/etc/traefik"
 _CERTIFICATES = "/certificates"
 _PLUGIN = "problems"
-_PLUGIN_FOLDER = Path(__file__).parent / "traefik_problems"
+_FOLDER = Path(__file__).parent
+_PLUGIN_FOLDER = _FOLDER / "traefik_problems"
 _PLUGIN_FILES = (".traefik.yml", "problems.go")
 _RETRY_SECONDS = 5
 _AUTHORITY = "authority.pem"
@@ -146,25 +147,19 @@ def static_config(
     settings: EdgeSettings, trusted_proxies: Sequence[str] = (), otlp_endpoint: str | None = None
 ) -> dict[str, Any]:
     """Traefik's start-up configuration."""
-    no_encoded_paths = {
-        f"allowEncoded{character}": False
-        for character in ("Slash", "BackSlash", "NullCharacter", "Semicolon", "Percent", "QuestionMark", "Hash")
-    }
     forwarded = {"forwardedHeaders": {"trustedIPs": list(trusted_proxies)}} if trusted_proxies else {}
-    file = Path(__file__).with_name("traefik.yml")
-    config: dict[str, Any] = load(file, metrics_port=_METRICS_PORT, folder=_CONFIG, plugin=_PLUGIN)
+    config: dict[str, Any] = load(_FOLDER / "traefik.yml", metrics_port=_METRICS_PORT, folder=_CONFIG, plugin=_PLUGIN)
     if otlp_endpoint:
         config["tracing"] = {"otlp": {"http": {"endpoint": f"{otlp_endpoint}/v1/traces"}}}
     for entry in entry_points(settings):
-        http: dict[str, Any] = {"encodedCharacters": no_encoded_paths}
+        made = config["entryPoints"][entry.name] = load(_FOLDER / "entry_point.yml", port=entry.internal) | forwarded
         if settings.tls and entry.secure:
-            http["tls"] = {"certResolver": _RESOLVER}
+            made["http"]["tls"] = {"certResolver": _RESOLVER}
             if settings.tls.wildcard:
-                http["tls"]["domains"] = [{"main": settings.domain, "sans": [f"*.{settings.domain}"]}]
+                made["http"]["tls"]["domains"] = [{"main": settings.domain, "sans": [f"*.{settings.domain}"]}]
         elif settings.tls:
             redirect = {"to": f":{settings.tls.port}", "scheme": "https", "permanent": True}
-            http["redirections"] = {"entryPoint": redirect}
-        config["entryPoints"][entry.name] = {"address": f":{entry.internal}", **forwarded, "http": http}
+            made["http"]["redirections"] = {"entryPoint": redirect}
     if settings.tls:
         config["certificatesResolvers"] = {_RESOLVER: {"acme": _acme(settings.tls)}}
     return config
@@ -202,7 +197,7 @@ def dynamic_config(
 ) -> dict[str, Any]:
     """Routers, services and middlewares for the routes. Rate limits count visitors, not the proxies in front."""
     visitor = {"sourceCriterion": {"ipStrategy": {"excludedIPs": list(trusted_proxies)}}} if trusted_proxies else {}
-    config: dict[str, Any] = load(Path(__file__).with_name("routes.yml"), secrets=SECRETS)
+    config: dict[str, Any] = load(_FOLDER / "routes.yml", secrets=SECRETS)
     routers, services, middlewares = (config["http"][kind] for kind in ("routers", "services", "middlewares"))
     if settings.tls:
         middlewares["security-headers"]["headers"] |= _HSTS

@@ -1,14 +1,15 @@
 """The process `python -m app.api` with its two ports."""
 
-import contextlib
+import os
 import signal
 import socket
 
-import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.unit.app import valkey_server
+from app.api import __main__ as module
+from app.api.server import build_api
+from app.api.settings import ApiSettings
 from tests.unit.app.api_process import START_SECONDS, process, wait_for
 from tests.unit.app.fake_executor import STARTED, FakeExecutor
 from tools.machine.ports import free_port
@@ -30,37 +31,10 @@ def test_it_serves_visitors_and_prometheus_until_sigterm(executor: FakeExecutor)
     assert api.returncode in {0, -signal.SIGTERM}
 
 
-def test_an_idle_connection_of_the_edge_stays_open(executor: FakeExecutor) -> None:
-    port = free_port()
-    ports = {"API_PORT": str(port), "API_METRICS_PORT": str(free_port())}
-    with process(API_EXECUTOR_SOCKET=str(executor.socket), **ports):
-        wait_for(f"http://127.0.0.1:{port}/health")
-        with socket.create_connection(("127.0.0.1", port)) as edge:
-            edge.sendall(b"GET /health HTTP/1.1\r\nHost: api\r\n\r\n")
-            assert edge.recv(4096).startswith(b"HTTP/1.1 200")
-            edge.settimeout(6)  # uvicorn's default closes it after 5
-            with pytest.raises(TimeoutError):
-                while edge.recv(4096):
-                    pass
-                pytest.fail("the api closed a connection that the edge would use again")
-
-
-def test_two_replicas_share_the_rate_limit_of_a_client(executor: FakeExecutor) -> None:
-    statuses = []
-    with valkey_server.serving() as store, contextlib.ExitStack() as stack:
-        variables = {
-            "API_RATE_STORE": store,
-            "API_REQUESTS_PER_MINUTE": "3",
-            "API_EXECUTOR_SOCKET": str(executor.socket),
-        }
-        ports = [free_port(), free_port()]
-        for port in ports:
-            stack.enter_context(process(API_PORT=str(port), API_METRICS_PORT=str(free_port()), **variables))
-            wait_for(f"http://127.0.0.1:{port}/health")
-        for port in ports * 2:
-            body = {"environment": "python", "code": "1"}
-            statuses.append(httpx.post(f"http://127.0.0.1:{port}/execute", json=body).status_code)
-    assert statuses == [200, 200, 200, 429]
+def test_an_idle_connection_stays_open_for_longer_than_the_edge_keeps_it() -> None:
+    settings = ApiSettings.read({"API_PROFILE": "{}"})
+    config = module._config(build_api(settings).public, settings, settings.port)
+    assert config.timeout_keep_alive > 90  # Traefik's idleConnTimeout, by default
 
 
 @pytest.mark.parametrize(
@@ -70,11 +44,12 @@ def test_two_replicas_share_the_rate_limit_of_a_client(executor: FakeExecutor) -
         ({"API_UNKNOWN": "1"}, "API_UNKNOWN is not a setting"),
     ],
 )
-def test_invalid_settings_end_it_with_a_message(variables: dict[str, str], words: str) -> None:
-    with process(**variables) as api:
-        _, errors = api.communicate(timeout=START_SECONDS)
-    assert api.returncode == 1
-    assert words in errors
+def test_invalid_settings_end_it_with_a_message(
+    variables: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {"API_PROFILE": "{}", **variables})
+    with pytest.raises(SystemExit, match=f"^The api can't start: {words}"):
+        module.main()
 
 
 def test_a_port_in_use_ends_it_with_a_message() -> None:

@@ -156,15 +156,12 @@ async def test_a_claim_that_is_given_up_as_it_is_granted_loses_no_sandbox(start:
 async def test_demand_raises_what_is_kept_ready_and_calm_lowers_it(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_CALM_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_CALM_SECONDS", 0.3)
     pool = await start(python=(1, 3))
     for sandbox in await asyncio.gather(*(pool.claim(PYTHON) for _ in range(4))):
         pool.release(sandbox)
-    await settle()
-    assert ready(pool) == 3
-    await asyncio.sleep(0.3)
-    assert ready(pool) == 1
-    assert pool.alive == 1
+    await comes_to_hold(lambda: ready(pool) == 3)
+    await comes_to_hold(lambda: (ready(pool), pool.alive) == (1, 1))
 
 
 async def test_what_dies_idle_is_replaced(start: Start, workshop: FakeWorkshop, metrics: Metrics) -> None:

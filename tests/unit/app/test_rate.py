@@ -6,6 +6,8 @@ import pytest
 
 from app.api.rate import Allowance, MemoryStore, RateLimit, client_key, rate_limit_store, refusal
 from app.wire.problems import Code, Refused
+from tests.unit.app.fake_executor import FakeExecutor
+from tests.unit.app.fake_visitor import api
 from tests.unit.app.valkey_server import serving
 from tools.machine.ports import free_port
 
@@ -92,6 +94,15 @@ async def test_replicas_share_their_counts(shared: str) -> None:
     one, other = (RateLimit(1, rate_limit_store(shared)) for _ in range(2))
     assert (await one.count("198.51.100.1")).admitted
     assert not (await other.count("198.51.100.1")).admitted
+
+
+@pytest.mark.anyio
+async def test_a_client_of_two_replicas_has_one_limit(executor: FakeExecutor, shared: str) -> None:
+    given = {"RATE_STORE": shared, "REQUESTS_PER_MINUTE": "3"}
+    async with api(executor, **given) as one, api(executor, **given) as other:
+        body = {"environment": "python", "code": "1"}
+        answers = [await replica.post("/execute", json=body) for replica in (one, other, one, other)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
 
 
 @pytest.mark.anyio

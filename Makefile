@@ -6,7 +6,7 @@ ON := $(if $(STACK),--stack $(STACK))
 
 .DEFAULT_GOAL := help
 .PHONY: help up core preview refresh down status outputs logs client backup restore publish check unit test format \
-	generate bench cost soak diagrams ranges rotate pulumi doctor profile
+	generate bench cost soak diagrams ranges rotate key pulumi doctor profile
 
 help: ## Show this list. STACK=prod, where it is named: the server of Pulumi.prod.yaml instead of this machine
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -85,6 +85,9 @@ ranges: ## Download the list of Cloudflare's addresses, which the firewall and t
 
 rotate: ## Set a new password. SECRET=dashboardPassword, grafanaPassword or portainerPassword; STACK=prod
 	@$(TOOLS) rotate $(SECRET) $(ON)
+
+key: ## Make a secret for a site that embeds the API. NAME=site; STACK=prod
+	@$(TOOLS) key --name "$(NAME)" $(ON)
 
 pulumi: ## Find or build Pulumi with its plugins, and write .vps/pulumi.env for `pulumi` by hand
 	@$(TOOLS) pulumi

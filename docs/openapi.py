@@ -21,7 +21,9 @@ _ABOUT = (
     "status is 200 all the same. Every other status is a refusal: application/problem+json with a stable `code`. Every "
     "answer of the API has an X-Request-Id.\n\n"
     "Any path may be refused with `not_found`, `method_not_allowed`, `uri_too_long` or `malformed_request`, and by the "
-    "reverse proxy with `rate_limited`, `bad_gateway` or `gateway_timeout`."
+    "reverse proxy with `rate_limited`, `bad_gateway` or `gateway_timeout`.\n\n"
+    "A site that the operator gave a key sends it as `Authorization: Bearer <key>`. The limits `key` (requests) and "
+    "`seconds` (of run time a day) are the key's, and `executions` is that of an address."
 )
 
 
@@ -39,7 +41,7 @@ def document(operations: Sequence[Operation]) -> Schema:
         "openapi": "3.1.0",
         "info": {"title": _TITLE, "version": _VERSION, "description": _ABOUT},
         "paths": dict(paths),
-        "components": {"schemas": definitions["$defs"], "headers": _HEADERS},
+        "components": {"schemas": definitions["$defs"], "headers": _HEADERS, "securitySchemes": _SECURITY},
     }
 
 
@@ -69,6 +71,8 @@ class _Writer:
                 **self._refusals(operation),
             },
         }
+        if operation.rated:
+            written["security"] = [{}, {"key": []}]
         if operation.repeatable:
             written["parameters"] = [_IDEMPOTENCY_KEY]
         if operation.request is not None:
@@ -115,14 +119,22 @@ _IDEMPOTENCY_KEY: Schema = {
     "key-header). Quotes may be left out.",
     "schema": {"type": "string", "examples": ['"8e03978e-40d5-43dd-bc93-6894a57f9324"']},
 }
+_SECURITY: Schema = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of a site, with budgets of its own. A key of pages works from their origins alone and is "
+        "public; each address is counted too. A key of servers works without an Origin.",
+    }
+}
 _RATE_HEADERS = ("RateLimit", "RateLimit-Policy")
 _HEADERS: Schema = {
     "RateLimit": {
-        "description": "What is left: `r` executions, and more in `t` seconds (draft-ietf-httpapi-ratelimit-headers).",
+        "description": "What is left of each limit: `r`, more in `t` seconds (draft-ietf-httpapi-ratelimit-headers).",
         "schema": {"type": "string", "examples": ['"executions";r=9;t=60']},
     },
     "RateLimit-Policy": {
-        "description": "The limit: `q` executions in `w` seconds.",
+        "description": "Each limit: `q` executions, or what `qu` names, in `w` seconds.",
         "schema": {"type": "string", "examples": ['"executions";q=10;w=60']},
     },
 }

@@ -96,6 +96,11 @@ def settings(model: type[BaseModel] = PlatformSettings, above: str = "") -> Iter
         cases = (
             get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else (field.annotation,)
         )
+        items = get_args(field.annotation)[0] if get_origin(field.annotation) is tuple else None
+        if isinstance(items, type) and issubclass(items, BaseModel):
+            yield f"{above}{name}", field
+            yield from settings(items, f"{above}{name}[].")
+            continue
         sections = [case for case in cases if isinstance(case, type) and issubclass(case, BaseModel)]
         if len(sections) < len(cases):
             yield f"{above}{name}", field

@@ -41,10 +41,14 @@ class NoHealth:
 
 @dataclass(frozen=True)
 class Config:
-    """Files that a service reads, by file name, in a directory that it can't write."""
+    """Files that a service reads, by file name, in a directory that it can't write.
+
+    Other files replace the service, unless it is `reread`: it reads them again when they change.
+    """
 
     directory: str
     files: Mapping[str, pulumi.Input[str]]
+    reread: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, StringConstraints, model_validator
 
-from app.api.settings import ApiOptions
+from app.api.settings import ApiOptions, Keys
 from app.environments import DEFAULT_ENVIRONMENTS
 from app.executor.settings import EnvironmentName, ExecutorOptions, StrongProfile
 from app.process.settings import Settings
@@ -190,6 +190,8 @@ class Sandbox(ApiOptions, ExecutorOptions):
     memory_mb: Annotated[int, Field(ge=EXECUTOR_LEAST_MB)] | None = None
     """Memory of the executor and all of its sandboxes together, in MB. Unset: 256, and the profile's memory for each of
     `concurrency`."""
+    keys: Keys = ()
+    """Keys of sites that embed the API; `make key NAME=site` makes one. The keys of each are below."""
     keep_counts: bool = False
     """Whether the stack's own Valkey keeps its content on a volume, which `make backup` saves. If not, a restart
     empties it."""

@@ -76,8 +76,7 @@ class BatchAnswer(Document):
     """Why it could not be run."""
 
 
-# The endpoint. A batch has at most `most` inputs, and runs `at_once` of them at once. The docstring is in the OpenAPI
-# document.
+# The endpoint. It runs `at_once` of the inputs at once. The docstring is in the OpenAPI document.
 @dataclass(frozen=True)
 class Batches:
     """Each input is an execution in a sandbox of its own, and counts as one against the rate limit. When the limit does
@@ -91,30 +90,34 @@ class Batches:
     """
 
     executions: Executions
-    most: int
     at_once: int
 
     async def execute(self, request: Request) -> Response:
         """POST /execute/batch."""
-        await self.executions.admit(request)
+        client = await self.executions.admit(request)
         without_key(request)
         batch = await read_execution(Batch, request, self.executions.profile, _MOST_VALUES)
         asked = len(batch.inputs)
-        if asked > self.most:
-            detail = f"The batch has {asked} inputs, and {self.most} executions a minute are allowed for one address."
+        if asked > (most := self.executions.rate.most(client)):
+            whose = f"the key {client.key.name}" if client.key else "one address"
+            detail = f"The batch has {asked} inputs, and {most} executions a minute are allowed for {whose}."
             raise Refused(Code.BATCH_TOO_LONG, f"{detail} Send the inputs in several batches.")
         executions = batch.executions(self.executions.profile)
         if asked > 1:
-            await self.executions.admit(request, asked, counted=1)
+            await self.executions.count(client, asked, counted=1)
         self.executions.metrics.batch_inputs.observe(asked)
-        return _Answers(self, batch, executions, accepted(request.headers, (JSON_LINES, EVENT_STREAM)))
+        at_once = min(self.at_once, client.key.concurrent_runs) if client.key else self.at_once
+        return _Answers(self, batch, executions, at_once, accepted(request.headers, (JSON_LINES, EVENT_STREAM)))
 
 
 class _Answers(Response):
     """The answers in the order of the inputs. The refusal of the first input refuses the batch."""
 
-    def __init__(self, batches: Batches, batch: Batch, executions: list[Execution], media_type: str) -> None:
+    def __init__(
+        self, batches: Batches, batch: Batch, executions: list[Execution], at_once: int, media_type: str
+    ) -> None:
         super().__init__()
+        self._at_once = at_once
         self._batches = batches
         self._batch = batch
         self._executions = executions
@@ -139,7 +142,7 @@ class _Answers(Response):
         async with asyncio.TaskGroup() as group:
             # The next execution starts when an answer has been sent: so no more than these are kept for a slow reader,
             # or behind a long execution.
-            running = deque(group.create_task(self._run(it)) for it in islice(waiting, self._batches.at_once))
+            running = deque(group.create_task(self._run(it)) for it in islice(waiting, self._at_once))
             for number in range(len(self._executions)):
                 said = await running.popleft()
                 if isinstance(said, Refused) and not pieces.started:

@@ -10,11 +10,13 @@ from typing import TypeVar
 
 from starlette.requests import HTTPConnection, Request
 
-from app.api.answering import answer_headers
+from app.api.clients import CLIENT, Client
 from app.api.executor_client import ExecutorClient, ExecutorStream, Said
+from app.api.keys import KeyRing
+from app.api.leases import Budgets
 from app.api.metrics import Metrics
 from app.api.patterns import Pattern, dangerous
-from app.api.rate import RateLimit, address_of, refusal
+from app.api.rate import RateLimit
 from app.process.tracing import Tracing
 from app.profile import SandboxProfile
 from app.wire.admission import read_body
@@ -39,18 +41,34 @@ class Executions:
 
     executor: ExecutorClient
     profile: SandboxProfile
+    keys: KeyRing
     rate: RateLimit
+    budgets: Budgets
     metrics: Metrics
     tracing: Tracing
     refuse_patterns: bool
     log_code: bool
 
-    async def admit(self, connection: HTTPConnection, executions: int = 1, counted: int = 0) -> None:
-        """Count executions of this client, the first before its body is read; `Refused` beyond the rate limit."""
-        allowance = await self.rate.count(address_of(connection), executions - counted)
-        answer_headers(connection).update(allowance.headers)
-        if not allowance.admitted:
-            raise refusal(allowance, executions)
+    def client(self, connection: HTTPConnection) -> Client:
+        """Who sends a request; `Refused` when its key is unknown or not for its origin. Further calls are for it."""
+        client = self.keys.client(connection)
+        CLIENT.set(client)
+        return client
+
+    async def admit(self, connection: HTTPConnection) -> Client:
+        """Count one execution of a request's client, before its body is read; `Refused` beyond the rate limit."""
+        client = self.client(connection)
+        await self.count(client)
+        return client
+
+    async def count(self, client: Client, executions: int = 1, counted: int = 0) -> None:
+        """Count executions of which some are counted already; `Refused` beyond the rate limit."""
+        try:
+            await self.rate.count(client, executions, counted)
+        except Refused as refused:
+            self.metrics.of_key(client, refused.problem.code)
+            raise
+        self.metrics.of_key(client, "admitted")
 
     async def body(self, request: Request) -> bytes:
         """The body of a request that is within the client's rate limit; otherwise `Refused`."""
@@ -60,13 +78,17 @@ class Executions:
     async def run(self, execution: Execution) -> Said[ExecutionResult]:
         """Run it and return the result with the executor's JSON; `Refused` when the executor refuses or fails."""
         with self._recorded(execution) as record:
-            return record.finish(await self.executor.execute(execution))
+            async with self.budgets.leased(CLIENT.get(), execution, record):
+                return record.finish(await self.executor.execute(execution))
 
     @contextlib.asynccontextmanager
     async def stream(self, execution: Execution) -> AsyncIterator[ExecutorStream]:
         """Start it and stream its events. Leaving the context cancels it."""
         with self._recorded(execution) as record, self.metrics.streams.track_inprogress():
-            async with self.executor.stream(execution, record.finish) as stream:
+            async with (
+                self.budgets.leased(CLIENT.get(), execution, record),
+                self.executor.stream(execution, record.finish) as stream,
+            ):
                 yield stream
 
     @contextlib.contextmanager
@@ -109,6 +131,7 @@ class Executions:
             "code_bytes": len(code),
             "code_sha256": hashlib.sha256(code).hexdigest(),
             "patterns": [pattern.name for pattern in record.patterns],
+            **({"key": key.name} if (key := CLIENT.get().key) else {}),
             **({"code": code.decode(errors="replace")} if self.log_code else {}),
         }
         _log.info("execution", extra={"fields": fields})

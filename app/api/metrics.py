@@ -13,6 +13,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from app.api.clients import Client
 from app.api.stats import Statistics
 from app.process import limit_metrics
 from app.process.metric_table import MetricTable
@@ -48,6 +49,8 @@ class Metrics:
             self._spans_dropped.labels(service)
         self.batch_inputs = make(Histogram, "api_batch_inputs")
         self.repeats = make(Counter, "api_repeats")
+        self._of_keys = make(Counter, "api_key_executions")
+        self.key_seconds = make(Counter, "api_key_seconds")
         self.streams = make(Gauge, "api_streams_open")
 
     def answered(self, route: str, status: int, seconds: float) -> None:
@@ -61,6 +64,11 @@ class Metrics:
         self._executions.labels(result.environment, result.status).inc()
         self._execution_seconds.labels(result.environment).observe(result.execution_time)
         self._overhead_seconds.labels(result.environment).observe(max(0.0, seconds - result.execution_time))
+
+    def of_key(self, client: Client, outcome: str) -> None:
+        """Count what became of an execution, if its client gave a key: `admitted`, or the code of a refusal."""
+        if client.key is not None:
+            self._of_keys.labels(client.key.name, outcome).inc()
 
     def refused(self, code: Code) -> None:
         """Count a refused request."""

@@ -1,10 +1,9 @@
-"""The rate limit: executions a minute for each client address."""
+"""The rate limit: executions a minute for each client address, and for each key."""
 
-import ipaddress
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,40 +11,21 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from limits.errors import StorageError
-from starlette.requests import HTTPConnection
 
+from app.api.clients import Client
 from app.api.settings import IN_MEMORY
+from app.api.shared_store import STORE_SECONDS
 from app.wire.problems import Code, Refused
 
-_IPV6_SUBSCRIBER = 64
-"""Prefix length by which IPv6 clients are counted: a subscriber commonly has a whole /64."""
 _WINDOW_SECONDS = 60.0
-STORE_SECONDS = 1.0
-"""Seconds for a remote store to answer."""
 _RETRY_SECONDS = 5
-
-
-def address_of(connection: HTTPConnection) -> str:
-    """The address of a request's client. A connection that has none, as over a Unix socket, is `unknown`."""
-    return connection.client.host if connection.client else "unknown"
-
-
-def client_key(address: str) -> str:
-    """The key that requests are counted by: an IPv4 address, an IPv6 /64, or the text itself if it is no address."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.IPv6Network((found, _IPV6_SUBSCRIBER), strict=False))
+ADDRESS, KEY = "executions", "key"
+"""The names of the limits for one address, and for one key from all addresses."""
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """A client's state after a request: `remaining` of `limit` a minute are left, and one more is in `seconds`."""
+    """A client's state after a request: `remaining` of `limit` in a window are left, and one more is in `seconds`."""
 
     limit: int
     admitted: bool
@@ -57,12 +37,12 @@ class Allowance:
         """Whole seconds until there is more, at least 1."""
         return max(1, math.ceil(self.seconds))
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of draft-ietf-httpapi-ratelimit-headers-10."""
+    def headers(self, policy: str = ADDRESS, window: int = round(_WINDOW_SECONDS), unit: str = "") -> dict[str, str]:
+        """The headers of draft-ietf-httpapi-ratelimit-headers-10. `unit` is what is counted, unless it is requests."""
+        counted = f';qu="{unit}"' if unit else ""
         return {
-            "RateLimit-Policy": f'"executions";q={self.limit};w={_WINDOW_SECONDS:.0f}',
-            "RateLimit": f'"executions";r={self.remaining};t={self.reset}',
+            "RateLimit-Policy": f'"{policy}";q={self.limit};w={window}{counted}',
+            "RateLimit": f'"{policy}";r={self.remaining};t={self.reset}',
         }
 
 
@@ -131,28 +111,63 @@ def rate_limit_store(url: str) -> RateLimitStore:
 
 
 class RateLimit:
-    """At most `per_minute` in any 60 seconds for each client. What is refused is not counted."""
+    """At most so many executions in any 60 seconds, `per_minute` for each address without a key."""
 
     def __init__(self, per_minute: int, store: RateLimitStore) -> None:
-        self._limit = per_minute
+        self._per_minute = per_minute
         self._store = store
 
-    async def count(self, address: str, executions: int = 1) -> Allowance:
-        """Count executions of this address; `Refused` when the store is unavailable, so that the limit always holds."""
-        try:
-            return await self._store.hit(client_key(address), self._limit, executions)
-        except StorageError as error:
-            raise Refused(
-                Code.RATE_STORE_UNAVAILABLE,
-                "Requests can't be counted now. This is a fault of the platform: try again later.",
-                _RETRY_SECONDS,
-            ) from error
+    def limits(self, client: Client) -> dict[str, tuple[str, int]]:
+        """By the names of the client's limits: what it is counted as, and the executions a minute."""
+        key = client.key
+        if key is None:
+            return {ADDRESS: (client.name, self._per_minute)}
+        of_key = {KEY: (f"key:{key.name}", key.requests_per_minute)}
+        if not key.origins:
+            return of_key
+        return {ADDRESS: (client.name, key.address_per_minute or self._per_minute), **of_key}
+
+    def most(self, client: Client) -> int:
+        """The most executions that one request may ask for."""
+        return min(limit for _, limit in self.limits(client).values())
+
+    async def count(self, client: Client, executions: int = 1, counted: int = 0) -> None:
+        """Count executions of this client, of which some are counted already, and put what is left into its headers.
+
+        `Refused` beyond one of its limits, and when the store is unavailable, so that the limits always hold. What the
+        first limit refuses is not counted.
+        """
+        for policy, (name, limit) in self.limits(client).items():
+            try:
+                found = await self._store.hit(name, limit, executions - counted)
+            except StorageError as error:
+                raise store_away() from error
+            add_headers(client, found.headers(policy))
+            if not found.admitted:
+                raise refusal(client, found, policy, executions)
 
 
-def refusal(allowance: Allowance, executions: int) -> Refused:
+def add_headers(client: Client, found: Mapping[str, str]) -> None:
+    """Add one limit to those that the client is told. What the headers said of the same limit before is replaced."""
+    for header, item in found.items():
+        others = filter(None, client.headers.get(header, "").split(", "))
+        name = item.partition(";")[0]
+        client.headers[header] = ", ".join([*(it for it in others if not it.startswith(f"{name};")), item])
+
+
+def store_away() -> Refused:
+    """The refusal while requests can't be counted."""
+    detail = "Requests can't be counted now. This is a fault of the platform: try again later."
+    return Refused(Code.RATE_STORE_UNAVAILABLE, detail, _RETRY_SECONDS)
+
+
+def refusal(client: Client, allowance: Allowance, policy: str, executions: int) -> Refused:
     """The refusal of a client that asks for one execution, or for several of which one is counted already."""
-    limit = f"At most {allowance.limit} executions a minute are allowed for one address"
+    of_key = client.key is not None and policy == KEY
+    code = Code.KEY_RATE_LIMITED if of_key else Code.RATE_LIMITED
+    whose = f"the key {client.key.name}" if client.key and of_key else "one address"
+    limit = f"At most {allowance.limit} executions a minute are allowed for {whose}"
     if executions == 1:
-        return Refused(Code.RATE_LIMITED, f"{limit}.", allowance.reset)
+        return Refused(code, f"{limit}.", allowance.reset)
     detail = f"{limit}: {executions} are asked for and {allowance.remaining + 1} were left, so that none was run."
-    return Refused(Code.RATE_LIMITED, detail, round(_WINDOW_SECONDS))
+    return Refused(code, detail, round(_WINDOW_SECONDS))

@@ -10,17 +10,17 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from limits.errors import StorageError
 from starlette.requests import Request
 
+from app.api.clients import CLIENT
 from app.api.executions import Executions
-from app.api.rate import STORE_SECONDS, address_of, client_key
 from app.api.settings import IN_MEMORY
+from app.api.shared_store import SharedStore
 from app.wire.problems import Code, Refused
 from app.wire.protocol import Execution
 
@@ -102,36 +102,28 @@ class ValkeyAnswers:
     """In a Valkey that the units share: at most `most` bytes of answers."""
 
     def __init__(self, url: str, most: int) -> None:
-        import valkey.asyncio as valkey  # noqa: PLC0415 - only where units share one
-
         self._most = most
-        self._error = valkey.ValkeyError
-        self._valkey = valkey.Valkey.from_url(url, socket_timeout=STORE_SECONDS, socket_connect_timeout=STORE_SECONDS)
-        self._keep = self._valkey.register_script(_KEEP)
+        self._store = SharedStore(url)
+        self._keep = self._store.client.register_script(_KEEP)
 
     async def claim(self, key: str, value: bytes) -> bytes | None:
         """See `AnswerStore`."""
-        async with self._available():
-            found: bytes | None = await self._valkey.set(_PREFIX + key, value, nx=True, get=True, ex=_CLAIM_SECONDS)
+        async with self._store.available():
+            found: bytes | None = await self._store.client.set(
+                _PREFIX + key, value, nx=True, get=True, ex=_CLAIM_SECONDS
+            )
         return found
 
     async def keep(self, key: str, value: bytes) -> None:
         """See `AnswerStore`."""
-        async with self._available():
+        async with self._store.available():
             keys = (_PREFIX + key, f"{_PREFIX}kept", f"{_PREFIX}bytes")
             await self._keep(keys, (value, _KEPT_SECONDS, len(value) + _OVERHEAD, self._most))
 
     async def release(self, key: str) -> None:
         """See `AnswerStore`."""
-        async with self._available():
-            await self._valkey.delete(_PREFIX + key)
-
-    @asynccontextmanager
-    async def _available(self) -> AsyncIterator[None]:
-        try:
-            yield
-        except self._error as error:
-            raise StorageError(error) from error
+        async with self._store.available():
+            await self._store.client.delete(_PREFIX + key)
 
 
 def answer_store(url: str, most_mb: int) -> AnswerStore:
@@ -141,9 +133,10 @@ def answer_store(url: str, most_mb: int) -> AnswerStore:
 
 # Runs executions. The docstring is in the OpenAPI document.
 class Repeats:
-    """With an `Idempotency-Key`, a request that the same address repeats within ten minutes gets the first answer as
-    JSON, and its code is run once, also when both arrive at once or the first connection breaks. Refusals are not kept,
-    and the oldest answers go when memory is short. Repeated requests count against the rate limit.
+    """With an `Idempotency-Key`, a request that the same client repeats within ten minutes gets the first answer as
+    JSON, and its code is run once, also when both arrive at once or the first connection breaks. A client is an address
+    or, with a key of servers, the site. Refusals are not kept, and the oldest answers go when memory is short. Repeated
+    requests count against the rate limit.
     """
 
     def __init__(self, executions: Executions, store: AnswerStore) -> None:
@@ -211,12 +204,11 @@ def without_key(request: Request) -> None:
 
 
 def _key(request: Request) -> str | None:
-    """The key in the store, of its client alone: the hash of the client's address and the header. None without one."""
+    """The key in the store, of its client alone: the hash of the client's name and the header. None without one."""
     if IDEMPOTENCY_KEY not in request.headers:
         return None
     given = ",".join(request.headers.getlist(IDEMPOTENCY_KEY))
     if (found := _SHAPE.fullmatch(given)) is None:
         detail = f'{IDEMPOTENCY_KEY}: it has 1 to 255 visible characters, as in "8e03978e-40d5-43dd-bc93-6894a57f9324".'
         raise Refused(Code.INVALID_REQUEST, detail)
-    client = client_key(address_of(request))
-    return hashlib.sha256(f"{client}\n{found[2]}".encode()).hexdigest()
+    return hashlib.sha256(f"{CLIENT.get().name}\n{found[2]}".encode()).hexdigest()

@@ -10,7 +10,6 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -24,6 +23,8 @@ from app.api.codapi import Codapi
 from app.api.dialect import OwnDialect
 from app.api.executions import Executions
 from app.api.executor_client import ExecutorClient
+from app.api.keys import Cors, KeyRing
+from app.api.leases import Budgets, lease_store
 from app.api.metrics import Metrics
 from app.api.operation import Endpoint, HttpEndpoint
 from app.api.operations import OPERATIONS
@@ -45,7 +46,7 @@ from app.wire.problems import Code, ExceptionHandler, Refused, exception_handler
 from app.wire.protocol import Execution
 from app.wire.unix_http import UnixHttp
 
-_READABLE_BY_PAGES = ["Retry-After", "RateLimit", "RateLimit-Policy", REQUEST_ID]
+_READABLE_BY_PAGES = ["Retry-After", "WWW-Authenticate", "RateLimit", "RateLimit-Policy", REQUEST_ID]
 
 
 @dataclass(frozen=True)
@@ -61,24 +62,30 @@ def build_api(settings: ApiSettings) -> Api:
     executor = ExecutorClient(settings.executor_socket, settings.profile)
     metrics = Metrics(settings.profile)
     traces = start_tracing("api", settings.otlp_endpoint is not None, lambda: metrics.spans_dropped("api", 1))
+    keys = KeyRing(settings.keys_file)
     executions = Executions(
         executor,
         settings.profile,
+        keys,
         RateLimit(settings.requests_per_minute, rate_limit_store(settings.rate_store)),
+        Budgets(lease_store(settings.rate_store), metrics, settings.profile.timeout_seconds),
         metrics,
         traces,
         refuse_patterns=settings.refuse_patterns,
         log_code=settings.log_code,
     )
 
-    stream = partial(WebSocketStream, executions, origins=settings.allowed_origins)
+    def allowed(origin: str) -> bool:
+        return origin in settings.allowed_origins or keys.allows(origin)
+
+    stream = partial(WebSocketStream, executions, allowed=allowed)
     overview = Overview(executor, metrics.statistics, settings.profile)
     piston = Piston(executions)
     files = page_files(PAGE)
     endpoints: dict[str, Endpoint] = {
         **files,
         "/execute": _execute(executions, Repeats(executions, answer_store(settings.rate_store, settings.repeats_mb))),
-        "/execute/batch": Batches(executions, settings.requests_per_minute, settings.batch_at_once).execute,
+        "/execute/batch": Batches(executions, settings.batch_at_once).execute,
         "/execute/stream": stream(lambda: OwnDialect(settings.profile)).serve,
         "/environments": overview.environments,
         "/health": overview.health,
@@ -104,11 +111,11 @@ def build_api(settings: ApiSettings) -> Api:
         middleware=[
             Middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.trusted_proxies)),
             Middleware(
-                CORSMiddleware,
-                allow_origins=settings.allowed_origins,
-                allow_methods=["GET", "POST"],
-                allow_headers=["Content-Type", IDEMPOTENCY_KEY, REQUEST_ID, TRACEPARENT],
-                expose_headers=_READABLE_BY_PAGES,
+                Cors,
+                allowed=allowed,
+                methods=["GET", "POST"],
+                headers=["Authorization", "Content-Type", IDEMPOTENCY_KEY, REQUEST_ID, TRACEPARENT],
+                readable=_READABLE_BY_PAGES,
             ),
         ],
         exception_handlers={**handlers, ClientDisconnect: _gone(handlers[ClientDisconnect])},

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, HttpUrl, ValidationError
+from pydantic import AfterValidator, Field, HttpUrl, StringConstraints, ValidationError
 
+from app.environments import described
 from app.process.settings import FROM_JSON, ProcessSettings, Settings
 from app.profile import SandboxProfile
 
+_HASH = "sha256:"
+SecretHash = Annotated[str, StringConstraints(pattern=rf"^{_HASH}[0-9a-f]{{64}}$")]
 IN_MEMORY = "memory://"
 """The URL of a store in this process."""
 
@@ -30,12 +33,65 @@ def _origin(value: str) -> str:
     return value
 
 
+def _environment(value: str) -> str:
+    if (found := described(value)) is None or found.name != value:
+        raise ValueError(f"there is no environment {value!r}")
+    return value
+
+
 def _rate_store(value: str) -> str:
     # No user and no password, and no value in the error: whoever may inspect the container or its log reads them.
     is_url = re.fullmatch(r"valkeys?://[^/@?#\s]+(/\d+)?", value) and urlsplit(value).hostname and urlsplit(value).port
     if value != IN_MEMORY and not is_url:
         raise ValueError(f"it is neither {IN_MEMORY} nor a URL like valkey://host:6379/0, without a password")
     return value
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+
+
+NAME_OF_KEY = r"^[a-z][a-z0-9-]{0,31}$"
+
+
+class Key(Settings):
+    """A key of a site that embeds the API: what requests with one of its secrets may use together.
+
+    With `origins` the key is public, in the pages of these: it works from them alone, and each address is counted too.
+    Without, it is a secret of the site's servers, and pages can't use it. `make key NAME=site` makes one.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=NAME_OF_KEY)]
+    """Name of the site or program, as in logs and metrics: a letter, then letters, digits and hyphens."""
+    secrets: Annotated[tuple[SecretHash, ...], Field(min_length=1, max_length=2)]
+    """SHA-256 of the secret, as `make key` writes it. While a secret is replaced, of the old one and the new one."""
+    origins: tuple[Origin, ...] = ()
+    """Origins whose pages use the key, as in ["https://example.org"]. They may call the API without it, too."""
+    requests_per_minute: int = Field(60, ge=1, le=100_000)
+    """executions a minute, from all addresses together, from 1 to 100,000."""
+    address_per_minute: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """executions a minute for each address that uses a key with `origins`. Unset: `sandbox.requests_per_minute`."""
+    concurrent_runs: int = Field(2, ge=1, le=256)
+    """executions at once, those that wait for a sandbox included, from 1 to 256."""
+    seconds_per_day: int = Field(3600, ge=1, le=10_000_000)
+    """seconds of run time a day, which begins at midnight UTC."""
+    environments: tuple[Annotated[str, AfterValidator(_environment)], ...] | None = None
+    """environments that the key may use. Unset: all that are on."""
+
+    @property
+    def digests(self) -> tuple[bytes, ...]:
+        """The hashes of the secrets."""
+        return tuple(bytes.fromhex(secret.removeprefix(_HASH)) for secret in self.secrets)
+
+
+def _distinct(keys: tuple[Key, ...]) -> tuple[Key, ...]:
+    for kind, values in (("name", [key.name for key in keys]), ("secret", [it for key in keys for it in key.secrets])):
+        if twice := next((value for value in values if values.count(value) > 1), None):
+            raise ValueError(f"{twice} is the {kind} of two keys, or twice in one")
+    return keys
+
+
+Keys = Annotated[tuple[Key, ...], Field(max_length=100), AfterValidator(_distinct)]
+"""The keys of a stack."""
 
 
 class ApiOptions(Settings):
@@ -51,7 +107,7 @@ class ApiOptions(Settings):
     repeats_mb: int = Field(16, ge=1, le=64)
     """memory for the answers that an Idempotency-Key may ask for again within ten minutes, from 1 to 64 MB. The oldest
     go first."""
-    allowed_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], FROM_JSON] = ()
+    allowed_origins: Annotated[tuple[Origin, ...], FROM_JSON] = ()
     """origins whose pages may call the API from a browser, as in ["https://example.org"]."""
     refuse_patterns: bool = False
     """true to refuse code that looks dangerous instead of warning. Isolation doesn't need it."""
@@ -68,6 +124,8 @@ class ApiSettings(ApiOptions, ProcessSettings):
     """the JSON of the executor's SandboxProfile; {} is the floor."""
     executor_socket: Path = Path("/run/executor/executor.sock")
     """the path of the executor's Unix socket."""
+    keys_file: Path | None = None
+    """the path of a JSON file with the keys, which is read again when it changes; unset is none."""
     host: str = "0.0.0.0"  # noqa: S104 - the edge is in front
     """the address on which to listen."""
     port: int = Field(8000, ge=1, le=65535)

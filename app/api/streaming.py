@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -12,10 +12,11 @@ from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from uvicorn.protocols.utils import ClientDisconnected
 
 from app.api.answering import note_gone
+from app.api.clients import Client
 from app.api.connections import abort
 from app.api.dialect import Close, Dialect
 from app.api.executions import Executions
@@ -39,7 +40,7 @@ _GONE = (ClientDisconnect, WebSocketDisconnect, ClientDisconnected)
 """Exceptions of Starlette and uvicorn when a client disconnects: from a request's body, and from a WebSocket."""
 
 
-class Client(Protocol):
+class Reader(Protocol):
     """The client of a stream. `commands` and `write` raise one of _GONE when it disconnects."""
 
     def commands(self) -> AsyncIterator[Command]:
@@ -60,7 +61,7 @@ class _Conversation:
     Putting a frame into the outbox never waits, so that a slow reader does not occupy a sandbox.
     """
 
-    def __init__(self, stream: ExecutorStream, client: Client) -> None:
+    def __init__(self, stream: ExecutorStream, client: Reader) -> None:
         self._stream = stream
         self._client = client
         self._outbox, self._waiting = anyio.create_memory_object_stream[bytes](math.inf)
@@ -183,20 +184,20 @@ class Pieces:
 
 
 class _EventReader:
-    """A `Client` of server-sent events. It sends no commands."""
+    """A `Reader` of server-sent events. It sends no commands."""
 
     def __init__(self, request: Request, pieces: Pieces) -> None:
         self._request = request
         self.write = pieces.write
 
     async def commands(self) -> AsyncIterator[Command]:
-        """See `Client`."""
+        """See `Reader`."""
         yield EndOfInput()
         await hang_up(self._request)
         raise ClientDisconnect
 
     def frames(self, said: Said[Happening]) -> Iterable[bytes]:
-        """See `Client`."""
+        """See `Reader`."""
         return (sent_event(said.message.type, said.json),)
 
 
@@ -204,19 +205,20 @@ class _EventReader:
 class WebSocketStream:
     """A WebSocket that runs one execution; `dialect` decides what its frames mean.
 
-    Pages of these `origins`, and of its own, may open it.
+    Pages of its own origin, and of those that are `allowed`, may open it.
     """
 
     executions: Executions
     dialect: Callable[[], Dialect]
-    origins: Collection[str]
+    allowed: Callable[[str], bool]
 
     async def serve(self, websocket: WebSocket) -> None:
         """Run one execution. It ends with a last frame and a close code, unless the client disconnects."""
         dialect = self.dialect()
         try:
             self._check_origin(websocket)
-            await self._serve(websocket, dialect)
+            client = self.executions.client(websocket)
+            await self._serve(websocket, client, dialect)
         except _GONE:
             note_gone(websocket)
         except Refused as refused:
@@ -230,13 +232,13 @@ class WebSocketStream:
     def _check_origin(self, websocket: WebSocket) -> None:
         """Browsers let any page open a WebSocket and send its origin. Other programs send none, and are allowed."""
         origin = websocket.headers.get("Origin")
-        if origin is None or origin in self.origins or urlsplit(origin).netloc == websocket.headers.get("Host"):
+        if origin is None or self.allowed(origin) or urlsplit(origin).netloc == websocket.headers.get("Host"):
             return
         raise Refused(Code.ORIGIN_NOT_ALLOWED, f"Pages of {origin} may not use this API.")
 
-    async def _serve(self, websocket: WebSocket, dialect: Dialect) -> None:
+    async def _serve(self, websocket: WebSocket, who: Client, dialect: Dialect) -> None:
         try:
-            await self.executions.admit(websocket)
+            await self.executions.count(who)
         finally:  # A script can read the reason of a refusal only on an open WebSocket.
             await websocket.accept()
         client = _WebSocketClient(websocket, dialect, self.executions.profile)
@@ -253,7 +255,7 @@ class WebSocketStream:
 
     async def _end(self, websocket: WebSocket, dialect: Dialect, refused: Refused) -> None:
         self.executions.metrics.refused(refused.problem.code)
-        if refused.problem.code is Code.ORIGIN_NOT_ALLOWED:
+        if websocket.application_state is WebSocketState.CONNECTING:
             with contextlib.suppress(*_GONE):
                 await websocket.send_denial_response(problem_response(refused.problem))
         else:
@@ -261,7 +263,7 @@ class WebSocketStream:
 
 
 class _WebSocketClient:
-    """A `Client` of a WebSocket. Its frames together have the limits of a request's body."""
+    """A `Reader` of a WebSocket. Its frames together have the limits of a request's body."""
 
     def __init__(self, websocket: WebSocket, dialect: Dialect, profile: SandboxProfile) -> None:
         self._websocket = websocket
@@ -278,7 +280,7 @@ class _WebSocketClient:
         return execution
 
     async def commands(self) -> AsyncIterator[Command]:
-        """See `Client`."""
+        """See `Reader`."""
         while True:
             command = self._dialect.command(await self._text())
             if isinstance(command, Input):
@@ -288,12 +290,12 @@ class _WebSocketClient:
                 yield command
 
     def frames(self, said: Said[Happening]) -> Iterable[bytes]:
-        """See `Client`."""
+        """See `Reader`."""
         for frame in self._dialect.events(said.message):
             yield said.json if frame is said.message else frame.model_dump_json().encode()
 
     async def write(self, frame: bytes) -> None:
-        """See `Client`."""
+        """See `Reader`."""
         await self._websocket.send_text(frame.decode())
 
     async def _text(self) -> str:

@@ -15,8 +15,6 @@ from starlette.responses import Response
 _LONGEST_DETAIL = 1000
 """Characters of a refusal's detail. Each takes at most 6 bytes of JSON, so that a refusal has less than 8 KB."""
 
-_WEBSOCKET = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-
 FAULT_OF_OURS = "This is a fault of the platform, not of your request."
 
 
@@ -48,7 +46,12 @@ class Code(StrEnum):
     BODY_TOO_LATE = "body_too_late", HTTPStatus.REQUEST_TIMEOUT
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", HTTPStatus.UNPROCESSABLE_ENTITY
     IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use", HTTPStatus.CONFLICT
+    UNKNOWN_KEY = "unknown_key", HTTPStatus.UNAUTHORIZED
+    ENVIRONMENT_NOT_ALLOWED = "environment_not_allowed", HTTPStatus.FORBIDDEN
     RATE_LIMITED = "rate_limited", HTTPStatus.TOO_MANY_REQUESTS
+    KEY_RATE_LIMITED = "key_rate_limited", HTTPStatus.TOO_MANY_REQUESTS
+    KEY_RUNS_LIMITED = "key_runs_limited", HTTPStatus.TOO_MANY_REQUESTS
+    KEY_SECONDS_SPENT = "key_seconds_spent", HTTPStatus.TOO_MANY_REQUESTS
     RATE_STORE_UNAVAILABLE = "rate_store_unavailable", HTTPStatus.SERVICE_UNAVAILABLE
     BUSY = "busy", HTTPStatus.SERVICE_UNAVAILABLE
     ENGINE_UNAVAILABLE = "engine_unavailable", HTTPStatus.SERVICE_UNAVAILABLE
@@ -61,6 +64,13 @@ class Code(StrEnum):
     BAD_GATEWAY = "bad_gateway", HTTPStatus.BAD_GATEWAY
     GATEWAY_TIMEOUT = "gateway_timeout", HTTPStatus.GATEWAY_TIMEOUT
     INTERNAL_ERROR = "internal_error", HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+_OF_CODES: Mapping[Code, dict[str, str]] = {
+    Code.UNKNOWN_KEY: {"WWW-Authenticate": 'Bearer error="invalid_token"'},
+    Code.UPGRADE_REQUIRED: {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"},
+}
+"""Headers that belong to a code."""
 
 
 class Problem(BaseModel):
@@ -78,8 +88,8 @@ class Problem(BaseModel):
     @property
     def headers(self) -> dict[str, str]:
         """Headers of the answer, beside Content-Type."""
-        upgrade = _WEBSOCKET if self.code is Code.UPGRADE_REQUIRED else {}
-        return upgrade if self.retry_after is None else {**upgrade, "Retry-After": str(self.retry_after)}
+        own = _OF_CODES.get(self.code, {})
+        return own if self.retry_after is None else {**own, "Retry-After": str(self.retry_after)}
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:

@@ -70,8 +70,9 @@ class _Service(pulumi.ComponentResource):
 
     Configuration travels through Docker's API, so that a stack on this machine and one over SSH are the same: a loader
     container that is never started carries the files into a volume named after their content (Docker refuses uploads
-    into a container whose root is read-only). Other content is another volume, which replaces the service. The files
-    belong to root, and the service mounts them read-only.
+    into a container whose root is read-only). Other content is another volume, which replaces the service; only files
+    that the service reads again get into the volume that it has. The files belong to root, and the service mounts them
+    read-only.
     """
 
     def __init__(
@@ -163,7 +164,7 @@ class _Service(pulumi.ComponentResource):
         contents = pulumi.Output.json_dumps(dict(config.files))
         # The hash reveals nothing of a generated secret, and a name that is a secret would be hidden everywhere.
         digest = pulumi.Output.unsecret(contents.apply(lambda text: hashlib.sha256(text.encode()).hexdigest()[:12]))
-        name = pulumi.Output.concat(f"{self._stack.prefix}-{self._name}-{kind}-", digest)
+        name = pulumi.Output.concat(f"{self._stack.prefix}-{self._name}-{kind}-", "live" if config.reread else digest)
         volume = docker.Volume(
             f"{self._name}-{kind}",
             name=name,

@@ -1,5 +1,6 @@
 """The public code runner: `api`, which visitors reach, and `executor`, which starts the sandboxes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ from app.api import settings as api
 from app.executor import apparmor, seccomp
 from app.executor import settings as executor
 from app.process.settings import ProcessSettings, Settings
-from infra.service import Context, Health, Mount, Privileges, Route, Service, ServiceArgs, Target, Volume
+from infra.service import Config, Context, Health, Mount, Privileges, Route, Service, ServiceArgs, Target, Volume
 from infra.settings import Sandbox as SandboxSettings
 
 API_PORT = 8000
 _METRICS_PORT = 9000
 _RUN = Volume("executor-run", data=False)
 _RUN_PATH = "/run/executor"
+_KEYS = Path("/etc/api/keys.json")
 _SOCKET = Path(_RUN_PATH, "executor.sock")
 EXECUTOR_ENTRYPOINT = ("env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher")
 """The kernel drops a signal to a PID 1 without a handler. A blocked one stays pending until the executor is up."""
@@ -69,6 +71,7 @@ def describe_api(context: Context) -> ServiceArgs:
         memory_mb=192,
         cpus=1.0,
         networks=["api", *(["monitoring"] if monitored else []), *(["store"] if settings.in_valkey else [])],
+        config=Config(str(_KEYS.parent), {_KEYS.name: keys_file(settings)}, reread=True),
         mounts=[Mount(_RUN, _RUN_PATH, read_only=True)],
         tmp_mb=16,
         environment=_variables(api_settings(settings, context.otlp_endpoint), trusted_proxies=proxies),
@@ -105,10 +108,16 @@ def api_settings(settings: SandboxSettings, otlp_endpoint: str | None) -> api.Ap
         **_options(settings, api.ApiOptions),
         profile=settings.profile,
         executor_socket=_SOCKET,
+        keys_file=_KEYS,
         port=API_PORT,
         metrics_port=_METRICS_PORT,
         otlp_endpoint=otlp_endpoint,
     )
+
+
+def keys_file(settings: SandboxSettings) -> str:
+    """The file of the keys, with hashes of their secrets."""
+    return json.dumps([key.model_dump(mode="json", exclude_defaults=True) for key in settings.keys], indent=1)
 
 
 def _options(settings: SandboxSettings, model: type[Settings]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import valkey
 
-from app.api.rate import STORE_SECONDS
+from app.api.shared_store import STORE_SECONDS
 from infra.settings import STACKS_STORE, VALKEY
 from tests.declared import DeclaredServices
 from tests.waiting import until

@@ -28,7 +28,15 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "offline": (),
     "policies": ("app.executor.apparmor", "app.executor.seccomp", "app.profile"),
     "stacks": ("infra",),
-    "tools": ("app.environments", "app.executor.apparmor", "app.executor.seccomp", "app.profile", "infra", "offline"),
+    "tools": (
+        "app.api.settings",
+        "app.environments",
+        "app.executor.apparmor",
+        "app.executor.seccomp",
+        "app.profile",
+        "infra",
+        "offline",
+    ),
 }
 """What a folder may import besides itself: modules, and packages with all that is in them. tests/ may import all."""
 ROOMS = (*MAY_IMPORT, "tests")

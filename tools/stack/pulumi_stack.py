@@ -121,6 +121,11 @@ class PulumiStack:
         """Put a secret value into the config, encrypted."""
         self._run("config", "set", "--secret", key, *self.config_arguments, stdin=value, report=report)
 
+    def set_values(self, values: Mapping[str, str], file: Path, report: Report) -> None:
+        """Put texts that are no secrets into a config file, by their paths. The file keeps its comments."""
+        pairs = [argument for path, value in values.items() for argument in ("--plaintext", f"{path}={value}")]
+        self._run("config", "set-all", "--config-file", str(file), "--path", *pairs, report=report)
+
     def export(self, report: Report) -> dict[str, Any]:
         """The state's deployment: `resources`, `pending_operations`, ..."""
         exported: dict[str, Any] = json.loads(self._capture("stack", "export", report=report))

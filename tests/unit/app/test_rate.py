@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from app.api.rate import Allowance, MemoryStore, RateLimit, client_key, rate_limit_store, refusal
-from app.wire.problems import Code, Refused
+from app.api.clients import Client, counted_address
+from app.api.rate import Allowance, MemoryStore, RateLimit, rate_limit_store
+from app.wire.problems import Code, Problem, Refused
 from tests.unit.app.fake_executor import FakeExecutor
 from tests.unit.app.fake_visitor import api
 from tests.unit.app.valkey_server import serving
@@ -25,30 +26,49 @@ from tools.machine.ports import free_port
     ],
 )
 def test_requests_are_counted_by_address_or_ipv6_subscriber(address: str, key: str) -> None:
-    assert client_key(address) == key
+    assert counted_address(address) == key
+
+
+async def counted(rate: RateLimit, client: Client, executions: int = 1, before: int = 0) -> Problem | None:
+    """Why executions are refused; None when they are counted."""
+    try:
+        await rate.count(client, executions, before)
+    except Refused as refused:
+        return refused.problem
+    return None
 
 
 @pytest.mark.anyio
 async def test_clients_are_counted_separately(store: str) -> None:
     rate = RateLimit(2, rate_limit_store(store))
-    first, second, third = [await rate.count("203.0.113.7") for _ in range(3)]
-    assert [(found.admitted, found.remaining) for found in (first, second, third)] == [(True, 1), (True, 0), (False, 0)]
-    assert (await rate.count("203.0.113.8")).admitted
-    assert third.reset in range(55, 61)
-    assert third.headers == {
+    client = Client("203.0.113.7")
+    assert [await counted(rate, client), await counted(rate, client)] == [None, None]
+    problem = await counted(rate, client)
+    assert await counted(rate, Client("203.0.113.8")) is None
+    assert problem
+    assert problem.code is Code.RATE_LIMITED
+    assert problem.retry_after in range(55, 61)
+    assert client.headers == {
         "RateLimit-Policy": '"executions";q=2;w=60',
-        "RateLimit": f'"executions";r=0;t={third.reset}',
+        "RateLimit": f'"executions";r=0;t={problem.retry_after}',
     }
-    problem = refusal(third, 1).problem
-    assert (problem.code, problem.retry_after) == (Code.RATE_LIMITED, third.reset)
 
 
 @pytest.mark.anyio
 async def test_several_executions_are_counted_together_or_not_at_all(store: str) -> None:
     rate = RateLimit(5, rate_limit_store(store))
-    found = [await rate.count("203.0.113.7", executions) for executions in (3, 3, 2, 1)]
-    assert [(it.admitted, it.remaining) for it in found] == [(True, 2), (False, 2), (True, 0), (False, 0)]
-    problem = refusal(found[1], 4).problem
+    client = Client("203.0.113.7")
+    found = []
+    for executions in (3, 3, 2, 1):
+        problem = await counted(rate, client, executions)
+        found.append((problem is None, client.headers["RateLimit"].partition(";t=")[0]))
+    assert found == [(True, '"executions";r=2'), (False, '"executions";r=2')] + [
+        (admitted, '"executions";r=0') for admitted in (True, False)
+    ]
+    other = Client("203.0.113.8")
+    await counted(rate, other, 3)
+    problem = await counted(rate, other, 4, 1)
+    assert problem
     assert (problem.code, problem.retry_after) == (Code.RATE_LIMITED, 60)
     assert "4 are asked for and 3 were left" in problem.detail
 
@@ -92,8 +112,8 @@ async def test_the_cost_of_a_request_does_not_grow_with_the_clients() -> None:
 @pytest.mark.anyio
 async def test_replicas_share_their_counts(shared: str) -> None:
     one, other = (RateLimit(1, rate_limit_store(shared)) for _ in range(2))
-    assert (await one.count("198.51.100.1")).admitted
-    assert not (await other.count("198.51.100.1")).admitted
+    assert await counted(one, Client("198.51.100.1")) is None
+    assert await counted(other, Client("198.51.100.1"))
 
 
 @pytest.mark.anyio
@@ -110,9 +130,9 @@ async def test_requests_are_refused_until_an_unavailable_store_returns() -> None
     port = free_port()
     rate = RateLimit(2, rate_limit_store(f"valkey://127.0.0.1:{port}/0"))
     for _ in range(2):
-        with pytest.raises(Refused) as caught:
-            await rate.count("203.0.113.7")
-        assert caught.value.problem.code is Code.RATE_STORE_UNAVAILABLE
-        assert caught.value.problem.retry_after
+        problem = await counted(rate, Client("203.0.113.7"))
+        assert problem
+        assert problem.code is Code.RATE_STORE_UNAVAILABLE
+        assert problem.retry_after
         with serving(port):
-            assert (await rate.count("203.0.113.7")).admitted
+            assert await counted(rate, Client("203.0.113.7")) is None

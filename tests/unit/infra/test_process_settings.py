@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api import settings as api
+from app.api.keys import KEYS
 from app.api.rate import rate_limit_store
 from app.api.repeats import answer_store
 from app.environments import ENVIRONMENTS
@@ -18,7 +19,7 @@ from app.process.settings import ProcessSettings
 from app.profile import SandboxProfile
 from app.runtimes import RUNTIMES
 from infra.config import SettingsError, parse_settings
-from infra.services.sandbox import api_settings, executor_settings
+from infra.services.sandbox import api_settings, executor_settings, keys_file
 from infra.settings import PlatformSettings, Sandbox
 from tests.profiles import WEAKER
 from tests.program import containers, platform_config, run_program
@@ -73,6 +74,7 @@ BAD: dict[tuple[str, str], list[tuple[Any, dict[str, Any], str]]] = {
 """By process and field: a value that the process refuses, how an operator would ask for it, and the operator's key."""
 
 NOT_THE_OPERATORS = {
+    ("api", "keys_file"): "a path in the container, where the program puts sandbox.keys",
     ("api", "executor_socket"): "a path in the volume that the two containers share",
     ("api", "host"): "an address inside the container, whose network is the program's",
     ("api", "port"): "a port inside the container, to which the edge's route leads",
@@ -111,6 +113,7 @@ def test_what_a_process_refuses_the_preview_refuses_by_the_operators_key(
         run_program("local", platform_config("local", **overrides))
 
 
+HASHES = st.sampled_from([f"sha256:{digit * 64}" for digit in "0123"] + ["0" * 64])
 ORIGINS = st.builds(
     "{}{}{}{}".format,
     st.sampled_from(["https://", "http://", "ftp://", ""]),
@@ -142,6 +145,13 @@ SANDBOX: dict[str, st.SearchStrategy[Any]] = {
     "concurrency": st.integers(-1, 300),
     "memory_mb": st.integers(-1, 4096),
     "keep_counts": st.booleans(),
+    "keys": st.lists(
+        st.fixed_dictionaries(
+            {"name": st.sampled_from(["site", "other", "Site"]), "secrets": st.lists(HASHES, max_size=3)},
+            optional={"origins": st.lists(ORIGINS, max_size=2), "requests_per_minute": st.integers(-1, 3)},
+        ),
+        max_size=3,
+    ),
     "cpus": st.floats() | st.integers(-1, 2000),
     "queue": st.integers(-1, 5000),
     "queue_seconds": st.floats() | st.integers(),
@@ -197,6 +207,7 @@ def test_both_processes_read_what_the_preview_accepts(settings: PlatformSettings
         assert {field: getattr(process, field) for field in chosen} == {
             field: getattr(settings.sandbox, field) for field in chosen
         }
+    assert KEYS.validate_json(keys_file(settings.sandbox)) == settings.sandbox.keys
     rate_limit_store(for_api.rate_store)
     answer_store(for_api.rate_store, for_api.repeats_mb)
 

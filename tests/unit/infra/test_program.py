@@ -231,3 +231,22 @@ def test_an_environment_that_is_off_is_not_named_to_the_executor() -> None:
     executor = envs(containers(resources)["executor"])
     assert set(json.loads(executor["EXECUTOR_ENVIRONMENTS"])) == {"python", "bash"}
     assert ExecutorSettings.read(executor).pools["python"] == Bounds(min=1, max=2)
+
+
+def test_a_change_of_keys_reaches_the_running_api() -> None:
+    """Hashes alone, in a volume whose name does not tell its content: only the loader is replaced."""
+
+    def made(*secrets: str) -> tuple[dict[str, object], str]:
+        keys = [{"name": "site", "secrets": [f"sha256:{secret * 64}" for secret in secrets]}] if secrets else []
+        resources = run_program("local", platform_config("local", sandbox={"keys": keys}))
+        return containers(resources)["api"], config_files(resources, "api")["/etc/api/keys.json"]
+
+    before, none = made()
+    after, one = made("0")
+    rotated, both = made("0", "1")
+    assert before == after == rotated
+    assert json.loads(none) == []
+    assert [key["secrets"] for text in (one, both) for key in json.loads(text)] == [
+        ["sha256:" + "0" * 64],
+        ["sha256:" + "0" * 64, "sha256:" + "1" * 64],
+    ]

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import mimetypes
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from starlette.requests import Request
@@ -26,8 +27,12 @@ _SECURITY = {
 }
 
 
+@cache
 def page_files(folder: Path) -> Mapping[str, HttpEndpoint]:
-    """The endpoint of each file of the folder, by path: index.html is at /, and other pages have no .html."""
+    """The endpoint of each file of the folder, by path: index.html is at /, and other pages have no .html.
+
+    The files are read and compressed once.
+    """
     return {
         "/" if path.name == _INDEX else f"/{path.name.removesuffix('.html')}": _serve(path)
         for path in sorted(folder.iterdir())

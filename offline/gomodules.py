@@ -31,7 +31,7 @@ Reporter = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ModuleFile:
-    """An executable script that a Go module contains besides its code."""
+    """A file that a Go module contains besides its code."""
 
     module: str
     path: str
@@ -52,7 +52,8 @@ class GoBuild:
     tags: tuple[str, ...]
     variables: tuple[str, ...] = ()
     """Go variables that the linker sets: `package.Name=value`."""
-    scripts: tuple[ModuleFile, ...] = ()
+    files: tuple[ModuleFile, ...] = ()
+    """Copied beside the executables, and executable themselves."""
     container: str | None = None
     """The architecture of the containers that it runs in, as Docker names it: amd64, arm64. None: it runs on this
     machine."""
@@ -77,7 +78,7 @@ class GoBuild:
         for file in files:
             content = hashlib.sha256(file.read_bytes()).hexdigest()
             digest.update(f"{file.relative_to(self.source)} {content}\n".encode())
-        made_from = [self.packages, self.build_flags(), [(script.module, script.path) for script in self.scripts]]
+        made_from = [self.packages, self.build_flags(), [(file.module, file.path) for file in self.files]]
         runs_on = ["Linux", self.container] if self.container else [platform.system(), platform.machine()]
         digest.update(json.dumps([made_from, *runs_on]).encode())
         return digest.hexdigest()[:16]
@@ -171,10 +172,10 @@ def _compile(build: GoBuild, folder: Path, go: "_Go", report: Reporter) -> None:
     )
     report(f"compiling {build.title} ({build.duration}, once for a machine)")
     go.run(["build", *build.build_flags(), "-o", f"{folder}{os.sep}", *build.packages], failure="did not compile")
-    for script in build.scripts:
-        module = go.run(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", script.module], failure="has no such module")
-        installed = folder / Path(script.path).name
-        shutil.copyfile(Path(module.strip()) / script.path, installed)
+    for file in build.files:
+        module = go.run(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", file.module], failure="has no such module")
+        installed = folder / Path(file.path).name
+        shutil.copyfile(Path(module.strip()) / file.path, installed)
         installed.chmod(0o755)
 
 

@@ -1,5 +1,5 @@
 """Programs that no distribution packages, compiled from Go modules: for images, where no container registry answers,
-and actionlint and go-judge for this machine's own tests and measurements.
+and for this machine itself: actionlint, go-judge and a Kubernetes, for tests and measurements.
 
 Each folder is a Go module that locks one program and its dependencies. After a change of a `go.mod`: remove its
 `go.sum`, then run `go list -mod=mod -deps` on the build's packages, with its tags.
@@ -29,6 +29,35 @@ GO_JUDGE = GoBuild(
     tags=_TAGS,
 )
 """A server that runs code, which `make bench` compares the platform with."""
+_KUBERNETES_VERSION = gomodules.required(_FOLDER / "kubernetes", "k8s.io/kubernetes")
+_CNI_VERSION = gomodules.required(_FOLDER / "cni", "github.com/containernetworking/plugins")
+KUBERNETES = GoBuild(
+    source=_FOLDER / "kubernetes",
+    title=f"Kubernetes {_KUBERNETES_VERSION}",
+    duration="7-15 minutes",
+    packages=("./cmd/kube", "./cmd/coredns", "./cmd/pause"),
+    tags=_TAGS,
+    variables=tuple(
+        f"k8s.io/component-base/version.{name}={value}"
+        for name, value in (
+            ("gitVersion", f"v{_KUBERNETES_VERSION}"),
+            ("gitMajor", _KUBERNETES_VERSION.split(".")[0]),
+            ("gitMinor", _KUBERNETES_VERSION.split(".")[1]),
+        )
+    ),
+)
+"""A node with its control plane: one executable for all programs of Kubernetes and for etcd, CoreDNS, and pause."""
+CNI = GoBuild(
+    source=_FOLDER / "cni",
+    title=f"the CNI plugins {_CNI_VERSION}",
+    duration="seconds",
+    packages=tuple(
+        f"github.com/containernetworking/plugins/plugins/{name}"
+        for name in ("main/bridge", "main/loopback", "ipam/host-local")
+    ),
+    tags=("osusergo",),
+)
+"""The network of a node's pods."""
 
 
 def program(image: str, architecture: str) -> GoBuild | None:

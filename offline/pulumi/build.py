@@ -14,6 +14,7 @@ PULUMI = required(RECIPE / "cli", "github.com/pulumi/pulumi/pkg/v3")
 DOCKER_PLUGIN = "5.2.0"
 COMMAND_PLUGIN = "1.2.1"
 CLOUDFLARE_PLUGIN = "6.23.1"
+KUBERNETES_PLUGIN = "4.25.0"
 
 BUILDS = {
     "bin": GoBuild(
@@ -23,7 +24,7 @@ BUILDS = {
         packages=("github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", "./cmd/pulumi-language-python"),
         tags=("osusergo", "grpcnotrace"),
         variables=(f"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PULUMI}",),
-        scripts=(ModuleFile("github.com/pulumi/pulumi/sdk/v3", "python/cmd/pulumi-language-python-exec"),),
+        files=(ModuleFile("github.com/pulumi/pulumi/sdk/v3", "python/cmd/pulumi-language-python-exec"),),
     ),
     f"home/plugins/resource-docker-v{DOCKER_PLUGIN}": GoBuild(
         source=RECIPE / "docker",
@@ -49,6 +50,19 @@ BUILDS = {
     ),
 }
 """By the folder, below Pulumi's own, that its files belong in."""
+_PROVIDER = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+FOR_CLUSTERS = {
+    f"home/plugins/resource-kubernetes-v{KUBERNETES_PLUGIN}": GoBuild(
+        source=RECIPE / "kubernetes",
+        title=f"the kubernetes plugin {KUBERNETES_PLUGIN}",
+        duration="3-6 minutes",
+        packages=("./cmd/pulumi-resource-kubernetes",),
+        tags=("osusergo", "grpcnotrace"),
+        variables=(f"{_PROVIDER}/pkg/version.Version=v{KUBERNETES_PLUGIN}",),
+        files=(ModuleFile(_PROVIDER, "cmd/pulumi-resource-kubernetes/schema.json"),),
+    ),
+}
+"""As `BUILDS`, for stacks on a cluster."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +74,9 @@ class Pulumi:
     """To be set on top of the caller's environment, so that the plugins are found and nothing is downloaded."""
 
 
-def ensure(cache: Path, log: Path, report: Reporter) -> Pulumi:
-    """Pulumi from `<cache>/engine`, compiled there first if it is not there.
+def ensure(cache: Path, log: Path, report: Reporter, *, clusters: bool = False) -> Pulumi:
+    """Pulumi from `<cache>/engine`, compiled there first if it is not there. With `clusters`, it has the plugin for
+    them too.
 
     Only one process builds at a time; another one waits for it and takes the result.
 
@@ -69,12 +84,13 @@ def ensure(cache: Path, log: Path, report: Reporter) -> Pulumi:
         BuildError: a part can't be built.
     """
     builds = BuildCache(cache / "engine")
-    keys = [build.key() for build in BUILDS.values()]
+    wanted = {**BUILDS, **FOR_CLUSTERS} if clusters else BUILDS
+    keys = [build.key() for build in wanted.values()]
     whole = builds.root / hashlib.sha256("\n".join(keys).encode()).hexdigest()[:16]
     if not whole.is_dir():
         with builds.locked(report):
             if not whole.is_dir():
-                _lay_out({place: builds.compile(build, log, report) for place, build in BUILDS.items()}, whole)
+                _lay_out({place: builds.compile(build, log, report) for place, build in wanted.items()}, whole)
     return Pulumi(
         executable=whole / "bin" / "pulumi",
         environment={

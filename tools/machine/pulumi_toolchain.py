@@ -8,7 +8,7 @@ import json
 import platform
 import shutil
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,8 @@ MINIMUM = Version("3.228.0")
 RELEASES = "https://github.com/pulumi/pulumi/releases/download"
 PLUGINS = ("docker", "command", "cloudflare")
 """The plugins that the program's resources need, each in the version of its SDK in requirements.txt."""
+CLUSTERS_PLUGIN = "kubernetes"
+"""The one that stacks on a cluster need too."""
 _SECONDS_TO_ANSWER = 5
 _PLATFORMS = {
     ("Linux", "x86_64"): "linux-x64",
@@ -49,21 +51,22 @@ class _Unavailable(Exception):
     """One source of Pulumi is not available on this machine; the message says why."""
 
 
-def ensure(report: Report) -> Toolchain:
-    """Pulumi from the first source that this machine has.
+def ensure(report: Report, *, clusters: bool = False) -> Toolchain:
+    """Pulumi from the first source that this machine has. With `clusters`, for stacks on a cluster too.
 
     Raises:
         StepFailed: none of the sources is available, not even the build from Go modules.
     """
+    plugins = (*PLUGINS, CLUSTERS_PLUGIN) if clusters else PLUGINS
     closed: list[str] = []
     for attempt in (_on_path, _released):
         try:
-            return attempt(report)
+            return _with_plugins(attempt(report), plugins, report)
         except _Unavailable as reason:
             report.write(f"{reason}\n")
             closed.append(str(reason))
     try:
-        built = build.ensure(cache(), report.log, report.say)
+        built = build.ensure(cache(), report.log, report.say, clusters=clusters)
     except BuildError as error:
         raise StepFailed(
             f"There is no usable Pulumi: {'; '.join(closed)}; and building it from Go modules failed: {error}",
@@ -83,13 +86,13 @@ def _on_path(report: Report) -> Toolchain:
     number = _version(Path(found), report)
     if number < MINIMUM:
         raise _Unavailable(f"pulumi {number} on PATH is too old (needs {MINIMUM})")
-    return _with_plugins(Toolchain(Path(found), _environment(), str(number), "on PATH"), report)
+    return Toolchain(Path(found), _environment(), str(number), "on PATH")
 
 
 def _released(report: Report) -> Toolchain:
     number = version("pulumi")  # the release of the SDK that requirements.txt locks
     folder = made_once(cache() / "pulumi" / number, lambda folder: _download(number, folder, report))
-    return _with_plugins(Toolchain(folder / "pulumi", _environment(), number, "official release"), report)
+    return Toolchain(folder / "pulumi", _environment(), number, "official release")
 
 
 def _download(number: str, folder: Path, report: Report) -> None:
@@ -124,13 +127,13 @@ def _fetch(url: str) -> bytes:
         return bytes(answer.read())
 
 
-def _with_plugins(toolchain: Toolchain, report: Report) -> Toolchain:
+def _with_plugins(toolchain: Toolchain, plugins: Iterable[str], report: Report) -> Toolchain:
     environment = dict(toolchain.environment)
     pulumi = str(toolchain.pulumi)
     try:
         listed = json.loads(process.capture([pulumi, "plugin", "ls", "--json"], report, environment=environment))
         present = {(plugin["name"], plugin["version"]) for plugin in listed}
-        for name in PLUGINS:
+        for name in plugins:
             number = version(f"pulumi-{name}")
             if (name, number) not in present:
                 report.say(f"installing the {name} plugin {number}")

@@ -62,3 +62,4 @@ def test_plugins_of_pulumi_are_built_in_the_versions_of_their_sdks() -> None:
     assert version("pulumi-docker") == build.DOCKER_PLUGIN
     assert version("pulumi-command") == build.COMMAND_PLUGIN
     assert version("pulumi-cloudflare") == build.CLOUDFLARE_PLUGIN
+    assert version("pulumi-kubernetes") == build.KUBERNETES_PLUGIN

@@ -33,7 +33,7 @@ def built(tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch) -> 
     """What the build from Go modules would give."""
     pulumi = program("built-pulumi", body("3.228.0"))
     result = SimpleNamespace(executable=pulumi, environment={"PULUMI_HOME": "/of-the-build"})
-    monkeypatch.setattr(build, "ensure", lambda cache, log, report: result)
+    monkeypatch.setattr(build, "ensure", lambda cache, log, report, clusters: result)
     return pulumi
 
 
@@ -100,7 +100,7 @@ def test_a_pulumi_that_can_not_install_its_plugins_is_skipped(report: Report, pr
 
 
 def test_when_the_build_fails_too_all_reasons_are_reported(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise BuildError("there is no go on PATH", report.log)
 
     monkeypatch.setattr(build, "ensure", fail)

@@ -139,7 +139,13 @@ def _enter_user_namespace() -> None:
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
-    syscalls.unshare(syscalls.NEWPID | syscalls.NEWIPC | syscalls.NEWUTS)
+    syscalls.unshare(_namespaces())
+
+
+def _namespaces() -> int:
+    """What the executor has of its own besides users: a network too where the container has one, as in a pod."""
+    has_network = any(name != "lo" for _, name in socket.if_nameindex())
+    return syscalls.NEWPID | syscalls.NEWIPC | syscalls.NEWUTS | (syscalls.NEWNET if has_network else 0)
 
 
 def _share_out(users: int) -> None:

@@ -10,6 +10,7 @@ from app.process.libc import LIBC, checked
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND = 1, 2, 4, 8, 32, 4096
 """Flags of mount(2)."""
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID = 0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x20000000
+NEWNET = 0x40000000
 """Flags of unshare(2)."""
 _DETACH = 2
 _OPENAT2 = 437

@@ -21,9 +21,19 @@ def for_executor() -> str:
 
 
 @cache
+def for_executor_on_node() -> str:
+    """The same as a node of Kubernetes reads it from a file, for the architecture of this machine."""
+    return json.dumps(_for_oci(OF_THE_EXECUTOR), separators=(",", ":"))
+
+
+@cache
 def for_oci() -> dict[str, Any]:
-    """The profile as the OCI runtime specification has it, for the architecture of this machine."""
-    profile = json.loads(PROFILE.read_bytes())
+    """The sandbox's profile as the OCI runtime specification has it, for the architecture of this machine."""
+    return _for_oci(PROFILE)
+
+
+def _for_oci(file: Path) -> dict[str, Any]:
+    profile = json.loads(file.read_bytes())
     name, constant = _ARCHITECTURES[platform.machine()]
     return {
         "defaultAction": profile["defaultAction"],

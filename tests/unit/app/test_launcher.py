@@ -3,13 +3,14 @@
 import errno
 import os
 import shutil
+import socket
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from app.executor import __main__ as executor
-from app.executor import cgroups, launcher
+from app.executor import cgroups, launcher, syscalls
 from app.executor.engine import EngineError
 from app.executor.launcher import CAPABILITIES, LauncherError
 from app.executor.workshop import OciWorkshop
@@ -94,6 +95,14 @@ def test_every_step_of_the_preparation_has_its_own_words(proc: Path, monkeypatch
     monkeypatch.setattr(launcher, "_try", lambda doing, _: said.append(doing))
     launcher._prepare(slots=1)
     assert len(set(said)) == len(said) == 5
+
+
+@pytest.mark.parametrize(("interfaces", "own"), [(["lo"], False), (["lo", "eth0"], True)])
+def test_the_executor_leaves_a_network_that_its_container_has(
+    monkeypatch: pytest.MonkeyPatch, interfaces: list[str], own: bool
+) -> None:
+    monkeypatch.setattr(socket, "if_nameindex", lambda: list(enumerate(interfaces, 1)))
+    assert bool(launcher._namespaces() & syscalls.NEWNET) == own
 
 
 @pytest.mark.usefixtures("proc")

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from app.executor.seccomp import OF_THE_EXECUTOR, PROFILE, for_executor, for_gvisor, for_oci
+from app.executor.seccomp import (
+    OF_THE_EXECUTOR,
+    PROFILE,
+    for_executor,
+    for_executor_on_node,
+    for_gvisor,
+    for_oci,
+)
 from tools.build.seccomp import BASE, Drift, base_of, calls, executors_profile_of, profile_of, table
 
 Base = dict[str, Any]
@@ -36,6 +43,23 @@ def test_the_executors_profile_is_what_the_generator_makes(base: Base) -> None:
     assert json.loads(OF_THE_EXECUTOR.read_bytes()) == executors_profile_of(base, TABLE)
     assert json.loads(for_executor()) == executors_profile_of(base, TABLE)
     assert "\n" not in for_executor()
+
+
+@pytest.mark.parametrize(
+    ("machine", "constant", "has_arch_prctl"),
+    [("x86_64", "SCMP_ARCH_X86_64", True), ("aarch64", "SCMP_ARCH_AARCH64", False)],
+)
+def test_a_node_reads_the_executors_profile_for_its_architecture(
+    monkeypatch: pytest.MonkeyPatch, machine: str, constant: str, has_arch_prctl: bool
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    for_executor_on_node.cache_clear()
+    profile = json.loads(for_executor_on_node())
+    for_executor_on_node.cache_clear()
+    assert profile["architectures"] == [constant]
+    assert {key for rule in profile["syscalls"] for key in rule} <= {"names", "action", "errnoRet", "args"}
+    assert ("arch_prctl" in allowed_by(profile)) == has_arch_prctl
+    assert allowed_by(profile).items() <= allowed_by(json.loads(for_executor())).items()
 
 
 def test_the_executors_filter_allows_what_a_sandbox_may_call(base: Base) -> None:

@@ -1,6 +1,6 @@
 """The platform: the component that makes everything else from the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_docker as docker
@@ -9,11 +9,11 @@ from infra.config import GENERATED_SECRETS, SECRET_KEYS, Secrets
 from infra.dns import Dns
 from infra.docker.images import Images
 from infra.docker.networks import Networks
-from infra.docker.service import ServiceGroup, Stack
+from infra.docker.service import Stack
 from infra.host import ssh
 from infra.host.firewall import Firewall
 from infra.host.host import Host
-from infra.service import Context, Service
+from infra.service import Context, Orchestrator, Service
 from infra.services import catalog
 from infra.services.edge import TRAEFIK, USER, hosts, url
 from infra.services.sandbox import API, EXECUTOR
@@ -22,7 +22,7 @@ from infra.settings import PlatformSettings
 
 
 class Platform(pulumi.ComponentResource):
-    """All services on one host with Docker.
+    """All services, on one host with Docker or on a Kubernetes cluster.
 
     Networks separate the services: each is on the one internal network that it needs, and the edge is on all of them
     but the store's. Only the edge is on the public network. Services that have to connect to the internet are on the
@@ -32,7 +32,7 @@ class Platform(pulumi.ComponentResource):
     def __init__(
         self, settings: PlatformSettings, secrets: Secrets, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        provider = _docker_provider(settings)
+        provider = _provider(settings)
         super().__init__(
             "vps:infra:Platform",
             "platform",
@@ -42,13 +42,9 @@ class Platform(pulumi.ComponentResource):
         for notice in settings.notices():
             pulumi.log.warn(notice, self)
         child = pulumi.ResourceOptions(parent=self)
-        images = Images(settings, child)
-        networks = Networks(settings.name, settings.edge.ipv6 is not None, child)
-        self._stack = Stack(settings.name, images, networks)
-        self._context = Context(
-            settings, secrets, catalog.running(settings), images.digest, networks.subnets, networks.internal
-        )
-        store = [service for service in self._context.services if service is STORE]
+        services = catalog.running(settings)
+        self._context = Context(settings, secrets, services, _orchestrator(settings, services, child))
+        store = [service for service in services if service is STORE]
         self._make("sandbox", child, EXECUTOR, *store, API)
         if observability := [service for service in self._context.services if service in catalog.OBSERVABILITY]:
             component = pulumi.ComponentResource("vps:infra:Observability", "observability", None, child)
@@ -88,7 +84,26 @@ class Platform(pulumi.ComponentResource):
 
     def _make(self, name: str, opts: pulumi.ResourceOptions, *services: Service) -> None:
         """Make a component with this name of services, which start in this order."""
-        ServiceGroup(name, self._stack, {it.name: it.describe(self._context) for it in services}, opts)
+        self._context.orchestrator.make(name, {it.name: it.describe(self._context) for it in services}, opts)
+
+
+def _orchestrator(
+    settings: PlatformSettings, services: Sequence[Service], opts: pulumi.ResourceOptions
+) -> Orchestrator:
+    if settings.cluster:
+        from infra.kubernetes.stack import ClusterStack  # noqa: PLC0415 - the import takes 2 s; only clusters pay
+
+        return ClusterStack(settings, settings.cluster, services, opts)
+    networks = Networks(settings.name, settings.edge.ipv6 is not None, opts)
+    return Stack(settings.name, Images(settings, opts), networks)
+
+
+def _provider(settings: PlatformSettings) -> pulumi.ProviderResource:
+    if settings.cluster:
+        from infra.kubernetes.stack import provider  # noqa: PLC0415 - as above
+
+        return provider(settings.cluster)
+    return _docker_provider(settings)
 
 
 def _docker_provider(settings: PlatformSettings) -> docker.Provider:

@@ -1,11 +1,12 @@
 """A long-running service of the platform, described without what will run it.
 
-`infra/docker` makes a hardened container of a description; nothing here knows Docker's types.
+`infra/docker` makes a hardened container of a description, `infra/kubernetes` a hardened workload; nothing here knows
+their types.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import pulumi
 
@@ -198,20 +199,27 @@ class Target:
     relabel: Sequence[Mapping[str, Any]] = ()
 
 
+class Orchestrator(Protocol):
+    """What runs the services: Docker, or a Kubernetes cluster."""
+
+    def subnets(self, network: str) -> pulumi.Output[Sequence[str]]:
+        """Those in which the services of a network have their addresses."""
+
+    def internal_networks(self) -> Sequence[str]:
+        """The names of the networks so far that lead nowhere outside and that a service is on."""
+
+    def make(self, name: str, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions) -> None:
+        """Make a component with this name of services, which start in this order."""
+
+
 @dataclass(frozen=True)
 class Context:
-    """What a service's description may depend on.
-
-    `services` are all that run. `digest` gives the content digest of an image by its name, `subnets` those of a
-    network, and `internal_networks` the names of those that lead nowhere outside and that a service is on.
-    """
+    """What a service's description may depend on. `services` are all that run, on `orchestrator`."""
 
     settings: PlatformSettings
     secrets: Secrets
     services: Sequence["Service"]
-    digest: Callable[[str], pulumi.Output[str]]
-    subnets: Callable[[str], pulumi.Output[Sequence[str]]]
-    internal_networks: Callable[[], Sequence[str]]
+    orchestrator: "Orchestrator"
 
     @property
     def routes(self) -> dict[str, Route]:

@@ -4,7 +4,7 @@
 in `app`: `Sandbox` inherits those that the operator may set.
 """
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Annotated, Literal
 
 from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, StringConstraints, model_validator
@@ -88,6 +88,47 @@ class Engine(Settings):
     apparmor: bool = True
     """Whether Docker's host has AppArmor with the profiles of infra/host/apparmor. With `host`, its scripts load them.
     False: AppArmor holds neither the executor nor the sandboxes."""
+
+
+class Units(Settings):
+    """The pods of an api and an executor."""
+
+    min: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Units that run at least."""
+    max: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Units that run at most."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Units":
+        if self.min > self.max:
+            raise ValueError(f"min is {self.min}, and max is {self.max}")
+        return self
+
+
+_PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fd00::/8")
+
+
+class Cluster(Settings):
+    """A Kubernetes cluster that exists, in place of Docker. `name` begins the names of its namespaces."""
+
+    kubeconfig: str | None = None
+    """Path of the kubeconfig on the machine that runs Pulumi. Unset: $KUBECONFIG, else ~/.kube/config."""
+    context: str | None = None
+    """Context of the kubeconfig. Unset: its current one."""
+    domain: HostName = "cluster.local"
+    """Domain of the cluster's own names."""
+    units: Units = Units()
+    storage_class: str | None = None
+    """Storage class of volumes. Unset: the cluster's default."""
+    volume_gb: Annotated[int, Field(ge=1, le=65536)] = 10
+    """Size of each volume in GiB."""
+    edge: Literal["LoadBalancer", "NodePort"] = "LoadBalancer"
+    """How the edge is reached: by the cluster's load balancer, or, with `NodePort`, on edge.http_port and edge.tls.port
+    of every node, which must be from 30000 to 32767."""
+    pod_networks: tuple[IPvAnyNetwork, ...] = Field(
+        tuple(map(ip_network, _PRIVATE_NETWORKS)), min_length=1, validate_default=True
+    )
+    """Networks of the cluster's pods. The api takes a visitor's address only from a proxy in one of them."""
 
 
 class Authority(Settings):
@@ -269,6 +310,10 @@ VALKEY = "valkey"
 STACKS_STORE = f"valkey://{VALKEY}:6379/0"
 SERVICES = {field.replace("_", "-"): field for field in Services.model_fields}
 """The field of `Services` by the service's name."""
+NOT_ON_CLUSTERS = ("collector", "node-exporter", "container-exporter", "portainer")
+"""Services that read Docker's files or hold its socket."""
+NODE_PORTS = range(30000, 32768)
+"""The ports that a cluster publishes on its nodes."""
 
 
 class PlatformSettings(Settings):
@@ -279,6 +324,8 @@ class PlatformSettings(Settings):
     engine: Engine = Engine()
     host: Host | None = None
     """The VPS to prepare. Unset: Docker is already there."""
+    cluster: Cluster | None = None
+    """The Kubernetes cluster to run on. Unset: Docker."""
     edge: Edge = Edge()
     dns: Dns | None = None
     """DNS records. Unset: none are made."""
@@ -335,6 +382,22 @@ class PlatformSettings(Settings):
                     f"dns.{version} is set and edge.{version} is not: the record would send visitors to an address "
                     f"where the edge does not answer. Set edge.{version}, or remove dns.{version}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_cluster(self) -> "PlatformSettings":
+        if not self.cluster:
+            return self
+        if self.host:
+            raise ValueError("host and cluster are both set: the platform runs on one of them")
+        for field in (SERVICES[service] for service in NOT_ON_CLUSTERS):
+            if getattr(self.services, field).enabled:
+                raise ValueError(f"services.{field} does not run on a cluster. Set services.{field}.enabled: false")
+        if self.cluster.edge == "NodePort":
+            ports = {"edge.http_port": self.edge.http_port, "edge.tls.port": self.edge.tls and self.edge.tls.port}
+            for key, port in ports.items():
+                if port and port not in NODE_PORTS:
+                    raise ValueError(f"{key} is {port}; with cluster.edge: NodePort it must be from 30000 to 32767")
         return self
 
     def _switched_on(self) -> list[str]:

@@ -1,7 +1,7 @@
 """Hardened containers of Docker, made from the description of a service. Every container of the stack is made here."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -32,11 +32,20 @@ _LOG_OPTIONS = {"max-size": "10m", "max-file": "3", "labels": f"{SERVICE_LABEL},
 
 @dataclass(frozen=True)
 class Stack:
-    """What the containers of a stack share: the prefix of their names, the images and the networks."""
+    """An `Orchestrator`. The containers of a stack share the prefix of their names, the images and the networks."""
 
     prefix: str
     images: Images
     networks: Networks
+
+    def subnets(self, network: str) -> pulumi.Output[Sequence[str]]:
+        return self.networks.subnets(network)
+
+    def internal_networks(self) -> Sequence[str]:
+        return self.networks.internal()
+
+    def make(self, name: str, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions) -> None:
+        ServiceGroup(name, self, services, opts)
 
 
 class ServiceGroup(pulumi.ComponentResource):

@@ -80,7 +80,7 @@ def describe(context: Context) -> ServiceArgs:
         health=Health(["traefik", "healthcheck", f"--configFile={_CONFIG}/traefik.yml"]),
         memory_mb=256,
         cpus=1.0,
-        networks=["public", *context.internal_networks()],
+        networks=["public", *context.orchestrator.internal_networks()],
         environment=environment,
         config=Config(_CONFIG, config),
         secrets=secrets,

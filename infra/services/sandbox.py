@@ -63,7 +63,7 @@ def describe_api(context: Context) -> ServiceArgs:
     monitored = context.settings.runs("prometheus") or context.otlp_endpoint
     # Only the edge and the api are on the network "api", so requests from there are the edge's. The edge forwards the
     # address of its client, which may be a proxy too.
-    proxies = context.subnets("api").apply(lambda subnets: [*subnets, *context.proxies_in_front])
+    proxies = context.orchestrator.subnets("api").apply(lambda subnets: [*subnets, *context.proxies_in_front])
     return ServiceArgs(
         image="app",
         entrypoint=["python", "-m", "app.api"],

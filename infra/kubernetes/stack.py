@@ -1,0 +1,109 @@
+"""A stack on a Kubernetes cluster."""
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
+from infra.kubernetes import arrows
+from infra.kubernetes.admission import Admission
+from infra.kubernetes.namespaces import EDGE, Namespaces, trust, workload
+from infra.kubernetes.workload import Place, Workload
+from infra.service import SERVICE_LABEL, STACK_LABEL, Port, Service, ServiceArgs
+from infra.services.sandbox import API, EXECUTOR
+from infra.settings import Cluster, PlatformSettings
+
+_OUTWARD = ("public", "outbound")
+
+
+def provider(cluster: Cluster) -> pulumi.ProviderResource:
+    """The provider for a cluster."""
+    made: pulumi.ProviderResource = kubernetes.Provider(
+        "cluster", kubeconfig=cluster.kubeconfig, context=cluster.context
+    )
+    return made
+
+
+class ClusterStack:
+    """An `Orchestrator`. Each service's pods are in the namespace of its trust."""
+
+    def __init__(
+        self,
+        settings: PlatformSettings,
+        cluster: Cluster,
+        services: Sequence[Service],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._services = services
+        self._namespaces = Namespaces(settings.name, cluster, [it.name for it in services], opts)
+        self._admission: list[pulumi.Resource] = []
+        for arrow in arrows.arrows(services):
+            self._namespaces.allow(arrow)
+
+    def subnets(self, network: str) -> pulumi.Output[Sequence[str]]:
+        """The networks of all pods: which of them a service has is the cluster's to choose."""
+        return pulumi.Output.from_input([str(it) for it in self._cluster.pod_networks])
+
+    def internal_networks(self) -> Sequence[str]:
+        """None: what the edge reaches follows from its routes."""
+        return ()
+
+    def make(self, name: str, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions) -> None:
+        """The pods of these services, which share a pod if there are several. The executor's are the first."""
+        if executor := services.get(EXECUTOR.name):
+            self._admission = [Admission(self._settings.name, executor, self._images(), opts)]
+        first = next(iter(services))
+        place = Place(
+            self._settings.name,
+            self._namespaces[trust(first)],
+            self._namespaces.searches,
+            self._cluster.storage_class,
+            self._cluster.volume_gb,
+        )
+        made = Workload(
+            workload(first),
+            place,
+            services,
+            images={args.image: self._settings.image(args.image) for args in services.values()},
+            ports={service: arrows.ports(service, self._services) for service in services},
+            replicas=self._cluster.units.min if API.name in services else 1,
+            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=self._admission)),
+        )
+        for service, args in services.items():
+            if args.ports:
+                self._publish(service, args.ports, made)
+            if set(args.networks) & set(_OUTWARD):
+                self._namespaces.let_out(service, [str(it) for it in self._cluster.pod_networks])
+
+    def _images(self) -> set[str]:
+        """The references of all images that may run."""
+        upstream = [it.name for it in self._services if it.name in UPSTREAM_IMAGES]
+        return {self._settings.image(name) for name in (*IMAGES_OF_OURS, *upstream)}
+
+    def _publish(self, service: str, ports: Sequence[Port], made: Workload) -> None:
+        """The edge's ports for visitors. Its nodes pass them on without hiding the visitor's address."""
+        by_number = {port.external: port.internal for port in ports}
+        self._namespaces.admit_visitors(service, list(by_number.values()))
+        kind = self._cluster.edge
+        numbers = [
+            {
+                "name": f"web-{external}",
+                "port": external,
+                "targetPort": internal,
+                **({"nodePort": external} if kind == "NodePort" else {}),
+            }
+            for external, internal in by_number.items()
+        ]
+        kubernetes.core.v1.Service(
+            f"{service}-visitors",
+            metadata={
+                "name": f"{service}-visitors",
+                "namespace": self._namespaces[EDGE],
+                "labels": {STACK_LABEL: self._settings.name, SERVICE_LABEL: service},
+            },
+            spec={"type": kind, "externalTrafficPolicy": "Local", "selector": made.labels, "ports": numbers},
+            opts=pulumi.ResourceOptions(parent=made),
+        )

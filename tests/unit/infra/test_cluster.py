@@ -1,0 +1,247 @@
+"""The resources of the Pulumi program on a Kubernetes cluster, under mocks."""
+
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from app.executor.seccomp import for_executor
+from app.profile import SandboxProfile
+from infra.config import SettingsError, parse_settings
+from infra.kubernetes.arrows import Arrow, arrows, ports
+from infra.kubernetes.pod import seccomp_file
+from infra.services import catalog
+from infra.services.sandbox import EXECUTOR_CAPABILITIES
+from infra.settings import NOT_ON_CLUSTERS
+from tests.program import SECRETS, Resource, platform_config, readable, run_program
+
+WITHOUT = {service.replace("-", "_"): {"enabled": False} for service in NOT_ON_CLUSTERS}
+
+
+@pytest.fixture(scope="module")
+def made() -> list[Resource]:
+    return run_program("cluster", platform_config("cluster"))
+
+
+def of_kind(resources: list[Resource], kind: str) -> dict[str, dict[str, Any]]:
+    """The inputs of the resources of one kind, by `namespace/name`."""
+    found = [
+        readable(it.inputs) for it in resources if it.type.startswith("kubernetes:") and it.type.endswith(f":{kind}")
+    ]
+    return {f"{it['metadata'].get('namespace', '')}/{it['metadata']['name']}": it for it in found}
+
+
+def pods(resources: list[Resource]) -> dict[str, dict[str, Any]]:
+    """The specification of each workload's pods by the workload's name."""
+    workloads = {**of_kind(resources, "Deployment"), **of_kind(resources, "StatefulSet")}
+    return {name.partition("/")[2]: it["spec"]["template"]["spec"] for name, it in workloads.items()}
+
+
+def containers(resources: list[Resource]) -> dict[str, dict[str, Any]]:
+    return {container["name"]: container for pod in pods(resources).values() for container in pod["containers"]}
+
+
+def test_nothing_of_docker_is_made_on_a_cluster_and_nothing_of_kubernetes_off_one(made: list[Resource]) -> None:
+    assert not [it.type for it in made if it.type.startswith("docker:")]
+    assert not [it.type for it in run_program("local", platform_config("local")) if it.type.startswith("kubernetes:")]
+
+
+def test_every_service_has_a_workload_in_the_namespace_of_its_trust(made: list[Resource]) -> None:
+    names = {*of_kind(made, "Deployment"), *of_kind(made, "StatefulSet")}
+    assert names == {
+        "vps-cluster-edge/traefik",
+        "vps-cluster-units/sandbox",
+        *(
+            f"vps-cluster-monitoring/{name}"
+            for name in ("prometheus", "alertmanager", "loki", "jaeger", "blackbox-exporter", "grafana")
+        ),
+    }
+
+
+def test_the_unit_is_a_pod_of_api_and_executor_that_share_memory_for_their_socket(made: list[Resource]) -> None:
+    unit = pods(made)["sandbox"]
+    assert [container["name"] for container in unit["containers"]] == ["executor", "api"]
+    shared = next(volume for volume in unit["volumes"] if volume["name"] == "executor-run")
+    assert shared["emptyDir"]["medium"] == "Memory"
+    mounts = {
+        container["name"]: {mount["mountPath"]: mount["readOnly"] for mount in container["volumeMounts"]}
+        for container in unit["containers"]
+    }
+    assert mounts["executor"]["/run/executor"] is False
+    assert mounts["api"]["/run/executor"] is True
+
+
+def test_only_the_executor_has_capabilities_and_profiles_of_its_own(made: list[Resource]) -> None:
+    contexts = {name: container["securityContext"] for name, container in containers(made).items()}
+    executor = contexts.pop("executor")
+    assert executor["capabilities"] == {"drop": ["ALL"], "add": list(EXECUTOR_CAPABILITIES)}
+    profile = {"type": "Localhost", "localhostProfile": seccomp_file(for_executor())}
+    assert executor["seccompProfile"] == profile
+    assert executor["privileged"] is executor["allowPrivilegeEscalation"] is False
+    for name, context in contexts.items():
+        assert context["runAsNonRoot"], name
+        assert context["runAsUser"] > 0, name
+        assert context["capabilities"] == {"drop": ["ALL"]}, name
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert context["readOnlyRootFilesystem"], name
+        assert not context["privileged"], name
+        assert not context["allowPrivilegeEscalation"], name
+
+
+def test_no_pod_has_a_token_a_path_of_the_host_or_a_namespace_of_the_host(made: list[Resource]) -> None:
+    for name, pod in pods(made).items():
+        assert pod["automountServiceAccountToken"] is False, name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), name
+        assert {key for volume in pod["volumes"] for key in volume} <= {"name", "emptyDir", "configMap", "secret"}, name
+    for account in of_kind(made, "ServiceAccount").values():
+        assert account["automountServiceAccountToken"] is False
+
+
+def test_each_volume_of_a_pod_has_a_name_of_its_own_and_is_mounted(made: list[Resource]) -> None:
+    for name, pod in pods(made).items():
+        volumes = [volume["name"] for volume in pod["volumes"]]
+        assert len(set(volumes)) == len(volumes), name
+        mounted = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
+        assert set(volumes) <= mounted, name
+
+
+def test_every_container_has_limits_and_reserves_its_memory(made: list[Resource]) -> None:
+    for name, container in containers(made).items():
+        resources = container["resources"]
+        assert set(resources["limits"]) == {"cpu", "memory"}, name
+        assert resources["requests"]["memory"] == resources["limits"]["memory"], name
+    assert containers(made)["executor"]["resources"]["limits"] == {"cpu": "1000m", "memory": f"{256 + 4 * 256}Mi"}
+
+
+def test_probes_run_the_services_health_check(made: list[Resource]) -> None:
+    for name, container in containers(made).items():
+        checks = [container[f"{kind}Probe"]["exec"]["command"] for kind in ("startup", "readiness", "liveness")]
+        assert checks[0] == checks[1] == checks[2], name
+
+
+def test_other_content_gets_a_config_map_of_another_name() -> None:
+    def name(domain: str) -> str:
+        edge = {"http_port": 30080, "domain": domain}
+        maps = of_kind(run_program("cluster", platform_config("cluster", edge=edge)), "ConfigMap")
+        return next(it for it in maps if it.startswith("vps-cluster-edge/traefik-config-"))
+
+    assert name("localhost") == name("localhost")
+    assert name("localhost") != name("example.com")
+
+
+def test_no_secret_is_in_clear_text_but_in_secrets(made: list[Resource]) -> None:
+    for resource in made:
+        if not resource.type.endswith(":Secret"):
+            assert not [it for it in SECRETS.values() if it in json.dumps(resource.inputs)], resource.name
+
+
+def test_namespaces_deny_all_and_carry_a_level_of_pod_security(made: list[Resource]) -> None:
+    levels = {
+        name: it["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+        for name, it in of_kind(made, "Namespace").items()
+    }
+    assert levels == {
+        "/vps-cluster-edge": "restricted",
+        "/vps-cluster-monitoring": "restricted",
+        "/vps-cluster-units": "privileged",
+    }
+    policies = of_kind(made, "NetworkPolicy")
+    for namespace in levels:
+        spec = policies[f"{namespace[1:]}/deny-all"]["spec"]
+        assert spec == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_there_is_an_allow_in_both_directions_for_each_arrow(made: list[Resource]) -> None:
+    policies = of_kind(made, "NetworkPolicy")
+    edge_to_api = policies["vps-cluster-edge/traefik-to-api-8000-out"]["spec"]
+    assert edge_to_api["podSelector"] == {"matchLabels": {"vps.service": "traefik"}}
+    assert edge_to_api["egress"][0]["to"][0] == {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "vps-cluster-units"}},
+        "podSelector": {"matchLabels": {"vps.service": "sandbox"}},
+    }
+    into_units = {
+        name.partition("/")[2]
+        for name, it in policies.items()
+        if name.startswith("vps-cluster-units/") and "ingress" in it["spec"]
+    }
+    assert into_units == {"traefik-to-api-8000-in", "prometheus-to-api-9000-in"}
+    out_of_units = {
+        name.partition("/")[2]
+        for name, it in policies.items()
+        if name.startswith("vps-cluster-units/") and "egress" in it["spec"]
+    }
+    assert out_of_units == {"names", "api-to-jaeger-4318-out"}
+
+
+def test_arrows_follow_from_what_the_services_say() -> None:
+    settings = parse_settings(platform_config("cluster"), "cluster")
+    services = catalog.running(settings)
+    found = arrows(services)
+    assert Arrow("traefik", "api", 8000) in found
+    assert Arrow("prometheus", "alertmanager", 9093) in found
+    assert Arrow("grafana", "loki", 3100) in found
+    assert Arrow("blackbox-exporter", "traefik", 8080) in found
+    assert ports("api", services) == [8000, 9000]
+    assert ports("executor", services) == []
+
+
+def test_visitors_reach_the_edge_alone(made: list[Resource]) -> None:
+    services = of_kind(made, "Service")
+    outside = {name: it["spec"] for name, it in services.items() if it["spec"].get("type")}
+    (spec,) = outside.values()
+    assert list(outside) == ["vps-cluster-edge/traefik-visitors"]
+    assert (spec["type"], spec["externalTrafficPolicy"]) == ("NodePort", "Local")
+    assert spec["ports"] == [{"name": "web-30080", "port": 30080, "targetPort": 8080, "nodePort": 30080}]
+
+
+def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) -> None:
+    claims = {
+        name.partition("/")[2]: [claim["metadata"]["name"] for claim in it["spec"]["volumeClaimTemplates"]]
+        for name, it in of_kind(made, "StatefulSet").items()
+    }
+    assert claims == {
+        "prometheus": ["prometheus-data"],
+        "alertmanager": ["alertmanager-data"],
+        "loki": ["loki-data"],
+        "jaeger": ["jaeger-data"],
+        "grafana": ["grafana-data"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"services": {**WITHOUT, "portainer": {"enabled": True}}}, "services.portainer does not run on a cluster"),
+        (
+            {"edge": {"http_port": 80}},
+            "edge.http_port is 80; with cluster.edge: NodePort it must be from 30000 to 32767",
+        ),
+        ({"cluster": {"units": {"min": 2, "max": 1}}}, "min is 2, and max is 1"),
+    ],
+)
+def test_settings_that_no_cluster_can_hold_are_refused(overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        parse_settings(platform_config("cluster", **overrides), "cluster")
+
+
+def test_off_a_cluster_the_sdk_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [it for it in sys.modules if it.startswith(("pulumi_kubernetes", "infra.kubernetes"))]:
+        monkeypatch.delitem(sys.modules, name)
+    run_program("local", platform_config("local"))
+    assert not [it for it in sys.modules if it.startswith("pulumi_kubernetes")]
+
+
+def test_every_rule_of_admission_is_in_force_in_the_stacks_namespaces(made: list[Resource]) -> None:
+    policies = of_kind(made, "ValidatingAdmissionPolicy")
+    bindings = of_kind(made, "ValidatingAdmissionPolicyBinding")
+    assert set(policies) == set(bindings)
+    assert len(policies) == 13
+    for name, binding in bindings.items():
+        assert policies[name]["spec"]["failurePolicy"] == "Fail"
+        assert binding["spec"]["validationActions"] == ["Deny"]
+        assert binding["spec"]["matchResources"] == {"namespaceSelector": {"matchLabels": {"vps.stack": "vps-cluster"}}}
+    (profile,) = policies["/vps-cluster-sandbox-profile"]["spec"]["validations"]
+    (declared,) = (it["value"] for it in containers(made)["executor"]["env"] if it["name"] == "EXECUTOR_PROFILE")
+    assert SandboxProfile.model_validate_json(declared) == SandboxProfile()
+    assert json.dumps(declared) in profile["expression"]

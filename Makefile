@@ -5,11 +5,11 @@ TOOLS := $(PYTHON) tools/bootstrap.py
 ON := $(if $(STACK),--stack $(STACK))
 
 .DEFAULT_GOAL := help
-.PHONY: help up core preview refresh down status outputs logs client backup restore publish check unit test format \
-	generate bench cost soak diagrams ranges rotate key pulumi doctor profile
+.PHONY: help up core preview refresh down cluster cluster-down status outputs logs client backup restore publish check unit \
+	test format generate bench cost soak diagrams ranges rotate key pulumi doctor profile
 
 help: ## Show this list. STACK=prod, where it is named: the server of Pulumi.prod.yaml instead of this machine
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
 
 up: ## Bring the platform up; run it again after a failure or a change. STACK=prod
 	@$(TOOLS) up $(ON) $(if $(filter core,$(MAKECMDGOALS)),--core)
@@ -25,6 +25,12 @@ refresh: ## Read into the state what is really there, after an interruption or a
 
 down: ## Remove the platform. VOLUMES=1: its data too; ENGINE=1: stop our Docker; FORGET=1: without Pulumi's state; STACK=prod
 	@$(TOOLS) down $(ON) $(if $(CONFIRM),--confirm "$(CONFIRM)") $(if $(VOLUMES),--volumes) $(if $(ENGINE),--engine) $(if $(FORGET),--forget)
+
+cluster: ## Bring the platform up on Kubernetes: the kubeconfig's, else one of this machine's own. NODES=2: two nodes
+	@$(TOOLS) cluster $(if $(NODES),--nodes $(NODES))
+
+cluster-down: ## Remove what `make cluster` has brought up
+	@$(TOOLS) cluster_down
 
 status: ## Show the services, their health and their URLs. STACK=prod
 	@$(TOOLS) status $(ON)

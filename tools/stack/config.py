@@ -69,9 +69,16 @@ def machine_values(engine: DockerEngine, images: ImageSet) -> dict[str, Any]:
             "cgroup_version": engine.cgroup_version(),
             "apparmor": engine.apparmor(images.references["app"]),
         },
+        **image_values(images),
+        "sandbox": {"cpus": engine.processors()},
+    }
+
+
+def image_values(images: ImageSet) -> dict[str, Any]:
+    """The values of `vps:platform` that say which images there are."""
+    return {
         "images": {name: image for name, image in images.references.items() if name in _NAMES},
         "unavailable": dict(images.unavailable),
-        "sandbox": {"cpus": engine.processors()},
     }
 
 

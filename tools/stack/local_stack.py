@@ -24,17 +24,16 @@ _START_OVER = "If it is lost, `make down FORGET=1` removes the stack without it 
 
 
 @dataclass(frozen=True)
-class Stack(PulumiStack):
+class HomeStack(PulumiStack):
     """A stack whose state, passphrase and generated config are in `home`.
 
     `template` names the tracked config file (`Pulumi.<template>.yaml`); `overrides` are merged into its
     `vps:platform`, so that tests run the same program under another name, home and port.
     """
 
-    engine: DockerEngine
-    home: Path = HOME
-    template: str = config.LOCAL
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    home: Path = field(default=HOME, kw_only=True)
+    template: str = field(default=config.LOCAL, kw_only=True)
+    overrides: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
     @property
     def settings(self) -> PlatformSettings:
@@ -66,15 +65,16 @@ class Stack(PulumiStack):
     def config_arguments(self) -> tuple[str, ...]:
         return ("--config-file", str(self.config_file))
 
-    def configure(self, images: ImageSet, report: Report) -> None:
-        """Create the stack if there is none, and write its config. Secrets are generated once."""
+    def configure_with(self, machine: Mapping[str, Any], report: Report) -> None:
+        """Create the stack if there is none, and write its config with these values of the machine's. Secrets are
+        generated once."""
         private_folder(self.home)
         (self.home / "state").mkdir(exist_ok=True)
         previous = config.load(self.config_file)
         self._ensure_passphrase(previous)
         if config.SALT not in previous:
             previous[config.SALT] = self._init(report)
-        template, machine = config.load(config.template_file(self.template)), config.machine_values(self.engine, images)
+        template = config.load(config.template_file(self.template))
         content = config.compose(template, machine, self.overrides, previous)
         write_private(self.config_file, config.render(content, self.template))
         for key in config.GENERATED:
@@ -85,28 +85,12 @@ class Stack(PulumiStack):
         """Remove the resources in the state. Does nothing when the stack was never created."""
         return super().destroy(report) if self.config_file.exists() else ""
 
-    def mend(self, report: Report) -> list[str]:
-        """Repair what an interrupted command left. Returns what was done, for the user.
-
-        The caller holds the stack's lock, so a lock of Pulumi's backend is stale. An interrupted creation may have left
-        something that is not in the state and whose name is taken: it is removed. Resources of the state that Docker no
-        longer has are refreshed.
-        """
-        done = []
+    def unlock(self, report: Report) -> list[str]:
+        """Remove a lock of Pulumi's backend: the caller holds the stack's own. Returns what was done."""
         if any((self.home / "state" / ".pulumi" / "locks").rglob("*.json")):
             self._run("cancel", "--yes", report=report)
-            done.append("removed a stale lock")
-        state = self.export(report)
-        known = {resource["id"] for resource in state.get("resources", ()) if resource["type"] in _OWN_IDS}
-        found = docker_objects.find(self.engine.client(), self.prefix)
-        if state.get("pending_operations") or known - found.ids:
-            report.say("refreshing the state")
-            self.refresh(report)
-            done.append("refreshed the state after an interrupted command")
-        if orphans := found.without(known):
-            docker_objects.remove(self.engine.client(), orphans)
-            done.append(f"removed {', '.join(orphans.names)}")
-        return done
+            return ["removed a stale lock"]
+        return []
 
     def _ensure_passphrase(self, previous: Mapping[str, Any]) -> None:
         if self.passphrase_file.exists():
@@ -141,6 +125,36 @@ class Stack(PulumiStack):
                 f"Restore its backup: Pulumi keeps one beside it, *.json.bak. {_START_OVER}",
             ),
         }
+
+
+@dataclass(frozen=True)
+class Stack(HomeStack):
+    """A `HomeStack` on Docker."""
+
+    engine: DockerEngine
+
+    def configure(self, images: ImageSet, report: Report) -> None:
+        """See `configure_with`: this machine provides its Docker and the images in it."""
+        self.configure_with(config.machine_values(self.engine, images), report)
+
+    def mend(self, report: Report) -> list[str]:
+        """Repair what an interrupted command left. Returns what was done, for the user.
+
+        An interrupted creation may have left something that is not in the state and whose name is taken: it is removed.
+        Resources of the state that Docker no longer has are refreshed.
+        """
+        done = self.unlock(report)
+        state = self.export(report)
+        known = {resource["id"] for resource in state.get("resources", ()) if resource["type"] in _OWN_IDS}
+        found = docker_objects.find(self.engine.client(), self.prefix)
+        if state.get("pending_operations") or known - found.ids:
+            report.say("refreshing the state")
+            self.refresh(report)
+            done.append("refreshed the state after an interrupted command")
+        if orphans := found.without(known):
+            docker_objects.remove(self.engine.client(), orphans)
+            done.append(f"removed {', '.join(orphans.names)}")
+        return done
 
 
 def config_file(home: Path, name: str) -> Path:

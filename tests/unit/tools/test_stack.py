@@ -71,7 +71,7 @@ def make_stack(tmp_path: Path, program: Program) -> MakeStack:
         body = PULUMI.format(folder=tmp_path, home=home, init=init, otherwise=otherwise)
         toolchain = Toolchain(program("pulumi", body), {}, "3.228.0", "fake")
         docker: Any = engine or FakeEngine({})
-        return Stack(toolchain, "trial", docker, home, overrides={"edge": {"http_port": 1234}})
+        return Stack(toolchain, "trial", docker, home=home, overrides={"edge": {"http_port": 1234}})
 
     return make
 

@@ -59,7 +59,7 @@ class BenchStack:
             "services": self._services,
         }
         home = Path(self._home.name) / name
-        return Stack(self._preparation.toolchain, name, self._preparation.engine, home, overrides=overrides)
+        return Stack(self._preparation.toolchain, name, self._preparation.engine, home=home, overrides=overrides)
 
     @property
     def label(self) -> str:

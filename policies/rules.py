@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from pulumi_policy import (
     PolicyComplianceFramework,
@@ -23,7 +24,8 @@ class Rule:
 
     `check` yields a phrase for each fault; `fix` is a sentence for the operator. `cis` is the number of the
     recommendation in the CIS Docker Benchmark 1.6, where there is one. A rule that requires a limit checks `running`
-    containers only: one that is never started (a config loader) needs none.
+    containers only: one that is never started (a config loader) needs none. `resource_type` may have wildcards, and
+    `other_types` are those among them that the rule does not check.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Rule:
     cis: str | None = None
     running: bool = False
     resource_type: str = CONTAINER
+    other_types: frozenset[str] = frozenset()
 
     def findings(self, inputs: Inputs) -> list[str]:
         """The faults in the inputs. Exemptions are not considered."""
@@ -50,7 +53,7 @@ class Rule:
         )
 
     def _validate(self, args: ResourceValidationArgs, report: ReportViolation) -> None:
-        if args.resource_type != self.resource_type:
+        if not fnmatchcase(args.resource_type, self.resource_type) or args.resource_type in self.other_types:
             return
         inputs = Inputs.read(args.props)
         if exempted(inputs.service, self.name):
@@ -60,13 +63,18 @@ class Rule:
 
 
 def rule(
-    name: str, *, cis: str | None = None, running: bool = False, resource_type: str = CONTAINER
+    name: str,
+    *,
+    cis: str | None = None,
+    running: bool = False,
+    resource_type: str = CONTAINER,
+    other_types: frozenset[str] = frozenset(),
 ) -> Callable[[Check], Rule]:
     """Decorator that makes a rule of a check, whose docstring has the description and, after `Fix:`, the fix."""
 
     def made(check: Check) -> Rule:
         description, fix = (" ".join(part.split()) for part in (check.__doc__ or "").split("Fix:"))
-        return Rule(name, description, fix, check, cis, running, resource_type)
+        return Rule(name, description, fix, check, cis, running, resource_type, other_types)
 
     return made
 

@@ -8,13 +8,15 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from app.executor.seccomp import file_on_node
 from app.executor.settings import ExecutorSettings
 from infra.kubernetes.namespaces import UNITS
-from infra.kubernetes.pod import seccomp_file
 from infra.service import STACK_LABEL, Privileges, ServiceArgs
 
 _EXECUTOR = "executor"
-_CONTAINERS = "object.spec.containers + object.spec.?initContainers.orValue([])"
+_CONTAINERS = " + ".join(
+    ("object.spec.containers", *(f"object.spec.?{it}.orValue([])" for it in ("initContainers", "ephemeralContainers")))
+)
 _CONTEXT = "c.?securityContext.?"
 _VOLUMES = ("configMap", "emptyDir", "persistentVolumeClaim", "secret")
 _HOSTS = ("hostNetwork", "hostPID", "hostIPC")
@@ -62,7 +64,7 @@ def rules(units: str, own: ServiceArgs, images: Iterable[str]) -> list[Admission
         ),
         _each(
             "seccomp",
-            f"{is_executor} ? {profile}localhostProfile.orValue('') == {_text(seccomp_file(privileges.seccomp))} : "
+            f"{is_executor} ? {profile}localhostProfile.orValue('') == {_text(file_on_node(privileges.seccomp))} : "
             f"{profile}type.orValue('') == 'RuntimeDefault'",
             "a container has not the seccomp profile of its service",
         ),
@@ -130,7 +132,7 @@ _PODS: Mapping[str, Any] = {
     "apiGroups": [""],
     "apiVersions": ["v1"],
     "operations": ["CREATE", "UPDATE"],
-    "resources": ["pods"],
+    "resources": ["pods", "pods/ephemeralcontainers"],
 }
 
 

@@ -6,24 +6,16 @@ from typing import Any
 
 import pulumi
 
+from app.executor.seccomp import file_on_node
 from infra.service import SECRETS, Health, ServiceArgs, Volume
 
 Object = dict[str, Any]
-_SECCOMP_FOLDER = "vps"
 _READABLE = 0o444
 _STARTUP_SECONDS = 180
 _READINESS_FACTOR, _LIVENESS_FACTOR = 2, 6
 """Each probe starts a process in the container: one that only restarts what hangs runs seldom."""
 _RESERVED = 0.1
 """The share of its processor limit that is kept free for a service. Memory is reserved in full."""
-
-
-def seccomp_file(profile: str) -> str:
-    """The name of a seccomp profile below the folder of such profiles on each node, by its content.
-
-    Kubernetes has no way to hand a profile over: a node that lacks it does not start the container.
-    """
-    return f"{_SECCOMP_FOLDER}/{_digest(profile)}.json"
 
 
 def _digest(text: str) -> str:
@@ -136,7 +128,7 @@ def _security(args: ServiceArgs) -> Object:
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     if own:
-        found["seccompProfile"] = {"type": "Localhost", "localhostProfile": seccomp_file(own.seccomp)}
+        found["seccompProfile"] = {"type": "Localhost", "localhostProfile": file_on_node(own.seccomp)}
         found["appArmorProfile"] = (
             {"type": "Unconfined"}
             if own.apparmor == "unconfined"

@@ -1,7 +1,9 @@
 """The core on a real Kubernetes: one node of our own. The tests build on each other, in order."""
 
+import json
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,9 @@ import pytest
 
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from app.executor import seccomp
-from infra.kubernetes.pod import seccomp_file
 from offline.kubernetes.layout import Node
 from offline.kubernetes.node import CGROUPS, KERNEL_SETTINGS
+from tests.pods import FAULTS
 from tools.console.steps import Report
 from tools.machine import kubernetes, pulumi_toolchain
 from tools.machine.kubernetes import Kubernetes
@@ -22,7 +24,10 @@ from tools.stack.cluster_stack import CLUSTER, ClusterStack
 
 PORT = 30080
 CORE = ("app", "executor", "traefik")
-UNIT = ("-n", "vps-trial-units")
+STACK = "vps-trial"
+UNITS = f"{STACK}-units"
+UNIT = ("-n", UNITS)
+NO_LIMITS = "no limits"
 
 
 def traces() -> dict[str, Any]:
@@ -49,6 +54,13 @@ def _command(process: Path) -> bytes:
     return _text(process / "cmdline").encode()
 
 
+def _wait_until(ready: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not ready():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
 @pytest.fixture(scope="module")
 def before() -> dict[str, Any]:
     assert not kubernetes.our_cluster().nodes, "a cluster runs on this machine: `make cluster-down` removes it"
@@ -61,7 +73,7 @@ def cluster(prepared: Preparation, report: Report, before: dict[str, Any]) -> It
         made = kubernetes.bring_up(1, report)
         made.load(prepared.engine, [prepared.images.references[name] for name in CORE], report)
         assert made.ours
-        made.ours.put(seccomp_file(seccomp.for_executor()), seccomp.for_executor_on_node())
+        made.ours.put(seccomp.file_on_node(seccomp.for_executor()), seccomp.for_executor_on_node())
         yield made
     finally:
         kubernetes.our_cluster().down()
@@ -119,12 +131,87 @@ def test_no_pod_holds_a_token(cluster: Kubernetes) -> None:
         assert "No such file" in said
 
 
+def _refusal(cluster: Kubernetes, pod: dict[str, Any], namespace: str = UNITS) -> str:
+    """What the API server says against a pod; nothing if it would take it."""
+    assert cluster.ours
+    labels = {"vps.stack": STACK, "vps.service": "sandbox"}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tried", "labels": labels}, "spec": pod}
+    try:
+        cluster.ours.kubectl("-n", namespace, "create", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest))
+    except subprocess.CalledProcessError as error:
+        return str(error.stderr)
+    return ""
+
+
+def _unit(cluster: Kubernetes) -> dict[str, Any]:
+    assert cluster.ours
+    found: dict[str, Any] = json.loads(cluster.ours.kubectl(*UNIT, "get", "deployment", "sandbox", "-o", "json"))
+    pod: dict[str, Any] = found["spec"]["template"]["spec"]
+    return pod
+
+
+@pytest.mark.usefixtures("stack")
+def test_the_api_server_takes_a_units_pod_in_the_units_namespace_alone(cluster: Kubernetes) -> None:
+    assert _refusal(cluster, _unit(cluster)) == ""
+    assert "violates PodSecurity" in _refusal(cluster, _unit(cluster), f"{STACK}-edge")
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize("fault", [it for it in FAULTS if it != NO_LIMITS])
+def test_the_api_server_refuses_a_pod_with_one_fault(cluster: Kubernetes, fault: str) -> None:
+    refused_by, change = FAULTS[fault]
+    pod = _unit(cluster)
+    change(pod)
+    said = _refusal(cluster, pod)
+    assert any(f"{STACK}-{name}: " in said for name in refused_by), said
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_container_without_limits_gets_those_of_its_namespace_and_is_refused_where_there_are_none(
+    cluster: Kubernetes,
+) -> None:
+    assert cluster.ours
+    pod = _unit(cluster)
+    FAULTS[NO_LIMITS][1](pod)
+    assert _refusal(cluster, pod) == ""
+    bare = f"{STACK}-bare"
+    cluster.ours.kubectl("create", "namespace", bare)
+    try:
+        cluster.ours.kubectl("label", "namespace", bare, f"vps.stack={STACK}")
+        pod["containers"] = [it for it in pod["containers"] if it["name"] == "api"]
+        del pod["serviceAccountName"]
+        assert f"{STACK}-limits: " in _refusal(cluster, pod, bare)
+    finally:
+        cluster.ours.kubectl("delete", "namespace", bare)
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_pod_beyond_the_quota_is_refused(cluster: Kubernetes) -> None:
+    assert cluster.ours
+    cluster.ours.kubectl(*UNIT, "scale", "deployment/sandbox", "--replicas=3")
+    try:
+        said = ("get", "replicasets", "-o", "jsonpath={.items[*].status.conditions[*].message}")
+        _wait_until(lambda: "exceeded quota: quota" in str(cluster.ours and cluster.ours.kubectl(*UNIT, *said)))
+    finally:
+        cluster.ours.kubectl(*UNIT, "scale", "deployment/sandbox", "--replicas=1")
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize("verb", ["get secrets", "create pods", "list nodes", "get pods/log"])
+def test_a_units_service_account_may_do_nothing(cluster: Kubernetes, verb: str) -> None:
+    assert cluster.ours
+    account = f"--as=system:serviceaccount:{UNITS}:sandbox"
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        cluster.ours.kubectl(*UNIT, "auth", "can-i", *verb.split(), account)
+    assert refused.value.stdout.strip() == "no"
+
+
 def test_an_object_that_was_deleted_by_hand_is_noticed_and_restored(
     cluster: Kubernetes, stack: ClusterStack, edge: httpx.Client, report: Report
 ) -> None:
     assert cluster.ours
     assert not stack.has_drifted(report)
-    cluster.ours.kubectl("-n", "vps-trial-edge", "delete", "service", "traefik-visitors")
+    cluster.ours.kubectl("-n", f"{STACK}-edge", "delete", "service", "traefik-visitors")
     assert stack.has_drifted(report)
     stack.refresh(report)
     stack.up(report)
@@ -134,10 +221,14 @@ def test_an_object_that_was_deleted_by_hand_is_noticed_and_restored(
 def test_a_killed_unit_comes_back(cluster: Kubernetes, edge: httpx.Client) -> None:
     assert cluster.ours
     cluster.ours.kubectl(*UNIT, "delete", "pod", "-l", "vps.service=sandbox", "--grace-period=1")
-    end = time.monotonic() + 60
-    while edge.get("/health").status_code != httpx.codes.OK:
-        assert time.monotonic() < end
-        time.sleep(0.2)
+    _wait_until(lambda: edge.get("/health").status_code == httpx.codes.OK)
+
+
+def test_destroying_the_stack_leaves_no_object_of_it(cluster: Kubernetes, stack: ClusterStack, report: Report) -> None:
+    assert cluster.ours
+    stack.destroy(report)
+    kinds = "namespaces,validatingadmissionpolicies,validatingadmissionpolicybindings"
+    assert STACK not in cluster.ours.kubectl("get", kinds, "-o", "name")
 
 
 def test_the_cluster_leaves_nothing(cluster: Kubernetes, before: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 import argparse
 
 from app.executor import seccomp
-from infra.kubernetes.pod import seccomp_file
 from tools.build import images
 from tools.commands.up import TRY_THIS, show
 from tools.console.steps import Report, Runner, Step, StepFailed
@@ -60,7 +59,7 @@ class _Cluster(Preparation):
             return "the cluster pulls its images"
         loaded = self.kubernetes.load(self.engine, wanted, report)
         if ours := self.kubernetes.ours:
-            ours.put(seccomp_file(seccomp.for_executor()), seccomp.for_executor_on_node())
+            ours.put(seccomp.file_on_node(seccomp.for_executor()), seccomp.for_executor_on_node())
             tls = self._settings.edge.tls
             ours.publish([self._settings.edge.http_port, *([tls.port] if tls else [])])
         return f"{len(loaded)} images loaded, {len(wanted) - len(loaded)} there already"

@@ -56,6 +56,8 @@ _DATA: dict[str, Any] = tomllib.loads((ROOT / "tests" / "suites.toml").read_text
 CHECKS: Mapping[str, Sequence[str]] = _DATA["checks"]
 PROGRAMS: Mapping[str, Mapping[str, str]] = _DATA["programs"]
 SUITES = {group: {name: Suite(**suite) for name, suite in suites.items()} for group, suites in _DATA["suites"].items()}
+ALONE = ("vm", "cluster")
+"""Groups that run by themselves: each has an option."""
 
 
 class Tests:
@@ -127,21 +129,23 @@ class Tests:
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gvisor", action="store_true")
-    parser.add_argument("--vm", action="store_true")
+    for group in ALONE:
+        parser.add_argument(f"--{group}", action="store_true")
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
     suites = {**SUITES["unit"], **SUITES["parts"]}
-    if options.vm:
-        suites = SUITES["vm"]
+    alone = next((group for group in ALONE if getattr(options, group)), None)
+    if alone:
+        suites = SUITES[alone]
     elif options.gvisor:
         suites = {"gVisor": replace(suites["gVisor"], environments=None)}
-    needed = PROGRAMS["vm"] if options.vm else {**PROGRAMS["unit"], **PROGRAMS["parts"]}
+    needed = PROGRAMS[alone] if alone else {**PROGRAMS["unit"], **PROGRAMS["parts"]}
     preparation = Preparation(ENVIRONMENTS)
     programs = Step("Programs", preparation.compile_programs)
     runner.run([*preparation.steps(), programs, Step("Programs of the tests", partial(debian.ensure, needed))])
     tests = Tests(preparation)
-    return tests.run([*([] if options.vm else tests.checks()), *tests.suites(suites)], runner)
+    return tests.run([*([] if alone else tests.checks()), *tests.suites(suites)], runner)
 
 
 def _python(argv: Sequence[str], report: Report, environment: Mapping[str, str], message: str) -> str:

@@ -1,6 +1,7 @@
 """The seccomp profiles, made from Docker's default: each sandbox's, and that of the executor's own container."""
 
 import copy
+import hashlib
 import json
 import platform
 from functools import cache
@@ -18,6 +19,14 @@ _ARCHITECTURES = {"x86_64": ("amd64", "SCMP_ARCH_X86_64"), "aarch64": ("arm64", 
 def for_executor() -> str:
     """The profile of the executor's container in Docker's format: JSON on one line."""
     return json.dumps(json.loads(OF_THE_EXECUTOR.read_bytes()), separators=(",", ":"))
+
+
+def file_on_node(profile: str) -> str:
+    """The name of a profile's file below the folder of such profiles on each node of Kubernetes, by its content.
+
+    Kubernetes has no way to hand a profile over: a node that lacks it does not start the container.
+    """
+    return f"vps/{hashlib.sha256(profile.encode()).hexdigest()[:12]}.json"
 
 
 @cache

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.executor.seccomp import for_executor
+from app.executor.seccomp import file_on_node, for_executor
 from app.profile import SandboxProfile
 from infra.config import SettingsError, parse_settings
 from infra.kubernetes.arrows import Arrow, arrows, ports
-from infra.kubernetes.pod import seccomp_file
 from infra.services import catalog
 from infra.services.sandbox import EXECUTOR_CAPABILITIES
 from infra.settings import NOT_ON_CLUSTERS
@@ -76,7 +75,7 @@ def test_only_the_executor_has_capabilities_and_profiles_of_its_own(made: list[R
     contexts = {name: container["securityContext"] for name, container in containers(made).items()}
     executor = contexts.pop("executor")
     assert executor["capabilities"] == {"drop": ["ALL"], "add": list(EXECUTOR_CAPABILITIES)}
-    profile = {"type": "Localhost", "localhostProfile": seccomp_file(for_executor())}
+    profile = {"type": "Localhost", "localhostProfile": file_on_node(for_executor())}
     assert executor["seccompProfile"] == profile
     assert executor["privileged"] is executor["allowPrivilegeEscalation"] is False
     for name, context in contexts.items():

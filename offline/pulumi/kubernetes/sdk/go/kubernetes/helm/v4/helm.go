@@ -5,12 +5,12 @@ import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 // RepositoryOpts say where a chart comes from.
 type RepositoryOpts struct {
-	CaFile   *string `pulumi:"caFile"`
-	CertFile *string `pulumi:"certFile"`
-	KeyFile  *string `pulumi:"keyFile"`
-	Password *string `pulumi:"password"`
-	Repo     *string `pulumi:"repo"`
-	Username *string `pulumi:"username"`
+	CaFile   pulumi.AssetOrArchive `pulumi:"caFile"`
+	CertFile pulumi.AssetOrArchive `pulumi:"certFile"`
+	KeyFile  pulumi.AssetOrArchive `pulumi:"keyFile"`
+	Password *string               `pulumi:"password"`
+	Repo     *string               `pulumi:"repo"`
+	Username *string               `pulumi:"username"`
 }
 
 // PostRenderer is a program that changes what a chart makes.

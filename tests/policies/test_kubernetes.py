@@ -1,0 +1,106 @@
+"""The rules for objects of Kubernetes: each refuses a fault in what the program makes, and no other rule does."""
+
+import copy
+from typing import Any
+
+import pytest
+from pulumi_policy.proxy import UNKNOWN_ARRAY_VALUE, UNKNOWN_STRING_VALUE
+
+from app.profile import SandboxProfile
+from infra.kubernetes.admission import rules
+from infra.service import ServiceArgs
+from policies.kubernetes import KINDS
+from policies.pack import RULES
+from tests.pods import FAULTS
+from tests.policies.support import Resource, violations
+from tests.program import platform_config, run_program
+
+NAMES = {rule.name for rule in RULES if rule.resource_type.startswith("kubernetes:")}
+
+
+@pytest.fixture(scope="module")
+def made() -> list[Resource]:
+    found = run_program("cluster", platform_config("cluster"))
+    return [Resource(it.type, it.name, it.inputs) for it in found]
+
+
+@pytest.fixture
+def unit(made: list[Resource]) -> Resource:
+    return copy.deepcopy(next(it for it in made if it.name == "sandbox-deployment"))
+
+
+def pod(workload: Resource) -> dict[str, Any]:
+    found: dict[str, Any] = workload.inputs["spec"]["template"]["spec"]
+    return found
+
+
+def fired(*resources: Resource) -> set[str]:
+    return {found.policy for found in violations(resources)}
+
+
+def test_the_program_passes_every_policy(made: list[Resource]) -> None:
+    assert violations(made) == []
+
+
+def test_it_makes_each_kind_that_the_pack_allows(made: list[Resource]) -> None:
+    assert {it.type for it in made if it.type.startswith("kubernetes:")} == KINDS
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_preview_refuses_what_the_api_server_would(unit: Resource, fault: str) -> None:
+    refused_by, change = FAULTS[fault]
+    change(pod(unit))
+    found = {name.removeprefix("pod-") for name in fired(unit)}
+    assert found == refused_by - ({"volumes"} if fault == "a token" else set())
+
+
+def test_each_rule_of_admission_is_one_of_the_pack_and_has_a_fault() -> None:
+    nothing: Any = None
+    own = ServiceArgs(
+        "executor", (), nothing, 1, 1, environment={"EXECUTOR_PROFILE": SandboxProfile().model_dump_json()}
+    )
+    names = {rule.name for rule in rules("x", own, [])}
+    assert {name.removeprefix("pod-") for name in NAMES if name.startswith("pod-")} == names
+    assert set().union(*(refused_by for refused_by, _ in FAULTS.values())) == names
+
+
+@pytest.mark.parametrize("unknown", [UNKNOWN_ARRAY_VALUE, [UNKNOWN_STRING_VALUE]])
+@pytest.mark.parametrize("name", ["containers", "initContainers"])
+def test_containers_that_are_unknown_before_the_update_are_refused(unit: Resource, name: str, unknown: Any) -> None:
+    pod(unit)[name] = unknown
+    assert {"pod-image", "pod-user", "pod-limits"} <= fired(unit)
+
+
+def test_the_executors_privileges_are_for_the_unit_alone(unit: Resource) -> None:
+    unit.inputs["metadata"]["labels"]["vps.service"] = "other"
+    assert fired(unit) == {"pod-capabilities", "pod-user", "pod-seccomp"}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "core/v1:Pod",
+        "apps/v1:DaemonSet",
+        "apps/v1:DeploymentPatch",
+        "batch/v1:Job",
+        "helm.sh/v3:Release",
+        "rbac.authorization.k8s.io/v1:ClusterRoleBinding",
+    ],
+)
+def test_other_kinds_are_refused(unit: Resource, kind: str) -> None:
+    assert fired(Resource(f"kubernetes:{kind}", "x", unit.inputs)) == {"kubernetes-kind"}
+
+
+def test_namespaces_are_restricted_but_for_the_units(made: list[Resource]) -> None:
+    for found in copy.deepcopy([it for it in made if it.type.endswith(":Namespace")]):
+        found.inputs["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "privileged"
+        assert fired(found) == ({"namespace-security"} if found.name != "units-namespace" else set())
+        del found.inputs["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+        assert fired(found) == {"namespace-security"}
+
+
+@pytest.mark.parametrize("change", [{"type": "NodePort"}, {"type": "LoadBalancer"}, {"externalIPs": ["192.0.2.1"]}])
+def test_only_the_edge_is_published(made: list[Resource], change: dict[str, Any]) -> None:
+    api = copy.deepcopy(next(it for it in made if it.name == "api-service"))
+    api.inputs["spec"].update(change)
+    assert fired(api) == {"service-published"}

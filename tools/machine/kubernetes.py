@@ -27,6 +27,8 @@ _LOADERS: tuple[tuple[str, Callable[[str, str], list[str]]], ...] = (
     ("minikube", lambda _, image: ["minikube", "image", "load", image]),
 )
 """How a cluster on this machine takes an image from Docker, by how the name of its context begins."""
+_SECONDS_TO_EXPORT = 600
+"""Docker packs a whole image before it sends the first byte."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -57,7 +59,7 @@ class Kubernetes:
             if self.ours and not self.ours.has_image(reference):
                 report.say(f"loading {reference}")
                 try:
-                    self.ours.load(engine.client().api.get_image(reference))
+                    self.ours.load(engine.client(_SECONDS_TO_EXPORT).api.get_image(reference))
                 except ClusterError as error:
                     raise StepFailed(str(error), "Make room on this disk, then run this again.") from error
                 loaded.append(reference)

@@ -4,20 +4,20 @@
 in `app`: `Sandbox` inherits those that the operator may set.
 """
 
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal
 
 from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, StringConstraints, model_validator
 
-from app.api.settings import ApiOptions, Keys
+from app.api.settings import IN_MEMORY, ApiOptions, Keys
 from app.environments import DEFAULT_ENVIRONMENTS
 from app.executor.settings import EnvironmentName, ExecutorOptions, StrongProfile
 from app.process.settings import Settings
 from app.profile import EXECUTOR_LEAST_MB, FLOOR
+from infra.cluster import NODE_PORTS, NOT_ON_CLUSTERS, Cluster, HostName
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from infra.receivers import Address, Alertmanager, Switch
 
-HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 NameServer = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
@@ -88,47 +88,6 @@ class Engine(Settings):
     apparmor: bool = True
     """Whether Docker's host has AppArmor with the profiles of infra/host/apparmor. With `host`, its scripts load them.
     False: AppArmor holds neither the executor nor the sandboxes."""
-
-
-class Units(Settings):
-    """The pods of an api and an executor."""
-
-    min: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Units that run at least."""
-    max: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Units that run at most."""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> "Units":
-        if self.min > self.max:
-            raise ValueError(f"min is {self.min}, and max is {self.max}")
-        return self
-
-
-_PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fd00::/8")
-
-
-class Cluster(Settings):
-    """A Kubernetes cluster that exists, in place of Docker. `name` begins the names of its namespaces."""
-
-    kubeconfig: str | None = None
-    """Path of the kubeconfig on the machine that runs Pulumi. Unset: $KUBECONFIG, else ~/.kube/config."""
-    context: str | None = None
-    """Context of the kubeconfig. Unset: its current one."""
-    domain: HostName = "cluster.local"
-    """Domain of the cluster's own names."""
-    units: Units = Units()
-    storage_class: str | None = None
-    """Storage class of volumes. Unset: the cluster's default."""
-    volume_gb: Annotated[int, Field(ge=1, le=65536)] = 10
-    """Size of each volume in GiB."""
-    edge: Literal["LoadBalancer", "NodePort"] = "LoadBalancer"
-    """How the edge is reached: by the cluster's load balancer, or, with `NodePort`, on edge.http_port and edge.tls.port
-    of every node, which must be from 30000 to 32767."""
-    pod_networks: tuple[IPvAnyNetwork, ...] = Field(
-        tuple(map(ip_network, _PRIVATE_NETWORKS)), min_length=1, validate_default=True
-    )
-    """Networks of the cluster's pods. The api takes a visitor's address only from a proxy in one of them."""
 
 
 class Authority(Settings):
@@ -310,10 +269,6 @@ VALKEY = "valkey"
 STACKS_STORE = f"valkey://{VALKEY}:6379/0"
 SERVICES = {field.replace("_", "-"): field for field in Services.model_fields}
 """The field of `Services` by the service's name."""
-NOT_ON_CLUSTERS = ("collector", "node-exporter", "container-exporter", "portainer")
-"""Services that read Docker's files or hold its socket."""
-NODE_PORTS = range(30000, 32768)
-"""The ports that a cluster publishes on its nodes."""
 
 
 class PlatformSettings(Settings):
@@ -390,6 +345,11 @@ class PlatformSettings(Settings):
             return self
         if self.host:
             raise ValueError("host and cluster are both set: the platform runs on one of them")
+        if self.cluster.units.max > 1 and self.sandbox.rate_store == IN_MEMORY:
+            raise ValueError(
+                f"cluster.units.max is {self.cluster.units.max}, and each unit would count by itself. "
+                f"Set sandbox.rate_store: {STACKS_STORE}"
+            )
         for field in (SERVICES[service] for service in NOT_ON_CLUSTERS):
             if getattr(self.services, field).enabled:
                 raise ValueError(f"services.{field} does not run on a cluster. Set services.{field}.enabled: false")

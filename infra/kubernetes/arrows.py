@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from infra.service import Service
 from infra.services.edge import INSIDE_URL
+from infra.settings import STACKS_STORE
 
 _EDGE, _API, _PROMETHEUS, _GRAFANA, _BLACKBOX = "traefik", "api", "prometheus", "grafana", "blackbox-exporter"
 
@@ -34,6 +35,7 @@ def ports(service: str, services: Sequence[Service]) -> list[int]:
 def _uses(services: Iterable[Service]) -> Iterator[tuple[str, str]]:
     """A service and the URL or address of what it uses."""
     yield _BLACKBOX, INSIDE_URL
+    yield _API, STACKS_STORE
     for service in services:
         if service.route:
             yield _EDGE, service.route.target

@@ -7,18 +7,20 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from infra.cluster import Cluster
 from infra.kubernetes.arrows import Arrow
 from infra.service import SERVICE_LABEL, STACK_LABEL
-from infra.settings import Cluster
+from infra.settings import VALKEY
 
-EDGE, UNITS, MONITORING = "edge", "units", "monitoring"
+EDGE, UNITS, STORE, MONITORING = "edge", "units", "store", "monitoring"
 UNIT = "sandbox"
 """The label `vps.service` of the pods with an api and an executor."""
 _WORKLOADS = {"api": UNIT, "executor": UNIT}
-_SECURITY = {EDGE: "restricted", UNITS: "privileged", MONITORING: "restricted"}
+_SECURITY = {EDGE: "restricted", UNITS: "privileged", STORE: "restricted", MONITORING: "restricted"}
 """The executor's capabilities and root are beyond Pod Security's levels: the units' namespace is held by policies of
 its own."""
-_PODS = {EDGE: 4, MONITORING: 24}
+_PODS = {EDGE: 4, STORE: 2, MONITORING: 24}
+_TRUST = {"traefik": EDGE, VALKEY: STORE, **dict.fromkeys(_WORKLOADS, UNITS)}
 _DNS = {"kubernetes.io/metadata.name": "kube-system"}
 _METADATA_SERVICES = ("169.254.0.0/16", "fd00:ec2::254/128")
 _DEFAULT = {"cpu": "50m", "memory": "32Mi"}
@@ -27,9 +29,7 @@ _DEFAULT = {"cpu": "50m", "memory": "32Mi"}
 
 def trust(service: str) -> str:
     """The namespace of a service, without the stack's prefix."""
-    if service == "traefik":
-        return EDGE
-    return UNITS if workload(service) == UNIT else MONITORING
+    return _TRUST.get(service, MONITORING)
 
 
 def workload(service: str) -> str:

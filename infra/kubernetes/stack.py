@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from infra.cluster import Cluster
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from infra.kubernetes import arrows
 from infra.kubernetes.admission import Admission
@@ -12,7 +13,7 @@ from infra.kubernetes.namespaces import EDGE, Namespaces, trust, workload
 from infra.kubernetes.workload import Place, Workload
 from infra.service import SERVICE_LABEL, STACK_LABEL, Port, Service, ServiceArgs
 from infra.services.sandbox import API, EXECUTOR
-from infra.settings import Cluster, PlatformSettings
+from infra.settings import PlatformSettings
 
 _OUTWARD = ("public", "outbound")
 
@@ -52,9 +53,13 @@ class ClusterStack:
         return ()
 
     def make(self, name: str, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions) -> None:
-        """The pods of these services, which share a pod if there are several. The executor's are the first."""
+        """The pods of these services: api and executor share one. The executor's are the first."""
         if executor := services.get(EXECUTOR.name):
             self._admission = [Admission(self._settings.name, executor, self._images(), opts)]
+        for found in dict.fromkeys(map(workload, services)):
+            self._make(found, {it: args for it, args in services.items() if workload(it) == found}, opts)
+
+    def _make(self, name: str, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions) -> None:
         first = next(iter(services))
         place = Place(
             self._settings.name,
@@ -64,7 +69,7 @@ class ClusterStack:
             self._cluster.volume_gb,
         )
         made = Workload(
-            workload(first),
+            name,
             place,
             services,
             images={args.image: self._settings.image(args.image) for args in services.values()},

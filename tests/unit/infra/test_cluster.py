@@ -8,13 +8,15 @@ import pytest
 
 from app.executor.seccomp import file_on_node, for_executor
 from app.profile import SandboxProfile
+from infra.cluster import NOT_ON_CLUSTERS
 from infra.config import SettingsError, parse_settings
 from infra.kubernetes.arrows import Arrow, arrows, ports
 from infra.services import catalog
 from infra.services.sandbox import EXECUTOR_CAPABILITIES
-from infra.settings import NOT_ON_CLUSTERS
-from tests.program import SECRETS, Resource, platform_config, readable, run_program
+from infra.settings import STACKS_STORE
+from tests.program import IMAGES, SECRETS, Resource, platform_config, readable, run_program
 
+IMAGE = "registry.example.com/valkey:9"
 WITHOUT = {service.replace("-", "_"): {"enabled": False} for service in NOT_ON_CLUSTERS}
 
 
@@ -217,6 +219,7 @@ def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) 
             "edge.http_port is 80; with cluster.edge: NodePort it must be from 30000 to 32767",
         ),
         ({"cluster": {"units": {"min": 2, "max": 1}}}, "min is 2, and max is 1"),
+        ({"cluster": {"units": {"max": 2}}}, "cluster.units.max is 2, and each unit would count by itself"),
     ],
 )
 def test_settings_that_no_cluster_can_hold_are_refused(overrides: dict[str, Any], message: str) -> None:
@@ -244,3 +247,15 @@ def test_every_rule_of_admission_is_in_force_in_the_stacks_namespaces(made: list
     (declared,) = (it["value"] for it in containers(made)["executor"]["env"] if it["name"] == "EXECUTOR_PROFILE")
     assert SandboxProfile.model_validate_json(declared) == SandboxProfile()
     assert json.dumps(declared) in profile["expression"]
+
+
+def test_several_units_count_in_a_store_that_the_api_alone_reaches() -> None:
+    sandbox = {"rate_store": STACKS_STORE, "keep_counts": True}
+    made = run_program("cluster", platform_config("cluster", sandbox=sandbox, images={**IMAGES, "valkey": IMAGE}))
+    assert "vps-cluster-store/valkey" in of_kind(made, "StatefulSet")
+    assert set(containers(made)) >= {"api", "executor", "valkey"}
+    assert [it["name"] for it in pods(made)["sandbox"]["containers"]] == ["executor", "api"]
+    policies = of_kind(made, "NetworkPolicy")
+    (source,) = policies["vps-cluster-store/api-to-valkey-6379-in"]["spec"]["ingress"][0]["from"]
+    assert source["podSelector"] == {"matchLabels": {"vps.service": "sandbox"}}
+    assert len([it for it in policies if it.startswith("vps-cluster-store/")]) == 3

@@ -130,7 +130,7 @@ class ServiceArgs:
     uid is 0 says why in `root_reason`, and the policy pack must know it by name. Whoever may inspect the container can
     read `environment`, so secrets are files: `secrets`, by name, under /run/secrets. `tmp_mb` and `run_mb` are a /tmp
     and a /run in memory, 0 for none. Without `networks` the service has only a loopback interface. `working_dir` is the
-    image's own when None.
+    image's own when None. For `drain_seconds` it may finish what runs when it is told to stop: other units take over.
     """
 
     image: str
@@ -150,6 +150,7 @@ class ServiceArgs:
     ports: Sequence[Port] = ()
     tmp_mb: int = 0
     run_mb: int = 0
+    drain_seconds: int = 0
     privileges: Privileges | None = None
     docker_socket: DockerSocket | None = None
     host_paths: Sequence[HostPath] = ()

@@ -10,7 +10,7 @@ from policies.inputs import Inputs
 from policies.rules import Rule
 
 
-def _other_than(allowed: Mapping[str, Sequence[Any]], inputs: Inputs) -> Iterator[str]:
+def other_than(allowed: Mapping[str, Sequence[Any]], inputs: Inputs) -> Iterator[str]:
     """A fault for each input that is present and has a value other than the allowed ones."""
     for name, values in allowed.items():
         if (value := inputs.get(name)) not in (None, *values):
@@ -18,6 +18,6 @@ def _other_than(allowed: Mapping[str, Sequence[Any]], inputs: Inputs) -> Iterato
 
 
 ALLOWED_RULES = tuple(
-    Rule(name, check=partial(_other_than, entry.pop("allowed")), **entry)
+    Rule(name, check=partial(other_than, entry.pop("allowed")), **entry)
     for name, entry in tomllib.loads(Path(__file__).with_suffix(".toml").read_text()).items()
 )

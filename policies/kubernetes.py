@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from app.executor.seccomp import file_on_node, for_executor
 from app.profile import SandboxProfile
+from policies.allowed import other_than
 from policies.exemptions import capabilities_of
 from policies.inputs import SERVICE_LABEL, STACK_LABEL, Inputs
-from policies.rules import Rule, other_than, rule
+from policies.rules import Rule, rule
 from policies.sandbox_profile import EXECUTOR, VARIABLE
 
 WORKLOAD = "kubernetes:apps/v1:*"
@@ -122,7 +123,7 @@ def not_privileged(container: _Container) -> Iterator[str]:
 
     Fix: Leave securityContext.privileged out.
     """
-    return other_than(container.security, privileged=(False,))
+    return other_than({"privileged": [False]}, container.security)
 
 
 @_of_each("proc")
@@ -131,7 +132,7 @@ def proc(container: _Container) -> Iterator[str]:
 
     Fix: Leave securityContext.procMount out.
     """
-    return other_than(container.security, procMount=("Default",))
+    return other_than({"procMount": ["Default"]}, container.security)
 
 
 @_of_each("capabilities")
@@ -197,7 +198,7 @@ def host_namespaces(inputs: Inputs) -> Iterator[str]:
 
     Fix: Leave hostNetwork, hostPID and hostIPC out.
     """
-    return other_than(_pod(inputs), hostNetwork=(False,), hostPID=(False,), hostIPC=(False,))
+    return other_than(dict.fromkeys(("hostNetwork", "hostPID", "hostIPC"), [False]), _pod(inputs))
 
 
 @rule("pod-volumes", resource_type=WORKLOAD)
@@ -248,4 +249,4 @@ def service_published(inputs: Inputs) -> Iterator[str]:
     Fix: Leave spec.type and spec.externalIPs out.
     """
     if _labels(inputs).get(SERVICE_LABEL) != _EDGE:
-        yield from other_than(Inputs(inputs.mapping("spec")), type=("ClusterIP",), externalIPs=([],))
+        yield from other_than({"type": ["ClusterIP"], "externalIPs": [[]]}, Inputs(inputs.mapping("spec")))

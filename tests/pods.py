@@ -11,7 +11,7 @@ Pod = dict[str, Any]
 
 
 def _container(pod: Pod, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(it for it in pod["containers"] if it["name"] == name)
+    found: dict[str, Any] = next(it for it in (*pod["containers"], *pod["initContainers"]) if it["name"] == name)
     return found
 
 

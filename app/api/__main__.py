@@ -21,7 +21,6 @@ from app.wire.admission import longest_body
 _KEEP_ALIVE_SECONDS = 100
 """Longer than the edge keeps an idle connection, which is 90 s by Traefik's default. Were it shorter, a request could
 meet a connection that is being closed, and would be answered 502."""
-_GRACE_SECONDS = 5
 _UNREAD_SECONDS = 30
 """Seconds without a byte acknowledged by the client, after which the kernel closes its connection."""
 
@@ -48,7 +47,7 @@ def _config(app: ASGIApp, settings: ApiSettings, port: int) -> uvicorn.Config:
         server_header=False,
         access_log=False,
         log_config=None,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_graceful_shutdown=settings.grace_seconds,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
 

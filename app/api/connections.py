@@ -92,6 +92,11 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._pongs = 0
         self._scheduled = False
 
+    def shutdown(self) -> None:
+        """Let an execution end when the server is told to stop, as on HTTP: uvicorn would close the WebSocket."""
+        if not self.handshake_complete:
+            super().shutdown()
+
     def data_received(self, data: bytes) -> None:
         """Queue the data and parse as much as the application can take."""
         self._unparsed += data

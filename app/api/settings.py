@@ -134,5 +134,7 @@ class ApiSettings(ApiOptions, ProcessSettings):
     """the port of /metrics, which nothing public may lead to, from 1 to 65535."""
     trusted_proxies: Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], FROM_JSON] = ()
     """networks whose X-Forwarded-For is believed, as in ["172.20.0.0/16"]."""
+    grace_seconds: int = Field(5, ge=0, le=120)
+    """how long what runs may go on when the api is told to stop, from 0 to 120 s. It takes nothing new meanwhile."""
     otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = None
     """the URL of an OTLP/HTTP collector for traces, as in http://collector:4318; unset is none."""

@@ -90,7 +90,7 @@ def rules(units: str, own: ServiceArgs, images: Iterable[str]) -> list[Admission
         ),
         AdmissionRule(
             "sandbox-profile",
-            f"object.spec.containers.filter(c, {is_executor}).all(c, c.?env.orValue([]).filter(e, e.name == "
+            f"({_CONTAINERS}).filter(c, {is_executor}).all(c, c.?env.orValue([]).filter(e, e.name == "
             f"{_text(name)}).map(e, e.?value.orValue('')) == [{_text(str(own.environment[name]))}])",
             f"{name} is not the profile of the stack",
         ),

@@ -14,6 +14,10 @@ _READABLE = 0o444
 _STARTUP_SECONDS = 180
 _READINESS_FACTOR, _LIVENESS_FACTOR = 2, 6
 """Each probe starts a process in the container: one that only restarts what hangs runs seldom."""
+_SECONDS_TO_STOP = 15
+"""An executor and a program with data write down what they hold."""
+_SECONDS_TO_BE_LEFT = 5
+"""A pod that is to go takes requests until every node has heard of it."""
 _RESERVED = 0.1
 """The share of its processor limit that is kept free for a service. Memory is reserved in full."""
 
@@ -49,7 +53,14 @@ def container(service: str, args: ServiceArgs, image: str) -> Object:
         found["workingDir"] = args.working_dir
     if isinstance(args.health, Health):
         found |= _probes(args.health)
+    if args.drain_seconds:
+        found["lifecycle"] = {"preStop": {"sleep": {"seconds": _SECONDS_TO_BE_LEFT}}}
     return found
+
+
+def stop_seconds(args: ServiceArgs) -> int:
+    """Seconds after which a pod with this container is killed when it is to go."""
+    return _SECONDS_TO_STOP + (_SECONDS_TO_BE_LEFT + args.drain_seconds if args.drain_seconds else 0)
 
 
 def volumes(service: str, args: ServiceArgs, objects: Mapping[str, pulumi.Output[str]]) -> list[Object]:

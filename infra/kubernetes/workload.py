@@ -12,7 +12,6 @@ from infra.kubernetes import pod
 from infra.kubernetes.pod import Object
 from infra.service import SERVICE_LABEL, STACK_LABEL, ServiceArgs, Volume
 
-_SECONDS_TO_STOP = 10
 _ANY_NODE = "kubernetes.io/hostname"
 
 
@@ -65,13 +64,14 @@ class Workload(pulumi.ComponentResource):
         )
         outliving = [mount.volume for args in services.values() for mount in args.mounts if mount.volume.data]
         passing = {mount.volume: None for args in services.values() for mount in args.mounts if not mount.volume.data}
+        containers = [pod.container(it, args, images[args.image]) for it, args in services.items()]
         spec: Object = {
             "automountServiceAccountToken": False,
-            "containers": [pod.container(it, args, images[args.image]) for it, args in services.items()],
+            "containers": [containers[-1]],
             "dnsConfig": {"searches": list(place.searches)},
             "enableServiceLinks": False,
             "serviceAccountName": account.metadata["name"],
-            "terminationGracePeriodSeconds": _SECONDS_TO_STOP,
+            "terminationGracePeriodSeconds": max(map(pod.stop_seconds, services.values())),
             "topologySpreadConstraints": [
                 {
                     "labelSelector": {"matchLabels": self.labels},
@@ -85,6 +85,9 @@ class Workload(pulumi.ComponentResource):
                 *(it for service, args in services.items() for it in self._volumes(service, args)),
             ],
         }
+        if before := containers[:-1]:
+            # They are started before the last one, and stopped after it.
+            spec["initContainers"] = [{**it, "restartPolicy": "Always"} for it in before]
         if outliving:
             # A new volume belongs to root, and is opened to the service's group.
             (group,) = {args.user.partition(":")[2] for args in services.values()}

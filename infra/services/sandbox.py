@@ -1,6 +1,7 @@
 """The public code runner: `api`, which visitors reach, and `executor`, which starts the sandboxes."""
 
 import json
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ _SOCKET = Path(_RUN_PATH, "executor.sock")
 EXECUTOR_ENTRYPOINT = ("env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher")
 """The kernel drops a signal to a PID 1 without a handler. A blocked one stays pending until the executor is up."""
 EXECUTOR_CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD")
+_SECONDS_TO_BEGIN = 10
+"""How long an execution may wait before it begins, and take to answer, while a unit is drained."""
 _AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 """The container's root has capabilities, and whoever takes over the executor answers its health checks."""
 HEALTHCHECK = ("python", "-I", "-S", "/srv/app/process/healthcheck.py")
@@ -59,6 +62,8 @@ def describe_executor(context: Context) -> ServiceArgs:
 def describe_api(context: Context) -> ServiceArgs:
     """The api's networks lead nowhere outside."""
     settings = context.settings.sandbox
+    # One host has no other unit that would answer meanwhile.
+    drain_seconds = ceil(settings.profile.timeout_seconds) + _SECONDS_TO_BEGIN if context.settings.cluster else 0
     # Prometheus scrapes the api, which sends its spans to Jaeger.
     monitored = context.settings.runs("prometheus") or context.otlp_endpoint
     # Only the edge and the api are on the network "api", so requests from there are the edge's. The edge forwards the
@@ -74,7 +79,8 @@ def describe_api(context: Context) -> ServiceArgs:
         config=Config(str(_KEYS.parent), {_KEYS.name: keys_file(settings)}, reread=True),
         mounts=[Mount(_RUN, _RUN_PATH, read_only=True)],
         tmp_mb=16,
-        environment=_variables(api_settings(settings, context.otlp_endpoint), trusted_proxies=proxies),
+        drain_seconds=drain_seconds,
+        environment=_variables(api_settings(settings, context.otlp_endpoint, drain_seconds), trusted_proxies=proxies),
     )
 
 
@@ -102,7 +108,7 @@ def executor_settings(
     )
 
 
-def api_settings(settings: SandboxSettings, otlp_endpoint: str | None) -> api.ApiSettings:
+def api_settings(settings: SandboxSettings, otlp_endpoint: str | None, drain_seconds: int = 0) -> api.ApiSettings:
     """What the api reads at its start, but for the networks of its proxies: they are known at deployment."""
     return api.ApiSettings(
         **_options(settings, api.ApiOptions),
@@ -112,6 +118,7 @@ def api_settings(settings: SandboxSettings, otlp_endpoint: str | None) -> api.Ap
         port=API_PORT,
         metrics_port=_METRICS_PORT,
         otlp_endpoint=otlp_endpoint,
+        **({"grace_seconds": drain_seconds} if drain_seconds else {}),
     )
 
 

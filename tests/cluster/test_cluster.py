@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from app.executor import seccomp
+from infra.settings import STACKS_STORE
 from offline.kubernetes.layout import Node
 from offline.kubernetes.node import CGROUPS, KERNEL_SETTINGS
 from tests.pods import FAULTS
@@ -23,7 +25,7 @@ from tools.stack import config
 from tools.stack.cluster_stack import CLUSTER, ClusterStack
 
 PORT = 30080
-CORE = ("app", "executor", "traefik")
+CORE = ("app", "executor", "traefik", "valkey")
 STACK = "vps-trial"
 UNITS = f"{STACK}-units"
 UNIT = ("-n", UNITS)
@@ -89,7 +91,12 @@ def stack(
         "trial",
         template=CLUSTER,
         home=tmp_path_factory.mktemp("cluster") / "home",
-        overrides={"services": config.ONLY_CORE, "edge": {"http_port": PORT}},
+        overrides={
+            "services": config.ONLY_CORE,
+            "edge": {"http_port": PORT},
+            "sandbox": {"rate_store": STACKS_STORE, "requests_per_minute": 1000},
+            "cluster": {"units": {"max": 2}},
+        },
     )
     made.configure_with({**config.image_values(prepared.images), "cluster": cluster.settings()}, report)
     made.up(report)
@@ -180,21 +187,18 @@ def test_a_container_without_limits_gets_those_of_its_namespace_and_is_refused_w
     cluster.ours.kubectl("create", "namespace", bare)
     try:
         cluster.ours.kubectl("label", "namespace", bare, f"vps.stack={STACK}")
-        pod["containers"] = [it for it in pod["containers"] if it["name"] == "api"]
+        del pod["initContainers"]
         assert f"{STACK}-limits: " in _refusal(cluster, pod, bare)
     finally:
         cluster.ours.kubectl("delete", "namespace", bare)
 
 
 @pytest.mark.usefixtures("stack")
-def test_a_pod_beyond_the_quota_is_refused(cluster: Kubernetes) -> None:
+def test_an_object_beyond_the_quota_is_refused(cluster: Kubernetes) -> None:
     assert cluster.ours
-    cluster.ours.kubectl(*UNIT, "scale", "deployment/sandbox", "--replicas=3")
-    try:
-        said = ("get", "replicasets", "-o", "jsonpath={.items[*].status.conditions[*].message}")
-        _wait_until(lambda: "exceeded quota: quota" in str(cluster.ours and cluster.ours.kubectl(*UNIT, *said)))
-    finally:
-        cluster.ours.kubectl(*UNIT, "scale", "deployment/sandbox", "--replicas=1")
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        cluster.ours.kubectl(*UNIT, "create", "service", "loadbalancer", "tried", "--tcp=80", "--dry-run=server")
+    assert "exceeded quota" in refused.value.stderr
 
 
 @pytest.mark.usefixtures("stack")
@@ -217,6 +221,32 @@ def test_an_object_that_was_deleted_by_hand_is_noticed_and_restored(
     stack.refresh(report)
     stack.up(report)
     assert edge.get("/health").status_code == httpx.codes.OK
+
+
+def test_a_unit_that_is_removed_finishes_what_it_runs(cluster: Kubernetes, edge: httpx.Client) -> None:
+    assert cluster.ours
+    scale = (*UNIT, "scale", "deployment/sandbox")
+    ready = (*UNIT, "rollout", "status", "deployment/sandbox", "--timeout=120s")
+    cluster.ours.kubectl(*scale, "--replicas=2")
+    cluster.ours.kubectl(*ready)
+    lasting = {"environment": "python", "code": "import time\ntime.sleep(15)\nprint('done')"}
+    short = {"environment": "python", "code": "print('done')"}
+    with ThreadPoolExecutor() as visitors:
+        running = [visitors.submit(edge.post, "/execute", json=lasting) for _ in range(2)]
+        _wait_until(lambda: len(_names(cluster)) == 2)
+        cluster.ours.kubectl(*scale, "--replicas=1")
+        answers = []
+        while len(_names(cluster)) == 2:
+            answers.append(edge.post("/execute", json=short))
+        answers += [it.result() for it in running]
+    assert {it.status_code for it in answers} == {httpx.codes.OK}, [it.text for it in answers]
+    assert {it.json()["output"] for it in answers} == {"done\n"}
+
+
+def _names(cluster: Kubernetes) -> list[str]:
+    """The units' pods, those that end too."""
+    assert cluster.ours
+    return cluster.ours.kubectl(*UNIT, "get", "pods", "-l", "vps.service=sandbox", "-o", "name").split()
 
 
 def test_a_killed_unit_comes_back(cluster: Kubernetes, edge: httpx.Client) -> None:

@@ -3,6 +3,7 @@
 import argparse
 
 from app.executor import seccomp
+from infra.settings import VALKEY
 from tools.build import images
 from tools.commands.up import TRY_THIS, show
 from tools.console.steps import Report, Runner, Step, StepFailed
@@ -65,7 +66,8 @@ class _Cluster(Preparation):
         return f"{len(loaded)} images loaded, {len(wanted) - len(loaded)} there already"
 
     def _runs(self, image: str) -> bool:
-        return image in ("app", "executor", "traefik") or self._settings.runs(image)
+        store = self._settings.sandbox.in_valkey and image == VALKEY
+        return store or image in ("app", "executor", "traefik") or self._settings.runs(image)
 
     def _configure(self, report: Report) -> str:
         values = config.image_values(self.images) if self.kubernetes.takes_images() else {}

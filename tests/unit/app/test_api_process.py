@@ -1,32 +1,65 @@
 """The process `python -m app.api` with its two ports."""
 
+import asyncio
+import contextlib
+import json
 import os
 import signal
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from websockets.sync.client import connect
 
 from app.api import __main__ as module
 from app.api.server import build_api
 from app.api.settings import ApiSettings
 from tests.unit.app.api_process import START_SECONDS, process, wait_for
-from tests.unit.app.fake_executor import STARTED, FakeExecutor
+from tests.unit.app.fake_executor import RESULT, STARTED, FakeExecutor
 from tools.machine.ports import free_port
 
 
-def test_it_serves_visitors_and_prometheus_until_sigterm(executor: FakeExecutor) -> None:
+def test_it_serves_visitors_and_prometheus_until_sigterm_and_then_ends_what_runs(executor: FakeExecutor) -> None:
     public, private = free_port(), free_port()
-    ports = {"API_PORT": str(public), "API_METRICS_PORT": str(private)}
-    with process(API_EXECUTOR_SOCKET=str(executor.socket), **ports) as api:
+    begun, may_end = threading.Event(), threading.Event()
+
+    async def slow(_: Request) -> Response:
+        begun.set()
+        await asyncio.to_thread(may_end.wait, START_SECONDS)
+        return JSONResponse(RESULT)
+
+    executor.answers["/execute"] = slow
+    variables = {"API_PORT": str(public), "API_METRICS_PORT": str(private), "API_GRACE_SECONDS": "60"}
+    with (
+        process(API_EXECUTOR_SOCKET=str(executor.socket), **variables) as api,
+        ThreadPoolExecutor() as visitors,
+        contextlib.ExitStack() as stack,
+    ):
+        stack.callback(may_end.set)
         assert "api_requests_total" in wait_for(f"http://127.0.0.1:{private}/metrics").text
         assert wait_for(f"http://127.0.0.1:{public}/health").json()["status"] == "ok"
         assert wait_for(f"http://127.0.0.1:{public}/metrics").status_code == 404
-        with connect(f"ws://127.0.0.1:{public}/execute/stream") as visitor:
-            visitor.send('{"type": "start", "environment": "python", "code": "1"}')
-            assert STARTED["execution_id"] in str(visitor.recv())
+        body = {"environment": "python", "code": "1"}
+        answer = visitors.submit(httpx.post, f"http://127.0.0.1:{public}/execute", json=body, timeout=START_SECONDS)
+        assert begun.wait(START_SECONDS)
+        stream = stack.enter_context(connect(f"ws://127.0.0.1:{public}/execute/stream"))
+        stream.send(json.dumps({"type": "start", **body}))
+        assert STARTED["execution_id"] in str(stream.recv())
         api.send_signal(signal.SIGTERM)
-        _, errors = api.communicate(timeout=10)
+        with pytest.raises(ConnectionRefusedError):
+            while True:
+                socket.create_connection(("127.0.0.1", public)).close()
+        stream.send('{"type": "stdin", "data": "late"}')
+        assert json.loads(stream.recv()) == {"type": "output", "stream": "stdout", "data": "late"}
+        stream.send('{"type": "stdin_end"}')
+        assert json.loads(stream.recv())["type"] == "result"
+        may_end.set()
+        assert answer.result().json()["execution_id"] == RESULT["execution_id"]
+        _, errors = api.communicate(timeout=START_SECONDS)
     assert "Traceback" not in errors
     assert api.returncode in {0, -signal.SIGTERM}
 

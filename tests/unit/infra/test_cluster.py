@@ -40,7 +40,11 @@ def pods(resources: list[Resource]) -> dict[str, dict[str, Any]]:
 
 
 def containers(resources: list[Resource]) -> dict[str, dict[str, Any]]:
-    return {container["name"]: container for pod in pods(resources).values() for container in pod["containers"]}
+    return {
+        it["name"]: it
+        for pod in pods(resources).values()
+        for it in (*pod.get("initContainers", ()), *pod["containers"])
+    }
 
 
 def test_nothing_of_docker_is_made_on_a_cluster_and_nothing_of_kubernetes_off_one(made: list[Resource]) -> None:
@@ -62,15 +66,25 @@ def test_every_service_has_a_workload_in_the_namespace_of_its_trust(made: list[R
 
 def test_the_unit_is_a_pod_of_api_and_executor_that_share_memory_for_their_socket(made: list[Resource]) -> None:
     unit = pods(made)["sandbox"]
-    assert [container["name"] for container in unit["containers"]] == ["executor", "api"]
+    assert [it["name"] for it in unit["containers"]] == ["api"]
+    assert [(it["name"], it["restartPolicy"]) for it in unit["initContainers"]] == [("executor", "Always")]
     shared = next(volume for volume in unit["volumes"] if volume["name"] == "executor-run")
     assert shared["emptyDir"]["medium"] == "Memory"
     mounts = {
         container["name"]: {mount["mountPath"]: mount["readOnly"] for mount in container["volumeMounts"]}
-        for container in unit["containers"]
+        for container in (*unit["initContainers"], *unit["containers"])
     }
     assert mounts["executor"]["/run/executor"] is False
     assert mounts["api"]["/run/executor"] is True
+
+
+def test_a_unit_that_is_to_go_finishes_what_runs(made: list[Resource]) -> None:
+    unit = pods(made)["sandbox"]
+    (api,) = unit["containers"]
+    (grace,) = (int(it["value"]) for it in api["env"] if it["name"] == "API_GRACE_SECONDS")
+    asleep = api["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert grace > SandboxProfile().timeout_seconds
+    assert unit["terminationGracePeriodSeconds"] > asleep + grace
 
 
 def test_only_the_executor_has_capabilities_and_profiles_of_its_own(made: list[Resource]) -> None:
@@ -103,7 +117,8 @@ def test_each_volume_of_a_pod_has_a_name_of_its_own_and_is_mounted(made: list[Re
     for name, pod in pods(made).items():
         volumes = [volume["name"] for volume in pod["volumes"]]
         assert len(set(volumes)) == len(volumes), name
-        mounted = {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]}
+        every = (*pod.get("initContainers", ()), *pod["containers"])
+        mounted = {mount["name"] for container in every for mount in container["volumeMounts"]}
         assert set(volumes) <= mounted, name
 
 
@@ -254,7 +269,7 @@ def test_several_units_count_in_a_store_that_the_api_alone_reaches() -> None:
     made = run_program("cluster", platform_config("cluster", sandbox=sandbox, images={**IMAGES, "valkey": IMAGE}))
     assert "vps-cluster-store/valkey" in of_kind(made, "StatefulSet")
     assert set(containers(made)) >= {"api", "executor", "valkey"}
-    assert [it["name"] for it in pods(made)["sandbox"]["containers"]] == ["executor", "api"]
+    assert [it["name"] for it in pods(made)["sandbox"]["containers"]] == ["api"]
     policies = of_kind(made, "NetworkPolicy")
     (source,) = policies["vps-cluster-store/api-to-valkey-6379-in"]["spec"]["ingress"][0]["from"]
     assert source["podSelector"] == {"matchLabels": {"vps.service": "sandbox"}}

@@ -80,6 +80,7 @@ NOT_THE_OPERATORS = {
     ("api", "port"): "a port inside the container, to which the edge's route leads",
     ("api", "metrics_port"): "a port inside the container, which Prometheus's configuration names",
     ("api", "trusted_proxies"): "the subnet that Docker gives the edge's network, and Cloudflare's published networks",
+    ("api", "grace_seconds"): "on a cluster, what an execution may take",
     ("api", "otlp_endpoint"): "the address of Jaeger, which the program starts",
     ("executor", "socket"): "a path in the volume that the two containers share",
     ("executor", "roots"): "a folder of the executor's image",

@@ -198,7 +198,7 @@ def host_namespaces(inputs: Inputs) -> Iterator[str]:
 
     Fix: Leave hostNetwork, hostPID and hostIPC out.
     """
-    return other_than(dict.fromkeys(("hostNetwork", "hostPID", "hostIPC"), [False]), _pod(inputs))
+    return other_than({key: [False] for key in ("hostNetwork", "hostPID", "hostIPC")}, _pod(inputs))
 
 
 @rule("pod-volumes", resource_type=WORKLOAD)

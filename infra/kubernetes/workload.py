@@ -149,16 +149,18 @@ class Workload(pulumi.ComponentResource):
     def _volumes(self, service: str, args: ServiceArgs) -> list[Object]:
         objects: dict[str, pulumi.Output[str]] = {}
         if args.config:
-            objects["config"] = self._hold("config", service, args.config.files)
+            objects["config"] = self._hold("config", service, args.config.files, changes=args.config.reread)
         if args.secrets:
             objects["secrets"] = self._hold("secrets", service, args.secrets)
         return pod.volumes(service, args, objects)
 
-    def _hold(self, kind: str, service: str, files: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
-        """A ConfigMap or Secret that never changes: other content has another name, which replaces the pods."""
+    def _hold(
+        self, kind: str, service: str, files: Mapping[str, pulumi.Input[str]], *, changes: bool = False
+    ) -> pulumi.Output[str]:
+        """A ConfigMap or Secret. Unless it `changes`, other content has another name, which replaces the pods."""
         text = pulumi.Output.json_dumps(dict(files))
         contents = {pod.key(file): content for file, content in files.items()}
-        metadata = self._metadata(pulumi.Output.concat(f"{service}-{kind}-", pod.digest(text)))
+        metadata = self._metadata(pulumi.Output.concat(f"{service}-{kind}-", "live" if changes else pod.digest(text)))
         resource: Any
         if kind == "secrets":
             encoded = {name: pulumi.Output.from_input(content).apply(_base64) for name, content in contents.items()}
@@ -167,7 +169,7 @@ class Workload(pulumi.ComponentResource):
             )
         else:
             resource = kubernetes.core.v1.ConfigMap(
-                f"{service}-config", metadata=metadata, immutable=True, data=contents, opts=self._child
+                f"{service}-config", metadata=metadata, immutable=not changes, data=contents, opts=self._child
             )
         name: pulumi.Output[str] = resource.metadata["name"]
         return name

@@ -146,6 +146,11 @@ def test_other_content_gets_a_config_map_of_another_name() -> None:
     assert name("localhost") != name("example.com")
 
 
+def test_a_file_that_a_service_reads_again_changes_in_its_place(made: list[Resource]) -> None:
+    maps = of_kind(made, "ConfigMap")
+    assert {name for name, it in maps.items() if not it["immutable"]} == {"vps-cluster-units/api-config-live"}
+
+
 def test_no_secret_is_in_clear_text_but_in_secrets(made: list[Resource]) -> None:
     for resource in made:
         if not resource.type.endswith(":Secret"):

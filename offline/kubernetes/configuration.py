@@ -82,6 +82,8 @@ def _control_plane(node: Node) -> Mapping[str, Sequence[str]]:
             "--enable-admission-plugins=NodeRestriction",
             "--kubelet-preferred-address-types=InternalIP",
             "--anonymous-auth=false",
+            # As on most clusters: what runs here must be refused by rules of its own.
+            "--allow-privileged",
             *own,
             f"--client-ca-file={authority}",
             f"--kubelet-certificate-authority={authority}",

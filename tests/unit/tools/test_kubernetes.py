@@ -116,7 +116,6 @@ def test_nobody_is_anonymous_and_the_kubelet_asks_who_may(tmp_path: Path) -> Non
     assert kubelet["authorization"] == {"mode": "Webhook"}
     api_server = configuration.commands(node)["kube-apiserver"]
     assert {"--anonymous-auth=false", "--authorization-mode=Node,RBAC"} <= set(api_server)
-    assert not [argument for argument in api_server if argument.startswith("--allow-privileged")]
 
 
 def test_each_node_offers_volumes_of_the_default_class(tmp_path: Path) -> None:

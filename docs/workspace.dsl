@@ -128,6 +128,34 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
                 }
             }
         }
+
+        cluster = deploymentEnvironment "Cluster" {
+            deploymentNode "Laptop or CI" "" "Python, Pulumi" {
+                containerInstance platform.program
+            }
+            deploymentNode "Kubernetes" "Only the packets of this picture's arrows pass" "Cluster" {
+                deploymentNode "edge" "Pod Security: restricted" "namespace" {
+                    containerInstance platform.traefik
+                }
+                deploymentNode "units" "Its pods are held by admission policies" "namespace" {
+                    deploymentNode "sandbox" "A unit; as many as it takes" "pod" {
+                        containerInstance platform.api
+                        containerInstance platform.executor
+                        deploymentNode "the executor's namespaces" "No network; one memory limit holds the executor and all sandboxes" "user namespace" {
+                            containerInstance platform.sandbox
+                        }
+                    }
+                }
+                deploymentNode "monitoring" "Pod Security: restricted" "namespace" {
+                    containerInstance platform.prometheus
+                    containerInstance platform.alertmanager
+                    containerInstance platform.loki
+                    containerInstance platform.jaeger
+                    containerInstance platform.grafana
+                    containerInstance platform.exporters
+                }
+            }
+        }
     }
 
     views {
@@ -140,6 +168,10 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
             autolayout tb
         }
         deployment platform production "deployment" "Where it runs: one server, networks that keep services apart" {
+            include *
+            autolayout lr
+        }
+        deployment platform cluster "deployment-cluster" "Where it runs on Kubernetes: namespaces by trust" {
             include *
             autolayout lr
         }

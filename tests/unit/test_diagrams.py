@@ -2,7 +2,10 @@
 
 from tools.commands.diagrams import FOLDER, WORKSPACE, source_hash
 
-VIEWS = {"context", "container", "deployment", "component-program", "component-api", "component-executor"}
+VIEWS = {
+    *("context", "container", "deployment", "deployment-cluster"),
+    *("component-program", "component-api", "component-executor"),
+}
 
 
 def test_every_picture_was_drawn_from_this_workspace() -> None:

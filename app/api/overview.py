@@ -48,7 +48,11 @@ class Overview:
 
     async def environments(self, _: Request) -> Response:
         """GET /environments."""
-        return json_answer(Environments(environments=await self._executor.environments(), limits=self._profile))
+        return json_answer(await self.found())
+
+    async def found(self) -> Environments:
+        """What can be run."""
+        return Environments(environments=await self._executor.environments(), limits=self._profile)
 
     async def stats(self, _: Request) -> Response:
         """GET /stats."""

@@ -1,10 +1,11 @@
 """The public HTTP interface, and a separate one for Prometheus."""
 
-import contextlib
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
@@ -46,6 +47,9 @@ from app.wire.problems import Code, ExceptionHandler, Refused, exception_handler
 from app.wire.protocol import Execution
 from app.wire.unix_http import UnixHttp
 
+if TYPE_CHECKING:
+    from app.api.agents import Agents
+
 _READABLE_BY_PAGES = ["Retry-After", "WWW-Authenticate", "RateLimit", "RateLimit-Policy", REQUEST_ID]
 
 
@@ -80,6 +84,7 @@ def build_api(settings: ApiSettings) -> Api:
 
     stream = partial(WebSocketStream, executions, allowed=allowed)
     overview = Overview(executor, metrics.statistics, settings.profile)
+    agents = _agents(settings, executions, overview, allowed)
     piston = Piston(executions)
     files = page_files(PAGE)
     endpoints: dict[str, Endpoint] = {
@@ -98,6 +103,7 @@ def build_api(settings: ApiSettings) -> Api:
         "/api/v2/connect": stream(lambda: PistonDialect(executions)).serve,
         "/v1/exec": Codapi(executions).execute,
         "/v1/health": overview.health,
+        "/mcp": agents.answer if agents else _switched_off,
     }
     described = {operation.path for operation in OPERATIONS}
     routes = [
@@ -119,17 +125,39 @@ def build_api(settings: ApiSettings) -> Api:
             ),
         ],
         exception_handlers={**handlers, ClientDisconnect: _gone(handlers[ClientDisconnect])},
-        lifespan=lambda _: _relay(settings, traces, metrics),
+        lifespan=lambda _: _all((_relay(settings, traces, metrics), agents.running() if agents else nullcontext())),
     )
     public.router.default = _nothing_here
     paths = frozenset(route.path for route in routes)
     return Api(Correlate(Answering(public, metrics, paths)), _metrics_app(metrics, executor))
 
 
+def _agents(
+    settings: ApiSettings, executions: Executions, overview: Overview, allowed: Callable[[str], bool]
+) -> "Agents | None":
+    if not settings.mcp:
+        return None
+    from app.api.agents import Agents  # noqa: PLC0415 - only where agents are served: its SDK takes 24 MB
+
+    return Agents(executions, overview, allowed)
+
+
+async def _switched_off(request: Request) -> Response:
+    raise Refused(Code.NOT_FOUND, f"The operator has not switched {request.url.path} on.")
+
+
+@asynccontextmanager
+async def _all(contexts: Iterable[AbstractAsyncContextManager[None]]) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for context in contexts:
+            await stack.enter_async_context(context)
+        yield
+
+
 def _relay(settings: ApiSettings, traces: Tracing, metrics: Metrics) -> AbstractAsyncContextManager[None]:
     """Sends spans to the collector while the public interface is served, if traces are on."""
     if settings.otlp_endpoint is None:
-        return contextlib.nullcontext()
+        return nullcontext()
     from app.api.span_relay import SpanRelay  # noqa: PLC0415 - only where traces are on
 
     return SpanRelay(

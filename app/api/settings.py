@@ -109,6 +109,8 @@ class ApiOptions(Settings):
     go first."""
     allowed_origins: Annotated[tuple[Origin, ...], FROM_JSON] = ()
     """origins whose pages may call the API from a browser, as in ["https://example.org"]."""
+    mcp: bool = False
+    """true to let agents run code by the Model Context Protocol at /mcp. It takes 24 MB of the api's memory."""
     refuse_patterns: bool = False
     """true to refuse code that looks dangerous instead of warning. Isolation doesn't need it."""
     log_code: bool = False

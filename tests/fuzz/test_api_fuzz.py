@@ -56,6 +56,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "/execute/batch": {**START, "inputs": [{"stdin": "y", "args": ["b"], "files": []}, {}], "stop_at_failure": True},
     "/api/v2/execute": PISTON,
     "/api/v2/piston/execute": PISTON,
+    "/mcp": {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "run_code", "arguments": START, "_meta": {"progressToken": 1}},
+    },
     "/v1/exec": {"sandbox": "python", "version": "", "command": "run", "files": {"": "print(1)"}},
 }
 """A valid request for each path. The tests send mutations of it."""
@@ -122,14 +128,36 @@ header_values = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_
 header_names = st.sampled_from(
     [
         *("content-type", "accept", "content-encoding", "origin", "x-forwarded-for", "x-request-id", "traceparent"),
-        *("range", "expect", "upgrade", "if-none-match", "cookie", "x-forwarded-proto", "idempotency-key"),
+        *(
+            "range",
+            "expect",
+            "upgrade",
+            "if-none-match",
+            "cookie",
+            "x-forwarded-proto",
+            "idempotency-key",
+            "authorization",
+        ),
+        *("mcp-protocol-version", "mcp-method", "mcp-name", "mcp-session-id", "authorization"),
         "access-control-request-method",
     ]
 )
 headers = st.dictionaries(
     header_names,
     header_values
-    | st.sampled_from(["text/event-stream", "gzip", "application/json", "00-0-0-0", "::1", "1.2.3.4, [", "websocket"]),
+    | st.sampled_from(
+        [
+            "text/event-stream",
+            "gzip",
+            "2026-07-28",
+            "Bearer x",
+            "application/json",
+            "00-0-0-0",
+            "::1",
+            "1.2.3.4, [",
+            "websocket",
+        ]
+    ),
     max_size=3,
 )
 
@@ -139,7 +167,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One platform for all requests. After them it must still be healthy and run code."""
     name, folder = f"vps-fuzz-{uuid.uuid4().hex[:8]}-executor", tmp_path_factory.mktemp("fuzz") / "platform"
     host = Host(DockerEngine(docker_engine.configured_url()))
-    platform = Platform(host, name, list(json.loads(os.environ[IMAGES])), folder)
+    platform = Platform(host, name, list(json.loads(os.environ[IMAGES])), folder, API_MCP="true")
     try:
         yield platform.start()
         assert platform.health().json()["status"] == "ok"

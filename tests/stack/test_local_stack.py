@@ -1,8 +1,10 @@
 """One stack from up to destroy: used, changed, drifted. The tests build on each other, in order."""
 
 import dataclasses
+import hashlib
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -177,16 +179,21 @@ def test_a_second_up_changes_nothing(stack: Stack, prepared: Preparation, report
     assert not stack.has_drifted(report)
 
 
-def test_a_changed_setting_replaces_only_its_own_container(
-    stack: Stack, prepared: Preparation, report: Report, port: int
+def test_a_changed_setting_replaces_only_its_own_container_and_keys_none(
+    stack: Stack, prepared: Preparation, report: Report, edge: httpx.Client, port: int
 ) -> None:
     before = container_ids(stack, prepared)
-    changed = _with_scrape_interval(stack, 2)
+    changed = _with_scrape_interval(stack, 2, keys=("old", "new"))
     changed.configure(prepared.images, report)
     changed.up(report)
     after = container_ids(stack, prepared)
     assert {service for service in before if before[service] != after.get(service)} == {"prometheus"}
     health.wait(prepared.engine, stack.prefix, f"http://localhost:{port}", report)
+    hello = {"environment": "bash", "code": "true"}
+    answers = [
+        edge.post("/execute", json=hello, headers={"Authorization": f"Bearer {it}"}) for it in ("old", "new", "none")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 401]
 
 
 def test_a_container_removed_by_hand_is_noticed_and_comes_back(
@@ -226,8 +233,14 @@ def _problem(answer: httpx.Response) -> tuple[int, str]:
     return found.status, found.code
 
 
-def _with_scrape_interval(stack: Stack, seconds: int) -> Stack:
-    overrides: dict[str, Any] = {**stack.overrides, "services": _services(scrape_seconds=seconds)}
+def _with_scrape_interval(stack: Stack, seconds: int, keys: Sequence[str]) -> Stack:
+    """The stack with a key that has these secrets, too."""
+    hashes = [f"sha256:{hashlib.sha256(it.encode()).hexdigest()}" for it in keys]
+    overrides: dict[str, Any] = {
+        **stack.overrides,
+        "services": _services(scrape_seconds=seconds),
+        "sandbox": {"keys": [{"name": "site", "secrets": hashes}]},
+    }
     return dataclasses.replace(stack, overrides=overrides)
 
 

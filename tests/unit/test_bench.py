@@ -13,7 +13,7 @@ from tools.measure.bench import cost, figures
 from tools.measure.bench.client import Answer
 from tools.measure.bench.figures import GOALS, SERVICES, Figures, judged
 from tools.measure.bench.load import Rate, Times
-from tools.measure.bench.ways import TO_ORDER, WAITING, limits
+from tools.measure.bench.ways import BY_AGENT, TO_ORDER, WAITING, limits
 from tools.measure.soak.processes import Reading
 from tools.measure.soak.soak import growth
 from tools.measure.soak.visitors import ATTACKS, KILLED, Visit
@@ -27,7 +27,8 @@ OF_DOCKER, OF_NSJAIL = GOALS["at least"]
 def measured() -> Figures:
     """Figures that meet every goal."""
     return Figures(
-        hellos={(way, name): Times([0.005] * 20) for way in (WAITING, TO_ORDER) for name in ENVIRONMENTS},
+        hellos={(way, name): Times([0.005] * 20) for way in (WAITING, TO_ORDER) for name in ENVIRONMENTS}
+        | {(BY_AGENT, "python"): Times([0.015] * 20)},
         cpu={(name, part): 20 for name in ENVIRONMENTS for part in (*SERVICES, figures.TOGETHER, figures.REST)},
         rates={("edge", 2): Rate(done=80, seconds=1), ("docker run", 2): Rate(done=8, seconds=1)}
         | {("nsjail", 2): Rate(done=100, seconds=1)},
@@ -83,6 +84,7 @@ def test_what_was_not_measured_is_not_met() -> None:
     ("change", "missing"),
     [
         ({"hellos": {(WAITING, "python"): Times([0.005] * 18 + [0.013] * 2)}}, {"python waiting, p95 ms"}),
+        ({"hellos": {(BY_AGENT, "python"): Times([0.021])}}, {"ms of /mcp above /execute, p50"}),
         ({"hellos": {(TO_ORDER, "bash"): Times([0.031])}}, {"bash made to order, p50 ms"}),
         ({"cpu": {("node", figures.TOGETHER): 55.1}}, {"CPU ms of one node"}),
         ({"crowds": {"50 at once": Times([0.5] * 49, ["503"])}}, {"50 at once, p95 ms"}),

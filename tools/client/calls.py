@@ -41,7 +41,11 @@ class Client:
 
     async def execute(self, request: Body, **headers: str) -> Body:
         """POST /execute: run to the end and answer once."""
-        (answer,) = await self._post("/execute", request, headers)
+        return await self.post("/execute", request, **headers)
+
+    async def post(self, path: str, request: Body, **headers: str) -> Body:
+        """POST to a path that gives one answer."""
+        (answer,) = await self._post(path, request, headers)
         return answer
 
     async def batch(self, request: Body) -> list[Body]:

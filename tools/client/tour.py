@@ -1,5 +1,6 @@
 """A tour of the API: the calls, and the answers that are expected."""
 
+import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from tools.client.agent import run_code
 from tools.client.calls import Body, Client, Unexpected
 
 QUESTION = "name = input('Who are you? ')\nprint(f'Hello, {name}!')"
@@ -59,6 +61,19 @@ async def _repeated(client: Client) -> None:
     expect(await client.execute(request, **key), execution_id=first["execution_id"], output=first["output"])
 
 
+async def _agent(client: Client) -> None:
+    """Where the operator has switched it on."""
+    body, headers = run_code({"environment": "python", "code": "print('Hello, agent!')"})
+    answer = await client.post("/mcp", json.loads(body), **headers)
+    if answer.get("code") != "not_found":
+        expect(answer["result"]["structuredContent"], output="Hello, agent!\n")
+
+
+async def _wrong_key(client: Client) -> None:
+    request = {"environment": "python", "code": "print(1)"}
+    expect(await client.execute(request, Authorization="Bearer vps_of-nobody"), code="unknown_key", status=401)
+
+
 async def _stats(client: Client) -> None:
     if not (await client.get("/stats"))["executions"]:
         raise Unexpected("no execution was counted")
@@ -72,6 +87,8 @@ TOUR: Mapping[str, Callable[[Client], Awaitable[None]]] = {
     **{it["title"]: partial(_execution, it["request"], it["answer"]) for it in _EXECUTIONS},
     "One program, two inputs": _batch,
     "A request that is repeated with its key runs once": _repeated,
+    "A key that the operator did not give": _wrong_key,
+    "A program of an agent, by the Model Context Protocol": _agent,
     "What happened so far": _stats,
 }
 """The calls by what each shows, in order."""

@@ -49,6 +49,7 @@ BAD: dict[tuple[str, str], list[tuple[Any, dict[str, Any], str]]] = {
         (["https://x.org", "*"], {"sandbox": {"allowed_origins": ["https://x.org", "*"]}}, "sandbox.allowed_origins.1"),
     ],
     ("api", "refuse_patterns"): [("perhaps", {"sandbox": {"refuse_patterns": "perhaps"}}, "sandbox.refuse_patterns")],
+    ("api", "mcp"): [("perhaps", {"sandbox": {"mcp": "perhaps"}}, "sandbox.mcp")],
     ("api", "log_code"): [("perhaps", {"sandbox": {"log_code": "perhaps"}}, "sandbox.log_code")],
     ("executor", "profile"): [
         ({field: weaker}, {"sandbox": {"profile": {field: weaker}}}, "sandbox.profile")
@@ -161,6 +162,7 @@ SANDBOX: dict[str, st.SearchStrategy[Any]] = {
     "repeats_mb": st.integers(-1, 100),
     "rate_store": STORES | st.just("memory://"),
     "allowed_origins": st.lists(ORIGINS, max_size=3),
+    "mcp": st.booleans(),
     "refuse_patterns": st.booleans() | st.sampled_from(["yes", "off", "perhaps", 1, None]),
     "log_code": st.booleans() | st.sampled_from(["yes", "off", "perhaps", 1, None]),
 }

@@ -2,10 +2,12 @@
 
 import json
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 
@@ -38,23 +40,25 @@ class Client:
 
     def get(self, path: str) -> Answer:
         """GET a path."""
-        return self._ask("GET", path, b"")
+        return self._ask("GET", path, b"", {})
 
     def execute(self, body: dict[str, object]) -> Answer:
         """POST an execution."""
         return self.post("/execute", json.dumps(body).encode())
 
-    def post(self, path: str, body: bytes) -> Answer:
+    def post(self, path: str, body: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
         """The answer to a body of JSON, or `Lost`."""
-        return self._ask("POST", path, body)
+        return self._ask("POST", path, body, headers)
 
-    def _ask(self, method: str, path: str, body: bytes) -> Answer:
+    def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         connection = HTTPConnection("localhost")
         connection.sock = socket.socket(self._family)
         connection.sock.settimeout(self._seconds)
         try:
             connection.sock.connect(self._address)
-            connection.request(method, path, body, {"Content-Type": "application/json", "Connection": "close"})
+            connection.request(
+                method, path, body, {"Content-Type": "application/json", "Connection": "close", **headers}
+            )
             response = connection.getresponse()
             return Answer(response.status, response.read())
         except (OSError, HTTPException) as error:

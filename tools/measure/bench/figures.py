@@ -13,7 +13,7 @@ from tools.console.steps import Report, Step
 from tools.measure.bench import load, machine
 from tools.measure.bench.load import Rate, Times
 from tools.measure.bench.platform import BenchStack, processes, used
-from tools.measure.bench.ways import COMPARED, HELLO, TO_ORDER, WAITING, Way
+from tools.measure.bench.ways import BY_AGENT, COMPARED, HELLO, TO_ORDER, WAITING, Way
 
 SEED = 4
 """The seed of all random orders and arrivals, so that two runs do the same."""
@@ -85,6 +85,7 @@ class Figures:
         found = {
             "50 at once, p95 ms": self.crowd(BURST),
             "30 arrivals a second, p95 ms": self.crowd(ARRIVALS),
+            "ms of /mcp above /execute, p50": self.hello(COMPARED, 0.50, BY_AGENT) - self.hello(COMPARED, 0.50),
             **{f"MB of {it}": self.memory.get(it, math.nan) / _MB for it in (_POOL, _SERVICES_MEMORY)},
         }
         for way, name in (("docker run", "docker run"), ("nsjail", "bare nsjail")):
@@ -151,7 +152,10 @@ class Measurements:
         return f"{ready} sandboxes are ready"
 
     def _hellos(self, report: Report) -> str:
-        kinds = [(way, name) for way in (self._stack.edge, self._stack.made_to_order) for name in HELLO]
+        kinds: list[tuple[Way, str]] = [
+            (way, name) for way in (self._stack.edge, self._stack.made_to_order) for name in HELLO
+        ]
+        kinds.append((self._stack.by_agent, COMPARED))
         self.figures.hellos = load.in_turn(kinds, self._plan.hellos, self._stack.settle, self._order)
         return f"{self._plan.hellos} of each"
 

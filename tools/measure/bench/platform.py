@@ -20,7 +20,7 @@ from tools.machine.ports import free_port
 from tools.machine.preparation import Preparation
 from tools.measure.bench import pool
 from tools.measure.bench.client import Client, Lost
-from tools.measure.bench.ways import COMPARED, TO_ORDER, WAITING, Requested
+from tools.measure.bench.ways import BY_AGENT, COMPARED, TO_ORDER, WAITING, ByAgent, Requested
 from tools.stack import docker_objects, health
 from tools.stack.config import ONLY_CORE
 from tools.stack.local_stack import Stack
@@ -45,6 +45,7 @@ class BenchStack:
         address = Client(("127.0.0.1", self._port))
         self.edge = Requested(WAITING, address)
         self.made_to_order = Requested(TO_ORDER, address, args=("1",))
+        self.by_agent = ByAgent(BY_AGENT, address)
 
     @cached_property
     def _engine(self) -> docker.DockerClient:
@@ -55,7 +56,7 @@ class BenchStack:
         name = f"bench-{secrets.token_hex(3)}"
         overrides = {
             "edge": {"http_port": self._port},
-            "sandbox": {"requests_per_minute": _NO_LIMIT},
+            "sandbox": {"requests_per_minute": _NO_LIMIT, "mcp": True},
             "services": self._services,
         }
         home = Path(self._home.name) / name

@@ -16,6 +16,7 @@ import yaml
 from app.profile import FLOOR
 from offline.programs import GO_JUDGE
 from tools.build.images import compiled
+from tools.client.agent import run_code
 from tools.console.steps import Report
 from tools.machine import process
 from tools.machine.ports import free_port
@@ -30,8 +31,8 @@ HELLO: Mapping[str, tuple[str, ...]] = {
 """The command of a hello, by environment. Its last argument is the code."""
 COMPARED = "python"
 """The environment in which the ways are compared."""
-WAITING, TO_ORDER = "edge", "edge, made to order"
-"""The ways through the edge: to a sandbox that waits, and to one that is made for the request."""
+WAITING, TO_ORDER, BY_AGENT = "edge", "edge, made to order", "edge, by an agent"
+"""The ways through the edge: to a sandbox that waits, to one that is made for the request, and to the first by /mcp."""
 CAPTION = (
     "docker run has the profile's limits as flags, and Docker's defaults otherwise. nsjail and go-judge run on the "
     "host itself, without a container around them, on a copy of the executor's root file system, with the profile's "
@@ -91,6 +92,20 @@ class Requested:
         body: dict[str, object] = {"environment": environment, "code": HELLO[environment][-1], "args": self.args}
         answer = self.client.execute(body)
         if answer.status != 200 or answer.content["stdout"] != _SAID:
+            raise Unanswered(f"{self.name} answers {answer.status}: {answer.body.decode(errors='replace')[:300]}")
+
+
+@dataclass(frozen=True)
+class ByAgent:
+    """A call of the tool run_code, as an agent makes it."""
+
+    name: str
+    client: Client
+
+    def hello(self, environment: str) -> None:
+        """See `Way`."""
+        answer = self.client.post("/mcp", *run_code({"environment": environment, "code": HELLO[environment][-1]}))
+        if answer.status != 200 or answer.content["result"]["structuredContent"].get("stdout") != _SAID:
             raise Unanswered(f"{self.name} answers {answer.status}: {answer.body.decode(errors='replace')[:300]}")
 
 

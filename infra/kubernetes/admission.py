@@ -1,8 +1,11 @@
-"""What the API server refuses in the namespaces of a stack: rules in CEL, from the same descriptions as the pods."""
+"""What the API server refuses in the namespaces of a stack: the rules of admission.toml, filled in for its services."""
 
 import json
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from string import Template
 from typing import Any
 
 import pulumi
@@ -17,9 +20,7 @@ _EXECUTOR = "executor"
 _CONTAINERS = " + ".join(
     ("object.spec.containers", *(f"object.spec.?{it}.orValue([])" for it in ("initContainers", "ephemeralContainers")))
 )
-_CONTEXT = "c.?securityContext.?"
-_VOLUMES = ("configMap", "emptyDir", "persistentVolumeClaim", "secret")
-_HOSTS = ("hostNetwork", "hostPID", "hostIPC")
+_RULES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 
 
 @dataclass(frozen=True)
@@ -40,61 +41,20 @@ def rules(units: str, own: ServiceArgs, images: Iterable[str]) -> list[Admission
         images: the references that a container may have.
     """
     privileges = own.privileges or Privileges((), "", "", "")
-    name = ExecutorSettings.variable("profile")
-    is_executor = f"(c.name == '{_EXECUTOR}' && request.namespace == {_text(units)})"
-    profile = f"{_CONTEXT}seccompProfile.?"
-    return [
-        _each("image", f"c.image in {_list(images)}", "an image is not one of the stack's"),
-        _each(
-            "read-only-root", f"{_CONTEXT}readOnlyRootFilesystem.orValue(false)", "a root file system can be written"
-        ),
-        _each("no-new-privileges", f"!{_CONTEXT}allowPrivilegeEscalation.orValue(true)", "privileges can be gained"),
-        _each("not-privileged", f"!{_CONTEXT}privileged.orValue(false)", "a container is privileged"),
-        _each("proc", f"{_CONTEXT}procMount.orValue('Default') == 'Default'", "parts of /proc are uncovered"),
-        _each(
-            "capabilities",
-            f"'ALL' in {_CONTEXT}capabilities.?drop.orValue([]) && {_CONTEXT}capabilities.?add.orValue([])"
-            f".all(it, {is_executor} && it in {_list(privileges.capabilities)})",
-            "a container has capabilities that are not its service's",
-        ),
-        _each(
-            "user",
-            f"{is_executor} || ({_CONTEXT}runAsNonRoot.orValue(false) && {_CONTEXT}runAsUser.orValue(0) > 0)",
-            "a container runs as root",
-        ),
-        _each(
-            "seccomp",
-            f"{is_executor} ? {profile}localhostProfile.orValue('') == {_text(file_on_node(privileges.seccomp))} : "
-            f"{profile}type.orValue('') == 'RuntimeDefault'",
-            "a container has not the seccomp profile of its service",
-        ),
-        _each(
-            "limits",
-            "['cpu', 'memory'].all(it, it in c.?resources.?limits.orValue({}))",
-            "a container has no limit of memory or CPU",
-        ),
-        AdmissionRule(
-            "token",
-            "!object.spec.?automountServiceAccountToken.orValue(true)",
-            "a pod would hold a token of the cluster's API",
-        ),
-        AdmissionRule(
-            "host-namespaces",
-            " && ".join(f"!object.spec.?{name}.orValue(false)" for name in _HOSTS),
-            "a pod shares a namespace with its node",
-        ),
-        AdmissionRule(
-            "volumes",
-            f"object.spec.?volumes.orValue([]).all(v, {' || '.join(f'has(v.{kind})' for kind in _VOLUMES)})",
-            f"a volume is none of {', '.join(_VOLUMES)}",
-        ),
-        AdmissionRule(
-            "sandbox-profile",
-            f"({_CONTAINERS}).filter(c, {is_executor}).all(c, c.?env.orValue([]).filter(e, e.name == "
-            f"{_text(name)}).map(e, e.?value.orValue('')) == [{_text(str(own.environment[name]))}])",
-            f"{name} is not the profile of the stack",
-        ),
-    ]
+    values = {
+        "containers": _CONTAINERS,
+        "is_executor": f"(c.name == '{_EXECUTOR}' && request.namespace == {json.dumps(units)})",
+        "images": json.dumps(sorted(images)),
+        "capabilities": json.dumps(sorted(privileges.capabilities)),
+        "seccomp": json.dumps(file_on_node(privileges.seccomp)),
+        "profile": json.dumps(str(own.environment[ExecutorSettings.variable("profile")])),
+    }
+    return [AdmissionRule(name, _expression(rule, values), rule["message"]) for name, rule in _RULES.items()]
+
+
+def _expression(rule: Mapping[str, str], values: Mapping[str, str]) -> str:
+    text = rule["expression"] if "expression" in rule else f"($containers).all(c, {rule['each']})"
+    return Template(text).substitute(values)
 
 
 class Admission(pulumi.ComponentResource):
@@ -134,17 +94,3 @@ _PODS: Mapping[str, Any] = {
     "operations": ["CREATE", "UPDATE"],
     "resources": ["pods", "pods/ephemeralcontainers"],
 }
-
-
-def _each(name: str, expression: str, message: str) -> AdmissionRule:
-    """A rule that every container must meet."""
-    return AdmissionRule(name, f"({_CONTAINERS}).all(c, {expression})", message)
-
-
-def _text(value: str) -> str:
-    """A string as CEL writes it."""
-    return json.dumps(value)
-
-
-def _list(values: Iterable[str]) -> str:
-    return json.dumps(sorted(values))

@@ -54,7 +54,7 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
         contributor -> github "Opens a pull request"
         github -> platform.program "Previews, deploys, checks for drift"
         platform.program -> cloudflare "Creates DNS records" "API"
-        platform.program -> platform.traefik "Creates every service over Docker's API" "SSH"
+        platform.program -> platform.traefik "Creates every service" "Docker's API over SSH, or Kubernetes' API"
         platform.traefik -> authority "Gets certificates, by DNS challenge" "ACME"
 
         platform.traefik -> platform.api.operations "Forwards requests" "HTTP"

@@ -21,7 +21,7 @@ class Units(Settings):
     min: Annotated[int, Field(ge=1, le=1000)] = 1
     """Units that run at least."""
     max: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Units that run at most."""
+    """Units that run at most. More than `min` run by load, which the cluster's metrics server tells."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "Units":

@@ -21,7 +21,7 @@ SERVICE, NAMESPACE = "kubernetes:core/v1:Service", "kubernetes:core/v1:Namespace
 KINDS = frozenset(
     f"kubernetes:{kind}"
     for kind in (
-        *("apps/v1:Deployment", "apps/v1:StatefulSet"),
+        *("apps/v1:Deployment", "apps/v1:StatefulSet", "autoscaling/v2:HorizontalPodAutoscaler"),
         *("core/v1:ConfigMap", "core/v1:LimitRange", "core/v1:Namespace", "core/v1:ResourceQuota", "core/v1:Secret"),
         *("core/v1:Service", "core/v1:ServiceAccount"),
         *("networking.k8s.io/v1:NetworkPolicy", "policy/v1:PodDisruptionBudget"),

@@ -61,6 +61,7 @@ class ClusterStack:
 
     def _make(self, name: str, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions) -> None:
         first = next(iter(services))
+        units = self._cluster.units
         place = Place(
             self._settings.name,
             self._namespaces[trust(first)],
@@ -74,7 +75,7 @@ class ClusterStack:
             services,
             images={args.image: self._settings.image(args.image) for args in services.values()},
             ports={service: arrows.ports(service, self._services) for service in services},
-            replicas=self._cluster.units.min if API.name in services else 1,
+            replicas=(units.min, units.max) if API.name in services else (1, 1),
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=self._admission)),
         )
         for service, args in services.items():

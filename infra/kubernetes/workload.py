@@ -12,6 +12,8 @@ from infra.kubernetes import pod
 from infra.kubernetes.pod import Object
 from infra.service import SERVICE_LABEL, STACK_LABEL, ServiceArgs, Volume
 
+_BUSY = 0.4
+"""The share of its pods' processor limits, on average, above which a workload gets more pods."""
 _ANY_NODE = "kubernetes.io/hostname"
 
 
@@ -37,7 +39,7 @@ class Workload(pulumi.ComponentResource):
         services: the containers of a pod, by name.
         images: the reference of each image by its name.
         ports: those that other services connect to, by the service that has them.
-        replicas: pods that run.
+        replicas: pods that run, at least and at most: between them, as many as their load takes.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Workload(pulumi.ComponentResource):
         *,
         images: Mapping[str, str],
         ports: Mapping[str, Sequence[int]],
-        replicas: int,
+        replicas: tuple[int, int],
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("vps:infra:Workload", name, None, opts)
@@ -105,15 +107,19 @@ class Workload(pulumi.ComponentResource):
         )
         self.register_outputs({})
 
-    def _run(self, template: Object, replicas: int, volumes: Sequence[Volume]) -> None:
-        common: Object = {"replicas": replicas, "selector": {"matchLabels": self.labels}, "template": template}
+    def _run(self, template: Object, replicas: tuple[int, int], volumes: Sequence[Volume]) -> None:
+        least, most = replicas
+        common: Object = {"replicas": least, "selector": {"matchLabels": self.labels}, "template": template}
         if not volumes:
+            scaled = pulumi.ResourceOptions(ignore_changes=["spec.replicas"] if most > least else [])
             kubernetes.apps.v1.Deployment(
                 f"{self._name}-deployment",
                 metadata=self._metadata(self._name),
                 spec={**common, "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}}},
-                opts=self._child,
+                opts=pulumi.ResourceOptions.merge(self._child, scaled),
             )
+            if most > least:
+                self._scale(template, least, most)
             return
         storage_class = self._place.storage_class
         claims = [
@@ -131,6 +137,24 @@ class Workload(pulumi.ComponentResource):
             f"{self._name}-set",
             metadata=self._metadata(self._name),
             spec={**common, "serviceName": self._name, "volumeClaimTemplates": claims},
+            opts=self._child,
+        )
+
+    def _scale(self, template: Object, least: int, most: int) -> None:
+        """Run more pods while these use more of their processors than `_BUSY`. The cluster's metrics server tells."""
+        spec = template["spec"]
+        containers = [*spec.get("initContainers", ()), *spec["containers"]]
+        cores = sum(int(it["resources"]["limits"]["cpu"].removesuffix("m")) for it in containers)
+        busy = {"type": "AverageValue", "averageValue": f"{round(cores * _BUSY)}m"}
+        kubernetes.autoscaling.v2.HorizontalPodAutoscaler(
+            f"{self._name}-scaler",
+            metadata=self._metadata(self._name),
+            spec={
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": self._name},
+                "minReplicas": least,
+                "maxReplicas": most,
+                "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": busy}}],
+            },
             opts=self._child,
         )
 

@@ -9,18 +9,24 @@ from pulumi_policy.proxy import UNKNOWN_ARRAY_VALUE, UNKNOWN_STRING_VALUE
 from app.profile import SandboxProfile
 from infra.kubernetes.admission import rules
 from infra.service import ServiceArgs
+from infra.settings import STACKS_STORE
 from policies.kubernetes import KINDS
 from policies.pack import RULES
 from tests.pods import FAULTS
 from tests.policies.support import Resource, violations
-from tests.program import platform_config, run_program
+from tests.program import IMAGES, platform_config, run_program
 
 NAMES = {rule.name for rule in RULES if rule.resource_type.startswith("kubernetes:")}
 
 
 @pytest.fixture(scope="module")
 def made() -> list[Resource]:
-    found = run_program("cluster", platform_config("cluster"))
+    several = {
+        "sandbox": {"rate_store": STACKS_STORE},
+        "cluster": {"units": {"max": 2}},
+        "images": {**IMAGES, "valkey": "registry.example.com/valkey:9"},
+    }
+    found = run_program("cluster", platform_config("cluster", **several))
     return [Resource(it.type, it.name, it.inputs) for it in found]
 
 

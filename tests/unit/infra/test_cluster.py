@@ -271,7 +271,13 @@ def test_every_rule_of_admission_is_in_force_in_the_stacks_namespaces(made: list
 
 def test_several_units_count_in_a_store_that_the_api_alone_reaches() -> None:
     sandbox = {"rate_store": STACKS_STORE, "keep_counts": True}
-    made = run_program("cluster", platform_config("cluster", sandbox=sandbox, images={**IMAGES, "valkey": IMAGE}))
+    images = {**IMAGES, "valkey": IMAGE}
+    cluster = {"units": {"min": 2, "max": 5}}
+    made = run_program("cluster", platform_config("cluster", sandbox=sandbox, images=images, cluster=cluster))
+    (scaler,) = of_kind(made, "HorizontalPodAutoscaler").values()
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (2, 5)
+    assert scaler["spec"]["metrics"][0]["resource"]["target"]["averageValue"] == "800m"
+    assert of_kind(made, "Deployment")["vps-cluster-units/sandbox"]["spec"]["replicas"] == 2
     assert "vps-cluster-store/valkey" in of_kind(made, "StatefulSet")
     assert set(containers(made)) >= {"api", "executor", "valkey"}
     assert [it["name"] for it in pods(made)["sandbox"]["containers"]] == ["api"]

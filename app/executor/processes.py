@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 
@@ -80,6 +80,10 @@ class Child:
     async def wait(self) -> int:
         """Wait for its end, and return its exit code, or minus a signal's number. 0 if its own parent has reaped it."""
         return await asyncio.shield(self._code)
+
+    def call_at_end(self, do: Callable[[], None]) -> None:
+        """Call this when it has ended."""
+        self._code.add_done_callback(lambda _: do())
 
     def kill(self) -> None:
         """Send SIGKILL, unless it has ended."""

@@ -18,7 +18,7 @@ from app.executor.cgroups import Group
 from app.executor.engine import EngineError, Outcome, Visitor
 from app.executor.files import Folder
 from app.executor.output import Listener
-from app.executor.processes import STATUS, STDERR, STDIN, STDOUT, Child, Pipes, write_all
+from app.executor.processes import STDERR, STDIN, STDOUT, Child, Pipes, write_all
 from app.executor.transcript import Recorder, Transcript
 from app.executor.typed import Typed, encoded
 from app.profile import SandboxProfile
@@ -41,15 +41,21 @@ _FULL is set in the status if the code failed while the limit of processes was r
 
 
 class OciSandbox:
-    """A `Sandbox`. Its files are below `folder`, and its processes in the control group `group`."""
+    """A `Sandbox`. Its files are below `folder`, and its processes in the control group `group`.
 
-    def __init__(self, identity: str, profile: SandboxProfile, slot: int, folder: Path, group: Group) -> None:
+    With `own_kernel` it is gVisor's, where code can write to PID 1's descriptors.
+    """
+
+    def __init__(
+        self, identity: str, profile: SandboxProfile, slot: int, folder: Path, group: Group, *, own_kernel: bool = False
+    ) -> None:
         self.id = identity
         self.slot = slot
         self.folder = folder
         self.root = folder / "root"
         self.group = group
         self._profile = profile
+        self._own_kernel = own_kernel
         self._files = Folder(folder / "tmp", self.user)
         self._waits_for = ""
         self._script: int | None = None
@@ -146,6 +152,7 @@ class OciSandbox:
 
     async def _run(self, execution: Execution, visitor: Visitor) -> Outcome:
         recorder = Recorder(self._profile.output_kb * _KB)
+        listener = Listener(self._pipes, recorder, visitor, _STATUS.size, doubted=self._own_kernel)
         visitor.started(self.id)
         started = time.monotonic()
         status: Status | None = Status.TIMEOUT
@@ -153,21 +160,22 @@ class OciSandbox:
             try:
                 if self._waits_for:
                     await self._hand_over(execution)
-                async with self._obeying(execution, visitor.commands, wanted):
-                    await Listener(self._pipes, recorder, visitor).listen(self._process)
+                async with self._obeying(execution, visitor.commands, listener.started, wanted):
+                    await listener.listen(self._process)
                 status = Status.OUTPUT_LIMIT if recorder.truncated else None
             finally:
                 self._process.kill()
         seconds = time.monotonic() - started
         if wanted.cancelled_caught:
             status = Status.KILLED
-        with anyio.CancelScope(shield=True):
-            await self._process.wait()
+        if not listener.told:
+            with anyio.CancelScope(shield=True):
+                await self._process.wait()
         if self._ending:
             raise EngineError("the executor is stopping")
         for stream, text in recorder.finish():
             visitor.output(stream, text)
-        return self._outcome(execution, status, recorder.transcript(), seconds)
+        return self._outcome(execution, status, listener.said, recorder.transcript(), seconds)
 
     async def _hand_over(self, execution: Execution) -> None:
         """Give the code to the waiting interpreter. From then on its script is a plain file for whoever opens it."""
@@ -200,7 +208,11 @@ class OciSandbox:
 
     @contextlib.asynccontextmanager
     async def _obeying(
-        self, execution: Execution, commands: AsyncIterator[Command] | None, run: anyio.CancelScope
+        self,
+        execution: Execution,
+        commands: AsyncIterator[Command] | None,
+        started: asyncio.Event,
+        run: anyio.CancelScope,
     ) -> AsyncIterator[None]:
         """During the block, write the input and follow the visitor's commands."""
         typed: asyncio.Queue[Typed] = asyncio.Queue()
@@ -209,7 +221,7 @@ class OciSandbox:
         if commands is None:
             typed.put_nowait(EndOfInput())
         else:
-            tasks.append(asyncio.create_task(self._obey(commands, typed, run)))
+            tasks.append(asyncio.create_task(self._obey(commands, typed, started, run)))
         try:
             yield
         finally:
@@ -227,33 +239,39 @@ class OciSandbox:
         self._pipes.close_ours(STDIN)
 
     async def _obey(
-        self, commands: AsyncIterator[Command], typed: "asyncio.Queue[Typed]", run: anyio.CancelScope
+        self,
+        commands: AsyncIterator[Command],
+        typed: "asyncio.Queue[Typed]",
+        started: asyncio.Event,
+        run: anyio.CancelScope,
     ) -> None:
         async for command in commands:
             match command:
                 case Input() | EndOfInput() | Resize():
                     typed.put_nowait(command)
                 case Interrupt():
-                    # The kernel drops signals to PID 1 until PID 1 has blocked them. The first byte says that it has.
-                    await anyio.wait_readable(self._pipes.ours[STATUS])
+                    # The kernel drops signals to PID 1 until PID 1 has blocked them.
+                    await started.wait()
                     self._process.signal(signal.Signals[command.signal])
                 case Cancel():
                     run.cancel()
 
-    def _outcome(self, execution: Execution, stopped: Status | None, transcript: Transcript, seconds: float) -> Outcome:
+    def _outcome(
+        self, execution: Execution, stopped: Status | None, said: bytes, transcript: Transcript, seconds: float
+    ) -> Outcome:
         """`stopped` is the reason for which the executor has ended the code; None if the code has ended by itself."""
         if stopped is not None:
             return Outcome(stopped, transcript, seconds)
         used = self.group.usage()
         try:
-            (said,) = _STATUS.unpack(self._pipes.take(STATUS, _STATUS.size))
-            code = os.waitstatus_to_exitcode(said & ~_FULL)
+            (status,) = _STATUS.unpack(said)
+            code = os.waitstatus_to_exitcode(status & ~_FULL)
         except (struct.error, ValueError):  # PID 1 was killed. Under gVisor, the code may also have written here.
             return Outcome(Status.MEMORY_LIMIT if used.memory_kills else Status.KILLED, transcript, seconds)
         pictures = ENVIRONMENTS[execution.home].pictures
         files, warnings = results.collect(self.tmp, execution.results, self._profile, pictures)
         return Outcome(
-            _status(code, used.memory_kills, used.pids_refused or said & _FULL),
+            _status(code, used.memory_kills, used.pids_refused or status & _FULL),
             transcript,
             seconds,
             exit_code=code if code >= 0 else 128 - code,

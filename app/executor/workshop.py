@@ -153,7 +153,8 @@ class OciWorkshop:
             raise EngineError(f"all {devices.SLOTS} slots for sandboxes are in use")
         identity = uuid.uuid4().hex
         group = cgroups.Group(identity)
-        sandbox = OciSandbox(identity, self._pattern.profile, self._free.pop(0), FOLDER / identity, group)
+        slot, own_kernel = self._free.pop(0), self._runtime.own_kernel
+        sandbox = OciSandbox(identity, self._pattern.profile, slot, FOLDER / identity, group, own_kernel=own_kernel)
         self._made[identity] = sandbox
         return sandbox
 

@@ -4,8 +4,9 @@
  *
  * Descriptor 3 takes a byte when the command has been executed, from when on signals reach it. In the end it takes the
  * command's wait status, as the 4 bytes that wait() gives; bit 16 is set when the command has failed and the limit of
- * processes was used up. Nothing inside can write to it: the command does not inherit it, and a
- * process that is not dumpable has no /proc/1/fd for others, but under gVisor.
+ * processes was used up. By then all other processes are gone: the kernel takes a millisecond more to end PID 1 with its
+ * namespaces, and nobody needs to wait for that. Nothing inside can write to the descriptor: the command does not
+ * inherit it, and a process that is not dumpable has no /proc/1/fd for others, but under gVisor.
  *
  * With -t, the command's descriptors 0 to 2 are a pseudo terminal of the sandbox. What the command writes to it goes to
  * descriptor 1. Descriptor 0 brings records: a new size of the terminal, if its columns aren't 0, and bytes to type.
@@ -213,10 +214,13 @@ int main(int argc, char **argv)
             }
             if (ended != command)
                 continue;
-            while (terminal >= 0 && show())
-                ;
             if (status)
                 status |= full();
+            kill(-1, SIGKILL); /* everybody else */
+            while (wait(NULL) > 0)
+                ;
+            while (terminal >= 0 && show())
+                ;
             return write(STATUS, &status, sizeof status) == sizeof status ? 0 : BROKEN;
         }
     }

@@ -39,14 +39,17 @@ pytestmark = pytest.mark.anyio
 
 INIT = """
 import ctypes, os, signal, sys
-os.write(3, bytes(1))
+started, start = os.pipe()
 child = os.fork()
 if child == 0:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     os.setsid()
+    os.read(started, 1)
     os.execvp(sys.argv[1], sys.argv[1:])
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda sent, _: os.killpg(child, sent))
+os.write(3, bytes(1))
+os.write(start, bytes(1))
 os.write(3, os.waitpid(child, 0)[1].to_bytes(4, sys.byteorder))
 """
 """What images/executor/init.c does. This one is there before it is compiled.
@@ -106,13 +109,15 @@ class Bench:
         self._numbers = count()
         self.group = FakeGroup()
         self.profile = SandboxProfile(timeout_seconds=20)
+        self.own_kernel = False
         self.made: list[OciSandbox] = []
 
     def sandbox(self, *command: str) -> OciSandbox:
         """One whose PID 1 runs this command. Without one nothing is started."""
         folder = self._folder / str(next(self._numbers))
         (folder / "tmp").mkdir(parents=True)
-        sandbox = OciSandbox("0" * 32, self.profile, 0, folder, cast(Group, self.group))
+        group = cast(Group, self.group)
+        sandbox = OciSandbox("0" * 32, self.profile, 0, folder, group, own_kernel=self.own_kernel)
         self.made.append(sandbox)
         if command:
             self.start(sandbox, *command)
@@ -263,6 +268,15 @@ async def test_whatever_is_told_in_place_of_pid_1_has_a_status(
     assert (outcome.status, outcome.exit_code) == (status, exit_code)
     bench.group.said = replace(NOTHING, memory_kills=1)
     assert (await run(bench, "kill -9 $PPID; sleep 60")).status == Status.MEMORY_LIMIT
+
+
+@pytest.mark.parametrize(("own_kernel", "said"), [(False, "out\n"), (True, "out\nlate\n")])
+async def test_a_run_ends_when_pid_1_says_so_or_is_gone_where_others_could_say_it(
+    bench: Bench, own_kernel: bool, said: str
+) -> None:
+    bench.own_kernel = own_kernel
+    outcome = await run(bench, r"echo out; printf '\0\0\0\0' >&3; sleep 0.5; echo late")
+    assert (outcome.status, outcome.exit_code, outcome.transcript.stdout) == (Status.SUCCESS, 0, said)
 
 
 async def test_the_deadline(bench: Bench) -> None:

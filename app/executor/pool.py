@@ -164,16 +164,7 @@ class Pool:
         except BaseException:
             self._leave(claim)
             raise
-        if ready is None:
-            return await self._make_to_order(shelf, execution)
-        try:
-            # The watcher must have stopped: only one task at a time may wait for the sandbox's process.
-            with self._tracing.span("claim"):
-                await asyncio.wait([ready.watcher])
-        except BaseException:
-            self.release(ready.sandbox)
-            raise
-        return ready.sandbox
+        return ready.sandbox if ready else await self._make_to_order(shelf, execution)
 
     async def _make_to_order(self, shelf: _Shelf, execution: Execution) -> Sandbox:
         """Make a sandbox for an execution that has been granted a place."""

@@ -16,7 +16,7 @@ from app.process.correlation import TRACEPARENT
 from app.process.tracing import Annotate, Tracing
 
 _KEPT = 2048
-"""Most spans that are kept. The executor makes 5 for each execution, and the api fetches them every 2 s."""
+"""Most spans that are kept. The executor makes 4 for each execution, and the api fetches them every 2 s."""
 
 
 class RecordedTracing(Tracing):

@@ -32,7 +32,7 @@ def test_an_execution_is_one_trace_and_one_line_in_each_log(
 ) -> None:
     platform = make_platform(**only_python, EXECUTOR_TRACES="true", API_OTLP_ENDPOINT=collector.url).start()
     result = httpx.post(f"{platform.url}/execute", json=HELLO, headers=IDS, timeout=30).json()
-    until(lambda: len(collector.spans) == 6, 10, "the spans to arrive")
+    until(lambda: len(collector.spans) == 5, 10, "the spans to arrive")
     found = {span.name: span for span in collector.spans}
     assert {span.trace for span in found.values()} == {TRACE}
     below = {span.id: span.name for span in found.values()} | {"00f067aa0ba902b7": "edge"}
@@ -40,7 +40,6 @@ def test_an_execution_is_one_trace_and_one_line_in_each_log(
         ("api", "execute", "edge"),
         ("executor", "execution", "execute"),
         ("executor", "queue", "execution"),
-        ("executor", "claim", "execution"),
         ("executor", "run", "execution"),
         ("executor", "clean-up", "execution"),
     }

@@ -193,7 +193,7 @@ def test_the_log_line_of_an_execution_is_found_by_its_id_and_leads_to_its_trace(
     assert logged["execution_id"] == execution
     assert facts["structuredMetadata"]["trace_id"] == logged["trace_id"]
     assert until(lambda: lines_of("executor"), 10, "its line in the executor's log")
-    wanted = {("api", "execute"), *(("executor", name) for name in ("execution", "queue", "claim", "run", "clean-up"))}
+    wanted = {("api", "execute"), *(("executor", name) for name in ("execution", "queue", "run", "clean-up"))}
 
     def spans() -> set[tuple[str, str]]:
         found = servers.spans(logged["trace_id"])

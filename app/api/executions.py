@@ -1,5 +1,6 @@
 """What every interface does with an execution: rate limit, pattern check, run, metrics, log."""
 
+import asyncio
 import contextlib
 import hashlib
 import logging
@@ -104,7 +105,8 @@ class Executions:
                 raise
             finally:
                 if not refused:
-                    self._log(execution, record)
+                    # After the answer was sent, for which nobody should wait longer.
+                    asyncio.get_running_loop().call_soon(self._log, execution, record)
                 if record.result is not None:
                     annotate("sandbox.environment", record.result.environment)
                     annotate("sandbox.execution_id", record.result.execution_id)

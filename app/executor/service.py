@@ -1,10 +1,12 @@
 """Executions through the engine, and their ends in words."""
 
+import asyncio
 import json
 import logging
 import math
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import anyio
@@ -203,7 +205,8 @@ class Service:
             if sandbox:
                 self._engine.release(sandbox)
                 fields = {"execution_id": sandbox.id, "environment": execution.environment, "status": end}
-                _log.info("sandbox released", extra={"fields": fields})
+                # After the answer was sent, for which nobody should wait longer.
+                asyncio.get_running_loop().call_soon(partial(_log.info, "sandbox released", extra={"fields": fields}))
 
     async def _claim(self, execution: Execution) -> Sandbox:
         """A sandbox, after a wait in a queue that is bounded in length and time, or `Refused`."""

@@ -1,5 +1,6 @@
 """The public interface in front of a fake executor."""
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator
@@ -281,6 +282,7 @@ async def test_the_log_has_metadata_and_not_the_code(executor: FakeExecutor, cap
     caplog.set_level(logging.INFO)
     async with api(executor) as client:
         await client.post("/execute", json=HELLO)
+        await asyncio.sleep(0)  # The line is written after the answer.
     (record,) = [record for record in caplog.records if record.getMessage() == "execution"]
     assert record.__dict__["fields"] == {
         "execution_id": "0" * 32,

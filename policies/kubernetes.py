@@ -1,5 +1,5 @@
-"""Objects of Kubernetes. The preview refuses what the API server refuses later on (infra/kubernetes/admission.py): each
-rule there has the rule `pod-<name>` here. Others hold what no admission rule sees.
+"""Objects of Kubernetes. The preview refuses what the API server refuses later on: each rule in
+infra/kubernetes/admission.toml has the rule `pod-<name>` here. Others hold what no admission rule sees.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -66,6 +66,9 @@ class Environment:
     """Matches names of files that the interpreter, or a package imported ahead, looks for before it runs the code."""
     pictures: str | None = None
     """Pattern of files in the results folder that are given back whether or not the request asks for them."""
+    site: str | None = None
+    """Folder below its root, empty in its image, where its interpreter looks for packages after its own library. None:
+    its programs can't ask for packages."""
     within: str | None = None
     """The environment whose image and sandboxes it uses, when it has none of its own."""
     default: bool = True

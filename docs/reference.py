@@ -21,6 +21,8 @@ from app.api.operations import OPERATIONS
 from app.containers.figures import families
 from app.environments import ENVIRONMENTS, VARIANTS
 from app.executor.metrics import Metrics as ExecutorMetrics
+from app.packages.metrics import Metrics as PackagesMetrics
+from app.packages.store import Store
 from app.process.settings import meaning
 from app.profile import SandboxProfile
 from docs.openapi import document as openapi_document
@@ -31,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (Path("README.md"), Path("docs/OPERATIONS.md"), Path("docs/SETTINGS.md"))
 OPENAPI = Path("frontend/openapi.json")
 """A source of the built pages: `npm run build` in frontend/ renders it and copies it to where the api serves it."""
-_OURS = ("api_", "sandbox_", "container_", "executor_")
+_OURS = ("api_", "sandbox_", "container_", "executor_", "packages_")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _NOT_IN_ANCHORS = re.compile(r"[^\w\- ]")
 
@@ -52,6 +54,7 @@ def metrics_table() -> str:
     sources: Mapping[str, Iterable[Metric]] = {
         "api": text_string_to_metric_families(ApiMetrics(profile).text().decode()),
         "executor": text_string_to_metric_families(ExecutorMetrics(profile).exposition().decode()),
+        "packages": text_string_to_metric_families(PackagesMetrics(Store(ROOT, 1)).exposition().decode()),
         "container-exporter": families().values(),
     }
     rows = ["| metric | kind | from | meaning |", "|---|---|---|---|"]

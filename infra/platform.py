@@ -16,6 +16,7 @@ from infra.host.host import Host
 from infra.service import Context, Orchestrator, Service
 from infra.services import catalog
 from infra.services.edge import TRAEFIK, USER, hosts, url
+from infra.services.packages import PACKAGES
 from infra.services.sandbox import API, EXECUTOR
 from infra.services.valkey import STORE
 from infra.settings import PlatformSettings
@@ -44,8 +45,8 @@ class Platform(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         services = catalog.running(settings)
         self._context = Context(settings, secrets, services, _orchestrator(settings, services, child))
-        store = [service for service in services if service is STORE]
-        self._make("sandbox", child, EXECUTOR, *store, API)
+        beside = [service for service in services if service in (PACKAGES, STORE)]
+        self._make("sandbox", child, *beside, EXECUTOR, API)
         if observability := [service for service in self._context.services if service in catalog.OBSERVABILITY]:
             component = pulumi.ComponentResource("vps:infra:Observability", "observability", None, child)
             for service in observability:

@@ -350,6 +350,8 @@ class PlatformSettings(Settings):
                 f"cluster.units.max is {self.cluster.units.max}, and each unit would count by itself. "
                 f"Set sandbox.rate_store: {STACKS_STORE}"
             )
+        if self.sandbox.packages:
+            raise ValueError("sandbox.packages is for Docker: units of a cluster share no store yet. Leave it out")
         for field in (SERVICES[service] for service in NOT_ON_CLUSTERS):
             if getattr(self.services, field).enabled:
                 raise ValueError(f"services.{field} does not run on a cluster. Set services.{field}.enabled: false")

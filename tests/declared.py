@@ -97,9 +97,11 @@ class DeclaredServices:
         for mount in mounts:
             if mount["type"] == "volume":
                 self._volume(mount["source"])
+        capabilities = left.pop("capabilities")
         host = {
             "read_only": left.pop("readOnly", False),
-            "cap_drop": left.pop("capabilities")["drops"],
+            "cap_drop": capabilities["drops"],
+            "cap_add": capabilities.get("adds"),
             "security_opt": left.pop("securityOpts"),
             "mounts": [self._mount(mount) for mount in mounts],
             "network_mode": networks[0]["name"] if networks else left.pop("networkMode"),

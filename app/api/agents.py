@@ -34,9 +34,9 @@ from app.wire.protocol import EndOfInput, Execution, ExecutionResult, Output, Re
 
 _INSTRUCTIONS = (
     "Runs programs, each in a new sandbox that has no network and keeps nothing. list_environments tells the languages "
-    "and the libraries that are installed; others can't be."
+    "the libraries that are installed, and what `packages` can be asked for; nothing else can be installed."
 )
-_ARGUMENTS = ("environment", "code", "files", "main", "stdin", "args", "timeout", "results")
+_ARGUMENTS = ("environment", "code", "files", "main", "stdin", "args", "timeout", "packages", "results")
 _PICTURES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}
 """The media type of a picture by the end of its name."""
 _Context = ServerRequestContext[Any, Request]
@@ -124,6 +124,7 @@ class Agents:
             raise Refused(Code.INVALID_REQUEST, f"{unknown[0][:64]}: run_code takes {', '.join(_ARGUMENTS)}.")
         execution = parse(Execution, json.dumps(arguments))
         admit(execution, self._executions.profile)
+        await self._executions.packages.ready(execution)
         if not (context.meta or {}).get("progress_token"):
             return (await self._executions.run(execution)).message
         async with self._executions.stream(execution) as stream:

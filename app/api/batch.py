@@ -105,6 +105,7 @@ class Batches:
         executions = batch.executions(self.executions.profile)
         if asked > 1:
             await self.executions.count(client, asked, counted=1)
+        await while_connected(request, self.executions.packages.ready(batch))
         self.executions.metrics.batch_inputs.observe(asked)
         at_once = min(self.at_once, client.key.concurrent_runs) if client.key else self.at_once
         return _Answers(self, batch, executions, at_once, accepted(request.headers, (JSON_LINES, EVENT_STREAM)))

@@ -16,6 +16,7 @@ from app.api.executor_client import ExecutorClient, ExecutorStream, Said
 from app.api.keys import KeyRing
 from app.api.leases import Budgets
 from app.api.metrics import Metrics
+from app.api.packages import Packages
 from app.api.patterns import Pattern, dangerous
 from app.api.rate import RateLimit
 from app.process.tracing import Tracing
@@ -41,6 +42,7 @@ class Executions:
     """
 
     executor: ExecutorClient
+    packages: Packages
     profile: SandboxProfile
     keys: KeyRing
     rate: RateLimit

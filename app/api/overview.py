@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from app.api.executor_client import ExecutorClient
 from app.api.operation import Document, json_answer
+from app.api.packages import PackageRules, Packages
 from app.api.stats import Statistics
 from app.profile import NOT_EXECUTABLE, SandboxProfile
 from app.wire.problems import Refused
@@ -29,6 +30,8 @@ class Environments(Document):
 
     environments: tuple[EnvironmentInfo, ...]
     limits: SandboxProfile
+    packages: PackageRules | None
+    """What executions can ask for beside what is installed; null: nothing."""
     notes: tuple[str, ...] = (NOT_EXECUTABLE,)
     """Sentences about what else differs from a computer of one's own."""
 
@@ -36,8 +39,11 @@ class Environments(Document):
 class Overview:
     """The endpoints."""
 
-    def __init__(self, executor: ExecutorClient, statistics: Statistics, profile: SandboxProfile) -> None:
+    def __init__(
+        self, executor: ExecutorClient, statistics: Statistics, profile: SandboxProfile, packages: Packages
+    ) -> None:
         self._executor = executor
+        self._packages = packages
         self._statistics = statistics
         self._profile = profile
 
@@ -52,7 +58,8 @@ class Overview:
 
     async def found(self) -> Environments:
         """What can be run."""
-        return Environments(environments=await self._executor.environments(), limits=self._profile)
+        environments = await self._executor.environments()
+        return Environments(environments=environments, limits=self._profile, packages=self._packages.rules)
 
     async def stats(self, _: Request) -> Response:
         """GET /stats."""

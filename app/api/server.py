@@ -30,6 +30,7 @@ from app.api.metrics import Metrics
 from app.api.operation import Endpoint, HttpEndpoint
 from app.api.operations import OPERATIONS
 from app.api.overview import Overview
+from app.api.packages import Packages
 from app.api.page_files import PAGE, page_files
 from app.api.piston import Piston
 from app.api.piston_connect import PistonDialect
@@ -67,8 +68,10 @@ def build_api(settings: ApiSettings) -> Api:
     metrics = Metrics(settings.profile)
     traces = start_tracing("api", settings.otlp_endpoint is not None, lambda: metrics.spans_dropped("api", 1))
     keys = KeyRing(settings.keys_file)
+    packages = Packages(settings.packages, settings.packages_socket, executor)
     executions = Executions(
         executor,
+        packages,
         settings.profile,
         keys,
         RateLimit(settings.requests_per_minute, rate_limit_store(settings.rate_store)),
@@ -83,7 +86,7 @@ def build_api(settings: ApiSettings) -> Api:
         return origin in settings.allowed_origins or keys.allows(origin)
 
     stream = partial(WebSocketStream, executions, allowed=allowed)
-    overview = Overview(executor, metrics.statistics, settings.profile)
+    overview = Overview(executor, metrics.statistics, settings.profile, packages)
     agents = _agents(settings, executions, overview, allowed)
     piston = Piston(executions)
     files = page_files(PAGE)
@@ -92,6 +95,7 @@ def build_api(settings: ApiSettings) -> Api:
         "/execute": _execute(executions, Repeats(executions, answer_store(settings.rate_store, settings.repeats_mb))),
         "/execute/batch": Batches(executions, settings.batch_at_once).execute,
         "/execute/stream": stream(lambda: OwnDialect(settings.profile)).serve,
+        "/packages": _packages(executions),
         "/environments": overview.environments,
         "/health": overview.health,
         "/stats": overview.stats,
@@ -129,7 +133,7 @@ def build_api(settings: ApiSettings) -> Api:
     )
     public.router.default = _nothing_here
     paths = frozenset(route.path for route in routes)
-    return Api(Correlate(Answering(public, metrics, paths)), _metrics_app(metrics, executor))
+    return Api(Correlate(Answering(public, metrics, paths)), _metrics_app(metrics, executor, packages))
 
 
 def _agents(
@@ -172,9 +176,20 @@ def _execute(executions: Executions, repeats: Repeats) -> HttpEndpoint:
         if accepted(request.headers, (JSON, EVENT_STREAM)) == EVENT_STREAM:
             without_key(request)
             return EventStream(executions, execution)
-        return Response(await while_connected(request, repeats.answer(request, execution)), media_type=JSON)
+        return Response(await while_connected(request, answer(request, execution)), media_type=JSON)
+
+    async def answer(request: Request, execution: Execution) -> bytes:
+        await executions.packages.ready(execution)
+        return await repeats.answer(request, execution)
 
     return execute
+
+
+def _packages(executions: Executions) -> Endpoint:
+    async def packages(request: Request) -> Response:
+        return await executions.packages.locked(request, await executions.body(request))
+
+    return packages
 
 
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
@@ -194,14 +209,21 @@ def _gone(handler: ExceptionHandler) -> ExceptionHandler:
     return on_disconnect
 
 
-def _metrics_app(metrics: Metrics, executor: ExecutorClient) -> ASGIApp:
+def _metrics_app(metrics: Metrics, executor: ExecutorClient, packages: Packages) -> ASGIApp:
     async def own(_: Request) -> Response:
         return Response(metrics.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     async def executors(_: Request) -> Response:
         return Response(await executor.metrics(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
+    async def of_packages(_: Request) -> Response:
+        return Response(await packages.metrics(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
     return Starlette(
-        routes=[Route("/metrics", own), Route("/metrics/executor", executors)],
+        routes=[
+            Route("/metrics", own),
+            Route("/metrics/executor", executors),
+            *([Route("/metrics/packages", of_packages)] if packages.rules else []),
+        ],
         exception_handlers=exception_handlers(lambda _: None),
     )

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, HttpUrl, StringConstraints, ValidationError
 
 from app.environments import described
+from app.packages.settings import PackagesOptions
 from app.process.settings import FROM_JSON, ProcessSettings, Settings
 from app.profile import SandboxProfile
 
@@ -76,6 +77,8 @@ class Key(Settings):
     """seconds of run time a day, which begins at midnight UTC."""
     environments: tuple[Annotated[str, AfterValidator(_environment)], ...] | None = None
     """environments that the key may use. Unset: all that are on."""
+    packages: bool = True
+    """whether its executions may have packages, where there are any."""
 
     @property
     def digests(self) -> tuple[bytes, ...]:
@@ -111,6 +114,8 @@ class ApiOptions(Settings):
     """origins whose pages may call the API from a browser, as in ["https://example.org"]."""
     mcp: bool = False
     """true to let agents run code by the Model Context Protocol at /mcp. It takes 24 MB of the api's memory."""
+    packages: Annotated[PackagesOptions | None, FROM_JSON] = None
+    """packages that executions can ask for. Unset: none, and no service for them; {} for all wheels of PyPI."""
     refuse_patterns: bool = False
     """true to refuse code that looks dangerous instead of warning. Isolation doesn't need it."""
     log_code: bool = False
@@ -138,5 +143,7 @@ class ApiSettings(ApiOptions, ProcessSettings):
     """networks whose X-Forwarded-For is believed, as in ["172.20.0.0/16"]."""
     grace_seconds: int = Field(5, ge=0, le=120)
     """how long what runs may go on when the api is told to stop, from 0 to 120 s. It takes nothing new meanwhile."""
+    packages_socket: Path = Path("/run/packages/packages.sock")
+    """the path of the packages service's Unix socket, where there are packages."""
     otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = None
     """the URL of an OTLP/HTTP collector for traces, as in http://collector:4318; unset is none."""

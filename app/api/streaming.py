@@ -148,6 +148,8 @@ class EventStream(Response):
         request = Request(scope, receive)
         pieces = Pieces(send, EVENT_STREAM)
         try:
+            async for step in self._executions.packages.preparing(self._execution):
+                await pieces.write(sent_event(step.type, step.model_dump_json().encode()))
             async with self._executions.stream(self._execution) as stream:
                 stayed = await _Conversation(stream, _EventReader(request, pieces)).hold()
             if not stayed:
@@ -247,6 +249,8 @@ class WebSocketStream:
             execution = await client.start()
         if execution is None:
             raise Refused(Code.START_TOO_LATE, f"No start frame has come within {_START_SECONDS} s.")
+        async for step in self.executions.packages.preparing(execution):
+            await client.write(step.model_dump_json().encode())
         async with self.executions.stream(execution) as stream:
             stayed = await _Conversation(stream, client).hold()
         if not stayed:

@@ -70,7 +70,9 @@ async def _serve(settings: ExecutorSettings) -> None:
             raise BrokenEnvironment(name, f"there is no folder {root}")
     if not shutil.which(settings.runtime):
         raise EngineError(f"the image has no {settings.runtime}. Set EXECUTOR_RUNTIME to {DEFAULT_RUNTIME}")
-    workshop = OciWorkshop(Pattern(settings.profile, roots, settings.runtime, settings.apparmor))
+    workshop = OciWorkshop(
+        Pattern(settings.profile, roots, settings.runtime, settings.apparmor, settings.package_store)
+    )
     metrics = Metrics(settings.profile)
     traces = start_tracing("executor", settings.traces, metrics.spans_dropped.inc)
     bounds = {name: settings.pools[name] for name in settings.environments}

@@ -18,6 +18,7 @@ from app.executor.cgroups import Group
 from app.executor.engine import EngineError, Outcome, Visitor
 from app.executor.files import Folder
 from app.executor.output import Listener
+from app.executor.package_sets import HeldSet
 from app.executor.processes import STDERR, STDIN, STDOUT, Child, Pipes, write_all
 from app.executor.transcript import Recorder, Transcript
 from app.executor.typed import Typed, encoded
@@ -54,6 +55,7 @@ class OciSandbox:
         self.folder = folder
         self.root = folder / "root"
         self.group = group
+        self.packages: HeldSet | None = None
         self._profile = profile
         self._own_kernel = own_kernel
         self._files = Folder(folder / "tmp", self.user)

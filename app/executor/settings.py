@@ -89,6 +89,8 @@ class ExecutorSettings(ExecutorOptions, ProcessSettings):
     """JSON of the names of environments, as in ["python", "bash"]."""
     roots: Path = Path("/environments")
     """the folder that holds each environment's root file system by its name."""
+    package_store: Path | None = None
+    """the folder of the packages service's store; unset: no execution has packages."""
     socket: Path = Path("/run/executor/executor.sock")
     """the path of the Unix socket on which to serve."""
     apparmor: bool = False

@@ -18,6 +18,7 @@ from app.environments import ENVIRONMENTS
 from app.executor import bundle, cgroups, devices, syscalls
 from app.executor.cgroups import CgroupError
 from app.executor.engine import EngineError, Sandbox
+from app.executor.package_sets import PackageSets
 from app.executor.processes import STDERR, STDOUT, Child, Pipes, reap_orphans, spawn
 from app.executor.sandbox import OciSandbox
 from app.profile import SandboxProfile
@@ -42,13 +43,15 @@ _log = logging.getLogger(__name__)
 class Pattern:
     """What all sandboxes of this executor share.
 
-    `roots` are the environments' root file systems, and `apparmor` says whether the host has AppArmor's profiles.
+    `roots` are the environments' root file systems, `apparmor` says whether the host has AppArmor's profiles, and
+    `packages` is the store of the packages service, if there is one.
     """
 
     profile: SandboxProfile
     roots: Mapping[str, Path]
     runtime: str
     apparmor: bool
+    packages: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class OciWorkshop:
         self._pattern = pattern
         self._runtime = RUNTIMES[pattern.runtime]
         self._limits = cgroups.limits(pattern.profile, self._runtime.host_pids(pattern.profile.pids))
+        self._packages = PackageSets(pattern.packages)
         self._free = list(range(devices.SLOTS))
         self._made: dict[str, OciSandbox] = {}
         self._state = FOLDER / "state"
@@ -92,7 +96,7 @@ class OciWorkshop:
     def fits(self, execution: Execution) -> bool:
         """See `Workshop`."""
         environment = ENVIRONMENTS[execution.home]
-        fixed = not (execution.args or execution.merge or execution.terminal)
+        fixed = not (execution.args or execution.merge or execution.terminal or execution.packages)
         return fixed and execution.main_file == environment.main and environment.can_wait_for(execution.sources)
 
     async def make(self, environment: str, execution: Execution | None = None) -> OciSandbox:
@@ -100,6 +104,8 @@ class OciWorkshop:
         found = ENVIRONMENTS[environment]
         sandbox = self._reserve(environment)
         try:
+            if execution and execution.packages:
+                sandbox.packages = self._packages.hold(execution)
             self._furnish(sandbox, environment)
             if execution is None:
                 sandbox.await_code(found.main)
@@ -169,7 +175,11 @@ class OciWorkshop:
         sandbox.tmp.mkdir()
         sandbox.tmp.chmod(0o1777)
         # Each root is an overlay of its own: sandboxes that share an inode could signal each other by its locks.
-        lower = f"lowerdir={self._skeleton}:{self._pattern.roots[environment]}"
+        # Packages come last: no file of theirs can take the place of one of the image's.
+        layers = [self._skeleton, self._pattern.roots[environment]]
+        if sandbox.packages:
+            layers.append(sandbox.packages.layer)
+        lower = f"lowerdir={':'.join(map(str, layers))}"
         syscalls.mount("root", str(sandbox.root), "overlay", syscalls.RDONLY | syscalls.NODEV, lower)
         sandbox.group.make(self._limits)
 
@@ -236,6 +246,8 @@ class OciWorkshop:
             syscalls.unmount(str(sandbox.folder))
         with contextlib.suppress(FileNotFoundError):
             sandbox.folder.rmdir()
+        if sandbox.packages:
+            sandbox.packages.close()
         self._forget(sandbox)
         for _ in range(_REMOVALS):
             if sandbox.group.remove():

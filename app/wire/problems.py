@@ -40,6 +40,12 @@ class Code(StrEnum):
     BATCH_TOO_LONG = "batch_too_long", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     TIMEOUT_TOO_LONG = "timeout_too_long", HTTPStatus.BAD_REQUEST
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    PACKAGE_NOT_FOUND = "package_not_found", HTTPStatus.BAD_REQUEST
+    PACKAGE_NOT_ALLOWED = "package_not_allowed", HTTPStatus.BAD_REQUEST
+    PACKAGE_NEEDS_BUILD = "package_needs_build", HTTPStatus.BAD_REQUEST
+    PACKAGES_CONFLICT = "packages_conflict", HTTPStatus.BAD_REQUEST
+    PACKAGES_TOO_LARGE = "packages_too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    PACKAGES_UNAVAILABLE = "packages_unavailable", HTTPStatus.SERVICE_UNAVAILABLE
     DANGEROUS_PATTERN = "dangerous_pattern", HTTPStatus.BAD_REQUEST
     ORIGIN_NOT_ALLOWED = "origin_not_allowed", HTTPStatus.FORBIDDEN
     START_TOO_LATE = "start_too_late", HTTPStatus.REQUEST_TIMEOUT

@@ -58,6 +58,8 @@ RESULTS = "results"
 """The folder beside the visitor's files whose files are given back."""
 
 FileName = Annotated[str, AfterValidator(_relative)]
+PackageName = Annotated[str, Field(min_length=1, max_length=128)]
+"""A package by name, or with versions as in `requests>=2.32`."""
 
 
 class File(Message):
@@ -109,6 +111,9 @@ class Execution(Message):
     """The code's command-line arguments, at most 64."""
     timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Wall time in seconds; null is the profile's timeout."""
+    packages: tuple[PackageName, ...] = Field((), max_length=32)
+    """Packages that the code can import, as in `requests>=2.32`, where GET /environments says that there are any. They
+    are prepared before the code runs, outside of its sandbox, which has no network all the same."""
     results: tuple[Annotated[str, AfterValidator(_pattern)], ...] | None = Field(None, min_length=1, max_length=32)
     """Files under /tmp/results to give back: names, or patterns with *. Null: the folder isn't made.
 
@@ -300,6 +305,13 @@ class Cancel(Message):
 
 Command = Annotated[Input | EndOfInput | Resize | Interrupt | Cancel, Field(discriminator="type")]
 """A frame that a client may send while its code runs."""
+
+
+class Preparing(Message):
+    """What is done about the packages, before the code starts."""
+
+    type: Literal["preparing"] = "preparing"
+    step: Literal["waiting", "resolving", "fetching"]
 
 
 class Started(Message):

@@ -10,6 +10,7 @@ from infra.services.grafana import GRAFANA
 from infra.services.jaeger import JAEGER
 from infra.services.loki import LOKI
 from infra.services.node_exporter import NODE_EXPORTER
+from infra.services.packages import PACKAGES
 from infra.services.portainer import PORTAINER
 from infra.services.prometheus import PROMETHEUS
 from infra.services.sandbox import API, EXECUTOR
@@ -25,4 +26,5 @@ def running(settings: PlatformSettings) -> list[Service]:
     """The services of a stack. The edge is the last, after all that it publishes."""
     optional = [service for service in (*OBSERVABILITY, *MANAGEMENT) if settings.runs(service.name)]
     store = [STORE] if settings.sandbox.in_valkey else []
-    return [API, EXECUTOR, *store, *optional, TRAEFIK]
+    packages = [PACKAGES] if settings.sandbox.packages else []
+    return [API, EXECUTOR, *store, *packages, *optional, TRAEFIK]

@@ -7,7 +7,7 @@ figures are not to be had: a container's network traffic, and the result of its 
 
 from app.containers.settings import ContainersSettings
 from infra.service import Context, Health, HostPath, Service, ServiceArgs, Target
-from infra.services.sandbox import HEALTHCHECK
+from infra.services.healthcheck import HEALTHCHECK
 from infra.settings import PlatformSettings
 
 _FILES = HostPath(

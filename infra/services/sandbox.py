@@ -12,6 +12,8 @@ from app.executor import apparmor, seccomp
 from app.executor import settings as executor
 from app.process.settings import ProcessSettings, Settings
 from infra.service import Config, Context, Health, Mount, Privileges, Route, Service, ServiceArgs, Target, Volume
+from infra.services import packages
+from infra.services.healthcheck import HEALTHCHECK
 from infra.settings import Sandbox as SandboxSettings
 
 API_PORT = 8000
@@ -27,7 +29,6 @@ _SECONDS_TO_BEGIN = 10
 """How long an execution may wait before it begins, and take to answer, while a unit is drained."""
 _AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 """The container's root has capabilities, and whoever takes over the executor answers its health checks."""
-HEALTHCHECK = ("python", "-I", "-S", "/srv/app/process/healthcheck.py")
 
 
 def describe_executor(context: Context) -> ServiceArgs:
@@ -52,7 +53,7 @@ def describe_executor(context: Context) -> ServiceArgs:
             "the launcher makes control groups, devices and a user namespace; nothing that runs later has a capability "
             "outside of that namespace",
         ),
-        mounts=[Mount(_RUN, _RUN_PATH)],
+        mounts=[Mount(_RUN, _RUN_PATH), *([packages.STORE_TO_READ] if settings.packages else [])],
         tmp_mb=16,
         run_mb=16,
         environment=executor_settings(settings, context.otlp_endpoint, context.settings.engine.apparmor).variables(),
@@ -77,7 +78,7 @@ def describe_api(context: Context) -> ServiceArgs:
         cpus=1.0,
         networks=["api", *(["monitoring"] if monitored else []), *(["store"] if settings.in_valkey else [])],
         config=Config(str(_KEYS.parent), {_KEYS.name: keys_file(settings)}, reread=True),
-        mounts=[Mount(_RUN, _RUN_PATH, read_only=True)],
+        mounts=[Mount(_RUN, _RUN_PATH, read_only=True), *([packages.SOCKET_TO_USE] if settings.packages else [])],
         tmp_mb=16,
         drain_seconds=drain_seconds,
         environment=_variables(api_settings(settings, context.otlp_endpoint, drain_seconds), trusted_proxies=proxies),
@@ -102,6 +103,7 @@ def executor_settings(
         **_options(settings, executor.ExecutorOptions),
         profile=settings.profile,
         environments=settings.environments,
+        package_store=packages.STORE if settings.packages else None,
         socket=_SOCKET,
         apparmor=has_apparmor,
         traces=otlp_endpoint is not None,
@@ -117,6 +119,7 @@ def api_settings(settings: SandboxSettings, otlp_endpoint: str | None, drain_sec
         keys_file=_KEYS,
         port=API_PORT,
         metrics_port=_METRICS_PORT,
+        packages_socket=packages.SOCKET,
         otlp_endpoint=otlp_endpoint,
         **({"grace_seconds": drain_seconds} if drain_seconds else {}),
     )

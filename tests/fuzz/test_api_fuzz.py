@@ -40,6 +40,7 @@ START = {
     "stdin": "x",
     "args": ["a"],
     "timeout": 1,
+    "packages": [],
     "results": ["*"],
 }
 PISTON = {
@@ -54,6 +55,7 @@ PISTON = {
 BODIES: dict[str, dict[str, Any]] = {
     "/execute": START,
     "/execute/batch": {**START, "inputs": [{"stdin": "y", "args": ["b"], "files": []}, {}], "stop_at_failure": True},
+    "/packages": {"environment": "python", "packages": ["rich>=14"]},
     "/api/v2/execute": PISTON,
     "/api/v2/piston/execute": PISTON,
     "/mcp": {

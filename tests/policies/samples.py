@@ -75,6 +75,16 @@ def executor(profile: str | None = None, **changes: Any) -> Resource:
     return container("executor", **{**inputs, **changes})
 
 
+def packages(**changes: Any) -> Resource:
+    mounts = [
+        {"type": "volume", "source": "vps-test-packages-store", "target": "/var/lib/packages"},
+        {"type": "volume", "source": "vps-test-packages-run", "target": "/run/packages"},
+        {"type": "tmpfs", "target": "/tmp", "tmpfsOptions": {"sizeBytes": 1048576.0}},
+    ]
+    networks = [{"name": "vps-test-outbound", "aliases": ["packages"]}]
+    return container("packages", **{"mounts": mounts, "networksAdvanced": networks, **changes})
+
+
 def portainer(**changes: Any) -> Resource:
     mounts = [{"type": "bind", "source": "/var/run/docker.sock", "target": "/var/run/docker.sock"}]
     return container("portainer", **{"user": "0:0", "mounts": mounts, **changes})
@@ -130,6 +140,7 @@ def stack() -> list[Resource]:
         edge(),
         container("api"),
         executor(),
+        packages(),
         portainer(),
         collector(),
         container("node-exporter", mounts=host_reads("node-exporter")),

@@ -26,6 +26,19 @@ def test_the_program_with_a_store_of_its_own_passes_every_policy(kept: bool) -> 
     assert violations(inputs(run_program("local", platform_config("local", sandbox=sandbox)))) == []
 
 
+def test_the_program_with_packages_passes_every_policy() -> None:
+    made = run_program("local", platform_config("local", sandbox={"packages": {}}))
+    assert violations(inputs(made)) == []
+    assert "packages" in containers(made)
+
+
+def test_without_packages_nothing_is_made_for_them() -> None:
+    made = run_program("local", platform_config("local"))
+    assert [resource.name for resource in made if "packages" in resource.name] == []
+    mounts = [mount for container in containers(made).values() for mount in container["mounts"]]
+    assert [mount for mount in mounts if "packages" in mount["target"]] == []
+
+
 def test_every_exemption_is_needed() -> None:
     assert exemptions_used(inputs(run_program("local", platform_config("local")))) == set(EXEMPTIONS)
 

@@ -22,6 +22,7 @@ from tests.policies.samples import (
     image,
     loader,
     network,
+    packages,
     portainer,
     volume,
 )
@@ -117,6 +118,20 @@ BAD = [
     _bad("executor-memory container-memory container-swap", executor(memory=None, memorySwap=None)),
     _bad("executor-memory", executor(memory=383, memorySwap=383)),
     _bad("executor-memory container-memory container-swap", executor(memory=UNKNOWN_STRING_VALUE)),
+    _bad("packages-network", packages(networksAdvanced=[{"name": "vps-test-monitoring"}])),
+    _bad("packages-network", packages(networksAdvanced=[{"name": n} for n in ("vps-test-outbound", "vps-test-api")])),
+    _bad("packages-network", packages(networksAdvanced=[{"name": UNKNOWN_STRING_VALUE}])),
+    _bad("packages-network", packages(networkMode="none", networksAdvanced=None)),
+    *(
+        _bad(
+            "packages-mounts", packages(mounts=[{"type": "volume", "source": source, "target": "/x", "readOnly": True}])
+        )
+        for source in ("vps-test-packages-secrets-123", "vps-test-executor-run", UNKNOWN_STRING_VALUE)
+    ),
+    *(
+        _bad("packages-store", service(mounts=[{"type": "volume", "source": "x-packages-store", "target": "/x"}]))
+        for service in (executor, edge)
+    ),
     _bad("container-swap", executor(memorySwap=-1)),
     *(_bad("container-user", container("x", user=user)) for user in (None, "", "0", "0:0", "root", "65532:0", "65532")),
     _bad("container-devices", container("x", devices=[{"hostPath": "/dev/kvm"}])),

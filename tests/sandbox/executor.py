@@ -69,7 +69,10 @@ class Host:
 
 
 class Executor:
-    """An executor whose socket is `executor.sock` in `folder`, a folder of this machine. One container at a time."""
+    """An executor whose socket is `executor.sock` in `folder`, a folder of this machine. One container at a time.
+
+    `packages` may be set to the store of a packages service before it is started.
+    """
 
     def __init__(self, host: Host, name: str, folder: Path, variables: Mapping[str, str], image: str = "") -> None:
         self._host = host
@@ -78,6 +81,7 @@ class Executor:
         self._variables = variables
         self._image = image or os.environ[IMAGE]
         self._container: Container | None = None
+        self.packages: Path | None = None
         self.socket = folder / "executor.sock"
 
     def start(self, **options: Any) -> None:
@@ -85,7 +89,9 @@ class Executor:
         self.remove()
         self._folder.mkdir(exist_ok=True)
         sources = {os.environ[SOURCES]: {"bind": "/srv", "mode": "ro"}} if SOURCES in os.environ else {}
-        ours = executor.options(self._name, self._folder, self._variables, apparmor=self._host.apparmor)
+        ours = executor.options(
+            self._name, self._folder, self._variables, apparmor=self._host.apparmor, packages=self.packages
+        )
         ours["volumes"].update(sources)
         self._container = self._host.client.containers.run(self._image, **{**ours, **options})
         self._host.reach(self.socket)

@@ -71,10 +71,10 @@ class Process:
 
 
 class Platform:
-    """An api and an executor. `name` is the container's; `variables` are environment variables of either.
+    """An api and an executor, and a packages service if a variable of it is given.
 
-    `environments` are the names of the environments that the executor serves, `image` is the executor's if not the
-    usual one.
+    `name` is the container's; `variables` are environment variables of these processes. `environments` are the
+    names of the environments that the executor serves, `image` is the executor's if not the usual one.
     """
 
     def __init__(
@@ -100,8 +100,14 @@ class Platform:
         self.executor = Executor(host, name, folder / "run", executor_variables, image)
         self._profile = executor_variables["EXECUTOR_PROFILE"]
         self._api_variables = {name: value for name, value in variables.items() if name.startswith("API_")}
+        self._packages_variables = {name: it for name, it in variables.items() if name.startswith("PACKAGES_")}
         self._port = free_port()
         self.api: Process | None = None
+        self.packages: Process | None = None
+        self.store = folder / "store"
+        if self._packages_variables:
+            self.store.mkdir()
+            self.executor.packages = self.store
 
     @property
     def url(self) -> str:
@@ -111,9 +117,27 @@ class Platform:
     def start(self) -> "Platform":
         """Start both processes, and wait until they are healthy."""
         self.executor.start()
+        if self._packages_variables:
+            self.start_packages()
         self.start_api()
         self.wait_until_well()
         return self
+
+    def start_packages(self) -> Process:
+        """Start the packages service, and wait until its socket is there."""
+        self._packages_socket.unlink(missing_ok=True)
+        variables = {
+            "PACKAGES_STORE": str(self.store),
+            "PACKAGES_SOCKET": str(self._packages_socket),
+            **self._packages_variables,
+        }
+        self.packages = started = Process("app.packages", variables, self._folder / "packages.log")
+        until(self._packages_socket.exists, START_SECONDS, f"a packages service; see {self._folder}")
+        return started
+
+    @property
+    def _packages_socket(self) -> Path:
+        return self._folder / "packages.sock"
 
     def start_api(self) -> Process:
         """Start the api; don't wait until it is healthy."""
@@ -126,6 +150,8 @@ class Platform:
             "API_REQUESTS_PER_MINUTE": "100000",
             **self._api_variables,
         }
+        if self._packages_variables:
+            variables |= {"API_PACKAGES": "{}", "API_PACKAGES_SOCKET": str(self._packages_socket)}
         self.api = Process("app.api", variables, self._folder / "api.log")
         return self.api
 
@@ -139,9 +165,10 @@ class Platform:
         self.executor.remove()
 
     def stop_processes(self) -> None:
-        """Stop both."""
-        if self.api is not None:
-            self.api.signal(signal.SIGTERM)
+        """Stop all."""
+        for process in (self.api, self.packages):
+            if process is not None:
+                process.signal(signal.SIGTERM)
         self.executor.signal(signal.SIGTERM)
 
     @contextlib.contextmanager

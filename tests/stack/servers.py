@@ -12,7 +12,7 @@ from typing import Any
 import docker
 import httpx
 
-from tests import docker_bridge
+from tools.machine import docker_bridge
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ import httpx
 import pytest
 
 from infra.settings import Services
-from tests import docker_bridge
 from tests.stacks import StackFactory
 from tests.vps import pebble
 from tests.vps.cloudflare import ZONE_ID, Cloudflare
 from tests.vps.pebble import Pebble
 from tools.console.steps import Report
+from tools.machine import docker_bridge
 from tools.machine.ports import free_port
 from tools.machine.preparation import Preparation
 from tools.stack.local_stack import Stack

@@ -32,6 +32,8 @@ def measured() -> Figures:
         cpu={(name, part): 20 for name in ENVIRONMENTS for part in (*SERVICES, figures.TOGETHER, figures.REST)},
         rates={("edge", 2): Rate(done=80, seconds=1), ("docker run", 2): Rate(done=8, seconds=1)}
         | {("nsjail", 2): Rate(done=100, seconds=1)},
+        sets={figures._COLD: Times([1.0] * 8), figures._WARM: Times([0.03] * 9), figures._WITHOUT: Times([0.01] * 9)},
+        prepared=1,
         crowds={"30 a second, at random": Times([0.05] * 20), "50 at once": Times([0.5] * 50)},
         memory=dict.fromkeys(("the ready sandboxes", "edge, api and executor"), 50 * MB),
         mapped=dict.fromkeys(("the ready sandboxes", "edge, api and executor"), 40 * MB),

@@ -18,6 +18,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "app.executor.apparmor",
         "app.executor.seccomp",
         "app.executor.settings",
+        "app.packages.settings",
         "app.process.settings",
         "app.profile",
         "app.runtimes",

@@ -48,6 +48,11 @@ class Client:
         (answer,) = await self._post(path, request, headers)
         return answer
 
+    async def packages(self, request: Body) -> Body:
+        """POST /packages: the list of what is locked."""
+        (answer,) = await self._post("/packages", request, {})
+        return answer
+
     async def batch(self, request: Body) -> list[Body]:
         """POST /execute/batch: an answer for each input, or the refusal of them all."""
         return await self._post("/execute/batch", request, {})

@@ -54,6 +54,18 @@ async def _batch(client: Client) -> None:
         expect(answer.get("result", answer), output=output)
 
 
+async def _packages(client: Client) -> None:
+    rules = (await client.get("/environments"))["packages"]
+    if rules is None:  # the operator has not switched them on
+        return
+    name = next(iter(rules["allow"]), "six")
+    request = {"environment": "python", "packages": [name]}
+    if name not in {package["name"] for package in (await client.packages(request)).get("packages", ())}:
+        raise Unexpected(f"{name} is not in the list of what is locked")
+    code = f"import importlib.metadata; print(importlib.metadata.metadata({name!r})['Name'])"
+    expect(await client.execute({**request, "code": code}), status="success")
+
+
 async def _repeated(client: Client) -> None:
     request = {"environment": "python", "code": "import random; print(random.random())"}
     key = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
@@ -86,6 +98,7 @@ TOUR: Mapping[str, Callable[[Client], Awaitable[None]]] = {
     "Streaming, and an answer to a question": _stream,
     **{it["title"]: partial(_execution, it["request"], it["answer"]) for it in _EXECUTIONS},
     "One program, two inputs": _batch,
+    "Packages, where they are on": _packages,
     "A request that is repeated with its key runs once": _repeated,
     "A key that the operator did not give": _wrong_key,
     "A program of an agent, by the Model Context Protocol": _agent,

@@ -33,6 +33,8 @@ BODIES: Mapping[tuple[str, str], bytes] = {
     ("/execute", "a string without an end"): b'{"code":"' + b'\\"' * (_LONG // 2),
     ("/execute/batch", "wrong inputs"): _with(_OURS, _items("inputs", "1")),
     ("/execute/batch", "wrong files of an input"): _with(_OURS, f'"inputs":[{{{_items("files", "{}")}}}]'),
+    ("/execute", "wrong packages"): _with(_OURS, _items("packages", "1")),
+    ("/packages", "wrong packages"): _with('"environment":"python"', _items("packages", "1")),
     ("/api/v2/execute", "wrong args"): _with(_PISTON, _items("args", "1")),
     ("/api/v2/execute", "wrong files"): _with('"language":"python","version":"*"', _items("files", "{}")),
     ("/api/v2/execute", "unknown keys"): _with(_PISTON, _keys()),

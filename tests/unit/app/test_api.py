@@ -39,7 +39,7 @@ async def test_only_the_executions_fields_reach_the_executor(executor: FakeExecu
     async with api(executor) as client:
         await client.post("/execute", json={**HELLO, "args": ["a"]}, headers={"X-Image": "evil"})
     nothing = {"files": None, "main": None, "stdin": "", "timeout": None, "results": None, "terminal": None}
-    assert executor.ran == [{**HELLO, "args": ["a"], **nothing, "merge": False}]
+    assert executor.ran == [{**HELLO, "args": ["a"], **nothing, "packages": [], "merge": False}]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ async def test_an_input_has_what_it_leaves_out_from_the_batch(executor: FakeExec
     async with api(executor, BATCH_AT_ONCE="1") as client:
         lines(await client.post(PATH, json=batch(*inputs, **shared)))
     main = {"name": "main.py", "content": PROGRAM["code"], "encoding": "utf8"}
-    rest = {"environment": "python", "code": None, "main": None, "terminal": None}
+    rest: dict[str, Any] = {"environment": "python", "code": None, "main": None, "terminal": None, "packages": []}
     expected = [
         {**rest, **shared, "files": [main]},
         {**rest, **shared, "files": [main], "stdin": "own", "args": []},

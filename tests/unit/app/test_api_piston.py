@@ -119,6 +119,7 @@ async def test_example(executor: FakeExecutor) -> None:
             "stdin": "\n",
             "args": ["1", "2", "3"],
             "timeout": 3,
+            "packages": [],
             "results": None,
             "merge": False,
             "terminal": None,

@@ -27,6 +27,7 @@ KB = 1024
 BODY = {
     "/execute": {"environment": "python", "code": "print(1)"},
     "/execute/batch": {"environment": "python", "code": "print(1)", "inputs": [{}]},
+    "/packages": {"environment": "python", "packages": ["rich"]},
     "/api/v2/execute": {"language": "python", "version": "*", "files": [{"content": "print(1)"}]},
     "/api/v2/piston/execute": {"language": "python", "version": "*", "files": [{"content": "print(1)"}]},
     "/v1/exec": {"sandbox": "python", "files": {"": "print(1)"}},
@@ -128,9 +129,10 @@ async def test_a_body_is_json_by_its_content_type(
     headers = {} if content_type is None else {"Content-Type": content_type}
     async with api(executor) as client:
         response = await client.post(path, content=json.dumps(BODY[path]), headers=headers)
-    assert response.status_code == status
+    runs = path != "/packages"  # which are off here: a body that is read is refused with another code
+    assert response.status_code == (status if runs or status != 200 else 400)
     assert ("application/json" in said(response) or "charset" in said(response)) is (status == 415)
-    assert bool(executor.ran) is (status == 200)
+    assert bool(executor.ran) is (runs and status == 200)
 
 
 @pytest.mark.parametrize("path", BODY)

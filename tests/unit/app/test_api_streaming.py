@@ -86,6 +86,7 @@ async def test_only_the_executions_fields_reach_the_executor(executor: FakeExecu
         await say(connection, {**START, "stdin": "x"}, {"type": "stdin_end"})
         await heard(connection)
     nothing: dict[str, object] = {"files": None, "main": None, "args": [], "timeout": None, "results": None}
+    nothing["packages"] = []
     assert executor.ran == [{**START, "stdin": "x", **nothing, "merge": False, "terminal": None}]
 
 

@@ -36,6 +36,7 @@ def test_an_execution_has_these_fields_and_no_others() -> None:
         "stdin",
         "args",
         "timeout",
+        "packages",
         "results",
         "merge",
         "terminal",

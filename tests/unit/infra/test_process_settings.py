@@ -67,6 +67,19 @@ BAD: dict[tuple[str, str], list[tuple[Any, dict[str, Any], str]]] = {
     ("executor", "queue_seconds"): [
         (number, {"sandbox": {"queue_seconds": number}}, "sandbox.queue_seconds") for number in (0, 61)
     ],
+    ("api", "packages"): [
+        (
+            {"index": "https://me:secret@a.example/"},
+            {"sandbox": {"packages": {"index": "x"}}},
+            "sandbox.packages.index",
+        ),
+        ({"deny": ["-r"]}, {"sandbox": {"packages": {"deny": ["-r"]}}}, "sandbox.packages.deny.0"),
+        *(
+            ({field: number}, {"sandbox": {"packages": {field: number}}}, f"sandbox.packages.{field}")
+            for field in ("most", "set_mb", "store_mb", "seconds", "sets_per_hour")
+            for number in (0, *(() if field == "sets_per_hour" else (10_000_000,)))
+        ),
+    ],
     ("executor", "environments"): [
         (["cobol"], {"sandbox": {"environments": ["cobol"]}}, "sandbox.environments.0"),
         ([], {"sandbox": {"environments": []}}, "sandbox.environments"),
@@ -82,7 +95,9 @@ NOT_THE_OPERATORS = {
     ("api", "metrics_port"): "a port inside the container, which Prometheus's configuration names",
     ("api", "trusted_proxies"): "the subnet that Docker gives the edge's network, and Cloudflare's published networks",
     ("api", "grace_seconds"): "on a cluster, what an execution may take",
+    ("api", "packages_socket"): "a path in the volume that the two containers share",
     ("api", "otlp_endpoint"): "the address of Jaeger, which the program starts",
+    ("executor", "package_store"): "the path of a volume, where sandbox.packages is set",
     ("executor", "socket"): "a path in the volume that the two containers share",
     ("executor", "roots"): "a folder of the executor's image",
     ("executor", "apparmor"): "follows from engine.apparmor",
@@ -163,6 +178,8 @@ SANDBOX: dict[str, st.SearchStrategy[Any]] = {
     "rate_store": STORES | st.just("memory://"),
     "allowed_origins": st.lists(ORIGINS, max_size=3),
     "mcp": st.booleans(),
+    "packages": st.none()
+    | some({"most": st.integers(-1, 50), "seconds": st.integers(-1, 60), "deny": st.lists(NAMES)}),
     "refuse_patterns": st.booleans() | st.sampled_from(["yes", "off", "perhaps", 1, None]),
     "log_code": st.booleans() | st.sampled_from(["yes", "off", "perhaps", 1, None]),
 }

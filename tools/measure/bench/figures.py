@@ -25,6 +25,7 @@ _OURS = ("app.executor", "/usr/local/lib/sandbox/")
 """Commands of the executor's own processes: all others of its container are of sandboxes."""
 _BUSY = 2
 """From this number of clients on, each way uses two CPUs fully."""
+_COLD, _WARM, _WITHOUT, _TOGETHER = "a new set", "a set in the store", "without packages", "one new set, a crowd"
 _MB = 1024 * 1024
 _REASONS = 5
 GOALS: Mapping[str, Mapping[str, float]] = tomllib.loads(Path(__file__).with_name("goals.toml").read_text())
@@ -43,21 +44,25 @@ class Plan:
     arrivals: float = 12
     arrivals_per_second: int = 30
     burst_requests: int = 50
+    sets: int = 8
 
 
-QUICK = Plan(rest=4, hellos=6, executions=30, rate_blocks=1, rate=1.5, clients=(1, 4), arrivals=4)
+QUICK = Plan(rest=4, hellos=6, executions=30, rate_blocks=1, rate=1.5, clients=(1, 4), arrivals=4, sets=3)
 
 
 @dataclass
 class Figures:
     """All results: times by way and environment, CPU milliseconds of one execution by environment and part, rates by
-    way and number of clients, times of a crowd by its kind, bytes of memory at rest, and CPUs in use at rest by part.
+    way and number of clients, times of a crowd and of executions with packages by their kind, how often the set of a
+    crowd was prepared, bytes of memory at rest, and CPUs in use at rest by part.
     """
 
     hellos: dict[tuple[str, str], Times] = field(default_factory=dict)
     cpu: dict[tuple[str, str], float] = field(default_factory=dict)
     rates: dict[tuple[str, int], Rate] = field(default_factory=dict)
     crowds: dict[str, Times] = field(default_factory=dict)
+    sets: dict[str, Times] = field(default_factory=dict)
+    prepared: int = 0
     memory: dict[str, int] = field(default_factory=dict)
     mapped: dict[str, int] = field(default_factory=dict)
     rest: dict[str, float] = field(default_factory=dict)
@@ -88,6 +93,10 @@ class Figures:
             "ms of /mcp above /execute, p50": self.hello(COMPARED, 0.50, BY_AGENT) - self.hello(COMPARED, 0.50),
             **{f"MB of {it}": self.memory.get(it, math.nan) / _MB for it in (_POOL, _SERVICES_MEMORY)},
         }
+        cold, warm, without = (self.sets.get(kind, Times()).quantile(0.50) for kind in (_COLD, _WARM, _WITHOUT))
+        found["python with a new set of packages, p50 ms"] = cold
+        found["ms that a set in the store adds to python, p50"] = warm - without
+        found["preparations of the set of a crowd"] = self.prepared or math.nan
         for way, name in (("docker run", "docker run"), ("nsjail", "bare nsjail")):
             found[f"executions a second, of {name}'s"] = self.sustained(WAITING) / self.sustained(way)
         for it in HELLO:
@@ -127,6 +136,7 @@ class Measurements:
                 ("CPU of one execution", self._cpu),
                 ("Clients without a pause", self._rates),
                 ("A crowd", self._crowd),
+                ("Packages", self._packages),
             )
         ]
 
@@ -204,6 +214,23 @@ class Measurements:
         crowds[f"{plan.burst_requests} {BURST}"] = load.burst(edge, COMPARED, plan.burst_requests)
         return f"{sum(len(times.seconds) for times in crowds.values())} answered"
 
+    def _packages(self, report: Report) -> str:
+        """Sets of one small package: each new, one again and again, and one that a crowd asks for at once."""
+        sets = self.figures.sets = {_COLD: Times(), _WARM: Times(), _WITHOUT: Times()}
+        for number in range(self._plan.sets):
+            way = self._stack.with_package(f"cold{number}")
+            self._stack.settle()
+            sets[_COLD].take(way, COMPARED, time.monotonic())
+        for _ in range(self._plan.hellos):
+            for kind, known in ((_WARM, way), (_WITHOUT, self._stack.edge)):
+                self._stack.settle()
+                sets[kind].take(known, COMPARED, time.monotonic())
+        crowd, index = self._stack.with_package("crowd"), self._stack.index
+        before = len(index.asked)
+        sets[_TOGETHER] = load.burst(crowd, COMPARED, self._plan.burst_requests)
+        self.figures.prepared = sum(path == "/simple/crowd/" for path in index.asked[before:])
+        return f"{self._plan.sets} sets"
+
 
 Row = Sequence[object]
 
@@ -224,17 +251,18 @@ def tables(figures: Figures) -> Iterator[list[Row]]:
         ("CPU ms of one execution through the edge", *parts),
         *((it, *(_number(figures.cpu[it, part]) for part in parts)) for it in HELLO if (it, REST) in figures.cpu),
     ]
-    crowds = {f"{COMPARED}, {name}": times for name, times in figures.crowds.items()}
-    hellos = {f"{name}, {way}": times for (way, name), times in sorted(figures.hellos.items())}
+    own = {f"{name}, {way}": times for (way, name), times in sorted(figures.hellos.items())}
+    shared = {f"{COMPARED}, {name}": times for name, times in {**figures.crowds, **figures.sets}.items()}
+    hellos = {**own, **shared}
     yield [
         ("a hello through the edge", "p50 ms", "p95 ms", "p99 ms", "answered", "failed"),
-        *((name, *_quantiles(it), len(it.seconds), len(it.failures)) for name, it in {**hellos, **crowds}.items()),
+        *((name, *_quantiles(it), len(it.seconds), len(it.failures)) for name, it in hellos.items()),
     ]
     yield [
         ("memory at rest", "MB", "MB of mapped files"),
         *((part, _number(size / _MB), _number(figures.mapped[part] / _MB)) for part, size in figures.memory.items()),
     ]
-    every = [*figures.hellos.values(), *figures.crowds.values(), *(rate.times for rate in figures.rates.values())]
+    every = [*hellos.values(), *(rate.times for rate in figures.rates.values())]
     reasons = Counter(reason for times in every for reason in times.failures).most_common(_REASONS)
     yield [("not answered, because", "times"), *reasons]
     yield [

@@ -1,5 +1,6 @@
 """The platform that is measured: a stack of the real program, and the addresses at which it answers."""
 
+import contextlib
 import secrets
 import subprocess
 import tempfile
@@ -16,11 +17,13 @@ from infra.service import ROLE_LABEL, SERVICE_LABEL, STACK_LABEL
 from infra.services.prometheus import PORT as PROMETHEUS_PORT
 from tools.build.images import ROOTS
 from tools.console.steps import Report, StepFailed
+from tools.machine import docker_bridge
 from tools.machine.ports import free_port
 from tools.machine.preparation import Preparation
 from tools.measure.bench import pool
 from tools.measure.bench.client import Client, Lost
-from tools.measure.bench.ways import BY_AGENT, COMPARED, TO_ORDER, WAITING, ByAgent, Requested
+from tools.measure.bench.ways import BY_AGENT, COMPARED, PACKAGED, TO_ORDER, WAITING, ByAgent, Requested
+from tools.measure.package_index import Index, serving
 from tools.stack import docker_objects, health
 from tools.stack.config import ONLY_CORE
 from tools.stack.local_stack import Stack
@@ -46,6 +49,8 @@ class BenchStack:
         self.edge = Requested(WAITING, address)
         self.made_to_order = Requested(TO_ORDER, address, args=("1",))
         self.by_agent = ByAgent(BY_AGENT, address)
+        self._address = address
+        self._running = contextlib.ExitStack()
 
     @cached_property
     def _engine(self) -> docker.DockerClient:
@@ -56,11 +61,25 @@ class BenchStack:
         name = f"bench-{secrets.token_hex(3)}"
         overrides = {
             "edge": {"http_port": self._port},
-            "sandbox": {"requests_per_minute": _NO_LIMIT, "mcp": True},
+            "sandbox": {
+                "requests_per_minute": _NO_LIMIT,
+                "mcp": True,
+                "packages": {"index": self.index.url, "sets_per_hour": _NO_LIMIT},
+            },
             "services": self._services,
         }
         home = Path(self._home.name) / name
         return Stack(self._preparation.toolchain, name, self._preparation.engine, home=home, overrides=overrides)
+
+    @cached_property
+    def index(self) -> Index:
+        """A package index that its containers reach."""
+        return self._running.enter_context(serving(docker_bridge.address(self._engine)))
+
+    def with_package(self, name: str) -> Requested:
+        """Executions with a package of the index, which is added to it."""
+        self.index.package(name)
+        return Requested(PACKAGED, self._address, packages=(name,))
 
     @property
     def label(self) -> str:
@@ -122,6 +141,7 @@ class BenchStack:
     def close(self) -> None:
         """Remove everything of it."""
         docker_objects.remove_volumes(self._engine, docker_objects.remove_all(self._engine, self.label))
+        self._running.close()
         self._home.cleanup()
 
 

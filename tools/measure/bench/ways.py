@@ -33,6 +33,8 @@ COMPARED = "python"
 """The environment in which the ways are compared."""
 WAITING, TO_ORDER, BY_AGENT = "edge", "edge, made to order", "edge, by an agent"
 """The ways through the edge: to a sandbox that waits, to one that is made for the request, and to the first by /mcp."""
+PACKAGED = "edge, with a package"
+"""The same with a set of one package, which is in the store."""
 CAPTION = (
     "docker run has the profile's limits as flags, and Docker's defaults otherwise. nsjail and go-judge run on the "
     "host itself, without a container around them, on a copy of the executor's root file system, with the profile's "
@@ -81,16 +83,17 @@ class Way(Protocol):
 
 @dataclass(frozen=True)
 class Requested:
-    """A request to the platform. With `args`, no sandbox that waits can run it: one is made to order."""
+    """A request to the platform. With `args` or `packages`, no sandbox that waits can run it: one is made to order."""
 
     name: str
     client: Client
     args: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
 
     def hello(self, environment: str) -> None:
         """See `Way`."""
         body: dict[str, object] = {"environment": environment, "code": HELLO[environment][-1], "args": self.args}
-        answer = self.client.execute(body)
+        answer = self.client.execute({**body, "packages": self.packages})
         if answer.status != 200 or answer.content["stdout"] != _SAID:
             raise Unanswered(f"{self.name} answers {answer.status}: {answer.body.decode(errors='replace')[:300]}")
 

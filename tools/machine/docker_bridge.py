@@ -1,4 +1,4 @@
-"""The address of Docker's default bridge: a test listens there for containers, and nobody outside reaches it."""
+"""The address of Docker's default bridge: who listens there is reached by containers, and by nobody outside."""
 
 import json
 import subprocess

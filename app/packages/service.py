@@ -1,0 +1,181 @@
+"""Prepares sets: each once, for any number of requests that ask for it at the same time."""
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+
+import httpx
+from limits import RateLimitItemPerHour
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from app.environments import ENVIRONMENTS, Environment
+from app.packages.metrics import Metrics
+from app.packages.resolver import Away, Locked, Resolver
+from app.packages.settings import PackagesSettings
+from app.packages.store import Store, complete
+from app.packages.wheels import Room, fetch, unpack
+from app.wire.packages import LAYER, News, PackageSet, Prepared, Unprepared, Wanted, asked
+from app.wire.problems import Code, Refused
+from app.wire.protocol import Preparing
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE, _WAITING = 2, 32
+_MB = 1024 * 1024
+_BUSY_SECONDS = 5
+_REFUSAL_SECONDS = 1.0
+"""For so long a refusal is told to all that ask for the same, before it is tried again."""
+
+
+@dataclass(eq=False)
+class _Preparation:
+    """A preparation that is under way. `changed` is set, and replaced, at each step."""
+
+    step: Preparing = field(default_factory=lambda: Preparing(step="waiting"))
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def goes_on(self, step: Preparing) -> None:
+        """Tell all that wait."""
+        self.step = step
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Preparations:
+    """All preparations of the process."""
+
+    def __init__(self, settings: PackagesSettings, store: Store, resolver: Resolver, metrics: Metrics) -> None:
+        self._settings = settings
+        self._store = store
+        self._resolver = resolver
+        self._metrics = metrics
+        self._running: dict[str, tuple[_Preparation, asyncio.Task[PackageSet]]] = {}
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._counted = MovingWindowRateLimiter(MemoryStorage())
+        self._limit = RateLimitItemPerHour(settings.sets_per_hour)
+        self._client = httpx.AsyncClient(trust_env=False, timeout=settings.seconds)
+
+    async def prepare(self, wanted: Wanted) -> News:
+        """The set or its refusal, or the next step towards it. Whoever stops waiting stops nothing."""
+        try:
+            environment = _with_packages(wanted.environment)
+            key = asked(self._settings.store, wanted.environment, wanted.packages).name
+            if key not in self._running:
+                if found := self._store.find(key):
+                    return Prepared(set=found)
+                self._start(key, environment, wanted)
+            preparation, task = self._running[key]
+            while not task.done():
+                if preparation.step.step != wanted.seen:
+                    return preparation.step
+                changing = asyncio.ensure_future(preparation.changed.wait())
+                await asyncio.wait([task, changing], return_when=asyncio.FIRST_COMPLETED)
+                changing.cancel()
+            return Prepared(set=await task)
+        except Refused as refused:
+            return Unprepared(problem=refused.problem)
+
+    def _start(self, key: str, environment: Environment, wanted: Wanted) -> None:
+        if sum(not task.done() for _, task in self._running.values()) >= _WAITING:
+            raise Refused(Code.PACKAGES_UNAVAILABLE, "Too many sets are being prepared.", _BUSY_SECONDS)
+        if not self._counted.hit(self._limit, wanted.client):
+            reset = self._counted.get_window_stats(self._limit, wanted.client).reset_time
+            raise Refused(
+                Code.RATE_LIMITED,
+                f"At most {self._limit.amount} new sets of packages an hour are prepared for one client.",
+                max(1, round(reset - time.time())),
+            )
+        preparation = _Preparation()
+        task = asyncio.create_task(self._prepare(preparation, key, environment, wanted))
+        self._running[key] = preparation, task
+
+        def done(task: asyncio.Task[PackageSet]) -> None:
+            error = None if task.cancelled() else task.exception()
+            if error is None:
+                del self._running[key]
+                return
+            # All that wait may ask once more for the refusal.
+            asyncio.get_running_loop().call_later(_REFUSAL_SECONDS, self._running.pop, key)
+            if not isinstance(error, Refused):
+                _log.error("a preparation has failed", exc_info=error)
+
+        task.add_done_callback(done)
+
+    async def _prepare(
+        self, preparation: _Preparation, key: str, environment: Environment, wanted: Wanted
+    ) -> PackageSet:
+        outcome = "prepared"
+        try:
+            requirements = self._resolver.requirements(wanted.packages)
+            async with self._places:
+                started = time.monotonic()
+                room = Room(self._settings.set_mb * _MB, started + self._settings.seconds)
+                try:
+                    async with asyncio.timeout(self._settings.seconds):
+                        preparation.goes_on(Preparing(step="resolving"))
+                        lock = await self._resolver.resolve(requirements, environment.release.version, wanted.installed)
+                        preparation.goes_on(Preparing(step="fetching"))
+                        found = await self._fetch(environment, lock, room)
+                except TimeoutError:
+                    raise Away("The packages were not ready in time.", f"over {self._settings.seconds} s") from None
+                self._store.link(key, found.id)
+                self._metrics.seconds.observe(time.monotonic() - started)
+                return found
+        except Refused as refused:
+            outcome = refused.problem.code
+            if isinstance(refused, Away):
+                _log.error("packages could not be prepared: %s", refused.cause)
+            raise
+        except OSError as error:
+            outcome = Code.PACKAGES_UNAVAILABLE
+            _log.exception("packages could not be prepared")
+            raise Away("The packages could not be stored.", str(error)) from error
+        finally:
+            self._metrics.preparations.labels(outcome).inc()
+
+    async def _fetch(self, environment: Environment, lock: tuple[Locked, ...], room: Room) -> PackageSet:
+        """The set of a lock, from the store or made now."""
+        packages = tuple(locked.package for locked in lock)
+        content = json.dumps([environment.name, *(package.model_dump() for package in packages)])
+        identity = hashlib.sha256(content.encode()).hexdigest()
+        if found := self._store.use(identity):
+            return found
+        if sum(locked.size or 0 for locked in lock) > room.bytes:
+            raise Refused(Code.PACKAGES_TOO_LARGE, f"The set has more than {self._settings.set_mb} MB.")
+        with self._store.workplace() as place:
+            site = place / LAYER / str(environment.site)
+            site.mkdir(parents=True)
+            wheels = Room(room.bytes, room.deadline)
+            for number, locked in enumerate(lock):
+                wheel = place / f"{number}.whl"
+                await fetch(self._client, locked, wheel, wheels)
+                await _finished(asyncio.to_thread(unpack, locked, wheel, site, room))
+                wheel.unlink()
+            size = self._settings.set_mb * _MB - room.bytes
+            made = PackageSet(id=identity, environment=environment.name, packages=packages, size=size)
+            await _finished(asyncio.to_thread(complete, made, place))
+            self._store.keep(made, place)
+        return made
+
+
+def _with_packages(name: str) -> Environment:
+    environment = ENVIRONMENTS.get(name)
+    if environment is None or environment.site is None:
+        can = ", ".join(it.name for it in ENVIRONMENTS.values() if it.site)
+        raise Refused(Code.PACKAGE_NOT_ALLOWED, f"{name} takes no packages; these environments do: {can}.")
+    return environment
+
+
+async def _finished(work: Coroutine[None, None, None]) -> None:
+    """Wait for work in a thread to its end, even when cancelled: it uses files that are removed afterwards."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -1,0 +1,3 @@
+"""The health check of our own images."""
+
+HEALTHCHECK = ("python", "-I", "-S", "/srv/app/process/healthcheck.py")

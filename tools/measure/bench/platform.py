@@ -98,7 +98,7 @@ class BenchStack:
     def _executor(self) -> Client:
         """At the executor's socket, in its volume."""
         mounts = self.services()["executor"].attrs["Mounts"]
-        volume = next(Path(it["Source"]) for it in mounts if it["Type"] == "volume")
+        volume = next(Path(it["Source"]) for it in mounts if it["Destination"] == "/run/executor")
         client = Client(volume / "executor.sock")
         try:
             client.get("/health")

@@ -59,7 +59,7 @@ def test_every_service_has_a_workload_in_the_namespace_of_its_trust(made: list[R
         "vps-cluster-units/sandbox",
         *(
             f"vps-cluster-monitoring/{name}"
-            for name in ("prometheus", "alertmanager", "loki", "jaeger", "blackbox-exporter", "grafana")
+            for name in ("prometheus", "alertmanager", "jaeger", "blackbox-exporter", "grafana")
         ),
     }
 
@@ -201,7 +201,7 @@ def test_arrows_follow_from_what_the_services_say() -> None:
     found = arrows(services)
     assert Arrow("traefik", "api", 8000) in found
     assert Arrow("prometheus", "alertmanager", 9093) in found
-    assert Arrow("grafana", "loki", 3100) in found
+    assert Arrow("grafana", "jaeger", 16686) in found
     assert Arrow("blackbox-exporter", "traefik", 8080) in found
     assert ports("api", services) == [8000, 9000]
     assert ports("executor", services) == []
@@ -224,7 +224,6 @@ def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) 
     assert claims == {
         "prometheus": ["prometheus-data"],
         "alertmanager": ["alertmanager-data"],
-        "loki": ["loki-data"],
         "jaeger": ["jaeger-data"],
         "grafana": ["grafana-data"],
     }

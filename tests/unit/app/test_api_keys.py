@@ -402,6 +402,7 @@ async def test_names_alone_are_in_logs_and_metrics(
     async with httpx.AsyncClient(transport=httpx.ASGITransport(both.public), base_url="http://api") as client:
         for secret in ("server-secret", "server-secret", "server-secret", "wrong-secret"):
             await client.post("/execute", json=HELLO, headers=bearer(secret))
+        await asyncio.sleep(0)  # The lines are written after the answers.
     async with httpx.AsyncClient(transport=httpx.ASGITransport(both.metrics), base_url="http://api") as client:
         text = (await client.get("/metrics")).text
     found = {

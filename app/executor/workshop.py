@@ -15,10 +15,9 @@ from types import MappingProxyType
 import anyio
 
 from app.environments import ENVIRONMENTS
-from app.executor import bundle, cgroups, devices, syscalls
+from app.executor import bundle, cgroups, devices, package_sets, syscalls
 from app.executor.cgroups import CgroupError
 from app.executor.engine import EngineError, Sandbox
-from app.executor.package_sets import PackageSets
 from app.executor.processes import STDERR, STDOUT, Child, Pipes, reap_orphans, spawn
 from app.executor.sandbox import OciSandbox
 from app.profile import SandboxProfile
@@ -70,7 +69,6 @@ class OciWorkshop:
         self._pattern = pattern
         self._runtime = RUNTIMES[pattern.runtime]
         self._limits = cgroups.limits(pattern.profile, self._runtime.host_pids(pattern.profile.pids))
-        self._packages = PackageSets(pattern.packages)
         self._free = list(range(devices.SLOTS))
         self._made: dict[str, OciSandbox] = {}
         self._state = FOLDER / "state"
@@ -105,7 +103,7 @@ class OciWorkshop:
         sandbox = self._reserve(environment)
         try:
             if execution and execution.packages:
-                sandbox.packages = self._packages.hold(execution)
+                sandbox.packages = package_sets.hold(self._pattern.packages, execution)
             self._furnish(sandbox, environment)
             if execution is None:
                 sandbox.await_code(found.main)

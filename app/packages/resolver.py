@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import platform
 import re
 import shutil
@@ -79,8 +80,9 @@ class Resolver:
         if usage.used > _CACHE_FULL * usage.total:
             await asyncio.to_thread(shutil.rmtree, self._cache, ignore_errors=True)
         self._cache.mkdir(exist_ok=True)
-        held = self._cache / "installed.txt"
-        held.write_text("".join(f"{package.name}=={package.version}\n" for package in installed))
+        versions = "".join(f"{package.name}=={package.version}\n" for package in installed)
+        held = self._cache / f"{hashlib.sha256(versions.encode()).hexdigest()}.txt"
+        held.write_text(versions)
         asked = "".join(f"{requirement}\n" for requirement in requirements)
         code, out, err = await _run(self._command(python, held, installed), asked, self._environment())
         if code:

@@ -108,9 +108,10 @@ class Store:
 
     def keep(self, made: PackageSet, place: Path) -> None:
         """Move a set that is `complete` into the store from its workplace; `Away` when there is no room."""
+        if made.id in self._sizes:  # another request had the same lock
+            return
         self._make_room(made.size)
-        with contextlib.suppress(OSError):  # another request had the same lock
-            place.rename(self._sets / made.id)
+        place.rename(self._sets / made.id)
         _sync(self._sets)
         self._sizes[made.id] = made.size
 

@@ -45,6 +45,11 @@ def test_a_set_is_held_until_it_is_closed(store: Path) -> None:
     assert lockable(store)
 
 
+def descriptors() -> int:
+    """The number that this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 @pytest.mark.parametrize(
     "case", ["no store", "not asked", "no set", "a link for a set", "a link for a layer", "locked"]
 )

@@ -217,6 +217,10 @@ class OciSandbox:
         run: anyio.CancelScope,
     ) -> AsyncIterator[None]:
         """During the block, write the input and follow the visitor's commands."""
+        if commands is None and not execution.stdin:
+            self._pipes.close_ours(STDIN)
+            yield
+            return
         typed: asyncio.Queue[Typed] = asyncio.Queue()
         typed.put_nowait(Input(data=execution.stdin))
         tasks = [asyncio.create_task(self._feed(typed, terminal=execution.terminal is not None))]

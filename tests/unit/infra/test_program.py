@@ -162,6 +162,7 @@ def test_production_redirects_to_https_with_certificates_from_dns_challenges() -
     assert envs(containers(resources)["traefik"]) == {
         "CF_DNS_API_TOKEN_FILE": "/run/secrets/cloudflare-token",
         "CLOUDFLARE_BASE_URL": "https://api.cloudflare.com/client/v4",
+        "GOMAXPROCS": "1",
     }
     routers = yaml.safe_load(config_files(resources, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
     assert all(router["entryPoints"] == ["websecure", "websecure6"] for router in routers.values())

@@ -407,4 +407,4 @@ async def test_no_descriptor_is_left(bench: Bench) -> None:
     before = descriptors()
     for _ in range(3):
         await run(bench, "echo x")
-    assert descriptors() == before
+    assert descriptors() <= before  # those of an earlier test may be collected meanwhile

@@ -19,6 +19,8 @@ SERVICE_LABEL = "vps.service"
 ROLE_LABEL = "vps.role"
 DATA_ROLE = "data"
 SECRETS = "/run/secrets"
+SECONDS_TO_BE_LEFT = 5
+"""Seconds that a unit takes requests once it is to go, until the edge has heard of that."""
 OPEN_FILES = 8192
 """Open files that each service may have."""
 
@@ -42,14 +44,24 @@ class NoHealth:
 
 @dataclass(frozen=True)
 class Config:
-    """Files that a service reads, by file name, in a directory that it can't write.
-
-    Other files replace the service, unless it is `reread`: it reads them again when they change.
-    """
+    """Files that a service reads, by file name, in a directory that it can't write. Other files replace the service."""
 
     directory: str
     files: Mapping[str, pulumi.Input[str]]
-    reread: bool = False
+
+
+@dataclass(frozen=True)
+class WatchedFile:
+    """A file that a service reads again by itself when it changes, so that a change replaces no container.
+
+    It has its directory for itself, and no secret. `polled`: the service looks at the file from time to time, and does
+    not depend on events of the directory, which differ on a cluster.
+    """
+
+    directory: str
+    name: str
+    content: pulumi.Input[str]
+    polled: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +143,9 @@ class ServiceArgs:
     read `environment`, so secrets are files: `secrets`, by name, under /run/secrets. `tmp_mb` and `run_mb` are a /tmp
     and a /run in memory, 0 for none. Without `networks` the service has only a loopback interface. `working_dir` is the
     image's own when None. For `drain_seconds` it may finish what runs when it is told to stop: other units take over.
+
+    With `overlaps` the next container is made before this one is stopped. `up` goes on when the service is healthy, and
+    fails when it isn't within `start_seconds`; None: `up` does not wait. A cluster does both by itself.
     """
 
     image: str
@@ -154,6 +169,9 @@ class ServiceArgs:
     privileges: Privileges | None = None
     docker_socket: DockerSocket | None = None
     host_paths: Sequence[HostPath] = ()
+    watched: WatchedFile | None = None
+    overlaps: bool = False
+    start_seconds: int | None = None
 
     def weakenings(self) -> dict[str, str]:
         """Each default that the service gives up, with its reason."""
@@ -208,6 +226,9 @@ class Orchestrator(Protocol):
 
     def internal_networks(self) -> Sequence[str]:
         """The names of the networks so far that lead nowhere outside and that a service is on."""
+
+    def host(self, service: str) -> pulumi.Output[str]:
+        """The name by which a service is reached. With `overlaps`, its container's, once that is healthy."""
 
     def make(self, name: str, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions) -> None:
         """Make a component with this name of services, which start in this order."""

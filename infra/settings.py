@@ -199,6 +199,9 @@ class Sandbox(ApiOptions, ExecutorOptions):
     """CPU time a second of wall time of the executor and all of its sandboxes together, in cores. Docker refuses more
     than the host has; `make up` sets all that this machine has."""
 
+    start_seconds: Annotated[int, Field(ge=10, le=3600)] = 120
+    """Seconds within which a new api must be healthy, from 10 to 3600. Else `up` fails, and the old one serves on."""
+
     @property
     def in_valkey(self) -> bool:
         """Whether requests are counted in the stack's own Valkey."""

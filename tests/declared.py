@@ -17,7 +17,7 @@ from tools.stack.config import machine_values, merge
 _MB = 1024**2
 _NANOSECONDS = 10**9
 # These tell the provider how to replace a container. A container that is made once has no use for them.
-_PROVIDERS_OWN = {"destroyGraceSeconds", "mustRun", "start"}
+_PROVIDERS_OWN = {"destroyGraceSeconds", "mustRun", "start", "attach", "wait", "waitTimeout"}
 
 
 class DeclaredServices:
@@ -51,10 +51,13 @@ class DeclaredServices:
         inputs = self._inputs[service]
         for network in inputs.get("networksAdvanced", ()):
             self._network(network["name"])
-        for role in ("data", "config", "secrets"):
+        for role in ("data", "config", "secrets", "opened", "watched"):
             loader = containers(self._resources, role).get(service)
             if loader:
-                self._create(loader)
+                made = self._create(loader)
+                if loader.get("attach"):
+                    made.start()
+                    made.wait(timeout=60)
         container = self._create(inputs)
         container.start()
         return container
@@ -71,7 +74,7 @@ class DeclaredServices:
     def address(self, service: str) -> str:
         """The address of a running service in the first of its networks. It may change with a restart."""
         network = self._inputs[service]["networksAdvanced"][0]["name"]
-        networks = self.client.containers.get(f"{self.prefix}-{service}").attrs["NetworkSettings"]["Networks"]
+        networks = self.client.containers.get(self._inputs[service]["name"]).attrs["NetworkSettings"]["Networks"]
         found: str = networks[network]["IPAddress"]
         return found
 

@@ -148,6 +148,12 @@ def config_files(resources: list[Resource], service: str, kind: str = "config") 
     return {upload["file"]: upload["content"] for upload in uploads}
 
 
+def watched_file(resources: list[Resource], service: str) -> str:
+    """The text of the file that a service watches."""
+    (entry,) = containers(resources, "watched")[service]["envs"]
+    return str(entry).removeprefix("CONTENT=")
+
+
 def readable(value: Any) -> Any:
     """A value from the mocks, with its secrets in clear text."""
     if isinstance(value, Mapping):

@@ -25,6 +25,22 @@ _UNREAD_SECONDS = 30
 """Seconds without a byte acknowledged by the client, after which the kernel closes its connection."""
 
 
+class _PublicServer(uvicorn.Server):
+    """Loses no request when it stops, provided that the edge sends its requests elsewhere within `linger_seconds`.
+
+    The connections that the edge keeps are closed after that. Were they closed at once, a request that is on its way on
+    one of them would be lost: the edge can't know whether it was begun, and must not repeat it.
+    """
+
+    def __init__(self, config: uvicorn.Config, linger_seconds: int) -> None:
+        super().__init__(config)
+        self._linger_seconds = linger_seconds
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await asyncio.sleep(self._linger_seconds)
+        await super().shutdown(sockets)
+
+
 class _SideServer(uvicorn.Server):
     """The server of the metrics. It handles no signals: the public server does."""
 
@@ -69,7 +85,7 @@ async def _serve(settings: ApiSettings) -> None:
     side = _SideServer(private)
     async with asyncio.TaskGroup() as group:
         group.create_task(side.serve(_bound(private)))
-        await uvicorn.Server(public).serve(_bound(public))
+        await _PublicServer(public, settings.linger_seconds).serve(_bound(public))
         side.should_exit = True
 
 

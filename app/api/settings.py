@@ -145,5 +145,7 @@ class ApiSettings(ApiOptions, ProcessSettings):
     """how long what runs may go on when the api is told to stop, from 0 to 120 s. It takes nothing new meanwhile."""
     packages_socket: Path = Path("/run/packages/packages.sock")
     """the path of the packages service's Unix socket, where there are packages."""
+    linger_seconds: int = Field(0, ge=0, le=60)
+    """how long the api serves on before that, from 0 to 60 s: until the edge sends its requests elsewhere."""
     otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = None
     """the URL of an OTLP/HTTP collector for traces, as in http://collector:4318; unset is none."""

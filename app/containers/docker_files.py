@@ -28,8 +28,9 @@ class Container:
 
 
 def read_all(folder: Path, stack: str) -> list[Container]:
-    """The containers of the stack's services."""
-    return [found for entry in sorted(folder.iterdir()) if (found := read(entry, stack))]
+    """The containers of the stack's services: of each the one that was started last, when two of them overlap."""
+    found = [it for entry in folder.iterdir() if (it := read(entry, stack))]
+    return list({it.service: it for it in sorted(found, key=lambda it: it.started)}.values())
 
 
 def read(folder: Path, stack: str) -> Container | None:

@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 import pulumi_docker as docker
@@ -13,6 +14,7 @@ from infra.service import (
     DATA_ROLE,
     OPEN_FILES,
     ROLE_LABEL,
+    SECONDS_TO_BE_LEFT,
     SECRETS,
     SERVICE_LABEL,
     STACK_LABEL,
@@ -21,6 +23,7 @@ from infra.service import (
     NoHealth,
     ServiceArgs,
     Volume,
+    WatchedFile,
 )
 
 # RLIMIT_NPROC counts every process of a user id on the host: services that share an id share this number.
@@ -37,6 +40,10 @@ class Stack:
     prefix: str
     images: Images
     networks: Networks
+    hosts: dict[str, pulumi.Output[str]] = field(default_factory=dict)
+
+    def host(self, service: str) -> pulumi.Output[str]:
+        return self.hosts[service]
 
     def subnets(self, network: str) -> pulumi.Output[Sequence[str]]:
         return self.networks.subnets(network)
@@ -45,33 +52,54 @@ class Stack:
         return self.networks.internal()
 
     def make(self, name: str, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions) -> None:
-        ServiceGroup(name, self, services, opts)
+        self.hosts.update(ServiceGroup(name, self, services, opts).hosts)
 
 
 class ServiceGroup(pulumi.ComponentResource):
-    """Services with their volumes, by name: one, or several that share a volume, each started after those before it."""
+    """Services with their volumes, by name: one, or several that share a volume, each started after those before it.
+
+    `hosts` are the names by which the edge reaches their containers.
+    """
 
     def __init__(
         self, name: str, stack: Stack, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions
     ) -> None:
         super().__init__(f"vps:infra:{name.title().replace('-', '')}", name, None, opts)
-        wanted = {mount.volume for args in services.values() for mount in args.mounts}
-        volumes = {volume: self._volume(stack, volume) for volume in sorted(wanted, key=lambda volume: volume.name)}
+        volumes = Volumes(stack, pulumi.ResourceOptions(parent=self))
+        self.hosts: dict[str, pulumi.Output[str]] = {}
         started: list[pulumi.Resource] = []
         for service, args in services.items():
-            own = pulumi.ResourceOptions(parent=self, depends_on=list(started))
-            started.append(_Service(service, stack, args, volumes, own))
+            made = _Service(service, stack, args, volumes, pulumi.ResourceOptions(parent=self), after=tuple(started))
+            self.hosts[service] = made.host
+            started.append(made.container)
         self.register_outputs({})
 
-    def _volume(self, stack: Stack, volume: Volume) -> docker.Volume:
-        labels = {STACK_LABEL: stack.prefix} | ({ROLE_LABEL: DATA_ROLE} if volume.data else {})
-        return docker.Volume(
-            volume.name,
-            name=f"{stack.prefix}-{volume.name}",
-            labels=[docker.VolumeLabelArgs(label=label, value=value) for label, value in labels.items()],
-            # `destroy` leaves data on the host, and the next `up` finds it by its name.
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=volume.data or None),
-        )
+
+class Volumes:
+    """The volumes of a group, each made when the first of its services asks for it."""
+
+    def __init__(self, stack: Stack, opts: pulumi.ResourceOptions) -> None:
+        self._stack = stack
+        self._opts = opts
+        self._made: dict[Volume, docker.Volume] = {}
+
+    def get(self, volume: Volume, digest: pulumi.Output[str] | None) -> docker.Volume:
+        """The volume. One without data has `digest` of its first service in its name, where that overlaps with its
+        successor: each of the two has its own.
+        """
+        if volume not in self._made:
+            name = pulumi.Output.from_input(f"{self._stack.prefix}-{volume.name}")
+            labels = {STACK_LABEL: self._stack.prefix} | ({ROLE_LABEL: DATA_ROLE} if volume.data else {})
+            self._made[volume] = docker.Volume(
+                volume.name,
+                name=pulumi.Output.concat(name, "-", digest) if digest and not volume.data else name,
+                labels=[docker.VolumeLabelArgs(label=label, value=value) for label, value in labels.items()],
+                # `destroy` leaves data on the host, and the next `up` finds it by its name.
+                opts=pulumi.ResourceOptions.merge(
+                    self._opts, pulumi.ResourceOptions(retain_on_delete=volume.data or None)
+                ),
+            )
+        return self._made[volume]
 
 
 class _Service(pulumi.ComponentResource):
@@ -89,110 +117,162 @@ class _Service(pulumi.ComponentResource):
         name: str,
         stack: Stack,
         args: ServiceArgs,
-        volumes: Mapping[Volume, docker.Volume],
+        volumes: Volumes,
         opts: pulumi.ResourceOptions,
+        *,
+        after: Sequence[pulumi.Resource],
     ) -> None:
         super().__init__("vps:infra:Service", name, None, opts)
         self._name = name
         self._stack = stack
         self._args = args
         self._image = stack.images.digest(args.image)
-        mounts = [_volume(volumes[mount.volume].name, mount.path, mount.read_only) for mount in args.mounts]
-        loaders: list[pulumi.Resource] = [
-            self._open(volumes[mount.volume]) for mount in args.mounts if not mount.in_image
-        ]
+        inputs = self._inputs()
+        own = _digest(inputs) if args.overlaps else None
+        volumes_of = [(mount, volumes.get(mount.volume, own)) for mount in args.mounts]
+        mounts = [_volume(volume.name, mount.path, mount.read_only) for mount, volume in volumes_of]
+        loaders: list[pulumi.Resource] = [self._open(volume) for mount, volume in volumes_of if not mount.in_image]
         # Apart from the secrets, so that a preview shows how the rest of the configuration changes.
-        configs = {"config": args.config, "secrets": Config(SECRETS, args.secrets) if args.secrets else None}
-        for kind, config in configs.items():
+        secrets = Config(SECRETS, args.secrets) if args.secrets else None
+        for kind, config in {"config": args.config, "secrets": secrets}.items():
             if config:
                 volume, loader = self._load(kind, config)
                 mounts.append(_volume(volume.name, config.directory, read_only=True))
                 loaders.append(loader)
+        if args.watched:
+            watched = self._own_volume("watched", f"{stack.prefix}-{name}-watched")
+            mounts.append(_volume(watched.name, args.watched.directory, read_only=True))
+            loaders.append(self._write(watched, args.watched, inputs))
         memory = {"/tmp": args.tmp_mb, "/run": args.run_mb}  # noqa: S108 - the container's own
         mounts += [_memory(path, size_mb) for path, size_mb in memory.items() if size_mb]
         if args.docker_socket:
             mounts.append(_bind(args.docker_socket.path, "/var/run/docker.sock"))
         mounts += [_bind(path.path, path.target, read_only=True) for path in args.host_paths]
-        container = docker.Container(
+        inputs["mounts"] = mounts
+        name_of_all = pulumi.Output.from_input(f"{stack.prefix}-{name}")
+        self.container = docker.Container(
             f"{name}-container",
-            name=f"{stack.prefix}-{name}",
-            hostname=name,
-            image=self._image,
-            entrypoints=args.entrypoint,
-            command=args.command,
-            working_dir=args.working_dir,
-            envs=[pulumi.Output.concat(key, "=", value) for key, value in args.environment.items()],
-            user=args.user,
-            read_only=True,
-            capabilities=docker.ContainerCapabilitiesArgs(
+            # Docker has each name once, so a container that overlaps with its successor is named by its content.
+            name=pulumi.Output.concat(name_of_all, "-", _digest(inputs)) if args.overlaps else name_of_all,
+            **inputs,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Of the container, not of this component: Pulumi stops it before those that it depends on.
+                depends_on=[*loaders, *after],
+                delete_before_replace=not args.overlaps,
+                # The provider calls a change of the first two an update in place, and does nothing. Without the third,
+                # Pulumi would take a container that did not get healthy for updated the next time.
+                replace_on_changes=["mounts", "healthcheck", "#initerror"],
+            ),
+        )
+        self.host = self.container.name if args.overlaps else pulumi.Output.from_input(name)
+        self.register_outputs({"container": self.container.name})
+
+    def _inputs(self) -> dict[str, Any]:
+        """The container's inputs, but for its name and its mounts."""
+        args = self._args
+        return {
+            "hostname": self._name,
+            "image": self._image,
+            "entrypoints": args.entrypoint,
+            "command": args.command,
+            "working_dir": args.working_dir,
+            "envs": [pulumi.Output.concat(key, "=", value) for key, value in args.environment.items()],
+            "user": args.user,
+            "read_only": True,
+            "capabilities": docker.ContainerCapabilitiesArgs(
                 drops=["ALL"],
                 # As Docker reads them: without the prefix, a refresh would find a change.
                 adds=[f"CAP_{name}" for name in own.capabilities] if (own := args.privileges) else None,
             ),
-            security_opts=[
+            "security_opts": [
                 "no-new-privileges:true",
                 *([f"seccomp={own.seccomp}", f"apparmor={own.apparmor}"] if own else []),
             ],
-            memory=args.memory_mb,
-            memory_swap=args.memory_mb,
-            cpus=str(args.cpus),
-            ulimits=[
+            "memory": args.memory_mb,
+            "memory_swap": args.memory_mb,
+            "cpus": str(args.cpus),
+            "ulimits": [
                 docker.ContainerUlimitArgs(name="nofile", soft=OPEN_FILES, hard=OPEN_FILES),
                 docker.ContainerUlimitArgs(name="nproc", soft=_PROCESSES, hard=_PROCESSES),
             ],
-            restart="unless-stopped",
+            "restart": "unless-stopped",
+            "wait": True if args.start_seconds else None,
+            "wait_timeout": args.start_seconds,
             # The executor ends its sandboxes when it is stopped, and Prometheus writes what it holds in memory.
-            destroy_grace_seconds=_SECONDS_TO_STOP,
-            stop_timeout=_SECONDS_TO_STOP,
-            log_driver="json-file",
-            log_opts=_LOG_OPTIONS,
-            healthcheck=_healthcheck(args.health),
-            mounts=mounts,
-            ports=[
+            "destroy_grace_seconds": (stop_seconds := _seconds_to_stop(args)),
+            "stop_timeout": stop_seconds,
+            "log_driver": "json-file",
+            "log_opts": _LOG_OPTIONS,
+            "healthcheck": _healthcheck(args.health),
+            "ports": [
                 docker.ContainerPortArgs(internal=port.internal, external=port.external, ip=port.address)
                 for port in args.ports
             ],
-            network_mode=None if args.networks else "none",
-            networks_advanced=[
-                docker.ContainerNetworksAdvancedArgs(name=stack.networks[network].name, aliases=[name])
+            "network_mode": None if args.networks else "none",
+            "networks_advanced": [
+                docker.ContainerNetworksAdvancedArgs(name=self._stack.networks[network].name, aliases=[self._name])
                 for network in args.networks
             ]
             or None,
-            labels=self._labels("service"),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=loaders,
-                delete_before_replace=True,
-                # The provider calls a change of these an update in place, and does nothing.
-                replace_on_changes=["mounts", "healthcheck"],
-            ),
-        )
-        self.register_outputs({"container": container.name})
+            "labels": self._labels("service"),
+        }
 
     def _load(self, kind: str, config: Config) -> tuple[docker.Volume, docker.Container]:
-        contents = pulumi.Output.json_dumps(dict(config.files))
-        # The hash reveals nothing of a generated secret, and a name that is a secret would be hidden everywhere.
-        digest = pulumi.Output.unsecret(contents.apply(lambda text: hashlib.sha256(text.encode()).hexdigest()[:12]))
-        name = pulumi.Output.concat(f"{self._stack.prefix}-{self._name}-{kind}-", "live" if config.reread else digest)
-        volume = docker.Volume(
-            f"{self._name}-{kind}",
-            name=name,
-            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=self._stack.prefix)],
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        digest = _digest(dict(config.files))
+        name = pulumi.Output.concat(f"{self._stack.prefix}-{self._name}-{kind}-", digest)
+        volume = self._own_volume(kind, name)
         uploads = [
             docker.ContainerUploadArgs(file=f"{config.directory}/{file}", content=content, permissions="0444")
             for file, content in config.files.items()
         ]
         return volume, self._loader(kind, name, _volume(volume.name, config.directory), uploads)
 
-    def _open(self, volume: docker.Volume) -> docker.Container:
+    def _write(self, volume: docker.Volume, watched: WatchedFile, inputs: Mapping[str, Any]) -> docker.Container:
+        """A container that writes the file that the service watches, and ends. It is as confined as the service.
+
+        The file is replaced as a whole: what Docker uploads, the service could see half written.
+        """
+        return docker.Container(
+            f"{self._name}-watched-loader",
+            name=pulumi.Output.concat(volume.name, "-loader"),
+            **{
+                **inputs,
+                "entrypoints": ["sh", "-c", 'printf %s "$CONTENT" > "$0.next" && mv "$0.next" "$0"'],
+                "command": [f"{watched.directory}/{watched.name}"],
+                "working_dir": None,
+                "envs": [pulumi.Output.concat("CONTENT=", watched.content)],
+                "mounts": [_volume(volume.name, watched.directory)],
+                "must_run": False,
+                "attach": True,
+                "wait": None,
+                "wait_timeout": None,
+                "restart": "no",
+                "ports": [],
+                "network_mode": "none",
+                "networks_advanced": None,
+                "labels": self._labels("watched-loader"),
+            },
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[self._open(volume, "opened")], delete_before_replace=True
+            ),
+        )
+
+    def _own_volume(self, kind: str, name: pulumi.Input[str]) -> docker.Volume:
+        return docker.Volume(
+            f"{self._name}-{kind}",
+            name=name,
+            labels=[docker.VolumeLabelArgs(label=STACK_LABEL, value=self._stack.prefix)],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _open(self, volume: docker.Volume, kind: str = "data") -> docker.Container:
         """Let the service write a fresh volume: covering /tmp, it takes the mode of that, which all may write.
 
         Only the service mounts it, so "all" is the service. Docker does that when the container is made.
         """
         name = pulumi.Output.concat(volume.name, "-opener")
-        return self._loader("data", name, _volume(volume.name, "/tmp"), uploads=[])  # noqa: S108 - the container's own
+        return self._loader(kind, name, _volume(volume.name, "/tmp"), uploads=[])  # noqa: S108 - the container's own
 
     def _loader(
         self,
@@ -224,6 +304,16 @@ class _Service(pulumi.ComponentResource):
         if role == "service":
             labels |= {f"vps.weakened.{what}": why for what, why in self._args.weakenings().items()}
         return [docker.ContainerLabelArgs(label=label, value=value) for label, value in labels.items()]
+
+
+def _digest(inputs: Mapping[str, Any]) -> pulumi.Output[str]:
+    """A hash of inputs. It reveals nothing of a generated secret, and a name that is one would be hidden everywhere."""
+    text = pulumi.Output.json_dumps(inputs, default=vars)
+    return pulumi.Output.unsecret(text.apply(lambda it: hashlib.sha256(it.encode()).hexdigest()[:12]))
+
+
+def _seconds_to_stop(args: ServiceArgs) -> int:
+    return _SECONDS_TO_STOP + (SECONDS_TO_BE_LEFT + args.drain_seconds if args.drain_seconds else 0)
 
 
 def _healthcheck(health: Health | NoHealth) -> docker.ContainerHealthcheckArgs | None:

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from app.executor.seccomp import file_on_node
-from infra.service import SECRETS, Health, ServiceArgs, Volume
+from infra.service import SECONDS_TO_BE_LEFT, SECRETS, Health, ServiceArgs, Volume
 
 Object = dict[str, Any]
 _READABLE = 0o444
@@ -16,8 +16,6 @@ _READINESS_FACTOR, _LIVENESS_FACTOR = 2, 6
 """Each probe starts a process in the container: one that only restarts what hangs runs seldom."""
 _SECONDS_TO_STOP = 15
 """An executor and a program with data write down what they hold."""
-_SECONDS_TO_BE_LEFT = 5
-"""A pod that is to go takes requests until every node has heard of it."""
 _RESERVED = 0.1
 """The share of its processor limit that is kept free for a service. Memory is reserved in full."""
 
@@ -54,21 +52,25 @@ def container(service: str, args: ServiceArgs, image: str) -> Object:
     if isinstance(args.health, Health):
         found |= _probes(args.health)
     if args.drain_seconds:
-        found["lifecycle"] = {"preStop": {"sleep": {"seconds": _SECONDS_TO_BE_LEFT}}}
+        found["lifecycle"] = {"preStop": {"sleep": {"seconds": SECONDS_TO_BE_LEFT}}}
     return found
 
 
 def stop_seconds(args: ServiceArgs) -> int:
     """Seconds after which a pod with this container is killed when it is to go."""
-    return _SECONDS_TO_STOP + (_SECONDS_TO_BE_LEFT + args.drain_seconds if args.drain_seconds else 0)
+    return _SECONDS_TO_STOP + (SECONDS_TO_BE_LEFT + args.drain_seconds if args.drain_seconds else 0)
 
 
 def volumes(service: str, args: ServiceArgs, objects: Mapping[str, pulumi.Output[str]]) -> list[Object]:
     """The volumes of one container but for those that outlive the pod.
 
-    `objects` are the names of its ConfigMap (`config`) and its Secret (`secrets`), where it has them.
+    `objects` are the names of its ConfigMaps (`config`, `watched`) and its Secret (`secrets`), where it has them.
     """
     found: list[Object] = []
+    if args.watched:
+        items = [{"key": key(args.watched.name), "path": args.watched.name}]
+        source = {"name": objects["watched"], "items": items, "defaultMode": _READABLE}
+        found.append({"name": f"{service}-watched", "configMap": source})
     if args.config:
         items = [{"key": key(file), "path": file} for file in args.config.files]
         source = {"name": objects["config"], "items": items, "defaultMode": _READABLE}
@@ -98,6 +100,8 @@ def _memory(size_mb: int) -> Object:
 
 def _mounts(service: str, args: ServiceArgs) -> list[Object]:
     found = [{"name": it.volume.name, "mountPath": it.path, "readOnly": it.read_only} for it in args.mounts]
+    if args.watched:
+        found.append({"name": f"{service}-watched", "mountPath": args.watched.directory, "readOnly": True})
     if args.config:
         found.append({"name": f"{service}-config", "mountPath": args.config.directory, "readOnly": True})
     found += [

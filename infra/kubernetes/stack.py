@@ -52,6 +52,10 @@ class ClusterStack:
         """None: what the edge reaches follows from its routes."""
         return ()
 
+    def host(self, service: str) -> pulumi.Output[str]:
+        """The name of its Service."""
+        return pulumi.Output.from_input(service)
+
     def make(self, name: str, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions) -> None:
         """The pods of these services: api and executor share one. The executor's are the first."""
         if executor := services.get(EXECUTOR.name):

@@ -173,7 +173,9 @@ class Workload(pulumi.ComponentResource):
     def _volumes(self, service: str, args: ServiceArgs) -> list[Object]:
         objects: dict[str, pulumi.Output[str]] = {}
         if args.config:
-            objects["config"] = self._hold("config", service, args.config.files, changes=args.config.reread)
+            objects["config"] = self._hold("config", service, args.config.files)
+        if own := args.watched:
+            objects["watched"] = self._hold("watched", service, {own.name: own.content}, changes=own.polled)
         if args.secrets:
             objects["secrets"] = self._hold("secrets", service, args.secrets)
         return pod.volumes(service, args, objects)
@@ -193,7 +195,7 @@ class Workload(pulumi.ComponentResource):
             )
         else:
             resource = kubernetes.core.v1.ConfigMap(
-                f"{service}-config", metadata=metadata, immutable=not changes, data=contents, opts=self._child
+                f"{service}-{kind}", metadata=metadata, immutable=not changes, data=contents, opts=self._child
             )
         name: pulumi.Output[str] = resource.metadata["name"]
         return name

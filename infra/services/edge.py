@@ -8,13 +8,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 import bcrypt
 import yaml
 
 from app.wire.problems import Code, Refused
-from infra.service import SECRETS, Config, Context, Health, Mount, Port, Route, Service, ServiceArgs, Target, Volume
+from infra.service import (
+    SECRETS,
+    Config,
+    Context,
+    Health,
+    Mount,
+    Port,
+    Route,
+    Service,
+    ServiceArgs,
+    Target,
+    Volume,
+    WatchedFile,
+)
 from infra.settings import Authority, Tls
 from infra.settings import Edge as EdgeSettings
 from monitoring.files import load
@@ -28,6 +43,8 @@ INSIDE_URL = f"http://traefik:{_WEB_PORT}"
 
 _RESOLVER = "acme"
 _CONFIG = "/etc/traefik"
+_ROUTES = "/etc/traefik-routes"
+_ROUTES_FILE = "routes.yml"
 _CERTIFICATES = "/certificates"
 _PLUGIN = "problems"
 _FOLDER = Path(__file__).parent
@@ -58,9 +75,12 @@ def describe(context: Context) -> ServiceArgs:
     settings, proxies = context.settings.edge, context.proxies_in_front
     config = {
         "traefik.yml": yaml.safe_dump(static_config(settings, proxies, context.otlp_endpoint)),
-        "routes.yml": yaml.safe_dump(dynamic_config(settings, context.routes, proxies)),
         **{f"plugins-local/src/{_PLUGIN}/{name}": (_PLUGIN_FOLDER / name).read_text() for name in _PLUGIN_FILES},
     }
+
+    def routes(api: str) -> str:
+        return yaml.safe_dump(dynamic_config(settings, context.routes, proxies, {"api": [api]}))
+
     secrets = {"users": context.secrets["dashboard_password"].apply(password_line)}
     # As many threads as processors: with more, Go spends a sixth of a request's processor time on waking them.
     environment = {"GOMAXPROCS": str(math.ceil(_CPUS))}
@@ -85,6 +105,7 @@ def describe(context: Context) -> ServiceArgs:
         networks=["public", *context.orchestrator.internal_networks()],
         environment=environment,
         config=Config(_CONFIG, config),
+        watched=WatchedFile(_ROUTES, _ROUTES_FILE, context.orchestrator.host("api").apply(routes)),
         secrets=secrets,
         mounts=mounts,
         ports=[
@@ -150,7 +171,8 @@ def static_config(
 ) -> dict[str, Any]:
     """Traefik's start-up configuration."""
     forwarded = {"forwardedHeaders": {"trustedIPs": list(trusted_proxies)}} if trusted_proxies else {}
-    config: dict[str, Any] = load(_FOLDER / "traefik.yml", metrics_port=_METRICS_PORT, folder=_CONFIG, plugin=_PLUGIN)
+    values = {"metrics_port": _METRICS_PORT, "routes": f"{_ROUTES}/{_ROUTES_FILE}", "plugin": _PLUGIN}
+    config: dict[str, Any] = load(_FOLDER / "traefik.yml", **values)
     if otlp_endpoint:
         config["tracing"] = {"otlp": {"http": {"endpoint": f"{otlp_endpoint}/v1/traces"}}}
     for entry in entry_points(settings):
@@ -195,9 +217,15 @@ def _storage(tls: Tls) -> str:
 
 
 def dynamic_config(
-    settings: EdgeSettings, routes: Mapping[str, Route], trusted_proxies: Sequence[str] = ()
+    settings: EdgeSettings,
+    routes: Mapping[str, Route],
+    trusted_proxies: Sequence[str] = (),
+    hosts_of: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Routers, services and middlewares for the routes. Rate limits count visitors, not the proxies in front."""
+    """Routers, services and middlewares for the routes. Rate limits count visitors, not the proxies in front.
+
+    `hosts_of` a service are its containers, in place of the host in its route's target.
+    """
     visitor = {"sourceCriterion": {"ipStrategy": {"excludedIPs": list(trusted_proxies)}}} if trusted_proxies else {}
     config: dict[str, Any] = load(_FOLDER / "routes.yml", secrets=SECRETS)
     routers, services, middlewares = (config["http"][kind] for kind in ("routers", "services", "middlewares"))
@@ -230,8 +258,14 @@ def dynamic_config(
             "service": route.target if internal else service,
         }
         if not internal:
-            services[service] = {"loadBalancer": {"servers": [{"url": route.target}]}}
+            services[service] = {"loadBalancer": {"servers": _servers(route.target, hosts_of.get(service))}}
     return config
+
+
+def _servers(target: str, hosts: Sequence[str] | None) -> list[dict[str, str]]:
+    if not hosts:
+        return [{"url": target}]
+    return [{"url": urlsplit(target)._replace(netloc=f"{host}:{urlsplit(target).port}").geturl()} for host in hosts]
 
 
 def _plugin(role: str, *refusals: Refused) -> dict[str, Any]:

@@ -11,7 +11,19 @@ from app.api import settings as api
 from app.executor import apparmor, seccomp
 from app.executor import settings as executor
 from app.process.settings import ProcessSettings, Settings
-from infra.service import Config, Context, Health, Mount, Privileges, Route, Service, ServiceArgs, Target, Volume
+from infra.service import (
+    SECONDS_TO_BE_LEFT,
+    Context,
+    Health,
+    Mount,
+    Privileges,
+    Route,
+    Service,
+    ServiceArgs,
+    Target,
+    Volume,
+    WatchedFile,
+)
 from infra.services import packages
 from infra.services.healthcheck import HEALTHCHECK
 from infra.settings import Sandbox as SandboxSettings
@@ -56,6 +68,7 @@ def describe_executor(context: Context) -> ServiceArgs:
         mounts=[Mount(_RUN, _RUN_PATH), *([packages.STORE_TO_READ] if settings.packages else [])],
         tmp_mb=16,
         run_mb=16,
+        overlaps=True,
         environment=executor_settings(settings, context.otlp_endpoint, context.settings.engine.apparmor).variables(),
     )
 
@@ -63,8 +76,8 @@ def describe_executor(context: Context) -> ServiceArgs:
 def describe_api(context: Context) -> ServiceArgs:
     """The api's networks lead nowhere outside."""
     settings = context.settings.sandbox
-    # One host has no other unit that would answer meanwhile.
-    drain_seconds = ceil(settings.profile.timeout_seconds) + _SECONDS_TO_BEGIN if context.settings.cluster else 0
+    # A cluster waits before it tells the api to stop.
+    own = api_settings(settings, context.otlp_endpoint, 0 if context.settings.cluster else SECONDS_TO_BE_LEFT)
     # Prometheus scrapes the api, which sends its spans to Jaeger.
     monitored = context.settings.runs("prometheus") or context.otlp_endpoint
     # Only the edge and the api are on the network "api", so requests from there are the edge's. The edge forwards the
@@ -77,11 +90,13 @@ def describe_api(context: Context) -> ServiceArgs:
         memory_mb=192,
         cpus=1.0,
         networks=["api", *(["monitoring"] if monitored else []), *(["store"] if settings.in_valkey else [])],
-        config=Config(str(_KEYS.parent), {_KEYS.name: keys_file(settings)}, reread=True),
+        watched=WatchedFile(str(_KEYS.parent), _KEYS.name, keys_file(settings), polled=True),
         mounts=[Mount(_RUN, _RUN_PATH, read_only=True), *([packages.SOCKET_TO_USE] if settings.packages else [])],
         tmp_mb=16,
-        drain_seconds=drain_seconds,
-        environment=_variables(api_settings(settings, context.otlp_endpoint, drain_seconds), trusted_proxies=proxies),
+        drain_seconds=own.grace_seconds,
+        overlaps=True,
+        start_seconds=settings.start_seconds,
+        environment=_variables(own, trusted_proxies=proxies),
     )
 
 
@@ -110,7 +125,9 @@ def executor_settings(
     )
 
 
-def api_settings(settings: SandboxSettings, otlp_endpoint: str | None, drain_seconds: int = 0) -> api.ApiSettings:
+def api_settings(
+    settings: SandboxSettings, otlp_endpoint: str | None, linger_seconds: int = SECONDS_TO_BE_LEFT
+) -> api.ApiSettings:
     """What the api reads at its start, but for the networks of its proxies: they are known at deployment."""
     return api.ApiSettings(
         **_options(settings, api.ApiOptions),
@@ -121,7 +138,8 @@ def api_settings(settings: SandboxSettings, otlp_endpoint: str | None, drain_sec
         metrics_port=_METRICS_PORT,
         packages_socket=packages.SOCKET,
         otlp_endpoint=otlp_endpoint,
-        **({"grace_seconds": drain_seconds} if drain_seconds else {}),
+        grace_seconds=ceil(settings.profile.timeout_seconds) + _SECONDS_TO_BEGIN,
+        linger_seconds=linger_seconds,
     )
 
 

@@ -31,7 +31,8 @@ SCRAPE = "import urllib.request as it; print(it.urlopen('http://127.0.0.1:9400/m
 
 def profile_of(machine: Machine, core: Stack, service: str) -> str:
     """The AppArmor profile of a service's container."""
-    return str(machine.engine.client().api.inspect_container(f"{core.prefix}-{service}")["AppArmorProfile"])
+    states = {it.service: it.container for it in health.services(machine.engine.client(), core.prefix)}
+    return str(machine.engine.client().api.inspect_container(states[service])["AppArmorProfile"])
 
 
 def test_every_service_becomes_healthy(machine: Machine, core: Stack) -> None:
@@ -53,7 +54,8 @@ def test_a_profile_holds_the_executor_and_another_each_sandbox_too(machine: Mach
         SERVICES - {"executor"}, "docker-default"
     )
     assert profile_of(machine, core, "executor") == "vps-executor"
-    assert machine.shell(f"docker exec {core.prefix}-executor cat /proc/1/attr/current") == "vps-executor (enforce)\n"
+    executor = "$(docker ps --quiet --filter label=vps.service=executor)"
+    assert machine.shell(f"docker exec {executor} cat /proc/1/attr/current") == "vps-executor (enforce)\n"
     assert machine.execute("python", LABEL)["output"] == "vps-executor//&vps-sandbox (enforce)\n"
 
 

@@ -199,7 +199,8 @@ def test_a_changed_setting_replaces_only_its_own_container_and_keys_none(
 def test_a_container_removed_by_hand_is_noticed_and_comes_back(
     stack: Stack, prepared: Preparation, report: Report, edge: httpx.Client
 ) -> None:
-    prepared.engine.client().containers.get(f"{stack.prefix}-api").remove(force=True)
+    (api,) = [name for name in container_ids(stack, prepared) if name.startswith("api-")]
+    prepared.engine.client().containers.get(f"{stack.prefix}-{api}").remove(force=True)
     away = edge.get("/health")
     assert _problem(away) == (httpx.codes.BAD_GATEWAY, "bad_gateway")
     assert int(away.headers["retry-after"]) == away.json()["retry_after"]

@@ -3,6 +3,8 @@
 The stack is `prod` of a copy of this repository, on this machine's Docker. The tests build on each other, in order.
 """
 
+import contextlib
+import functools
 import json
 import re
 import secrets
@@ -17,6 +19,8 @@ import pytest
 
 from tests.checkout import Checkout, commands
 from tests.registry import running
+from tests.stack.visitors import Visits, events, visiting, websocket
+from tests.waiting import until
 from tools.build import publish
 from tools.console.steps import Report
 from tools.machine.docker_engine import DockerEngine
@@ -84,7 +88,7 @@ class Server:
         return {container.labels["vps.service"]: str(container.id) for container in found}
 
     def image(self, service: str) -> str:
-        return str(self.engine.client().containers.get(f"{self.prefix}-{service}").attrs["Image"])
+        return str(self.engine.client().containers.get(self.containers()[service]).attrs["Image"])
 
     def replaced_by(self, script: str) -> set[str]:
         """The services whose containers the script replaced. All services are healthy after it."""
@@ -130,8 +134,8 @@ def server(
     client = prepared.engine.client()
     platform = {
         "name": prefix,
-        "edge": {"http_port": port},
-        "sandbox": {"environments": ["bash"]},
+        "edge": {"http_port": port, "api_hosts": ["localhost"]},
+        "sandbox": {"environments": ["bash"], "requests_per_minute": 1000, "start_seconds": 60},
         "services": ONLY_CORE,
     }
     machine = {**config.machine_values(prepared.engine, prepared.images), "unavailable": {}}
@@ -158,7 +162,7 @@ def test_a_revert_restores_the_last_good_images(server: Server, prepared: Prepar
 def test_the_documented_preview_shows_no_change_and_a_container_removed_by_hand(server: Server) -> None:
     previewing, _, _ = commands("docs/DEPLOYMENT.md", "Preview and up")[0].partition("make up")
     assert re.search(r"\d+ unchanged", server.checkout.run(previewing))
-    server.engine.client().containers.get(f"{server.prefix}-api").remove(force=True)
+    server.engine.client().containers.get(server.containers()["api"]).remove(force=True)
     assert "api was removed by hand" in server.checkout.attempt("make up STACK=prod").stdout
     assert "1 deleted" in server.checkout.run("make refresh STACK=prod")
     assert server.replaced_by("make up STACK=prod") == {"api"}
@@ -193,6 +197,54 @@ def test_an_upgrade_of_one_service_replaces_only_that_one(server: Server, variat
         next(word for word in script.split() if word.startswith("grafana/loki:")), newer
     )
     assert server.replaced_by(upgrade) == {"traefik"}
+
+
+@contextlib.contextmanager
+def visitors(server: Server) -> Iterator[Visits]:
+    """Five executions a second and two open streams through the edge."""
+    url = f"http://localhost:{server.port}"
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        post = functools.partial(client.post, f"{url}/execute")
+        with visiting(post, lambda: events(post), lambda: websocket(url)) as visits:
+            yield visits
+
+
+def test_no_request_is_lost_and_no_stream_ends_early_while_a_unit_and_the_routes_are_replaced(
+    server: Server, variations: Variations
+) -> None:
+    images = {name: variations.make(f"next-{name}", name, "LABEL next=1") for name in ("app", "executor")}
+    sets = [f"pulumi config set --stack prod --path vps:platform.images.{name} {it}" for name, it in images.items()]
+    sets.append("pulumi config set --stack prod --path 'vps:platform.edge.api_hosts[1]' next.localhost")
+    with visitors(server) as visits:
+        until(lambda: visits.executions >= 5, 60, "visitors")
+        assert server.replaced_by("\n".join([*sets, "make up STACK=prod"])) == {"api", "executor"}
+        seen = visits.executions
+        until(lambda: visits.executions >= seen + 5, 60, "visitors of the next unit")
+    assert visits.failures == []
+    assert visits.streams >= 4
+    with httpx.Client(trust_env=False, headers={"host": "next.localhost"}) as client:
+        assert client.get(f"http://127.0.0.1:{server.port}/health").status_code == httpx.codes.OK
+
+
+def test_an_api_that_never_gets_healthy_leaves_the_old_one_serving(server: Server, variations: Variations) -> None:
+    broken = variations.make("broken", "app", "COPY rate.py /srv/app/api/", **{"rate.py": "raise SystemExit(1)"})
+    good = variations.make("good", "app", "LABEL good=1")
+    put = "pulumi config set --stack prod --path vps:platform.images.app {}\nmake up STACK=prod"
+    before = server.containers()
+    with visitors(server) as visits:
+        failed = server.checkout.attempt(
+            f"pulumi config set --stack prod --path vps:platform.sandbox.start_seconds 10\n{put.format(broken)}"
+        )
+        assert failed.returncode != 0
+        assert "The new api did not get healthy" in failed.stdout
+        assert set(before.values()) <= {str(it.id) for it in server.engine.client().containers.list(sparse=True)}
+        mended = server.checkout.run(
+            f"pulumi config set --stack prod --path vps:platform.sandbox.start_seconds 60\n{put.format(good)}"
+        )
+        assert "removed what never got healthy" in mended
+    assert visits.failures == []
+    assert server.containers()["api"] != before["api"]
+    assert server.containers()["executor"] == before["executor"]
 
 
 def test_a_service_that_is_added_as_documented_answers_at_the_edge(server: Server, variations: Variations) -> None:

@@ -25,7 +25,7 @@ def services(prepared: Preparation, index: Index) -> Iterator[DeclaredServices]:
     found = DeclaredServices(prepared, sandbox=sandbox)
 
     def healthy(service: str) -> bool:
-        return bool(found.client.containers.get(f"{found.prefix}-{service}").health == "healthy")
+        return bool(found.client.containers.get(found.inputs(service)["name"]).health == "healthy")
 
     try:
         for service in ("packages", "executor", "api"):
@@ -57,7 +57,7 @@ def test_a_package_goes_from_the_index_into_a_sandbox(services: DeclaredServices
 def test_only_the_service_writes_to_its_volumes(
     services: DeclaredServices, service: str, mounted: dict[str, bool]
 ) -> None:
-    container = services.client.containers.get(f"{services.prefix}-{service}")
+    container = services.client.containers.get(services.inputs(service)["name"])
     written = {mount["Destination"]: mount["RW"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"}
     assert {path: it for path, it in written.items() if "packages" in path} == mounted
 

@@ -340,7 +340,7 @@ def test_changed_settings_replace_only_what_depends_on_them(
 def test_a_container_that_was_removed_by_hand_is_noticed_and_made_again(
     operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps, report: Report
 ) -> None:
-    vps.shell(f"docker rm -f {stack.prefix}-api")
+    vps.shell("docker rm -f $(docker ps --quiet --filter label=vps.service=api)")
     assert operator.sees_drift(stack)
     operator.mend(stack)
     operator.up(stack)

@@ -1,5 +1,6 @@
 """The containers, networks and volumes of a stack in Docker, found by their label and not by Pulumi's state."""
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -67,13 +68,19 @@ def remove(client: docker.DockerClient, found: StackObjects) -> None:
     for thing in sorted(found.objects, key=lambda thing: _ORDER.index(thing.kind)):
         try:
             if thing.kind == "container":
-                client.api.remove_container(thing.id, v=True, force=True)
+                remove_container(client, thing.id)
             elif thing.kind == "network":
                 client.api.remove_network(thing.id)
             else:
                 client.api.remove_volume(thing.id)
         except docker.errors.NotFound:
             continue
+
+
+def remove_container(client: docker.DockerClient, id_: str) -> None:
+    """Remove a container, if it is there, with its unnamed volumes."""
+    with contextlib.suppress(docker.errors.NotFound):
+        client.api.remove_container(id_, v=True, force=True)
 
 
 def remove_all(client: docker.DockerClient, prefix: str) -> tuple[str, ...]:

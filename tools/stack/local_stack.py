@@ -1,5 +1,6 @@
 """A stack with its state, passphrase and generated config in a folder of its own, on Pulumi's file backend."""
 
+import contextlib
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -145,6 +146,9 @@ class Stack(HomeStack):
         """
         done = self.unlock(report)
         state = self.export(report)
+        if dropped := self.drop_unhealthy(state, lambda: contextlib.nullcontext(self.engine), report):
+            done.append(dropped)
+            state = self.export(report)
         known = {resource["id"] for resource in state.get("resources", ()) if resource["type"] in _OWN_IDS}
         found = docker_objects.find(self.engine.client(), self.prefix)
         if state.get("pending_operations") or known - found.ids:

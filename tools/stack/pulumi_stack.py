@@ -3,19 +3,28 @@
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tools.console.steps import Report, StepFailed
 from tools.machine import process
+from tools.machine.docker_engine import DockerEngine
 from tools.machine.pulumi_toolchain import Toolchain
 from tools.paths import ROOT
+from tools.stack import docker_objects
 
 POLICIES = ROOT / "policies"
+CONTAINER = "docker:index/container:Container"
 _VARIABLES = "set -a; . ./.env; set +a (docs/DEPLOYMENT.md, State, passphrase, stack)"
 _CAUSES = {
+    "failed to be in healthy state": (
+        "The new api did not get healthy, so the old one serves on.",
+        "See why in its log and in the executor's: make logs SERVICE=api (on a server: docker logs). Mend it, or put "
+        "back what was changed; the next make up removes the new one first.",
+    ),
     "must be set for login": (
         "Nothing tells where the state is: PULUMI_BACKEND_URL is not set, and you are logged in nowhere.",
         f"Set it, as .env.example shows, then run this again: {_VARIABLES}.",
@@ -130,6 +139,23 @@ class PulumiStack:
         """The state's deployment: `resources`, `pending_operations`, ..."""
         exported: dict[str, Any] = json.loads(self._capture("stack", "export", report=report))
         return exported.get("deployment") or {}
+
+    def drop_unhealthy(
+        self, state: Mapping[str, Any], docker: Callable[[], AbstractContextManager[DockerEngine]], report: Report
+    ) -> str:
+        """Remove containers that never got healthy, so that the next `up` makes them anew. Returns what was done.
+
+        Those that were to be replaced serve on. Docker is asked for only when there is something to remove.
+        """
+        resources = state.get("resources", ())
+        unhealthy = [it for it in resources if it.get("initErrors") and it["type"] == CONTAINER]
+        if not unhealthy:
+            return ""
+        with docker() as engine:
+            for it in unhealthy:
+                docker_objects.remove_container(engine.client(), it["id"])
+        self.refresh(report)
+        return f"removed what never got healthy: {', '.join(it['outputs']['name'] for it in unhealthy)}"
 
     def _run(self, *arguments: str, report: Report, stdin: str = "") -> str:
         try:

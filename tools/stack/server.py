@@ -40,7 +40,9 @@ class Server(Preparation):
         return f"{self._name} of {config.template_file(self._name).name}"
 
     def _deploy(self, report: Report) -> str:
-        return changes(self.stack.up(report))
+        stack = self.stack
+        dropped = stack.drop_unhealthy(stack.export(report), lambda: target.docker(self._settings, report), report)
+        return "; ".join(filter(None, [dropped, changes(stack.up(report))]))
 
     def _wait(self, report: Report) -> str:
         self.outputs = self.stack.outputs(report)

@@ -22,6 +22,7 @@ from app.api.server import build_api
 from app.api.settings import ApiSettings
 from tests.unit.app.api_process import START_SECONDS, process, wait_for
 from tests.unit.app.fake_executor import RESULT, STARTED, FakeExecutor
+from tests.waiting import until
 from tools.machine.ports import free_port
 
 
@@ -69,6 +70,24 @@ def test_it_serves_visitors_and_prometheus_until_sigterm_and_then_ends_what_runs
 def _refuses(port: int) -> bool:
     with socket.socket() as visitor:
         return visitor.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+
+
+def test_an_api_that_stops_serves_on_until_the_edge_has_left_it(executor: FakeExecutor) -> None:
+    port = free_port()
+    ports = {"API_PORT": str(port), "API_METRICS_PORT": str(free_port())}
+    with (
+        process(API_EXECUTOR_SOCKET=str(executor.socket), API_LINGER_SECONDS="6", **ports) as api,
+        httpx.Client() as edge,
+    ):
+        url = f"http://127.0.0.1:{port}/health"
+        wait_for(url)
+        assert edge.get(url).status_code == 200
+        api.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        # On the connection that it has kept, and on a new one.
+        assert [edge.get(url).status_code, httpx.get(url).status_code] == [200, 200]
+        until(lambda: _refuses(port), 60, "the end of new connections")
+        api.communicate(timeout=START_SECONDS)
 
 
 def test_an_idle_connection_stays_open_for_longer_than_the_edge_keeps_it() -> None:

@@ -145,6 +145,13 @@ def test_only_the_stacks_services_are_read(tmp_path: Path) -> None:
     assert (found.id, found.service, found.restarts, found.started) == (API, "api", 2, 1795954344.309724)
 
 
+def test_of_two_containers_of_a_service_the_one_that_was_started_last_counts(tmp_path: Path) -> None:
+    docker(tmp_path, API)
+    docker(tmp_path, LOKI, restarts=0, StartedAt="2026-11-30T00:00:00Z")
+    docker(tmp_path, ENDED, restarts=1, StartedAt="2026-11-29T00:00:00Z")
+    assert [it.id for it in read_all(tmp_path, "s")] == [LOKI]
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"Config": {}}', '{"Config": {"Labels": {"vps.stack": "s", "vps.role": "service"}}}']
 )

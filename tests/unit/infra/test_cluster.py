@@ -140,7 +140,7 @@ def test_other_content_gets_a_config_map_of_another_name() -> None:
     def name(domain: str) -> str:
         edge = {"http_port": 30080, "domain": domain}
         maps = of_kind(run_program("cluster", platform_config("cluster", edge=edge)), "ConfigMap")
-        return next(it for it in maps if it.startswith("vps-cluster-edge/traefik-config-"))
+        return next(it for it in maps if it.startswith("vps-cluster-edge/traefik-watched-"))
 
     assert name("localhost") == name("localhost")
     assert name("localhost") != name("example.com")
@@ -148,7 +148,7 @@ def test_other_content_gets_a_config_map_of_another_name() -> None:
 
 def test_a_file_that_a_service_reads_again_changes_in_its_place(made: list[Resource]) -> None:
     maps = of_kind(made, "ConfigMap")
-    assert {name for name, it in maps.items() if not it["immutable"]} == {"vps-cluster-units/api-config-live"}
+    assert {name for name, it in maps.items() if not it["immutable"]} == {"vps-cluster-units/api-watched-live"}
 
 
 def test_no_secret_is_in_clear_text_but_in_secrets(made: list[Resource]) -> None:

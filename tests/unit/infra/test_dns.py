@@ -9,7 +9,7 @@ from app.api.settings import ApiSettings
 from infra.cloudflare import RANGES
 from infra.config import SettingsError, parse_settings
 from infra.dns import caa_names
-from tests.program import Resource, containers, platform_config, run_program
+from tests.program import Resource, containers, platform_config, run_program, watched_file
 
 ZONE = {"zone_id": "0" * 32, "ipv4": "203.0.113.10", "ipv6": "2001:db8::10"}
 RECORD = "cloudflare:index/dnsRecord:DnsRecord"
@@ -110,7 +110,7 @@ def _traefik(resources: list[Resource]) -> dict[str, str]:
 
 
 def _routes(resources: list[Resource]) -> str:
-    return _traefik(resources)["/etc/traefik/routes.yml"]
+    return watched_file(resources, "traefik")
 
 
 def _proxies_of_the_api(resources: list[Resource]) -> list[str]:

@@ -94,8 +94,9 @@ NOT_THE_OPERATORS = {
     ("api", "port"): "a port inside the container, to which the edge's route leads",
     ("api", "metrics_port"): "a port inside the container, which Prometheus's configuration names",
     ("api", "trusted_proxies"): "the subnet that Docker gives the edge's network, and Cloudflare's published networks",
-    ("api", "grace_seconds"): "on a cluster, what an execution may take",
     ("api", "packages_socket"): "a path in the volume that the two containers share",
+    ("api", "grace_seconds"): "what an execution may take",
+    ("api", "linger_seconds"): "what the edge needs to read its routes; a cluster waits by itself",
     ("api", "otlp_endpoint"): "the address of Jaeger, which the program starts",
     ("executor", "package_store"): "the path of a volume, where sandbox.packages is set",
     ("executor", "socket"): "a path in the volume that the two containers share",
@@ -181,6 +182,7 @@ SANDBOX: dict[str, st.SearchStrategy[Any]] = {
     "packages": st.none()
     | some({"most": st.integers(-1, 50), "seconds": st.integers(-1, 60), "deny": st.lists(NAMES)}),
     "refuse_patterns": st.booleans() | st.sampled_from(["yes", "off", "perhaps", 1, None]),
+    "start_seconds": st.integers(-1, 4000),
     "log_code": st.booleans() | st.sampled_from(["yes", "off", "perhaps", 1, None]),
 }
 """For each key of `sandbox`, values of which some are refused."""

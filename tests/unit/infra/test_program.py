@@ -3,6 +3,7 @@
 import json
 import re
 from ipaddress import IPv6Network
+from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +15,7 @@ from app.profile import SandboxProfile
 from infra.config import SettingsError, parse_settings
 from infra.docker.networks import unique_local
 from infra.settings import SERVICES, STACKS_STORE, Services
-from tests.program import SECRETS, Resource, config_files, containers, platform_config, run_program
+from tests.program import SECRETS, Resource, config_files, containers, platform_config, run_program, watched_file
 
 NETWORK = "docker:index/network:Network"
 
@@ -134,16 +135,44 @@ def test_no_password_is_in_an_environment_or_a_label(local: list[Resource]) -> N
 
 
 def test_a_changed_config_file_gets_another_volume() -> None:
-    def name(domain: str) -> str:
-        resources = run_program("local", platform_config("local", edge={"domain": domain}))
-        return str(containers(resources, "config")["traefik"]["name"])
+    def name(hours: int) -> str:
+        resources = run_program("local", platform_config("local", services={"loki": {"retention_hours": hours}}))
+        return str(containers(resources, "config")["loki"]["name"])
 
-    assert name("localhost") == name("localhost")
-    assert name("localhost") != name("example.com")
+    assert name(24) == name(24)
+    assert name(24) != name(48)
+
+
+def test_a_changed_route_changes_a_file_that_the_edge_watches_and_not_the_edge(local: list[Resource]) -> None:
+    other = run_program("local", platform_config("local", edge={"domain": "example.com"}))
+    assert watched_file(local, "traefik") != watched_file(other, "traefik")
+    assert containers(local)["traefik"] == containers(other)["traefik"]
+
+
+def test_the_edge_sends_to_an_api_that_is_made_before_the_former_one_is_stopped(local: list[Resource]) -> None:
+    def unit(**sandbox: Any) -> dict[str, dict[str, Any]]:
+        resources = run_program("local", platform_config("local", sandbox=sandbox))
+        found = containers(resources)
+        assert f"http://{found['api']['name']}:8000" in watched_file(resources, "traefik")
+        return {service: found[service] for service in ("api", "executor")}
+
+    usual, api, executor = unit(), unit(requests_per_minute=11), unit(queue_seconds=11)
+    names = {tuple(container["name"] for container in each.values()) for each in (usual, api, executor)}
+    assert len(names) == 3
+    assert usual["executor"] == api["executor"]
+    # An executor has its socket for itself, so that the former api does not talk to it.
+    sockets = [each["api"]["mounts"][0] for each in (usual, executor)]
+    assert [it["target"] for it in sockets] == ["/run/executor", "/run/executor"]
+    assert sockets[0]["source"] != sockets[1]["source"] == executor["executor"]["mounts"][0]["source"]
+    assert usual["api"]["wait"]
+    variables = envs(usual["api"])
+    assert (
+        usual["api"]["stopTimeout"] == int(variables["API_LINGER_SECONDS"]) + int(variables["API_GRACE_SECONDS"]) + 10
+    )
 
 
 def test_routes_have_the_host_names_of_the_urls(local: list[Resource]) -> None:
-    routers = yaml.safe_load(config_files(local, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
+    routers = yaml.safe_load(watched_file(local, "traefik"))["http"]["routers"]
     assert routers["api"]["rule"] == "Host(`localhost`) || Host(`127.0.0.1`)"
     assert "password" not in routers["api"]["middlewares"]
     for service in ("traefik", "prometheus", "alertmanager", "jaeger", "portainer"):
@@ -164,7 +193,7 @@ def test_production_redirects_to_https_with_certificates_from_dns_challenges() -
         "CLOUDFLARE_BASE_URL": "https://api.cloudflare.com/client/v4",
         "GOMAXPROCS": "1",
     }
-    routers = yaml.safe_load(config_files(resources, "traefik")["/etc/traefik/routes.yml"])["http"]["routers"]
+    routers = yaml.safe_load(watched_file(resources, "traefik"))["http"]["routers"]
     assert all(router["entryPoints"] == ["websecure", "websecure6"] for router in routers.values())
 
 
@@ -240,7 +269,7 @@ def test_a_change_of_keys_reaches_the_running_api() -> None:
     def made(*secrets: str) -> tuple[dict[str, object], str]:
         keys = [{"name": "site", "secrets": [f"sha256:{secret * 64}" for secret in secrets]}] if secrets else []
         resources = run_program("local", platform_config("local", sandbox={"keys": keys}))
-        return containers(resources)["api"], config_files(resources, "api")["/etc/api/keys.json"]
+        return containers(resources)["api"], watched_file(resources, "api")
 
     before, none = made()
     after, one = made("0")

@@ -222,6 +222,19 @@ def test_objects_that_are_not_in_the_state_are_removed_from_the_oldest_on(
     assert engine.removed == ["2", "3"]
 
 
+def test_what_never_got_healthy_is_removed_and_what_it_was_to_replace_stays(
+    make_stack: MakeStack, report: Report, tmp_path: Path
+) -> None:
+    engine = FakeEngine({"old": "1", "new": "2"})
+    container = {"type": "docker:index/container:Container"}
+    failed = {**container, "id": "2", "outputs": {"name": "new"}, "initErrors": ["not healthy"]}
+    resources = [failed, {**container, "id": "1", "delete": True}]
+    (tmp_path / "export.json").write_text(json.dumps({"deployment": {**EMPTY["deployment"], "resources": resources}}))
+    assert make_stack(engine).mend(report) == ["removed what never got healthy: new"]
+    assert engine.removed == ["2"]
+    assert any(call.startswith("refresh") for call in calls(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("answer", "drifted"),
     [("true", False), ("echo error: no changes were expected but changes were proposed; exit 1", True)],

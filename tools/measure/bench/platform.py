@@ -121,7 +121,7 @@ class BenchStack:
 
     def settle(self) -> int:
         """Wait until the pool is full and no sandbox is created or removed. Returns the number of ready sandboxes."""
-        ready = pool.settle(self._executor, _SECONDS_TO_SETTLE, f"`docker logs {self.label}-executor` tells why.")
+        ready = pool.settle(self._executor, _SECONDS_TO_SETTLE, "the log of its container tells why.")
         time.sleep(_CALM)
         return ready
 

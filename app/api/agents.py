@@ -33,8 +33,8 @@ from app.wire.problems import Code, Refused
 from app.wire.protocol import EndOfInput, Execution, ExecutionResult, Output, Result, Status
 
 _INSTRUCTIONS = (
-    "Runs programs, each in a new sandbox that has no network and keeps nothing. list_environments tells the languages "
-    "the libraries that are installed, and what `packages` can be asked for; nothing else can be installed."
+    "Runs programs, each in a new sandbox that has no network and keeps nothing. list_environments tells which "
+    "languages and libraries there are, and what `packages` can be asked for."
 )
 _ARGUMENTS = ("environment", "code", "files", "main", "stdin", "args", "timeout", "packages", "results")
 _PICTURES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp"}

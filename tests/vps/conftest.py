@@ -145,7 +145,7 @@ def production(
             "ipv6": vps.namespace.ipv6,
             "base_url": cloudflare.base_url,
         },
-        sandbox={"environments": ["bash"], "pools": {"bash": {"min": 1, "max": 2}}},
+        sandbox={"environments": ["bash"], "requests_per_minute": 1000, "pools": {"bash": {"min": 1, "max": 2}}},
         services={name: {"enabled": False} for name in Services.model_fields},
         images={name: operator.prepared.images.references[name] for name in ("app", "executor", "traefik")},
     )

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from tests.interruptions import cut_off, interrupt, kill
+from tests.stack.visitors import events, visiting
 from tests.vps.cloudflare import Cloudflare
 from tests.vps.conftest import API, DOMAIN, METADATA, Internet
 from tests.vps.host import Vps
@@ -346,6 +347,23 @@ def test_a_container_that_was_removed_by_hand_is_noticed_and_made_again(
     operator.up(stack)
     assert health.wait(vps.engine, stack.prefix, None, report) == ALL_HEALTHY
     assert execute(visitors, "echo back") == ["back\n"] * 2
+
+
+def test_no_request_is_lost_while_a_unit_is_replaced_over_ssh(
+    operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps
+) -> None:
+    settings = {**stack.overrides["sandbox"], "queue_seconds": 11}
+    next_one = dataclasses.replace(stack, overrides={**stack.overrides, "sandbox": settings})
+    operator.configure(next_one)
+    running = set(vps.shell(CONTAINERS).splitlines())
+    posts = [partial(visitor.ask, "POST", f"https://{API}/execute") for visitor in visitors]
+    with visiting(posts[0], *(partial(events, post) for post in posts)) as visits:
+        until(lambda: visits.executions >= 5, 60, "visitors")
+        operator.up(next_one)
+        seen = visits.executions
+        until(lambda: visits.executions >= seen + 5, 60, "visitors of the next unit")
+    assert visits.failures == []
+    assert len(running - set(vps.shell(CONTAINERS).splitlines())) == 2
 
 
 def test_no_secret_is_readable_anywhere(stack: Stack, vps: Vps, report: Report) -> None:

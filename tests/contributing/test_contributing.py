@@ -10,13 +10,13 @@ DOCUMENT = "CONTRIBUTING.md"
 TESTS_FAILED = 1
 LOOK = """
 from tests.policies.support import violations
-from tests.program import containers, platform_config, run_program
+from tests.program import containers, platform_config, run_program, watched_file
 
 resources = run_program("local", platform_config("local"))
 hello = containers(resources)["hello"]
 assert (hello["readOnly"], hello["memory"], hello["command"]) == (True, 64, ["--port=8080"]), hello
-edge = containers(resources, "config")["traefik"]
-assert "Host(`hello.localhost`)" in str(edge["uploads"]), edge
+routes = watched_file(resources, "traefik")
+assert "Host(`hello.localhost`)" in routes, routes
 assert violations((resource.type, resource.name, resource.inputs) for resource in resources) == []
 """
 

@@ -62,7 +62,7 @@ class Variations:
             (folder / file).chmod(0o755)
         lines = [f"FROM {self._references[original]}", f"LABEL variation={self._run}", *instructions]
         (folder / "Dockerfile").write_text("\n".join(lines) + "\n")
-        built, _ = self._client.images.build(path=str(folder), tag=f"test-{self._run}/{name}:1")
+        built, _ = self._client.images.build(path=str(folder), tag=f"test-{self._run}/{name}:1", rm=True)
         self._made.append(str(built.id))
         return f"test-{self._run}/{name}:1"
 

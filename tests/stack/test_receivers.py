@@ -78,7 +78,9 @@ def received(prepared: Preparation, folder: Path) -> Iterator[dict[str, str]]:
     """The body that each receiver got of one alert, by host and path, once all have it."""
     client, references = prepared.engine.client(), prepared.images.references
     base = references["alertmanager"]
-    trusting, _ = client.images.build(path=str(folder), buildargs={"BASE": base}, tag="vps-test/alertmanager:1")
+    trusting, _ = client.images.build(
+        path=str(folder), buildargs={"BASE": base}, tag="vps-test/alertmanager:1", rm=True
+    )
     services = DeclaredServices(
         prepared, images={"alertmanager": "vps-test/alertmanager:1"}, services={"alertmanager": EVERYBODY}
     )

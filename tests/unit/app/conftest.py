@@ -14,6 +14,7 @@ from app.profile import FLOOR
 from tests.unit.app import valkey_server
 from tests.unit.app.fake_executor import FakeExecutor, serving
 from tests.unit.app.fake_workshop import FakeWorkshop, Start, settle
+from tests.unit.app.keys_of_sites import SITE, key, write
 
 
 @pytest.fixture
@@ -74,3 +75,9 @@ def start(workshop: FakeWorkshop, metrics: Metrics) -> Start:
         return pool
 
     return make
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A file with a server's key and a page's, whose secrets are `server-secret` and `page-secret`."""
+    return write(tmp_path / "keys.json", key("server"), key("page", origins=[SITE]))

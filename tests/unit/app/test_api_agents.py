@@ -18,8 +18,8 @@ from starlette.websockets import WebSocket
 from app.wire.problems import Code
 from tests.unit.app.fake_executor import RESULT, FakeExecutor, refuses, says
 from tests.unit.app.fake_visitor import api, listening
+from tests.unit.app.keys_of_sites import SITE, bearer, key, write
 from tests.unit.app.test_api import problem
-from tests.unit.app.test_api_keys import SITE, bearer, key, write
 from tests.waiting import comes_to_hold
 
 pytestmark = pytest.mark.anyio

@@ -1,13 +1,11 @@
 """Keys of sites: who may use one, what it may use, and that keys leave each other alone."""
 
 import asyncio
-import hashlib
 import json
 import logging
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import anyio
 import httpx
@@ -21,10 +19,10 @@ from websockets.exceptions import InvalidStatus
 from app.api.keys import KeyRing
 from app.api.leases import MemoryLeases
 from app.api.settings import Key
-from app.process.settings import SettingsError
 from app.wire.problems import Code
 from tests.unit.app.fake_executor import RESULT, Answer, FakeExecutor, refuses, says
 from tests.unit.app.fake_visitor import api, built, listening
+from tests.unit.app.keys_of_sites import SITE, bearer, hashed, key, write
 from tests.unit.app.test_api import problem
 from tests.unit.app.test_api_refusals import BODY
 from tests.waiting import comes_to_hold
@@ -32,32 +30,6 @@ from tests.waiting import comes_to_hold
 pytestmark = pytest.mark.anyio
 
 HELLO = {"environment": "python", "code": "print(1)"}
-SITE = "https://site.example"
-"""An origin whose pages have a key."""
-
-
-def hashed(secret: str) -> str:
-    return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
-
-
-def key(name: str, *secrets: str, **fields: Any) -> dict[str, Any]:
-    return {"name": name, "secrets": [hashed(secret) for secret in secrets or [f"{name}-secret"]], **fields}
-
-
-def bearer(secret: str, **more: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {secret}", **more}
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Path:
-    return write(tmp_path / "keys.json", key("server"), key("page", origins=[SITE]))
-
-
-def write(file: Path, *keys: dict[str, Any]) -> Path:
-    """As Docker does it: the file is removed and written again."""
-    file.unlink(missing_ok=True)
-    file.write_text(json.dumps(keys))
-    return file
 
 
 @pytest.mark.parametrize(
@@ -311,60 +283,6 @@ async def test_pages_of_a_key_may_call_and_others_may_not(executor: FakeExecutor
     with listening(executor, KEYS_FILE=str(keys)) as address:
         async with connect(f"ws://{address}/execute/stream", origin="https://other.example"):  # type: ignore[arg-type]
             pass
-
-
-async def test_a_rotation_loses_no_request(executor: FakeExecutor, keys: Path) -> None:
-    """Requests go on while the file is replaced again and again: by the old secret, both, and the new one."""
-    old, new = "old-secret", "new-secret"
-    write(keys, key("site", old, requests_per_minute=100_000, concurrent_runs=256))
-    current = old
-    statuses: Counter[int] = Counter()
-    async with api(executor, KEYS_FILE=str(keys)) as client:
-
-        async def visit() -> None:
-            while sum(statuses.values()) < 300:
-                found = await client.post("/execute", json=HELLO, headers=bearer(current))
-                statuses[found.status_code] += 1
-
-        async def replace() -> None:
-            nonlocal current
-            for secrets, used in (([old, new], new), ([new], new), ([new, old], old), ([old], old)) * 5:
-                write(keys, key("site", *secrets, requests_per_minute=100_000, concurrent_runs=256))
-                await asyncio.sleep(0.02)  # those that are on their way
-                current = used
-                await asyncio.sleep(0.02)
-
-        await asyncio.gather(replace(), visit(), visit(), visit())
-        found = await client.post("/execute", json=HELLO, headers=bearer(new))
-    assert statuses == {200: sum(statuses.values())}
-    assert problem(found).code is Code.UNKNOWN_KEY
-
-
-def spoil(file: Path, damage: str | None) -> None:
-    file.unlink()
-    if damage is not None:
-        file.write_text(damage)
-
-
-@pytest.mark.parametrize("damage", ["", "[", '[{"name": "x"}]', None])
-async def test_keys_stay_in_force_while_their_file_cannot_be_read(
-    executor: FakeExecutor, keys: Path, damage: str | None
-) -> None:
-    async with api(executor, KEYS_FILE=str(keys)) as client:
-        spoil(keys, damage)
-        found = await client.post("/execute", json=HELLO, headers=bearer("server-secret"))
-        assert found.status_code == 200
-        write(keys)
-        found = await client.post("/execute", json=HELLO, headers=bearer("server-secret"))
-    assert problem(found).code is Code.UNKNOWN_KEY
-
-
-def test_without_its_file_the_api_does_not_start(tmp_path: Path) -> None:
-    for content in (None, "{", json.dumps([key("a", "x"), key("b", "x")]), json.dumps([key("a"), key("a")])):
-        if content is not None:
-            (tmp_path / "keys.json").write_text(content)
-        with pytest.raises(SettingsError, match="API_KEYS_FILE is wrong"):
-            KeyRing(tmp_path / "keys.json")
 
 
 async def test_two_keys_at_ten_times_their_rate_leave_each_other_alone(

@@ -9,8 +9,7 @@ import dataclasses
 import re
 import shlex
 import ssl
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import httpx
@@ -18,6 +17,7 @@ import pytest
 
 from tests.interruptions import cut_off, interrupt, kill
 from tests.stack.visitors import events, visiting
+from tests.vps.attacker import NOTHING, PORTS, attack, attacker_reaches
 from tests.vps.cloudflare import Cloudflare
 from tests.vps.conftest import API, DOMAIN, METADATA, Internet
 from tests.vps.host import Vps
@@ -40,10 +40,6 @@ from tools.console.steps import Report, StepFailed
 from tools.stack import docker_objects, health
 from tools.stack.local_stack import Stack
 
-# sshd, the edge, Docker's API, the ports inside the edge's container, and one on which nothing listens.
-PORTS = (22, 80, 443, 2375, 2376, 8080, 9000)
-# The open ports that the attacker may find, by address of the VPS: none.
-NOTHING: dict[str, set[int]] = {"198.51.100.10": set(), "2001:db8:1::10": set()}
 PROGRAM = "/usr/local/lib/vps/firewall"
 # Files in which packages and user management keep their state: they stay with the packages. (The last two are Docker's
 # own version of a file that tests/vps/host.py writes, and the file in which Ubuntu records the first login.)
@@ -81,11 +77,6 @@ def execute(visitors: Sequence[Visitor], code: str) -> list[str]:
     asks = [partial(visitor.ask, "POST", f"https://{API}/execute", json=program) for visitor in visitors]
     answers = [once_certified(ask).json() for ask in asks]
     return [str(answer.get("output", answer)) for answer in answers]
-
-
-def attacker_reaches(internet: Internet, seconds: float = 1) -> dict[str, set[int]]:
-    """The open ports that the attacker finds, by address."""
-    return all_open_ports(internet.attacker, internet.vps.addresses, PORTS, seconds)
 
 
 def test_a_preview_of_a_fresh_host_needs_no_docker_and_changes_nothing(
@@ -268,7 +259,7 @@ def test_without_the_rules_a_strangers_forwarded_header_is_ignored(
 
 
 def test_a_restart_of_docker_opens_no_port(internet: Internet, visitors: list[Visitor], vps: Vps, stack: Stack) -> None:
-    with _attack(internet, scans=2):
+    with attack(internet, scans=2):
         vps.shell("service docker restart")
         until(lambda: "true" in vps.shell("docker info -f '{{.LiveRestoreEnabled}}'", check=False), 30, "Docker")
     # Docker's health states may still be those from before the restart.
@@ -279,7 +270,7 @@ def test_a_restart_of_docker_opens_no_port(internet: Internet, visitors: list[Vi
 
 def test_no_port_opens_while_rules_are_replaced(internet: Internet, vps: Vps) -> None:
     rules = vps.shell("cat /etc/vps/firewall.nft")
-    with _attack(internet, scans=50) as is_going_on:
+    with attack(internet, scans=50) as is_going_on:
         while is_going_on():
             vps.shell(f"{PROGRAM} try 30 <<'END'\n{rules}END\n{PROGRAM} keep")
 
@@ -408,24 +399,3 @@ def test_destroy_restores_the_host_but_leaves_packages(
     assert vps.shell(SYSCTLS) == before["sysctls"]
     assert "table inet vps" not in vps.shell("nft list tables")
     assert vps.shell("ls -d /etc/vps /var/lib/vps /usr/local/lib/vps /home/deploy 2>/dev/null || true") == ""
-
-
-@contextlib.contextmanager
-def _attack(internet: Internet, scans: int) -> Iterator[Callable[[], bool]]:
-    """The attacker scans all the time, at least so often, and finds nothing. Yields whether more scans are to come."""
-    found: list[dict[str, set[int]]] = []
-    stop = threading.Event()
-
-    def scan() -> None:
-        while not stop.is_set():
-            found.append(attacker_reaches(internet, 0.05))
-
-    scanner = threading.Thread(target=scan)
-    scanner.start()
-    try:
-        yield lambda: scanner.is_alive() and len(found) < scans
-    finally:
-        stop.set()
-        scanner.join()
-    assert len(found) >= scans
-    assert all(each == NOTHING for each in found)

@@ -216,9 +216,10 @@ int main(int argc, char **argv)
                 continue;
             if (status)
                 status |= full();
-            kill(-1, SIGKILL); /* everybody else */
-            while (wait(NULL) > 0)
-                ;
+            /* End everybody else. Again after each: gVisor's kill can miss a process that is just being forked. */
+            do
+                kill(-1, SIGKILL);
+            while (wait(NULL) > 0);
             while (terminal >= 0 && show())
                 ;
             return write(STATUS, &status, sizeof status) == sizeof status ? 0 : BROKEN;

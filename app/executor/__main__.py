@@ -28,7 +28,7 @@ from app.process.settings import SettingsError
 from app.process.start_tracing import start_tracing
 from app.runtimes import DEFAULT_RUNTIME, RUNTIMES
 from app.wire.admission import longest_body
-from app.wire.unix_http import KEEP_ALIVE_SECONDS
+from app.wire.unix_http import SERVER
 
 _log = logging.getLogger("app.executor")
 
@@ -95,15 +95,10 @@ async def _serve(settings: ExecutorSettings) -> None:
         config = uvicorn.Config(
             build_executor(service, metrics, traces),
             fd=LISTENER,
-            proxy_headers=False,
-            server_header=False,
-            access_log=False,
-            log_config=None,
             timeout_graceful_shutdown=_GRACE_SECONDS,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            http="httptools",
             ws="websockets-sansio",
             ws_max_size=longest_body(settings.profile),
+            **SERVER,
         )
         await _Server(config, service).serve()
     finally:

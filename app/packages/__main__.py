@@ -15,7 +15,7 @@ from app.packages.settings import PackagesSettings
 from app.packages.store import Store
 from app.process.logs import configure_logs
 from app.process.settings import SettingsError
-from app.wire.unix_http import KEEP_ALIVE_SECONDS
+from app.wire.unix_http import SERVER
 
 _GRACE_SECONDS = 2
 
@@ -35,13 +35,8 @@ def main() -> None:
     uvicorn.run(
         build_packages(preparations, metrics),
         uds=str(settings.socket),
-        http="httptools",
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
-        log_config=None,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        **SERVER,
     )
 
 

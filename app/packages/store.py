@@ -131,7 +131,7 @@ class Store:
             if self.size + size <= self._most:
                 return
             place = self._sets / identity
-            if time.time() - place.stat().st_mtime > _RECENT_SECONDS and _unused(place):
+            if time.time() - place.stat().st_mtime > _RECENT_SECONDS and unused(place):
                 self._remove(place)
         if self.size + size > self._most:
             raise Away("There is no room for more packages at this moment.", "all sets of the store are in use")
@@ -159,7 +159,7 @@ def complete(made: PackageSet, place: Path) -> None:
     _sync(place)
 
 
-def _unused(place: Path) -> bool:
+def unused(place: Path) -> bool:
     """Whether no sandbox has it. The executor looks again once it has its lock, since the set may be removed then."""
     folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -6,12 +6,22 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httptools
 
-KEEP_ALIVE_SECONDS = 60
+_KEEP_ALIVE_SECONDS = 60
 """For so long the server keeps a connection without a request."""
-_KEPT_SECONDS = KEEP_ALIVE_SECONDS / 2
+SERVER: Mapping[str, Any] = {
+    "http": "httptools",
+    "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
+    "proxy_headers": False,
+    "server_header": False,
+    "access_log": False,
+    "log_config": None,
+}
+"""uvicorn's options for the server."""
+_KEPT_SECONDS = _KEEP_ALIVE_SECONDS / 2
 """For so long the client uses it again: later, a request could meet a connection that is being closed."""
 _KEPT = 4
 """Most connections that the client keeps."""

@@ -1,8 +1,6 @@
 """Packages in real sandboxes, from an index of this machine."""
 
-import fcntl
 import json
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -13,6 +11,7 @@ import pytest
 from websockets.sync.client import connect
 
 from app.environments import ENVIRONMENTS
+from app.packages.store import unused
 from tests.sandbox.executor import Host
 from tests.sandbox.processes import ANSWER_SECONDS, Platform, output_json
 from tools.measure.package_index import Index, serving, wheel
@@ -175,24 +174,14 @@ def test_a_set_in_use_is_held_until_its_sandbox_is_gone(packaged: Platform, inde
     identity = prepared(packaged, "lasting").json()["id"]
     place = packaged.store / "sets" / identity
 
-    def held() -> bool:
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
-
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(packaged.run, "python", "import lasting, time; time.sleep(2)", packages=["lasting"])
-        while not held():
+        while unused(place):
             assert not running.done()
             time.sleep(0.05)
         assert running.result()["status"] == "success"
     packaged.wait_until_idle()
-    assert not held()
+    assert unused(place)
 
 
 def test_without_the_service_all_else_runs(packaged: Platform, index: Index) -> None:

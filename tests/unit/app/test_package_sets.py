@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.executor.package_sets import hold
+from app.packages.store import unused
 from app.wire.packages import LAYER, asked
 from app.wire.problems import Code, Refused
 from app.wire.protocol import Execution
@@ -26,23 +27,12 @@ def store(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def lockable(store: Path) -> bool:
-    folder = os.open(store / "sets/one", os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(folder)
-    return True
-
-
 def test_a_set_is_held_until_it_is_closed(store: Path) -> None:
     held = hold(store, EXECUTION)
     assert [file.name for file in held.layer.iterdir()] == ["module.py"]
-    assert not lockable(store)
+    assert not unused(store / "sets/one")
     held.close()
-    assert lockable(store)
+    assert unused(store / "sets/one")
 
 
 def descriptors() -> int:

@@ -93,4 +93,4 @@ def test_a_program_ends_as_outside(platform: Platform, plain: Plain, name: str) 
     program = PROGRAMS[name]
     for way, others in WAYS.items():
         answer = platform.run(program.environment, **body(program, others))
-        assert comparable(ended(answer)) == comparable(plain(name)), way
+        assert comparable(ended(answer)) == comparable(plain(name)), f"{way}: {answer['status']}, {answer['error']}"

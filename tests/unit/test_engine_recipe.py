@@ -41,7 +41,7 @@ esac
 
 
 class Go:
-    """A folder to be on PATH, with a `go` that records its calls."""
+    """A folder for PATH, with a `go` that records its calls."""
 
     def __init__(self, folder: Path) -> None:
         self.bin = folder / "bin"
@@ -92,11 +92,11 @@ def log(tmp_path: Path) -> Path:
 
 
 def quiet(line: str) -> None:
-    """A report that nobody reads."""
+    """A report whose output is discarded."""
 
 
 def copy_of_docker(folder: Path) -> GoBuild:
-    """The docker plugin's build, of a recipe that may be changed."""
+    """The build of the docker plugin, by a recipe that the test may change."""
     docker = next(it for it in build.BUILDS.values() if it.source.name == "docker")
     shutil.copytree(docker.source, folder / "docker")
     return dataclasses.replace(docker, source=folder / "docker")

@@ -14,7 +14,7 @@ AGAIN = "run `npm ci && npm run build` in frontend/"
 
 
 def hash_of_sources() -> str:
-    """As frontend/build.js does: over each source's path, a NUL, its size in bytes, a NUL, and its bytes."""
+    """As frontend/build.js computes it: over each source's path, a NUL, its size in bytes, a NUL, and its bytes."""
     files = [path for path in SOURCES.rglob("*") if path.is_file() and "node_modules" not in path.parts]
     digest = hashlib.sha256()
     for name, path in sorted((path.relative_to(SOURCES).as_posix(), path) for path in files):

@@ -15,7 +15,7 @@ TIMES = [1_700_000_000 + 60 * number for number in range(61)]
 
 
 def server(request: httpx.Request) -> httpx.Response:
-    """Two series, or two log lines, whatever is asked."""
+    """Answers every query with two series or two log lines."""
     names = ("api", "executor")
     if request.url.params["query"].startswith("{"):
         streams = [

@@ -14,7 +14,7 @@ LOCKS = {file.relative_to(ROOT).as_posix(): command for file, command in lock_fi
 
 
 def matches(patterns: list[str], path: str) -> bool:
-    """Whether one of Renovate's patterns, regular expressions between slashes, is found in a path of the repository."""
+    """Whether a pattern matches a path of the repository. Patterns are regular expressions between slashes."""
     return any(re.search(pattern.strip("/"), path) for pattern in patterns)
 
 

@@ -19,7 +19,7 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;]+)", re.MULTILINE)
 
 
 def normalized(name: str) -> str:
-    """As PyPA's specification compares the names of packages."""
+    """Normalize a package's name as PyPA's specification says."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

@@ -111,7 +111,7 @@ def test_each_folder_imports_only_what_it_may() -> None:
 
 
 def test_the_description_of_a_service_knows_nothing_of_docker() -> None:
-    """Another backend than infra/docker can then make a workload of it."""
+    """Only then can another backend than infra/docker make a workload of it."""
     known = modules(ROOT)
     described = [name for name in known if name == "infra.service" or name.startswith("infra.services")]
     assert [name for name in described if "pulumi_docker" in known[name].read_text()] == []

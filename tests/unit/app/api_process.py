@@ -19,8 +19,8 @@ from tests.unit.app.fake_executor import FakeExecutor
 from tools.machine.ports import free_port
 
 START_SECONDS = 30
-# One for all requests: making a client takes 30 ms of CPU, for HTTPS. Connections are not used again, as a process may
-# have ended.
+# All requests share one client: loading the TLS certificates takes 30 ms of CPU. It keeps no connection open, since
+# the process at the other end may be a new one.
 _CLIENT = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
 
 
@@ -39,17 +39,17 @@ class ApiProcess:
     before: Mapping[tuple[str, ...], float] = field(default_factory=dict)
 
     def from_now(self) -> "ApiProcess":
-        """The same process, whose log and counters begin now."""
+        """The same process, with the log and the counters from now on."""
         all_of_it = replace(self, skipped=0, before={})
         return replace(self, skipped=len(all_of_it.lines), before=all_of_it.figures(""))
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """The log until now."""
+        """The log so far."""
         return [json.loads(line) for line in self.log.read_text().splitlines()[self.skipped :]]
 
     def forget_peak(self) -> None:
-        """Have the kernel note the most memory anew."""
+        """Reset the kernel's record of the peak memory."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     @property
@@ -74,7 +74,7 @@ class ApiProcess:
 
 @contextlib.contextmanager
 def process(**variables: str) -> Iterator["subprocess.Popen[str]"]:
-    """The process with these variables, whatever becomes of it. Its stderr is a pipe."""
+    """The process with these variables; it may fail. Its stderr is a pipe."""
     with subprocess.Popen(_COMMAND, env=_environ(variables), stderr=subprocess.PIPE, text=True) as found:
         try:
             yield found
@@ -84,7 +84,7 @@ def process(**variables: str) -> Iterator["subprocess.Popen[str]"]:
 
 @contextlib.contextmanager
 def running(executor: FakeExecutor, **variables: str) -> Iterator[ApiProcess]:
-    """The process in front of this executor. It answers when the block begins, and has stopped when it ends."""
+    """The api process in front of this executor. It answers when the block begins, and has ended after the block."""
     port, metrics_port = free_port(), free_port()
     given = {
         "API_EXECUTOR_SOCKET": str(executor.socket),
@@ -102,7 +102,7 @@ def running(executor: FakeExecutor, **variables: str) -> Iterator[ApiProcess]:
 
 
 def wait_for(url: str) -> httpx.Response:
-    """The answer of a server that may be still starting."""
+    """The answer of a server that may still be starting."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:

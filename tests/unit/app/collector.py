@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass(frozen=True)
 class Span:
-    """A span as it was sent. Ids in hexadecimal, times in nanoseconds."""
+    """A span as the collector received it. Ids are hexadecimal, times are in nanoseconds."""
 
     service: str
     name: str

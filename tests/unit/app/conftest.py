@@ -34,7 +34,7 @@ def _executor() -> Iterator[FakeExecutor]:
 
 @pytest.fixture
 def executor(_executor: FakeExecutor) -> FakeExecutor:
-    """A fake executor that works until the test changes it."""
+    """A fake executor that answers normally until the test changes it."""
     _executor.reset()
     return _executor
 
@@ -48,7 +48,7 @@ def shared() -> Iterator[str]:
 
 @pytest.fixture(params=["memory", "valkey"])
 def store(request: pytest.FixtureRequest) -> str:
-    """The URL of each kind of store."""
+    """The URL of a store, for each kind."""
     url: str = request.getfixturevalue("shared") if request.param == "valkey" else "memory://"
     return url
 
@@ -79,5 +79,5 @@ def start(workshop: FakeWorkshop, metrics: Metrics) -> Start:
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    """A file with a server's key and a page's, whose secrets are `server-secret` and `page-secret`."""
+    """A file with the key of a server and the key of a page; their secrets are `server-secret` and `page-secret`."""
     return write(tmp_path / "keys.json", key("server"), key("page", origins=[SITE]))

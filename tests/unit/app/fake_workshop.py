@@ -35,7 +35,7 @@ class FakeSandbox:
 
 
 class FakeWorkshop:
-    """Makes a sandbox when the gate is open, or fails with `fault`. One that waits can't run code with arguments."""
+    """Makes sandboxes while the gate is open, or fails with `fault`. A waiting one can't run code with arguments."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -75,7 +75,7 @@ class FakeWorkshop:
 
 
 async def settle() -> None:
-    """Let everything happen that needs no more than a moment."""
+    """Run the event loop until it has nothing to do at once."""
     for _ in range(2):
         await asyncio.sleep(module._MOMENT_SECONDS)
         for _ in range(50):

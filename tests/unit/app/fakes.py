@@ -29,12 +29,12 @@ Behave = Callable[[Execution, Visitor], Awaitable[Outcome]]
 
 
 async def succeed(execution: Execution, visitor: Visitor) -> Outcome:
-    """The shortest run."""
+    """The shortest run that the soak allows."""
     return OUTCOME
 
 
 class FakeSandbox:
-    """Runs what it is told to."""
+    """A fake Docker that runs the given commands."""
 
     def __init__(self, engine: "FakeEngine") -> None:
         self.id = uuid.uuid4().hex
@@ -50,7 +50,7 @@ class FakeSandbox:
 
 
 class FakeEngine:
-    """Gives out sandboxes that end as `behave` does; or is busy or faulty."""
+    """An engine whose sandboxes end as `behave` says, or that is busy or faulty."""
 
     def __init__(self, behave: Behave = succeed) -> None:
         self.behave = behave

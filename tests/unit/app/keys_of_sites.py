@@ -10,12 +10,12 @@ SITE = "https://site.example"
 
 
 def hashed(secret: str) -> str:
-    """As a file has it."""
+    """The key as an entry of the keys' file."""
     return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
 
 
 def key(name: str, *secrets: str, **fields: Any) -> dict[str, Any]:
-    """The entry of a site. Without secrets, its secret is its name and `-secret`."""
+    """The entry of a site. By default its secret is its name followed by `-secret`."""
     return {"name": name, "secrets": [hashed(secret) for secret in secrets or [f"{name}-secret"]], **fields}
 
 
@@ -25,7 +25,7 @@ def bearer(secret: str, **more: str) -> dict[str, str]:
 
 
 def write(file: Path, *keys: dict[str, Any]) -> Path:
-    """As Docker does it: the file is removed and written again."""
+    """Replace the file as Docker does: by removing it and writing a new one."""
     file.unlink(missing_ok=True)
     file.write_text(json.dumps(keys))
     return file

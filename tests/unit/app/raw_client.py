@@ -15,7 +15,7 @@ def connected(port: int) -> socket.socket:
 
 
 def post(path: str, body: bytes, *lines: str, length: int | None = None) -> bytes:
-    """A POST request of JSON, with more header lines. `length` is told in place of the body's own."""
+    """A POST request with a JSON body. `lines` are more header lines; `length` replaces the body's own length."""
     head = [
         f"POST {path} HTTP/1.1",
         "Host: api",
@@ -27,7 +27,7 @@ def post(path: str, body: bytes, *lines: str, length: int | None = None) -> byte
 
 
 def opened(port: int, *lines: str) -> socket.socket:
-    """A WebSocket at /execute/stream that takes compressed messages. `lines` are more lines of the request's head."""
+    """A WebSocket at /execute/stream that offers compression. `lines` are more header lines of the request."""
     connection = connected(port)
     head = [
         "GET /execute/stream HTTP/1.1",
@@ -45,7 +45,7 @@ def opened(port: int, *lines: str) -> socket.socket:
 
 
 def head_of(connection: socket.socket) -> bytes:
-    """An answer up to its empty line."""
+    """The status line and the headers of an answer."""
     head = b""
     while b"\r\n\r\n" not in head:
         received = connection.recv(1)
@@ -64,10 +64,10 @@ def frame(opcode: int, data: bytes = b"", *, last: bool = True, compressed: bool
 
 
 def flood(connection: socket.socket, data: bytes, times: int) -> bool:
-    """Send this so often and read nothing. False when the other side closed the connection or took no more."""
+    """Send this so many times and read nothing. False when the other side closed the connection or stopped reading."""
     try:
         for _ in range(times):
             connection.sendall(data)
-    except OSError:  # TimeoutError is one
+    except OSError:  # TimeoutError is a subclass.
         return False
     return True

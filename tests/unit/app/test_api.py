@@ -84,7 +84,7 @@ LIMIT = FLOOR.code_kb * 1024
         ({"code": "é" * (LIMIT // 2 + 1)}, 413, Code.CODE_TOO_LONG),
         ({"stdin": "x" * (LIMIT + 1)}, 413, Code.INPUT_TOO_LONG),
         ({"args": ["x" * LIMIT, "x"]}, 413, Code.INPUT_TOO_LONG),
-        # The longest JSON of a lawful request: every byte escaped, in every part.
+        # The longest JSON of a valid request: each byte of each part is escaped.
         ({"code": "\x01" * LIMIT, "stdin": "\x01" * LIMIT, "args": ["\x01" * LIMIT]}, 200, None),
     ],
 )
@@ -282,7 +282,7 @@ async def test_the_log_has_metadata_and_not_the_code(executor: FakeExecutor, cap
     caplog.set_level(logging.INFO)
     async with api(executor) as client:
         await client.post("/execute", json=HELLO)
-        await asyncio.sleep(0)  # The line is written after the answer.
+        await asyncio.sleep(0)  # The log line is written after the answer.
     (record,) = [record for record in caplog.records if record.getMessage() == "execution"]
     assert record.__dict__["fields"] == {
         "execution_id": "0" * 32,

@@ -148,7 +148,7 @@ async def test_limits_and_keys_are_those_of_execute(executor: FakeExecutor, tmp_
                 httpx2.AsyncClient(headers=headers) as http,
                 Client(streamable_http_client(f"http://{address}/mcp", http_client=http), mode=version) as client,
             ):
-                await client.list_tools()  # which counts nothing
+                await client.list_tools()  # It does not count against the rate.
                 for environment in ("python", "node", "python"):
                     found: Any = await client.call_tool("run_code", {**HELLO, "environment": environment})
                     codes.append(found.structured_content.get("code"))
@@ -165,7 +165,7 @@ async def test_limits_and_keys_are_those_of_execute(executor: FakeExecutor, tmp_
         (SITE, None, 200),
         ("https://other.example", None, 403),
         ("null", None, 403),
-        # A page whose host's name was made to lead here.
+        # DNS rebinding: a page's host name resolves to this server.
         ("http://evil.example:8000", "evil.example:8000", 403),
     ],
 )
@@ -206,7 +206,7 @@ async def test_malformed_messages_are_refused_and_run_nothing(
     headers = {**HEADERS, **({"MCP-Protocol-Version": protocol} if protocol else {})}
     async with httpx.AsyncClient() as client:
         found = await client.post(f"http://{address}/mcp", content=body, headers=headers)
-        # It answers as before.
+        # The server still answers a valid call.
         well = await client.post(f"http://{address}/mcp", json=CALL, headers=HEADERS)
     assert found.status_code in statuses | ({400} if protocol in {"2026-07-28", "nonsense"} else set())
     assert len(found.content) < 8192

@@ -56,7 +56,7 @@ async def test_files(executor: FakeExecutor, files: dict[str, str], expected: di
 
 
 async def test_probe(executor: FakeExecutor) -> None:
-    """codapi-js asks for HEAD /v1/health before it runs code, and says that the server is down without an answer."""
+    """codapi-js sends HEAD /v1/health before it runs code. Without an answer it says that the server is down."""
     async with api(executor) as client:
         assert (await client.head("/v1/health")).status_code == 200
         executor.answers["/health"] = says({"engine": "failing", "active_sandboxes": 0})

@@ -74,7 +74,7 @@ async def test_the_code_is_logged_with_log_code(executor: FakeExecutor, caplog: 
     caplog.set_level(logging.INFO)
     async with api(executor, LOG_CODE="true") as client:
         await client.post("/execute", json=HELLO)
-        await asyncio.sleep(0)  # The line is written after the answer.
+        await asyncio.sleep(0)  # The log line is written after the answer.
     (record,) = [record for record in caplog.records if record.getMessage() == "execution"]
     assert record.__dict__["fields"]["code"] == HELLO["code"]
 

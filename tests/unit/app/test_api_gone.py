@@ -27,7 +27,7 @@ OUR_FAULTS = {"busy", "engine_unavailable", "executor_unavailable", "rate_store_
 
 @pytest.fixture(scope="module")
 def shared(_executor: FakeExecutor) -> Iterator[ApiProcess]:
-    """The api of this module's tests: it starts once."""
+    """The api, started once for this module's tests."""
     with running(_executor) as found:
         yield found
 
@@ -192,10 +192,10 @@ def test_malformed_requests_log_no_error(api: ApiProcess) -> None:
     for nonsense in (b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"GET /\x80 HTTP/1.1\r\n\r\n"):
         with connected(api.port) as connection:
             connection.sendall(nonsense)
-    with connected(api.port) as connection:  # a second request that is none, behind one that is answered
+    with connected(api.port) as connection:  # A malformed request is pipelined behind a valid one.
         connection.sendall(b"GET /stats HTTP/1.1\r\nHost: api\r\n\r\nnonsense\r\n\r\n")
         head_of(connection)
-    with connected(api.port) as connection:  # a body that is none, behind a refusal that did not wait for it
+    with connected(api.port) as connection:  # The refusal comes before the body, which is malformed.
         connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: api\r\nTransfer-Encoding: chunked\r\n\r\n")
         assert b"404" in head_of(connection)
         connection.sendall(b"nonsense\r\n")

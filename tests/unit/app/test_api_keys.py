@@ -38,7 +38,7 @@ HELLO = {"environment": "python", "code": "print(1)"}
         (bearer("server-secret"), None),
         ({"Authorization": "bEARER server-secret"}, None),
         (bearer("page-secret", Origin=SITE), None),
-        # Others ask for credentials of their own, which are none of ours.
+        # Credentials of another scheme are for a proxy or site in front, and are ignored.
         ({"Authorization": "Basic c2VydmVyOnNlY3JldA=="}, None),
         (bearer("server-secre"), Code.UNKNOWN_KEY),
         (bearer(""), Code.UNKNOWN_KEY),
@@ -77,7 +77,7 @@ async def test_a_key_in_the_url_is_no_key(executor: FakeExecutor, keys: Path) ->
 async def test_no_call_takes_an_unknown_key(executor: FakeExecutor, keys: Path, path: str) -> None:
     async with api(executor, KEYS_FILE=str(keys)) as client:
         found = await client.post(path, json=BODY[path], headers=bearer("wrong"))
-    assert found.status_code in {400, 401}  # Piston's clients know 400
+    assert found.status_code in {400, 401}  # On Piston's paths it is 400, as its clients expect.
     assert found.headers["WWW-Authenticate"].startswith("Bearer")
     assert not executor.ran
 
@@ -111,7 +111,7 @@ async def test_a_servers_key_is_counted_alone_and_a_pages_key_with_each_address(
                 for _ in range(3):
                     found = await client.post("/execute", json=HELLO, headers=headers)
                     said.setdefault(kind, []).append("ran" if found.status_code == 200 else problem(found).code)
-            # Without a key, the address has what all have.
+            # Without a key, the address has its own rate.
             found = await client.post("/execute", json=HELLO)
             assert found.status_code == 200
     ran, limited, of_key = "ran", Code.RATE_LIMITED, Code.KEY_RATE_LIMITED
@@ -201,14 +201,14 @@ async def test_seconds_are_taken_before_a_run_and_what_was_not_used_comes_back(
             return await client.post("/execute", json={**HELLO, "timeout": seconds}, headers=bearer("one-secret"))
 
         assert problem(await run(11)).code is Code.KEY_SECONDS_SPENT
-        assert [(await run(3)).status_code for _ in "123"] == [200] * 3  # 7.5 s are used
+        assert [(await run(3)).status_code for _ in "123"] == [200] * 3  # They use 7.5 s.
         found = problem(await run(3))
         assert found.code is Code.KEY_SECONDS_SPENT
         assert found.retry_after is not None
         assert 0 < found.retry_after <= 86_400
         assert "2 of its 10 s" in found.detail
         executor.answers["/execute"] = refuses(Code.BUSY, 1)
-        assert problem(await run(2)).code is Code.BUSY  # which used nothing
+        assert problem(await run(2)).code is Code.BUSY  # A refused run uses no seconds.
         executor.answers["/execute"] = says({**RESULT, "execution_time": 2.5})
         assert (await run(2.5)).status_code == 200
         assert problem(await run(0.1)).code is Code.KEY_SECONDS_SPENT
@@ -222,7 +222,7 @@ async def test_a_day_ends_at_midnight() -> None:
     assert not (await leases.take(one, 1000)).admitted
     now = 86_400
     assert (await leases.take(one, 1000)).admitted
-    await leases.give_back(late, 1000)  # to the day from which it was taken
+    await leases.give_back(late, 1000)  # The seconds go back to the day from which they were taken.
     assert not (await leases.take(one, 1000)).admitted
 
 
@@ -250,7 +250,7 @@ async def test_a_stream_and_a_batch_are_within_a_keys_budgets(executor: FakeExec
                 await socket.send('{"type": "stdin_end"}')
                 async for _ in socket:
                     pass
-            # One input after the other: the key may run no two at once.
+            # The key may run one execution at once, so the inputs run one after the other.
             found = await client.post("/execute/batch", json={**HELLO, "inputs": [{}, {}]})
             assert [json.loads(line)["result"]["status"] for line in found.text.splitlines()] == ["error"] * 2
             more = await client.post("/execute/batch", json={**HELLO, "inputs": [{}] * 5})
@@ -320,7 +320,7 @@ async def test_names_alone_are_in_logs_and_metrics(
     async with httpx.AsyncClient(transport=httpx.ASGITransport(both.public), base_url="http://api") as client:
         for secret in ("server-secret", "server-secret", "server-secret", "wrong-secret"):
             await client.post("/execute", json=HELLO, headers=bearer(secret))
-        await asyncio.sleep(0)  # The lines are written after the answers.
+        await asyncio.sleep(0)  # The log lines are written after the answers.
     async with httpx.AsyncClient(transport=httpx.ASGITransport(both.metrics), base_url="http://api") as client:
         text = (await client.get("/metrics")).text
     found = {

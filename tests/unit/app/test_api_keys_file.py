@@ -37,7 +37,7 @@ async def test_a_rotation_loses_no_request(executor: FakeExecutor, keys: Path) -
             nonlocal current
             for secrets, used in (([old, new], new), ([new], new), ([new, old], old), ([old], old)) * 5:
                 write(keys, key("site", *secrets, requests_per_minute=100_000, concurrent_runs=256))
-                await asyncio.sleep(0.02)  # those that are on their way
+                await asyncio.sleep(0.02)  # Requests with the former secret that are under way.
                 current = used
                 await asyncio.sleep(0.02)
 

@@ -20,14 +20,14 @@ RUN = b'{"environment": "python", "code": "1"}'
 
 @dataclass(frozen=True)
 class Shared:
-    """The api of this module's tests, and the MB that it held when it had just started."""
+    """The api of this module's tests, and the memory in MB that it had when it was fresh."""
 
     process: ApiProcess
     fresh_mb: float
 
     @property
     def grown_mb(self) -> float:
-        """Its most memory in this test, beyond the fresh process's: what earlier floods have left is in it."""
+        """The peak memory of this test and of earlier floods in MB, above that of the fresh process."""
         return self.process.peak_mb - self.fresh_mb
 
 
@@ -152,7 +152,7 @@ def test_unread_output_is_bounded_and_the_execution_cancelled(
         assert executor.gone.wait(30)
         assert shared.grown_mb < _GROWTH_MB
         end = time.monotonic() + 30
-        while list(api.figures("api_clients_gone").values()) != [1]:  # counted after the executor was left
+        while list(api.figures("api_clients_gone").values()) != [1]:  # counted when the executor has ended
             assert time.monotonic() < end
 
 

@@ -25,7 +25,7 @@ def client(app: Any) -> httpx.AsyncClient:
 
 
 async def samples(app: object) -> dict[tuple[str, ...], float]:
-    """Each of the api's own samples that isn't zero, by name and values of labels."""
+    """Each of the api's own samples that isn't zero, by its name and its labels' values."""
     async with client(app) as prometheus:
         response = await prometheus.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -70,7 +70,7 @@ async def test_overhead_excludes_the_time_of_the_code() -> None:
     metrics = Metrics(SandboxProfile())
     result = ExecutionResult.model_validate_json(json.dumps(RESULT))
     metrics.executed(result, seconds=result.execution_time + 0.5)
-    metrics.executed(result, seconds=result.execution_time - 0.01)  # two clocks
+    metrics.executed(result, seconds=result.execution_time - 0.01)  # Each process has its own clock.
     sums = {
         sample.labels["environment"]: sample.value
         for family in text_string_to_metric_families(metrics.text().decode())

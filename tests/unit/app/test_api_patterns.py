@@ -88,7 +88,7 @@ async def test_the_visitor_is_warned_and_the_code_runs(
     executor.answers["/execute"] = says({**RESULT, "warnings": ["A file was too long."]})
     async with api(executor) as client:
         response = await client.post("/execute", json={**HELLO, "code": "curl x"})
-        await asyncio.sleep(0)  # The line is written after the answer.
+        await asyncio.sleep(0)  # The log line is written after the answer.
     assert response.json()["warnings"] == [
         "A file was too long.",
         "The code seems to use the network: a sandbox has none.",

@@ -169,7 +169,7 @@ async def test_ends(executor: FakeExecutor, change: dict[str, Any], run: dict[st
     ],
 )
 async def test_fields(executor: FakeExecutor, change: dict[str, Any], sent: dict[str, Any]) -> None:
-    """What Piston takes, and what the program gets then."""
+    """A request as Piston takes it, and what the program then gets."""
     response = await execute(executor, **change)
     assert response.status_code == 200, response.text
     (ran,) = executor.ran
@@ -212,7 +212,7 @@ async def test_main_file(executor: FakeExecutor, file: dict[str, Any], name: str
     ],
 )
 async def test_other_encodings(executor: FakeExecutor, encoding: str, content: str, data: bytes) -> None:
-    """The data are what Node 20 gives for `Buffer.from(content, encoding)`, which Piston calls."""
+    """The expected data are those of Node 20's `Buffer.from(content, encoding)`, which Piston calls."""
     files = [{"content": "1"}, {"name": "data.bin", "content": content, "encoding": encoding}]
     assert (await execute(executor, files=files)).status_code == 200
     (ran,) = executor.ran

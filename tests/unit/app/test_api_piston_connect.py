@@ -41,7 +41,7 @@ def host(executor: FakeExecutor) -> Iterator[str]:
 
 
 async def echo_a_line(websocket: WebSocket) -> None:
-    """Tells what the api passes on, until a line has come or the run is cancelled."""
+    """Sends back what the api passes on, until a line has come or the run is cancelled."""
     heard = ""
     while not heard.endswith(("\n", "<cancel>")):
         frame = json.loads(await websocket.receive_text())
@@ -53,7 +53,7 @@ async def echo_a_line(websocket: WebSocket) -> None:
 async def talk(
     host: str, *frames: Frame | str, started: int = 0, then: Sequence[Frame] = ()
 ) -> tuple[list[Frame], tuple[int | None, str | None]]:
-    """Send `frames`, hear `started` frames, send the others; then all frames heard, and how the api closed."""
+    """Send `frames`, receive `started` frames, send `then`. Returns all frames, and the code and reason of the close."""
     heard = []
     async with connect(f"ws://{host}/api/v2/connect") as connection:
         with contextlib.suppress(ConnectionClosed):

@@ -84,7 +84,7 @@ def test_an_api_that_stops_serves_on_until_the_edge_has_left_it(executor: FakeEx
         assert edge.get(url).status_code == 200
         api.send_signal(signal.SIGTERM)
         time.sleep(1)
-        # On the connection that it has kept, and on a new one.
+        # A kept connection and a new one are both answered.
         assert [edge.get(url).status_code, httpx.get(url).status_code] == [200, 200]
         until(lambda: _refuses(port), 60, "the end of new connections")
         api.communicate(timeout=START_SECONDS)

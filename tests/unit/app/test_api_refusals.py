@@ -38,7 +38,7 @@ JSON = {"Content-Type": "application/json"}
 async def test_these_are_all_paths_that_take_a_body(executor: FakeExecutor) -> None:
     async with api(executor) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
-    # /mcp, which is off here, has its own in test_api_agents.py.
+    # test_api_agents.py tests the bodies of /mcp, which is off here.
     assert {path for path, operations in paths.items() if "post" in operations} == {*BODY, "/mcp"}
 
 
@@ -129,7 +129,7 @@ async def test_a_body_is_json_by_its_content_type(
     headers = {} if content_type is None else {"Content-Type": content_type}
     async with api(executor) as client:
         response = await client.post(path, content=json.dumps(BODY[path]), headers=headers)
-    runs = path != "/packages"  # which are off here: a body that is read is refused with another code
+    runs = path != "/packages"  # Packages are off here: a valid body gets 400.
     assert response.status_code == (status if runs or status != 200 else 400)
     assert ("application/json" in said(response) or "charset" in said(response)) is (status == 415)
     assert bool(executor.ran) is (runs and status == 200)

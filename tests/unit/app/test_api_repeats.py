@@ -184,7 +184,7 @@ async def test_the_oldest_answers_go_when_there_are_too_many_bytes(store: str) -
     answers = of_kb(store, 10)
     assert await answers.claim("running", b"claimed") is None
     for number in range(8):
-        await kept(answers, str(number), b"x" * ONE_KB)  # with what keeping it takes, 2 KB
+        await kept(answers, str(number), b"x" * ONE_KB)  # Each takes 2 KB with its overhead.
     assert await answers.claim("running", b"claimed") == b"claimed"
     found = [await answers.claim(str(number), b"new") for number in range(8)]
     assert found == [None] * 3 + [b"x" * ONE_KB] * 5

@@ -206,7 +206,7 @@ async def test_a_slow_reader_does_not_delay_its_execution(
     executor.conversation = talkative
     async with opened(host, max_queue=1, compression=None, close_timeout=0.1) as connection:
         await say(connection, START)
-        await asyncio.wait_for(spoken.wait(), 10)  # although nobody reads
+        await asyncio.wait_for(spoken.wait(), 10)  # The executor is read to the end, although the client reads nothing.
 
 
 async def test_the_rate_is_limited(executor: FakeExecutor) -> None:

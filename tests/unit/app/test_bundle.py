@@ -80,7 +80,7 @@ def test_a_profile_of_apparmor_comes_on_top_of_the_executors(config: dict[str, A
 
 
 def test_the_runtime_does_not_set_the_order_of_killing(config: dict[str, Any]) -> None:
-    """runsc sets it when the sandbox runs already, and fails when that has ended: images/executor/enter.c does it."""
+    """images/executor/enter.c sets it. runsc would set it once the sandbox runs, and fail if that has ended by then."""
     assert "oomScoreAdj" not in config["process"]
 
 
@@ -108,7 +108,7 @@ def test_the_sizes_of_what_can_be_written(config: dict[str, Any]) -> None:
     assert "size=16m" in places["/dev/shm"]
     assert "size=64k" in places["/dev"]
     assert {"newinstance", "max=16"} <= places["/dev/pts"]
-    assert "bind" in places["/tmp"]  # the executor has mounted it, with its size
+    assert "bind" in places["/tmp"]  # The executor has mounted it already, with a size limit.
 
 
 def test_nothing_is_shared_with_the_host_or_another_sandbox(config: dict[str, Any]) -> None:

@@ -80,7 +80,7 @@ def kernel(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 
 def made(kernel: Kernel) -> list[Path]:
-    """The folders of the group, without the same one twice."""
+    """The distinct folders of the group."""
     return sorted({found.resolve() for found in kernel.root.glob(f"**/{NAME}")})
 
 

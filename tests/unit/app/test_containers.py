@@ -53,7 +53,7 @@ def write(root: Path, files: Mapping[str, str]) -> None:
 
 
 def groups(root: Path, version: int, name: str) -> None:
-    """The control groups of a host, with one of this name."""
+    """The control groups of a host, among them one with this name."""
     write(root, {file.format(name): text for file, text in (V1 if version == 1 else V2).items()})
     if version == 2:
         (root / "cgroup.controllers").write_text("cpu memory pids\n")
@@ -139,7 +139,7 @@ def test_only_the_stacks_services_are_read(tmp_path: Path) -> None:
     docker(tmp_path, LOKI, {**MINE, "vps.stack": "other"})
     docker(tmp_path, "c" * 64, {**MINE, "vps.role": "config-loader"})
     docker(tmp_path, "f" * 64, {})
-    (tmp_path / ("d" * 64)).mkdir()  # being made, or being removed
+    (tmp_path / ("d" * 64)).mkdir()  # A container that is being created or removed has no files.
     (tmp_path / "file").touch()
     (found,) = read_all(tmp_path, "s")
     assert (found.id, found.service, found.restarts, found.started) == (API, "api", 2, 1795954344.309724)
@@ -168,10 +168,10 @@ KILLED: dict[str, Any] = {"Restarting": True, "OOMKilled": True, "ExitCode": 137
     ("state", "killed"),
     [
         (KILLED, True),
-        ({**KILLED, "Restarting": False, "Running": False}, False),  # stopped by hand, after a kill that it survived
+        ({**KILLED, "Restarting": False, "Running": False}, False),  # Stopped by hand after an OOM kill.
         ({**KILLED, "ExitCode": 1}, False),
         ({**KILLED, "OOMKilled": False}, False),
-        ({"OOMKilled": True}, False),  # another of its processes was killed, or a sandbox
+        ({"OOMKilled": True}, False),  # The kernel killed another process of it, or a sandbox.
     ],
 )
 def test_a_kill_for_memory_is_an_end_after_which_docker_starts_it_again(
@@ -255,7 +255,7 @@ def test_what_docker_replaces_is_seen_in_folders_old_and_new(tmp_path: Path) -> 
     shutil.rmtree(gone)
     new.mkdir()
     while not enough.wait(0.05):
-        docker(tmp_path, LOKI)  # again: the first may come before the folder is watched
+        docker(tmp_path, LOKI)  # Written again and again: the first one may precede the watch.
     watcher.join()
     assert (old, "config.v2.json") in seen
     assert (new, "") in seen

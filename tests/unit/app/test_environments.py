@@ -24,7 +24,7 @@ def plain(folder: Path, code: bytes) -> Ended:
 
 
 def waiting(folder: Path, code: bytes) -> Ended:
-    """As an interpreter in a sandbox that waits: the FIFO's name is a plain file's when the code arrives."""
+    """A waiting interpreter finds a plain file in the FIFO's place once its code has arrived."""
     script = folder / "main.py"
     script.unlink(missing_ok=True)
     os.mkfifo(script)

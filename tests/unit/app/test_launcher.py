@@ -153,7 +153,7 @@ def test_an_executor_that_can_start_no_sandbox_says_what_its_container_needs(
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, roots: Path, **variables: str) -> str:
-    """What the executor ends with."""
+    """The exit code of the executor, and its log."""
     given = {"EXECUTOR_PROFILE": "{}", "EXECUTOR_ENVIRONMENTS": '["python"]', "EXECUTOR_ROOTS": str(roots)}
     for name, value in {**given, **variables}.items():
         monkeypatch.setenv(name, value)

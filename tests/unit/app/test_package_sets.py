@@ -17,7 +17,7 @@ EXECUTION = Execution(environment="python", code="1", packages=("b", "a"))
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """With a set for the execution."""
+    """A sandbox with a set of packages for the execution."""
     module = tmp_path / "sets" / "one" / LAYER / "module.py"
     module.parent.mkdir(parents=True)
     module.touch()
@@ -36,7 +36,7 @@ def test_a_set_is_held_until_it_is_closed(store: Path) -> None:
 
 
 def descriptors() -> int:
-    """The number that this process has open."""
+    """The number of descriptors that this process has open."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 

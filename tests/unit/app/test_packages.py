@@ -46,7 +46,7 @@ class Service:
         self.open()
 
     def open(self) -> None:
-        """Start it, on what an earlier one has left."""
+        """Start it with the files of an earlier one."""
         self.store = Store(self.settings.store, self.settings.store_mb)
         self.store.open()
         resolver = Resolver(self.settings, self.folder / "uv" / "cache")
@@ -67,11 +67,11 @@ class Service:
         return {name: content for name, content in files.items() if ".dist-info/" not in name}
 
     def everywhere(self, name: str) -> list[Path]:
-        """All files of this name, wherever they are."""
+        """All files with this name, in any folder."""
         return [*self.folder.rglob(name), *Path(tempfile.gettempdir()).glob(name)]
 
     def left_over(self) -> list[Path]:
-        """What is in the folder of unfinished work."""
+        """The contents of the folder of unfinished work."""
         return list((self.settings.store / "new").iterdir())
 
 

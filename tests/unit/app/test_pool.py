@@ -101,7 +101,7 @@ async def test_concurrency_bounds_what_runs_and_waiting_makes_no_surplus(start: 
     others = [asyncio.create_task(pool.claim(PYTHON)) for _ in range(4)]
     await settle()
     assert (pool.pools()["python"].running, pool.waiting) == (1, 4)
-    assert ready(pool) == 2  # the bound, though four wait
+    assert ready(pool) == 2  # The pool's maximum, although four claims wait.
     pool.release(first)
     second = await others[0]
     assert pool.pools()["python"].running == 1
@@ -118,7 +118,7 @@ async def test_beyond_the_queue_it_is_busy(start: Start) -> None:
     waiting = asyncio.create_task(pool.claim(PYTHON))
     await settle()
     with pytest.raises(Busy):
-        pool.claim(PYTHON).send(None)  # at once: it waits for nothing
+        pool.claim(PYTHON).send(None)  # It refuses without waiting.
     assert pool.waiting == 1
     waiting.cancel()
 
@@ -183,7 +183,7 @@ async def test_a_failing_engine_is_told_at_once_and_tried_again(
         await pool.claim(PYTHON)
     assert pool.fault is workshop.fault
     assert len(workshop.made) == 0
-    assert figure(metrics, "engine_errors_total", doing="make") == 1  # the claim was no reason to try
+    assert figure(metrics, "engine_errors_total", doing="make") == 1  # The claim did not start another attempt.
     workshop.fault = None
     await asyncio.sleep(1.2)
     assert pool.fault is None
@@ -193,7 +193,7 @@ async def test_a_failing_engine_is_told_at_once_and_tried_again(
 async def test_it_is_tried_again_though_the_timer_comes_early_and_nobody_asks(
     start: Start, workshop: FakeWorkshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the event loop of the executor has it, which counts in milliseconds."""
+    """A clock like that of the executor's event loop, which counts in milliseconds."""
     loop = asyncio.get_running_loop()
     later = loop.call_later
     monkeypatch.setattr(loop, "call_later", lambda seconds, *what: later(seconds - 0.001, *what))

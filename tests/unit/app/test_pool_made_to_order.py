@@ -92,7 +92,7 @@ async def test_a_claim_made_to_order_can_be_given_up_at_any_moment_of_its_making
 async def test_a_sandbox_that_cannot_be_made_to_order_frees_its_place_at_once(
     start: Start, workshop: FakeWorkshop, metrics: Metrics
 ) -> None:
-    """Who waits behind it is served, though nothing else happens."""
+    """The claims behind it are served without another event."""
     pool = await start(concurrency=1, python=(1, 1))
     workshop.gate.clear()
     failing = asyncio.create_task(pool.claim(TO_ORDER))

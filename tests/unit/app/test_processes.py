@@ -42,7 +42,7 @@ os.write(2, b"err\\n")
 links = {}
 for number in os.listdir("/proc/self/fd"):
     try: links[int(number)] = os.readlink("/proc/self/fd/" + number)
-    except OSError: pass  # that of the listing
+    except OSError: pass  # os.listdir's own descriptor, closed by now
 os.write(3, json.dumps(sorted(links)).encode())
 """
 
@@ -94,7 +94,7 @@ async def test_killing_and_signalling(pipes: Pipes) -> None:
     await comes_to_hold(lambda: pipes.take(STDOUT, 99))
     child.signal(signal.SIGTERM)
     assert await child.wait() == 5
-    child.kill()  # once it has ended it is fine, also when the number is another process's by now
+    child.kill()  # A signal to an ended child does nothing, even if its PID is in use again.
     child.signal(signal.SIGTERM)
 
 

@@ -24,7 +24,7 @@ HELD = {
 
 
 class FakeWorkshop:
-    """Its probes take a second each. The first is asked to use memory, the second tries everything else."""
+    """Each probe takes a second. The first one uses up memory, the second one tries all other limits."""
 
     def __init__(self, said: str, *, cpu_seconds: float = 0.5, kills: int = 1, of_memory: str = "") -> None:
         self._trials = [

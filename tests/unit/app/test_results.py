@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 def collected(
     folder: Path, *patterns: str, profile: SandboxProfile = FLOOR
 ) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """Contents by name, and warnings."""
+    """The contents of the results by file name, and the warnings."""
     files, warnings = collect(folder.parent, patterns or ("*",), profile)
     assert all(file.size == len(base64.b64decode(file.content)) for file in files)
     return {file.name: base64.b64decode(file.content) for file in files}, warnings
@@ -75,7 +75,7 @@ def test_what_is_no_plain_file_is_refused_and_never_waited_for(
 ) -> None:
     outside = tmp_path / "outside"
     outside.write_text("secret")
-    monkeypatch.chdir(folder)  # a socket's path is short
+    monkeypatch.chdir(folder)  # The path of a Unix socket has at most 107 bytes.
     (folder / "link").symlink_to(outside)
     (folder / "dangling").symlink_to("nowhere")
     (folder / "twice").symlink_to("link")

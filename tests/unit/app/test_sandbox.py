@@ -60,7 +60,7 @@ NOTHING = Usage(cpu_seconds=0.0, memory_peak=None, memory_kills=0, pids_refused=
 
 
 class FakeGroup:
-    """Has used what the test says."""
+    """A control group with the usage that the test sets."""
 
     def __init__(self) -> None:
         self.said = NOTHING
@@ -73,7 +73,7 @@ class FakeGroup:
 
 
 class Sender(Visitor):
-    """Sends commands when the output has come that each is for."""
+    """Sends each command once the output that it answers has come."""
 
     def __init__(self, *commands: tuple[str, Command]) -> None:
         self._todo = list(commands)
@@ -113,7 +113,7 @@ class Bench:
         self.made: list[OciSandbox] = []
 
     def sandbox(self, *command: str) -> OciSandbox:
-        """One whose PID 1 runs this command. Without one nothing is started."""
+        """A sandbox whose PID 1 runs this command. Without a command nothing is started."""
         folder = self._folder / str(next(self._numbers))
         (folder / "tmp").mkdir(parents=True)
         group = cast(Group, self.group)
@@ -128,7 +128,7 @@ class Bench:
         sandbox.attach(spawn([sys.executable, "-ISc", INIT, *command], pipes), pipes)
 
     async def waiting(self, *command: str, main: str = "main.sh") -> OciSandbox:
-        """One whose interpreter waits for its code."""
+        """A sandbox whose interpreter waits for its code."""
         sandbox = self.sandbox()
         sandbox.await_code(main)
         self.start(sandbox, *(command or ("/bin/sh",)), str(sandbox.tmp / main))
@@ -227,7 +227,7 @@ async def test_an_exit_by_a_signal_and_one_with_its_number_are_told_apart(
 async def test_what_the_kernel_refused_is_the_status_of_code_that_failed(
     bench: Bench, text: str, used: dict[str, int], status: Status
 ) -> None:
-    """It counts from the sandbox's beginning: code made to order may be refused before anybody looks."""
+    """The count begins with the sandbox: code made to order may be refused before the executor reads the counter."""
     bench.group.said = replace(NOTHING, **used)
     assert (await run(bench, text)).status == status
 
@@ -246,7 +246,7 @@ async def test_processor_time_is_the_codes_and_not_that_of_a_sandbox_that_waits(
 
 
 async def test_a_sandbox_that_is_killed_from_outside(bench: Bench) -> None:
-    """PID 1 has said nothing of how the code ended."""
+    """PID 1 has not told how the code ended."""
     outcome = await run(bench, "kill -9 $PPID; sleep 60")
     assert (outcome.status, outcome.exit_code) == (Status.KILLED, None)
 
@@ -263,7 +263,7 @@ async def test_a_sandbox_that_is_killed_from_outside(bench: Bench) -> None:
 async def test_whatever_is_told_in_place_of_pid_1_has_a_status(
     bench: Bench, told: str, status: Status, exit_code: int | None
 ) -> None:
-    """PID 1 adds a bit when no process more was allowed. Under gVisor, code can write to its descriptor."""
+    """PID 1 sets a bit when the limit of processes was used up. Under gVisor, code can write to its descriptor."""
     outcome = await run(bench, f"printf '{told}' >&3; kill -9 $PPID; sleep 60")
     assert (outcome.status, outcome.exit_code) == (status, exit_code)
     bench.group.said = replace(NOTHING, memory_kills=1)
@@ -368,7 +368,7 @@ async def test_a_run_that_is_cancelled_leaves_no_process(bench: Bench) -> None:
 
 
 async def test_a_run_whose_sandbox_is_ended_fails(bench: Bench) -> None:
-    """As when the executor stops."""
+    """Close the connections as a stopping executor does."""
     sandbox = await bench.waiting()
     visitor = Sender()
     running = asyncio.create_task(sandbox.run(code("echo up; sleep 60"), visitor))
@@ -407,4 +407,4 @@ async def test_no_descriptor_is_left(bench: Bench) -> None:
     before = descriptors()
     for _ in range(3):
         await run(bench, "echo x")
-    assert descriptors() <= before  # those of an earlier test may be collected meanwhile
+    assert descriptors() <= before  # Fewer, if the garbage of an earlier test was collected.

@@ -21,7 +21,7 @@ TABLE = table()
 
 
 def allowed_by(profile: Base) -> dict[str, list[Any]]:
-    """The conditions of each allowed call, None for none."""
+    """The conditions of each allowed system call; None without conditions."""
     rules = [rule for rule in profile["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW"]
     return {
         name: [rule.get("args") for rule in rules if name in rule["names"]] for rule in rules for name in rule["names"]
@@ -30,7 +30,7 @@ def allowed_by(profile: Base) -> dict[str, list[Any]]:
 
 @pytest.fixture
 def base() -> Base:
-    """Docker's default, as it is kept here."""
+    """Docker's default seccomp profile, from the copy in this repository."""
     kept: Base = json.loads(BASE.read_bytes())
     return kept
 

@@ -112,7 +112,7 @@ async def test_busy_says_when_to_come_again() -> None:
     engine = FakeEngine()
     engine.busy = True
     with pytest.raises(Refused) as caught:
-        service(engine, QUEUE_SECONDS="30").execute(HELLO, Visitor()).send(None)  # at once: it waits for nothing
+        service(engine, QUEUE_SECONDS="30").execute(HELLO, Visitor()).send(None)  # It refuses without waiting.
     assert (caught.value.problem.code, caught.value.problem.retry_after) == (Code.BUSY, 30)
 
 

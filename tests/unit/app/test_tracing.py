@@ -198,7 +198,7 @@ async def test_a_refusal_is_in_the_trace() -> None:
 
 
 async def ask(client: httpx.AsyncClient, way: str) -> None:
-    """An execution by this interface."""
+    """A request for an execution, as this interface takes it."""
     if way == "websocket":
         url = f"ws://{client.base_url.netloc.decode()}/execute/stream"
         async with connect(url, additional_headers=IDS) as connection:
@@ -245,7 +245,7 @@ async def test_a_refused_executions_span_has_the_code_of_the_refusal_and_no_text
 
 
 class Relayed:
-    """A relay with a hundredth of its period, whose executor has spans once; and the spans that it dropped."""
+    """A relay that asks a hundred times as often, of an executor that has spans once; and the spans that it dropped."""
 
     def __init__(self, executor: FakeExecutor, collector: Collector, *names: str) -> None:
         self.dropped: list[tuple[str, int]] = []

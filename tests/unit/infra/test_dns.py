@@ -79,7 +79,7 @@ def test_a_record_without_a_published_address_is_refused(version: str) -> None:
     edge = {**platform_config("prod")["edge"], version: None}
     with pytest.raises(SettingsError, match=f"dns.{version} is set and edge.{version} is not.*Set edge.{version}, or"):
         parse_settings(platform_config("prod", dns=ZONE, edge=edge), "prod")
-    # Without `host`, a load balancer may be in front of the edge.
+    # Without `host`, the DNS records may point at a load balancer.
     parse_settings(platform_config("prod", dns=ZONE, edge=edge, host=None), "prod")
 
 

@@ -57,7 +57,7 @@ def test_docker_uses_ip6tables_where_the_edge_has_ipv6(production: list[Resource
 
 def test_the_host_key_is_pinned_and_no_environment_is_sent(production: list[Resource]) -> None:
     for name, inputs in commands(production).items():
-        connection = inputs["connection"]["value"]  # type: ignore[index] # a secret as a whole
+        connection = inputs["connection"]["value"]  # type: ignore[index] # The whole input is a secret.
         assert connection["hostKey"].startswith("ssh-ed25519 "), name
         assert inputs["addPreviousOutputInEnv"] is False
 

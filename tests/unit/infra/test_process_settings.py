@@ -192,7 +192,7 @@ PLATFORM = platform_config("local")
 
 
 def kept(values: Mapping[str, Any], sandbox: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    """The values without those that the preview refuses, each asked for by itself."""
+    """The values without those that the preview refuses when it is given one alone."""
 
     def accepts(name: str) -> bool:
         try:
@@ -216,7 +216,7 @@ def test_every_key_of_the_sandbox_is_drawn() -> None:
     assert set(SANDBOX) == set(Sandbox.model_fields)
 
 
-# A busy machine takes longer for an example than the default deadline of 200 ms.
+# On a busy machine one example takes longer than hypothesis' default deadline of 200 ms.
 @hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 @given(PLATFORMS, st.sampled_from([None, "http://jaeger:4318"]))
 def test_both_processes_read_what_the_preview_accepts(settings: PlatformSettings, otlp_endpoint: str | None) -> None:
@@ -253,6 +253,6 @@ def test_the_containers_have_these_settings() -> None:
         api_settings(settings.sandbox, "http://jaeger:4318"),
         executor_settings(settings.sandbox, "http://jaeger:4318", has_apparmor=True),
     )
-    # The proxies are known at deployment only.
+    # The proxies' addresses are known only during the deployment.
     assert found[0] == wanted[0].model_copy(update={"trusted_proxies": ("172.30.0.0/24",)})
     assert found[1] == wanted[1]

@@ -67,7 +67,7 @@ def test_each_network_name_has_another_subnet() -> None:
     assert len(subnets) == 1000
     assert {subnet.prefixlen for subnet in subnets} == {64}
     assert all(subnet.subnet_of(IPv6Network("fd00::/8")) for subnet in subnets)
-    # A change of this would replace the network of every stack.
+    # Pinned: another value would replace the network of every stack.
     assert str(unique_local("vps-prod-public-ipv6")) == "fd2c:de40:40d7:5232::/64"
 
 
@@ -160,7 +160,7 @@ def test_the_edge_sends_to_an_api_that_is_made_before_the_former_one_is_stopped(
     names = {tuple(container["name"] for container in each.values()) for each in (usual, api, executor)}
     assert len(names) == 3
     assert usual["executor"] == api["executor"]
-    # An executor has its socket for itself, so that the former api does not talk to it.
+    # Each executor has a socket of its own, so that the former api can't reach the new executor.
     sockets = [each["api"]["mounts"][0] for each in (usual, executor)]
     assert [it["target"] for it in sockets] == ["/run/executor", "/run/executor"]
     assert sockets[0]["source"] != sockets[1]["source"] == executor["executor"]["mounts"][0]["source"]
@@ -235,7 +235,7 @@ def test_each_service_can_be_switched_off_alone(off: str) -> None:
     resources = run_program("local", platform_config("local", services={off: {"enabled": False}}))
     (service,) = set(SERVICES) - set(containers(resources))
     assert SERVICES[service] == off
-    # Neither a target nor a route is left.
+    # No scrape target and no route of the service is left.
     for other in ("prometheus", "traefik"):
         assert off == other or not re.search(rf"(//|- ){service}:\d", json.dumps(config_files(resources, other)))
 
@@ -248,7 +248,7 @@ def test_every_environment_can_be_switched_on() -> None:
 
 @pytest.mark.parametrize(("has", "profile"), [(True, "vps-executor"), (False, "unconfined")])
 def test_apparmor_holds_the_executor_where_the_host_has_it(has: bool, profile: str) -> None:
-    """Without the option it would be Docker's own profile, under which nobody mounts."""
+    """Without the option Docker would use its own profile, which forbids mounts."""
     found = containers(run_program("local", platform_config("local", engine={"apparmor": has})))
     assert f"apparmor={profile}" in found["executor"]["securityOpts"]
     assert ExecutorSettings.read(envs(found["executor"])).apparmor is has
@@ -264,7 +264,7 @@ def test_an_environment_that_is_off_is_not_named_to_the_executor() -> None:
 
 
 def test_a_change_of_keys_reaches_the_running_api() -> None:
-    """Hashes alone, in a volume whose name does not tell its content: only the loader is replaced."""
+    """The stack holds only hashes, in a volume whose name does not depend on them: only the loader is replaced."""
 
     def made(*secrets: str) -> tuple[dict[str, object], str]:
         keys = [{"name": "site", "secrets": [f"sha256:{secret * 64}" for secret in secrets]}] if secrets else []

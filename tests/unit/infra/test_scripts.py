@@ -18,7 +18,7 @@ GIVE_BACK = 'give_back "$1"; echo "$given_back"'
 
 
 def run(folder: Path, body: str, *arguments: str, limit: str = "") -> subprocess.CompletedProcess[str]:
-    """Run lib.sh with a script whose `apply` has this body. Originals of files are saved in `folder`."""
+    """Run lib.sh with a script whose `apply` has this body. It saves original files in `folder`."""
     lib = (SCRIPTS / "lib.sh").read_text()
     script = f'{lib}\nbefore={folder}/remembered/before\napply() {{\n{body}\n}}\n{limit}\n"$@" </dev/null\n'
     return subprocess.run(
@@ -185,7 +185,7 @@ def test_the_profiles_of_apparmor_are_loaded_and_removed(
     assert apparmor("apply", "one", "two") == ["--replace vps-executor vps-sandbox"]
     assert (tmp_path / "etc/vps-executor").read_text() == "one\n"
     assert (tmp_path / "etc/local/vps-executor").exists() is knows_user_namespaces
-    # What is not loaded, apparmor_parser would refuse to remove.
+    # apparmor_parser refuses to remove a profile that is not loaded.
     assert apparmor("undo") == ["--remove vps-executor"]
     assert not list((tmp_path / "etc").rglob("vps-*"))
 

@@ -34,7 +34,7 @@ def test_tracked_local_config_is_valid_and_frozen() -> None:
         ({"sandbox": {"profile": {"pidz": 4}}}, ["sandbox.profile.pidz: unknown key"]),
         ({"engine": {"host": "vps.example.com"}}, ["engine.host", "unix|ssh|tcp"]),
         ({"images": {}}, ["images lacks", "make up"]),
-        # What configs of version 0.4 may hold.
+        # Configurations of version 0.4 may have these keys.
         ({"images": {"app": "a", "sandbox-bash": "b"}}, ["images has unknown names ['sandbox-bash']", "'executor'"]),
         ({"sandbox": {"runtime": "runc"}}, ["sandbox.runtime", "no runtime 'runc'; known are crun, runsc"]),
         ({"unavailable": {"traefik": "x"}}, ["unavailable has unknown names ['traefik']"]),

@@ -16,7 +16,7 @@ PROGRAMS = tomllib.loads((ROOT / "versions.toml").read_text())
 
 
 def pulled(name: str) -> str:
-    """The version in a program's image reference, without its `v` and without what comes after it."""
+    """The version in a program's image reference, without a leading `v` and without a suffix."""
     found = re.search(r":v?(\d+\.\d+\.\d+)", PROGRAMS[name]["image"])
     assert found
     return found[1]
@@ -27,7 +27,7 @@ def built(how: str | None) -> list[str]:
 
 
 def test_there_is_a_version_of_each_service() -> None:
-    assert set(PROGRAMS) == {"traefik", VALKEY, *SERVICES} - {"container-exporter"}  # our own image
+    assert set(PROGRAMS) == {"traefik", VALKEY, *SERVICES} - {"container-exporter"}  # It is in our own image.
 
 
 @pytest.mark.parametrize("name", built("go"))

@@ -27,7 +27,7 @@ def loki(program: list[Resource]) -> Any:
 
 
 def mounted(program: list[Resource], service: str, read_only: bool) -> tuple[str, ...]:
-    """Where a service has volumes and paths of the host."""
+    """The paths at which a service has volumes and folders of the host."""
     mounts: list[dict[str, Any]] = containers(program)[service]["mounts"]
     return tuple(f"{mount['target']}/" for mount in mounts if mount.get("readOnly", False) is read_only)
 

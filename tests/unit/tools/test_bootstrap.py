@@ -26,7 +26,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def pretend(root: Path) -> list[list[str]]:
-    """Make the environment with commands that only leave a folder. Returns the commands."""
+    """Make the Python environment with stand-ins that only make its folder. Returns their commands."""
     ran: list[list[str]] = []
 
     def run(argv: list[str], variables: dict[str, str]) -> str:

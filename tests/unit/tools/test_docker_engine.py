@@ -16,7 +16,7 @@ from tools.machine import debian, docker_engine, process
 
 @pytest.fixture(autouse=True)
 def no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Nothing answers at the default URL, and no setting points elsewhere."""
+    """No Docker answers at the default URL, and no setting names another one."""
     url = f"unix://{tmp_path}/docker.sock"
     monkeypatch.setattr(docker_engine, "DEFAULT_URL", url)
     monkeypatch.delenv("DOCKER_HOST", raising=False)
@@ -102,7 +102,7 @@ class FakeClient:
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, info: dict[str, Any], version: dict[str, Any] = MOBY) -> None:
-    """A Docker answers that says this of itself, in the words of Docker's API."""
+    """A server answers Docker's API with these facts about itself."""
     client = FakeClient({**LINUX, **info}, version)
     monkeypatch.setattr(docker_engine.DockerEngine, "client", lambda *_: client)
     monkeypatch.setattr(docker_engine, "find", docker_engine.DockerEngine)
@@ -164,7 +164,7 @@ def test_a_daemon_that_ends_is_not_waited_for(report: Report, tmp_path: Path, mo
 
 @pytest.fixture
 def mounts(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The commands that would mount and unmount."""
+    """The commands that the script would use to mount and unmount."""
     ran: list[list[str]] = []
     monkeypatch.setattr(process, "run", lambda argv, report: ran.append(argv))
     return ran

@@ -31,7 +31,7 @@ def host() -> Host:
 
 @pytest.fixture
 def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the program writes what it was started with."""
+    """The file to which the program writes its arguments and environment."""
     program = tmp_path / "ssh"
     program.write_text(SSH)
     program.chmod(0o755)

@@ -113,7 +113,7 @@ def test_a_server_that_can_not_be_asked_is_one_finding_each(
     def no_stack() -> Sequence[str]:
         raise StepFailed("PULUMI_BACKEND_URL is not set", "")
 
-    found = list(command.examine("prod", settings, no_stack, report))  # type: ignore[arg-type] # it never returns
+    found = list(command.examine("prod", settings, no_stack, report))  # type: ignore[arg-type] # no_stack never returns.
     assert [it.check for it in found] == [check, "Docker", "drift", "backup"]
     for it in found:
         document, _, section = it.runbook.partition("#")

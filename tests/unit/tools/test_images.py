@@ -65,7 +65,7 @@ def test_a_context_is_readable_by_any_user_whatever_the_umask(checkout: Path, tm
 
 
 class FakeEngine:
-    """Plays Docker with these images. A registry answers it if `registry` is set. Builds succeed."""
+    """A fake Docker with these images. Its registry answers if `registry` is set. Its builds succeed."""
 
     def __init__(self, *present: str, registry: bool) -> None:
         self.present = {*present}
@@ -100,7 +100,7 @@ class FakeEngine:
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """The names of the programs that were compiled, which takes no time and needs no Go."""
+    """The names of the programs that were compiled. The compilation is a stand-in without Go."""
     done: list[str] = []
 
     def compile_program(build: GoBuild, folder: Path, *_: object) -> None:

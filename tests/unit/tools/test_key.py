@@ -43,7 +43,7 @@ class FakeStack:
 
 
 def make(name: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> tuple[FakeStack, str]:
-    """The stack after `make key`, and what was shown."""
+    """The stack after `make key`, and its output."""
     stack: Any = FakeStack()
     monkeypatch.setattr(target, "stack", lambda *_: stack)
     monkeypatch.setattr(key, "HOME", folder)

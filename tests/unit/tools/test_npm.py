@@ -39,7 +39,7 @@ def integrity(content: bytes) -> str:
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of what a registry serves, to which npm is set: version 1.2.3 of each package."""
+    """The folder that a registry serves, with version 1.2.3 of each package. npm is configured to use that registry."""
     served = tmp_path / "registry"
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(served))) as server:
         url = f"http://127.0.0.1:{server.server_port}"
@@ -61,7 +61,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def lock(registry: Path, tmp_path: Path) -> Path:
-    """What npm writes when these packages are installed."""
+    """The lock file that npm writes when these packages are installed."""
     packages: dict[str, object] = {"": {"optionalDependencies": dict.fromkeys(NAMES.values(), "1.2.3")}}
     for name in NAMES.values():
         content = (registry / name / "-" / "1.2.3.tgz").read_bytes()

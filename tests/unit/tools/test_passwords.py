@@ -23,7 +23,7 @@ def client(handler: Handler, service: str = "portainer") -> httpx.Client:
 
 
 class Portainer:
-    """Its API behind the edge: what it asks for is read off api/http of its source."""
+    """Portainer's API behind the edge. The requests are those that api/http in its source defines."""
 
     def __init__(self, password: str) -> None:
         self.password = password
@@ -36,7 +36,7 @@ class Portainer:
             case "POST", "/api/auth":
                 if body != {"username": "admin", "password": self.password}:
                     return httpx.Response(422, json={"message": "Invalid credentials"})
-                # A sign-in has no token yet: the check against forged requests was passed over.
+                # Portainer makes no CSRF check at a sign-in, so it returns an empty token.
                 cookie = {"set-cookie": "portainer_api_key=session; Path=/; HttpOnly; SameSite=Strict"}
                 return httpx.Response(200, json={"jwt": "session"}, headers={"x-csrf-token": "", **cookie})
             case "GET", "/api/users/me" if has_session:

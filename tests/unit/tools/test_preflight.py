@@ -17,7 +17,7 @@ TEMPLATE = Path("Pulumi.local.yaml")
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port that this very process listens on."""
+    """A port on which this process listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 

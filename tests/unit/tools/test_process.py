@@ -68,7 +68,8 @@ def test_an_interrupted_program_has_time_to_finish(report: Report, tmp_path: Pat
     def interrupt() -> None:
         while not started.exists():
             time.sleep(0.01)
-        time.sleep(0.3)  # by then, the main thread reads: a read that begins after the signal would not end
+        # The main thread must block in read() first: a read that starts after the signal would never return.
+        time.sleep(0.3)
         signal.pthread_kill(main, signal.SIGINT)
 
     threading.Thread(target=interrupt).start()

@@ -24,7 +24,7 @@ Change = Callable[[httpx.Client, str, str], bool]
 
 
 class FakeStack:
-    """A stack's config, and what its last deployment has."""
+    """A stack's configuration, and the resources of its last deployment."""
 
     def __init__(self, configured: str, deployed: str | None = None) -> None:
         self.config = {KEY: configured}
@@ -42,7 +42,7 @@ class FakeStack:
 
 
 class FakeGrafana:
-    """Holds a password, and fails as it is told to, before or after it took the new one."""
+    """A service that holds a password, and fails before or after it takes a new one, as the test says."""
 
     def __init__(self, password: str) -> None:
         self.password = password

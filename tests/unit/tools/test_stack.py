@@ -18,7 +18,7 @@ from tools.stack.local_stack import Stack, forget
 
 IMAGES = ImageSet({name: f"vps/{name}:1" for name in (*IMAGES_OF_OURS, "sandbox-bash")}, {"grafana": "it can't be had"})
 EMPTY: dict[str, Any] = {"deployment": {"secrets_providers": {"state": {"salt": "v1:salt"}}}}
-# Notes its arguments and what it was told by the environment; answers what the engine would.
+# Records its arguments and environment, and prints what the Pulumi CLI would.
 PULUMI = """
 echo "$@" >> {folder}/calls
 env | grep ^PULUMI_ > {folder}/environment
@@ -32,7 +32,7 @@ esac
 
 
 class FakeEngine:
-    """An engine with these containers, from the oldest on: `id` by name."""
+    """An engine with these containers, oldest first, as `id` by name."""
 
     url = "unix:///var/run/docker.sock"
 

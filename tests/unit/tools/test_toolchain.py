@@ -30,7 +30,7 @@ esac"""
 
 @pytest.fixture
 def built(tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the build from Go modules would give."""
+    """The images that the build from Go modules would make."""
     pulumi = program("built-pulumi", body("3.228.0"))
     result = SimpleNamespace(executable=pulumi, environment={"PULUMI_HOME": "/of-the-build"})
     monkeypatch.setattr(build, "ensure", lambda cache, log, report, clusters: result)
@@ -109,7 +109,7 @@ def test_when_the_build_fails_too_all_reasons_are_reported(report: Report, monke
 
 
 def release(monkeypatch: pytest.MonkeyPatch, checksum: str | None = None) -> None:
-    """Publish an official release, with its true checksum or another one."""
+    """Publish an official release, with its checksum or a wrong one."""
     script = f"#!/bin/sh{body(SDK)}\n".encode()
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:

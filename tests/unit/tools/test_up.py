@@ -24,11 +24,11 @@ WHOLE = ImageSet({"app": "app:1", "loki": "loki:1"}, {})
 
 class Engine:
     def client(self) -> None:
-        """Whoever asks is a stand-in too."""
+        """The caller is a stand-in, too."""
 
 
 class Recorded(up.LocalStack):
-    """A stack whose steps only say that they ran."""
+    """A stack whose steps only record that they ran."""
 
     ran: list[str]
     fails_at = ""
@@ -76,7 +76,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def make_up(
     monkeypatch: pytest.MonkeyPatch, folder: Path, found: ImageSet, core: bool = False, api: str | None = None
 ) -> str:
-    """What was shown. `api` is the state of that service before."""
+    """The output. `api` is the former state of that service."""
     states = [ServiceState("api", "vps-local-api", api, "app:1")] if api else []
     monkeypatch.setattr(images, "ensure", lambda *_: found)
     monkeypatch.setattr(health, "services", lambda *_: states)

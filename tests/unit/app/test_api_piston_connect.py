@@ -53,7 +53,7 @@ async def echo_a_line(websocket: WebSocket) -> None:
 async def talk(
     host: str, *frames: Frame | str, started: int = 0, then: Sequence[Frame] = ()
 ) -> tuple[list[Frame], tuple[int | None, str | None]]:
-    """Send `frames`, receive `started` frames, send `then`. Returns all frames, and the code and reason of the close."""
+    """Send `frames`, receive `started` frames, send `then`. Returns all frames, and code and reason of the close."""
     heard = []
     async with connect(f"ws://{host}/api/v2/connect") as connection:
         with contextlib.suppress(ConnectionClosed):

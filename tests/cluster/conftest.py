@@ -1,0 +1,83 @@
+"""A cluster of our own with the core, which all tests of this folder share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.executor import seccomp
+from infra.settings import STACKS_STORE
+from offline.kubernetes.layout import Node
+from offline.kubernetes.node import CGROUPS, KERNEL_SETTINGS
+from tests.cluster.running import command
+from tools.console.steps import Report
+from tools.machine import kubernetes, pulumi_toolchain
+from tools.machine.kubernetes import Kubernetes
+from tools.machine.preparation import Preparation
+from tools.stack import config
+from tools.stack.cluster_stack import CLUSTER, ClusterStack
+
+PORT = 30080
+CORE = ("app", "executor", "traefik", "valkey")
+STACK = "vps-trial"
+UNITS = f"{STACK}-units"
+
+
+def traces() -> dict[str, Any]:
+    """What a cluster could leave on this machine."""
+    settings = {name: Path("/proc/sys", name).read_text() for name in KERNEL_SETTINGS}
+    return {
+        "kernel settings": settings,
+        "interfaces": sorted(it.name for it in Path("/sys/class/net").iterdir() if not it.name.startswith("veth")),
+        "control groups": sorted(str(it) for it in CGROUPS.glob("*/vps-cluster*")),
+        "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/cluster/" in line],
+        "processes": [pid for pid in Path("/proc").glob("[0-9]*") if b"offline.kubernetes" in command(pid)],
+    }
+
+
+@pytest.fixture(scope="session")
+def before() -> dict[str, Any]:
+    assert not kubernetes.our_cluster().nodes, "a cluster runs on this machine: `make cluster-down` removes it"
+    return traces()
+
+
+@pytest.fixture(scope="session")
+def cluster(prepared: Preparation, report: Report, before: dict[str, Any]) -> Iterator[Kubernetes]:
+    try:
+        made = kubernetes.bring_up(1, report)
+        made.load(prepared.engine, [prepared.images.references[name] for name in CORE], report)
+        assert made.ours
+        made.ours.put(seccomp.file_on_node(seccomp.for_executor()), seccomp.for_executor_on_node())
+        yield made
+    finally:
+        kubernetes.our_cluster().down()
+
+
+@pytest.fixture(scope="session")
+def stack(
+    cluster: Kubernetes, prepared: Preparation, report: Report, tmp_path_factory: pytest.TempPathFactory
+) -> ClusterStack:
+    """The core, up and ready: Pulumi waits for the pods' health checks."""
+    made = ClusterStack(
+        pulumi_toolchain.ensure(report, clusters=True),
+        "trial",
+        template=CLUSTER,
+        home=tmp_path_factory.mktemp("cluster") / "home",
+        overrides={
+            "services": config.ONLY_CORE,
+            "edge": {"http_port": PORT},
+            "sandbox": {"rate_store": STACKS_STORE, "requests_per_minute": 1000},
+            "cluster": {"units": {"max": 2}},
+        },
+    )
+    made.configure_with({**config.image_values(prepared.images), "cluster": cluster.settings()}, report)
+    made.up(report)
+    return made
+
+
+@pytest.fixture(scope="session")
+def edge(stack: ClusterStack) -> httpx.Client:
+    address = Node(1, Path()).address
+    return httpx.Client(base_url=f"http://{address}:{PORT}", headers={"host": "localhost"}, timeout=40, trust_env=False)

@@ -1,5 +1,6 @@
 """Writes the OpenAPI 3.1 document from the table of operations and their pydantic models."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -63,7 +64,7 @@ class _Writer:
     def operation(self, operation: Operation) -> Schema:
         written: Schema = {
             "tags": [operation.tag],
-            "operationId": f"{operation.method.lower()}{operation.path.replace('/', '_').replace('.', '_')}",
+            "operationId": f"{operation.method.lower()}{re.sub(r'[/.{}]+', '_', operation.path)}",
             "summary": operation.summary,
             "description": operation.description,
             "responses": {
@@ -73,8 +74,12 @@ class _Writer:
         }
         if operation.rated:
             written["security"] = [{}, {"key": []}]
-        if operation.repeatable:
-            written["parameters"] = [_IDEMPOTENCY_KEY]
+        in_path = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in re.findall(r"{(\w+)}", operation.path)
+        ]
+        if parameters := [*in_path, *([_IDEMPOTENCY_KEY] if operation.repeatable else [])]:
+            written["parameters"] = parameters
         if operation.request is not None:
             written["requestBody"] = {
                 "required": True,

@@ -355,6 +355,8 @@ class PlatformSettings(Settings):
             )
         if self.sandbox.packages:
             raise ValueError("sandbox.packages is for Docker: units of a cluster share no store yet. Leave it out")
+        if self.sandbox.rooms:
+            raise ValueError("sandbox.rooms is for Docker, where there is one unit: a room is in one. Leave it out")
         for field in (SERVICES[service] for service in NOT_ON_CLUSTERS):
             if getattr(self.services, field).enabled:
                 raise ValueError(f"services.{field} does not run on a cluster. Set services.{field}.enabled: false")

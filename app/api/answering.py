@@ -72,7 +72,7 @@ class Answering:
         try:
             await self._app(scope, receive, completed)
         finally:
-            route = scope["path"] if scope["path"] in self._paths else _OTHER
+            route = path if (path := _pattern(scope)) in self._paths else _OTHER
             seconds = time.perf_counter() - started
             if answer.gone:
                 status = _CLIENT_CLOSED_REQUEST
@@ -80,3 +80,11 @@ class Answering:
                 fields = {"route": route, "status": status, "seconds": round(seconds, 3)}
                 _log.info("client disconnected", extra={"fields": fields})
             self._metrics.answered(route, status, seconds)
+
+
+def _pattern(scope: Scope) -> str:
+    """The path as its route has it: with the names of what varies. Starlette has matched it."""
+    path: str = scope["path"]
+    for name, value in scope.get("path_params", {}).items():
+        path = path.replace(value, f"{{{name}}}", 1)
+    return path

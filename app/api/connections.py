@@ -33,12 +33,19 @@ _MOST_DISCARDED = 1024 * 1024
 _DISCARD_SECONDS = 2
 """How long a client has to read a refusal and close its end."""
 _ABORT = "abort"
+_STOPPING = "stopping"
 _HEADERS = {"Connection": "close", "X-Content-Type-Options": "nosniff"}
 
 
 def abort(connection: HTTPConnection) -> None:
     """Close this request's connection at once and discard what the client has not read."""
     connection.scope["state"][_ABORT]()
+
+
+def stopping(websocket: HTTPConnection) -> asyncio.Event:
+    """Set when the server is told to stop. A WebSocket that is open for longer than an execution ends then."""
+    event: asyncio.Event = websocket.scope["state"][_STOPPING]
+    return event
 
 
 class HttpConnection(H11Protocol):
@@ -91,9 +98,12 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._message = bytearray()
         self._pongs = 0
         self._scheduled = False
+        self._stopping = asyncio.Event()
+        self.app_state = {**self.app_state, _STOPPING: self._stopping}
 
     def shutdown(self) -> None:
         """Let an execution end when the server is told to stop, as on HTTP: uvicorn would close the WebSocket."""
+        self._stopping.set()
         if not self.handshake_complete:
             super().shutdown()
 

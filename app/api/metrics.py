@@ -52,6 +52,10 @@ class Metrics:
         self._of_keys = make(Counter, "api_key_executions")
         self.key_seconds = make(Counter, "api_key_seconds")
         self.streams = make(Gauge, "api_streams_open")
+        self.rooms = make(Gauge, "api_rooms")
+        self.rooms_limit = make(Gauge, "api_rooms_limit")
+        self.rooms_open = make(Gauge, "api_rooms_open")
+        self.room_members = make(Gauge, "api_room_members")
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count a request that was answered in so many seconds. `route` is one of a fixed set."""

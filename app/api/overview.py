@@ -32,6 +32,8 @@ class Environments(Document):
     limits: SandboxProfile
     packages: PackageRules | None
     """What executions can ask for beside what is installed; null: nothing."""
+    rooms: bool
+    """Whether there are rooms."""
     notes: tuple[str, ...] = (NOT_EXECUTABLE,)
     """Sentences about what else differs from a computer of one's own."""
 
@@ -40,12 +42,13 @@ class Overview:
     """The endpoints."""
 
     def __init__(
-        self, executor: ExecutorClient, statistics: Statistics, profile: SandboxProfile, packages: Packages
+        self, executor: ExecutorClient, statistics: Statistics, profile: SandboxProfile, packages: Packages, rooms: bool
     ) -> None:
         self._executor = executor
         self._packages = packages
         self._statistics = statistics
         self._profile = profile
+        self._rooms = rooms
 
     async def health(self, _: Request) -> Response:
         """GET /health."""
@@ -59,7 +62,9 @@ class Overview:
     async def found(self) -> Environments:
         """What can be run."""
         environments = await self._executor.environments()
-        return Environments(environments=environments, limits=self._profile, packages=self._packages.rules)
+        return Environments(
+            environments=environments, limits=self._profile, packages=self._packages.rules, rooms=self._rooms
+        )
 
     async def stats(self, _: Request) -> Response:
         """GET /stats."""

@@ -50,6 +50,7 @@ from app.wire.unix_http import UnixHttp
 
 if TYPE_CHECKING:
     from app.api.agents import Agents
+    from app.api.rooms.rooms import Rooms
 
 _READABLE_BY_PAGES = ["Retry-After", "WWW-Authenticate", "RateLimit", "RateLimit-Policy", REQUEST_ID]
 
@@ -86,8 +87,9 @@ def build_api(settings: ApiSettings) -> Api:
         return origin in settings.allowed_origins or keys.allows(origin)
 
     stream = partial(WebSocketStream, executions, allowed=allowed)
-    overview = Overview(executor, metrics.statistics, settings.profile, packages)
+    overview = Overview(executor, metrics.statistics, settings.profile, packages, settings.rooms is not None)
     agents = _agents(settings, executions, overview, allowed)
+    rooms = _rooms(settings, executions, allowed)
     piston = Piston(executions)
     files = page_files(PAGE)
     endpoints: dict[str, Endpoint] = {
@@ -108,6 +110,9 @@ def build_api(settings: ApiSettings) -> Api:
         "/v1/exec": Codapi(executions).execute,
         "/v1/health": overview.health,
         "/mcp": agents.answer if agents else _switched_off,
+        "/rooms": rooms.make if rooms else _switched_off,
+        "/rooms/{id}/sync": rooms.sync if rooms else _no_rooms,
+        "/rooms/{id}/runs": rooms.runs if rooms else _no_rooms,
     }
     described = {operation.path for operation in OPERATIONS}
     routes = [
@@ -129,7 +134,9 @@ def build_api(settings: ApiSettings) -> Api:
             ),
         ],
         exception_handlers={**handlers, ClientDisconnect: _gone(handlers[ClientDisconnect])},
-        lifespan=lambda _: _all((_relay(settings, traces, metrics), agents.running() if agents else nullcontext())),
+        lifespan=lambda _: _all(
+            (_relay(settings, traces, metrics), *(part.running() for part in (agents, rooms) if part is not None))
+        ),
     )
     public.router.default = _nothing_here
     paths = frozenset(route.path for route in routes)
@@ -146,8 +153,20 @@ def _agents(
     return Agents(executions, overview, allowed)
 
 
+def _rooms(settings: ApiSettings, executions: Executions, allowed: Callable[[str], bool]) -> "Rooms | None":
+    if settings.rooms is None:
+        return None
+    from app.api.rooms.rooms import Rooms  # noqa: PLC0415 - only where there are rooms: pycrdt takes 7 MB
+
+    return Rooms(executions, settings.rooms, settings.rooms_folder, allowed)
+
+
 async def _switched_off(request: Request) -> Response:
     raise Refused(Code.NOT_FOUND, f"The operator has not switched {request.url.path} on.")
+
+
+async def _no_rooms(websocket: WebSocket) -> None:
+    await _deny(websocket, "The operator has not switched rooms on.")
 
 
 @asynccontextmanager
@@ -195,10 +214,13 @@ def _packages(executions: Executions) -> Endpoint:
 async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a path without a route. Starlette would close a WebSocket there without a problem document."""
     if scope["type"] == "websocket":
-        refused = Refused(Code.NOT_FOUND, f"There is nothing at {scope['path']}.")
-        await WebSocket(scope, receive, send).send_denial_response(problem_response(refused.problem))
+        await _deny(WebSocket(scope, receive, send), f"There is nothing at {scope['path']}.")
         return
     raise HTTPException(HTTPStatus.NOT_FOUND)
+
+
+async def _deny(websocket: WebSocket, detail: str) -> None:
+    await websocket.send_denial_response(problem_response(Refused(Code.NOT_FOUND, detail).problem))
 
 
 def _gone(handler: ExceptionHandler) -> ExceptionHandler:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, HttpUrl, StringConstraints, ValidationError
 
+from app.api.rooms.settings import RoomsOptions
 from app.environments import described
 from app.packages.settings import PackagesOptions
 from app.process.settings import FROM_JSON, ProcessSettings, Settings
@@ -116,6 +117,9 @@ class ApiOptions(Settings):
     """true to let agents run code by the Model Context Protocol at /mcp. It takes 24 MB of the api's memory."""
     packages: Annotated[PackagesOptions | None, FROM_JSON] = None
     """packages that executions can ask for. Unset: none, and no service for them; {} for all wheels of PyPI."""
+    rooms: Annotated[RoomsOptions | None, FROM_JSON] = None
+    """rooms in which visitors edit and run together. Unset: none; {} for the defaults. They take 8 MB of the api's
+    memory when nobody is there."""
     refuse_patterns: bool = False
     """true to refuse code that looks dangerous instead of warning. Isolation doesn't need it."""
     log_code: bool = False
@@ -145,6 +149,8 @@ class ApiSettings(ApiOptions, ProcessSettings):
     """how long what runs may go on when the api is told to stop, from 0 to 120 s. It takes nothing new meanwhile."""
     packages_socket: Path = Path("/run/packages/packages.sock")
     """the path of the packages service's Unix socket, where there are packages."""
+    rooms_folder: Path = Path("/var/lib/rooms")
+    """the folder of the rooms' file, where there are rooms."""
     linger_seconds: int = Field(0, ge=0, le=60)
     """how long the api serves on before that, from 0 to 60 s: until the edge sends its requests elsewhere."""
     otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = None

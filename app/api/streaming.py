@@ -36,12 +36,12 @@ _START_SECONDS = 10
 _MOST_UNREAD = 4 * 1024 * 1024
 """Bytes of frames that may wait for a client. One execution within the profile's floor produces 2.3 MB at most: 1 MB
 of files in base64, and 10 KB of output, which is twice in the result and may have one frame for each byte."""
-_GONE = (ClientDisconnect, WebSocketDisconnect, ClientDisconnected)
+GONE = (ClientDisconnect, WebSocketDisconnect, ClientDisconnected)
 """Exceptions of Starlette and uvicorn when a client disconnects: from a request's body, and from a WebSocket."""
 
 
 class Reader(Protocol):
-    """The client of a stream. `commands` and `write` raise one of _GONE when it disconnects."""
+    """The client of a stream. `commands` and `write` raise one of GONE when it disconnects."""
 
     def commands(self) -> AsyncIterator[Command]:
         """Commands of the client, without an end. `Refused` when a frame is invalid."""
@@ -107,7 +107,7 @@ class _Conversation:
         try:
             async for command in self._client.commands():
                 await self._stream.send(command)
-        except _GONE:
+        except GONE:
             self._all.cancel()
         except Refused as refused:
             self._refused = refused
@@ -118,7 +118,7 @@ class _Conversation:
             async for frame in self._waiting:
                 await self._client.write(frame)
                 self._unread -= len(frame)
-        except _GONE:
+        except GONE:
             self._all.cancel()
 
     def _put(self, frame: bytes) -> None:
@@ -218,10 +218,10 @@ class WebSocketStream:
         """Run one execution. It ends with a last frame and a close code, unless the client disconnects."""
         dialect = self.dialect()
         try:
-            self._check_origin(websocket)
+            check_origin(websocket, self.allowed)
             client = self.executions.client(websocket)
             await self._serve(websocket, client, dialect)
-        except _GONE:
+        except GONE:
             note_gone(websocket)
         except Refused as refused:
             await self._end(websocket, dialect, refused)
@@ -230,13 +230,6 @@ class WebSocketStream:
             raise
         else:
             await _close(websocket, None, dialect.ended())
-
-    def _check_origin(self, websocket: WebSocket) -> None:
-        """Browsers let any page open a WebSocket and send its origin. Other programs send none, and are allowed."""
-        origin = websocket.headers.get("Origin")
-        if origin is None or self.allowed(origin) or urlsplit(origin).netloc == websocket.headers.get("Host"):
-            return
-        raise Refused(Code.ORIGIN_NOT_ALLOWED, f"Pages of {origin} may not use this API.")
 
     async def _serve(self, websocket: WebSocket, who: Client, dialect: Dialect) -> None:
         try:
@@ -260,10 +253,18 @@ class WebSocketStream:
     async def _end(self, websocket: WebSocket, dialect: Dialect, refused: Refused) -> None:
         self.executions.metrics.refused(refused.problem.code)
         if websocket.application_state is WebSocketState.CONNECTING:
-            with contextlib.suppress(*_GONE):
+            with contextlib.suppress(*GONE):
                 await websocket.send_denial_response(problem_response(refused.problem))
         else:
             await _close(websocket, *dialect.refused(refused))
+
+
+def check_origin(websocket: WebSocket, allowed: Callable[[str], bool]) -> None:
+    """Browsers let any page open a WebSocket and send its origin. Other programs send none, and are allowed."""
+    origin = websocket.headers.get("Origin")
+    if origin is None or allowed(origin) or urlsplit(origin).netloc == websocket.headers.get("Host"):
+        return
+    raise Refused(Code.ORIGIN_NOT_ALLOWED, f"Pages of {origin} may not use this API.")
 
 
 class _WebSocketClient:
@@ -317,7 +318,7 @@ class _WebSocketClient:
 
 async def _close(websocket: WebSocket, last: BaseModel | None, close: Close) -> None:
     """Send the last frame, if any, and the close code. A client that has disconnected is ignored."""
-    with contextlib.suppress(*_GONE):
+    with contextlib.suppress(*GONE):
         if last is not None:
             await websocket.send_text(last.model_dump_json())
         await websocket.close(close.code, close.reason)

@@ -58,6 +58,13 @@ class Code(StrEnum):
     KEY_RATE_LIMITED = "key_rate_limited", HTTPStatus.TOO_MANY_REQUESTS
     KEY_RUNS_LIMITED = "key_runs_limited", HTTPStatus.TOO_MANY_REQUESTS
     KEY_SECONDS_SPENT = "key_seconds_spent", HTTPStatus.TOO_MANY_REQUESTS
+    ROOM_NOT_FOUND = "room_not_found", HTTPStatus.NOT_FOUND
+    ROOM_READ_ONLY = "room_read_only", HTTPStatus.FORBIDDEN
+    ROOM_FULL = "room_full", HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    ROOM_MEMBERS = "room_members", HTTPStatus.TOO_MANY_REQUESTS
+    ROOM_LIMIT = "room_limit", HTTPStatus.TOO_MANY_REQUESTS
+    ROOM_BUSY = "room_busy", HTTPStatus.CONFLICT
+    ROOMS_UNAVAILABLE = "rooms_unavailable", HTTPStatus.SERVICE_UNAVAILABLE
     RATE_STORE_UNAVAILABLE = "rate_store_unavailable", HTTPStatus.SERVICE_UNAVAILABLE
     BUSY = "busy", HTTPStatus.SERVICE_UNAVAILABLE
     ENGINE_UNAVAILABLE = "engine_unavailable", HTTPStatus.SERVICE_UNAVAILABLE

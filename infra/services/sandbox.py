@@ -34,6 +34,7 @@ _RUN = Volume("executor-run", data=False)
 _RUN_PATH = "/run/executor"
 _KEYS = Path("/etc/api/keys.json")
 _SOCKET = Path(_RUN_PATH, "executor.sock")
+_ROOMS, _ROOMS_PATH = Volume("rooms-data"), "/var/lib/rooms"
 EXECUTOR_ENTRYPOINT = ("env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher")
 """The kernel drops a signal to a PID 1 without a handler. A blocked one stays pending until the executor is up."""
 EXECUTOR_CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD")
@@ -87,11 +88,15 @@ def describe_api(context: Context) -> ServiceArgs:
         image="app",
         entrypoint=["python", "-m", "app.api"],
         health=Health([*HEALTHCHECK, f"http://127.0.0.1:{API_PORT}/health"]),
-        memory_mb=192,
+        memory_mb=192 + (settings.rooms.memory_mb if settings.rooms else 0),
         cpus=1.0,
         networks=["api", *(["monitoring"] if monitored else []), *(["store"] if settings.in_valkey else [])],
         watched=WatchedFile(str(_KEYS.parent), _KEYS.name, keys_file(settings), polled=True),
-        mounts=[Mount(_RUN, _RUN_PATH, read_only=True), *([packages.SOCKET_TO_USE] if settings.packages else [])],
+        mounts=[
+            Mount(_RUN, _RUN_PATH, read_only=True),
+            *([packages.SOCKET_TO_USE] if settings.packages else []),
+            *([Mount(_ROOMS, _ROOMS_PATH, in_image=False)] if settings.rooms else []),
+        ],
         tmp_mb=16,
         drain_seconds=own.grace_seconds,
         overlaps=True,
@@ -137,6 +142,7 @@ def api_settings(
         port=API_PORT,
         metrics_port=_METRICS_PORT,
         packages_socket=packages.SOCKET,
+        rooms_folder=Path(_ROOMS_PATH),
         otlp_endpoint=otlp_endpoint,
         grace_seconds=ceil(settings.profile.timeout_seconds) + _SECONDS_TO_BEGIN,
         linger_seconds=linger_seconds,

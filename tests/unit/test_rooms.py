@@ -12,6 +12,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "app": (),
     "docs": ("app", "infra", "monitoring"),
     "infra": (
+        "app.api.rooms.settings",
         "app.api.settings",
         "app.containers.settings",
         "app.environments",

@@ -13,6 +13,7 @@ from app.api import settings as api
 from app.api.keys import KEYS
 from app.api.rate import rate_limit_store
 from app.api.repeats import answer_store
+from app.api.rooms.settings import RoomsOptions
 from app.environments import ENVIRONMENTS
 from app.executor import settings as executor
 from app.process.settings import ProcessSettings
@@ -80,6 +81,11 @@ BAD: dict[tuple[str, str], list[tuple[Any, dict[str, Any], str]]] = {
             for number in (0, *(() if field == "sets_per_hour" else (10_000_000,)))
         ),
     ],
+    ("api", "rooms"): [
+        ({field: number}, {"sandbox": {"rooms": {field: number}}}, f"sandbox.rooms.{field}")
+        for field in RoomsOptions.model_fields
+        for number in (0, 10_000_000)
+    ],
     ("executor", "environments"): [
         (["cobol"], {"sandbox": {"environments": ["cobol"]}}, "sandbox.environments.0"),
         ([], {"sandbox": {"environments": []}}, "sandbox.environments"),
@@ -95,6 +101,7 @@ NOT_THE_OPERATORS = {
     ("api", "metrics_port"): "a port inside the container, which Prometheus's configuration names",
     ("api", "trusted_proxies"): "the subnet that Docker gives the edge's network, and Cloudflare's published networks",
     ("api", "packages_socket"): "a path in the volume that the two containers share",
+    ("api", "rooms_folder"): "the path of a volume, where sandbox.rooms is set",
     ("api", "grace_seconds"): "what an execution may take",
     ("api", "linger_seconds"): "what the edge needs to read its routes; a cluster waits by itself",
     ("api", "otlp_endpoint"): "the address of Jaeger, which the program starts",
@@ -181,6 +188,7 @@ SANDBOX: dict[str, st.SearchStrategy[Any]] = {
     "mcp": st.booleans(),
     "packages": st.none()
     | some({"most": st.integers(-1, 50), "seconds": st.integers(-1, 60), "deny": st.lists(NAMES)}),
+    "rooms": st.none() | some({"document_kb": st.integers(7, 1025), "members": st.integers(-1, 101)}),
     "refuse_patterns": st.booleans() | st.sampled_from(["yes", "off", "perhaps", 1, None]),
     "start_seconds": st.integers(-1, 4000),
     "log_code": st.booleans() | st.sampled_from(["yes", "off", "perhaps", 1, None]),

@@ -22,6 +22,9 @@ class Units(Settings):
     """Units that run at least."""
     max: Annotated[int, Field(ge=1, le=1000)] = 1
     """Units that run at most. More than `min` run by load, which the cluster's metrics server tells."""
+    own_nodes: bool = False
+    """Whether units run on nodes with the label `vps.units` only. They tolerate a taint of that name, which keeps other
+    pods off."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "Units":

@@ -80,6 +80,7 @@ class ClusterStack:
             images={args.image: self._settings.image(args.image) for args in services.values()},
             ports={service: arrows.ports(service, self._services) for service in services},
             replicas=(units.min, units.max) if API.name in services else (1, 1),
+            own_nodes=units.own_nodes and API.name in services,
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=self._admission)),
         )
         for service, args in services.items():

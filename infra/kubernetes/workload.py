@@ -15,6 +15,8 @@ from infra.service import SERVICE_LABEL, STACK_LABEL, ServiceArgs, Volume
 _BUSY = 0.4
 """The share of its pods' processor limits, on average, above which a workload gets more pods."""
 _ANY_NODE = "kubernetes.io/hostname"
+_OWN_NODES = "vps.units"
+"""The label, and the taint, of nodes for units alone."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Workload(pulumi.ComponentResource):
         images: the reference of each image by its name.
         ports: those that other services connect to, by the service that has them.
         replicas: pods that run, at least and at most: between them, as many as their load takes.
+        own_nodes: whether its pods run on nodes for units only.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Workload(pulumi.ComponentResource):
         images: Mapping[str, str],
         ports: Mapping[str, Sequence[int]],
         replicas: tuple[int, int],
+        own_nodes: bool,
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("vps:infra:Workload", name, None, opts)
@@ -90,6 +94,11 @@ class Workload(pulumi.ComponentResource):
         if before := containers[:-1]:
             # They are started before the last one, and stopped after it.
             spec["initContainers"] = [{**it, "restartPolicy": "Always"} for it in before]
+        if own_nodes:
+            there = {"matchExpressions": [{"key": _OWN_NODES, "operator": "Exists"}]}
+            required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [there]}}
+            spec["affinity"] = {"nodeAffinity": required}
+            spec["tolerations"] = [{"key": _OWN_NODES, "operator": "Exists", "effect": "NoSchedule"}]
         if outliving:
             # A new volume belongs to root, and is opened to the service's group.
             (group,) = {args.user.partition(":")[2] for args in services.values()}

@@ -51,6 +51,9 @@ _FOLDER = Path(__file__).parent
 _PLUGIN_FOLDER = _FOLDER / "traefik_problems"
 _PLUGIN_FILES = (".traefik.yml", "problems.go")
 _RETRY_SECONDS = 5
+_AGAIN = {"retry": {"attempts": 10, "initialInterval": "200ms"}}
+"""A cluster learns after one or two seconds that a unit was killed. Until then, some connections to it are refused.
+They are tried again for 2 to 4 seconds; what was sent once is not sent again."""
 _AUTHORITY = "authority.pem"
 _AUTHORITIES = {
     "staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
@@ -79,7 +82,8 @@ def describe(context: Context) -> ServiceArgs:
     }
 
     def routes(api: str) -> str:
-        return yaml.safe_dump(dynamic_config(settings, context.routes, proxies, {"api": [api]}))
+        several = context.settings.cluster is not None
+        return yaml.safe_dump(dynamic_config(settings, context.routes, proxies, {"api": [api]}, several=several))
 
     secrets = {"users": context.secrets["dashboard_password"].apply(password_line)}
     # As many threads as processors: with more, Go spends a sixth of a request's processor time on waking them.
@@ -221,10 +225,13 @@ def dynamic_config(
     routes: Mapping[str, Route],
     trusted_proxies: Sequence[str] = (),
     hosts_of: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    *,
+    several: bool = False,
 ) -> dict[str, Any]:
     """Routers, services and middlewares for the routes. Rate limits count visitors, not the proxies in front.
 
-    `hosts_of` a service are its containers, in place of the host in its route's target.
+    `hosts_of` a service are its containers, in place of the host in its route's target. With `several` units behind one
+    name, a connection that is refused is tried again.
     """
     visitor = {"sourceCriterion": {"ipStrategy": {"excludedIPs": list(trusted_proxies)}}} if trusted_proxies else {}
     config: dict[str, Any] = load(_FOLDER / "routes.yml", secrets=SECRETS)
@@ -237,6 +244,8 @@ def dynamic_config(
         Refused(Code.BAD_GATEWAY, "The API is down. Try again later.", _RETRY_SECONDS),
         Refused(Code.GATEWAY_TIMEOUT, "The API did not answer in time. Try again later.", _RETRY_SECONDS),
     )
+    if several:
+        middlewares["again"] = _AGAIN
     for service, route in routes.items():
         rate = f"rate-{service}"
         limit = {"average": route.requests_per_minute, "period": "1m", "burst": route.requests_per_minute}
@@ -247,7 +256,7 @@ def dynamic_config(
             retry = math.ceil(60 / route.requests_per_minute)
             too_many = Refused(Code.RATE_LIMITED, "Too many requests come from this address.", retry)
             middlewares[refused] = _plugin("limit", too_many)
-            chain = [refused, rate, "admitted", "unreachable"]
+            chain = [refused, rate, "admitted", "unreachable", *(["again"] if several else [])]
         if route.authentication == "password":
             chain.append("password")
         internal = route.target.endswith("@internal")

@@ -285,3 +285,13 @@ def test_several_units_count_in_a_store_that_the_api_alone_reaches() -> None:
     (source,) = policies["vps-cluster-store/api-to-valkey-6379-in"]["spec"]["ingress"][0]["from"]
     assert source["podSelector"] == {"matchLabels": {"vps.service": "sandbox"}}
     assert len([it for it in policies if it.startswith("vps-cluster-store/")]) == 3
+
+
+def test_units_and_no_others_run_on_nodes_of_their_own(made: list[Resource]) -> None:
+    assert not {"affinity", "tolerations"} & {key for pod in pods(made).values() for key in pod}
+    own = pods(run_program("cluster", platform_config("cluster", cluster={"units": {"own_nodes": True}})))
+    assert {name for name, pod in own.items() if "affinity" in pod} == {"sandbox"}
+    affinity = own["sandbox"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    (term,) = affinity["nodeSelectorTerms"]
+    (toleration,) = own["sandbox"]["tolerations"]
+    assert [term["matchExpressions"][0]["key"], toleration["key"]] == ["vps.units", "vps.units"]

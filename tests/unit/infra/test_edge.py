@@ -104,3 +104,10 @@ def test_only_a_route_with_problems_has_them_and_keeps_its_rate() -> None:
         "504": (504, "gateway_timeout", 5),
     }
     assert http["middlewares"]["unreachable"]["errors"]["status"] == ["502", "504"]
+
+
+def test_with_several_units_a_refused_connection_is_tried_again() -> None:
+    routes = {"api": Route("http://api:8000", "none", requests_per_minute=30, problems=True)}
+    http = dynamic_config(Edge(), routes, several=True)["http"]
+    assert http["routers"]["api"]["middlewares"][-2:] == ["unreachable", "again"]
+    assert set(http["middlewares"]["again"]) == {"retry"}

@@ -8,8 +8,8 @@ from pydantic import Field, IPvAnyNetwork, StringConstraints, model_validator
 from app.process.settings import Settings
 
 HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
-NOT_ON_CLUSTERS = ("collector", "node-exporter", "container-exporter", "portainer")
-"""Services that read Docker's files or hold its socket."""
+NOT_ON_CLUSTERS = ("collector", "node-exporter", "container-exporter", "portainer", "status")
+"""Services that read Docker's files, hold its socket, or share a volume with the edge."""
 NODE_PORTS = range(30000, 32768)
 """The ports that a cluster publishes on its nodes."""
 _PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fd00::/8")

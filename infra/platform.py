@@ -18,6 +18,7 @@ from infra.services import catalog
 from infra.services.edge import TRAEFIK, USER, hosts, url
 from infra.services.packages import PACKAGES
 from infra.services.sandbox import API, EXECUTOR
+from infra.services.status import STATUS
 from infra.services.valkey import STORE
 from infra.settings import PlatformSettings
 
@@ -55,8 +56,8 @@ class Platform(pulumi.ComponentResource):
         for service in self._context.services:
             if service in catalog.MANAGEMENT:
                 self._make(service.name, child, service)
-        # Last, because it joins the internal networks of the other services.
-        self._make("edge", child, TRAEFIK)
+        # Last, because it joins the internal networks of the other services. It serves the status page's files.
+        self._make("edge", child, *(it for it in self._context.services if it in (STATUS, TRAEFIK)))
         if settings.dns:
             names = sorted({host for service in self._context.routes for host in hosts(settings.edge, service)})
             Dns(settings.dns, settings.edge.domain, names, secrets["cloudflare_token"], child)

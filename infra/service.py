@@ -186,12 +186,21 @@ class ServiceArgs:
 
 
 @dataclass(frozen=True)
+class Files:
+    """Files of a volume that the edge serves itself: their names by the path of their URL."""
+
+    mount: Mount
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Route:
     """What the edge publishes under a service's host name, and who may come through.
 
     `target` is a URL inside, or the name of one of Traefik's own services (`api@internal`). With `authentication`
     "password" the edge asks for the dashboard password. `login` is the name of the secret that holds the password of
-    a service with a log-in of its own. `requests_per_minute` limits each client address, with a burst of as many. At
+    a service with a log-in of its own. With `files` there is no target: the edge serves these itself.
+    `requests_per_minute` limits each client address, with a burst of as many. At
     `health_path` a route without a password answers 200 when it works. With `problems`, what the edge itself refuses
     is a problem document.
     """
@@ -202,6 +211,7 @@ class Route:
     health_path: str = "/"
     problems: bool = False
     login: str | None = None
+    files: Files | None = None
 
 
 @dataclass(frozen=True)

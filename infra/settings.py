@@ -5,15 +5,17 @@ in `app`: `Sandbox` inherits those that the operator may set.
 """
 
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, StringConstraints, model_validator
+from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, StringConstraints, field_validator, model_validator
 
 from app.api.settings import IN_MEMORY, ApiOptions, Keys
 from app.environments import DEFAULT_ENVIRONMENTS
 from app.executor.settings import EnvironmentName, ExecutorOptions, StrongProfile
 from app.process.settings import Settings
 from app.profile import EXECUTOR_LEAST_MB, FLOOR
+from app.status import notices
 from infra.cluster import NODE_PORTS, NOT_ON_CLUSTERS, Cluster, HostName
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from infra.receivers import Address, Alertmanager, Switch
@@ -23,6 +25,8 @@ NameServer = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 ImageReference = Annotated[str, StringConstraints(pattern=r"^\S+$")]
 
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder with Pulumi.yaml."""
 _EXECUTOR_MB = 256
 """The same with sandboxes that wait: the default pools hold at most 220 MB, and an executor without any 50."""
 
@@ -249,6 +253,19 @@ class Jaeger(Switch):
     dropped."""
 
 
+class Status(Switch):
+    """The status page at `status.<domain>`: files that the edge serves itself, whatever else is away."""
+
+    notices: Annotated[str, Field(validate_default=True)] = "notices"
+    """Folder of Markdown files, an incident or a piece of planned work each; relative to Pulumi.yaml."""
+
+    @field_validator("notices")
+    @classmethod
+    def _can_be_shown(cls, folder: str) -> str:
+        notices.read(ROOT / folder)
+        return folder
+
+
 class Services(Settings):
     """The services around the API. Each can be switched off, for instance on a small host.
 
@@ -264,6 +281,7 @@ class Services(Settings):
     container_exporter: Switch = Switch()
     blackbox_exporter: Switch = Switch()
     grafana: Switch = Switch()
+    status: Status = Status()
     portainer: Switch = Switch()
 
 

@@ -14,6 +14,7 @@ from infra.services.packages import PACKAGES
 from infra.services.portainer import PORTAINER
 from infra.services.prometheus import PROMETHEUS
 from infra.services.sandbox import API, EXECUTOR
+from infra.services.status import STATUS
 from infra.services.valkey import STORE
 from infra.settings import PlatformSettings
 
@@ -24,7 +25,7 @@ MANAGEMENT = (PORTAINER,)
 
 def running(settings: PlatformSettings) -> list[Service]:
     """The services of a stack. The edge is the last, after all that it publishes."""
-    optional = [service for service in (*OBSERVABILITY, *MANAGEMENT) if settings.runs(service.name)]
+    optional = [service for service in (*OBSERVABILITY, *MANAGEMENT, STATUS) if settings.runs(service.name)]
     store = [STORE] if settings.sandbox.in_valkey else []
     packages = [PACKAGES] if settings.sandbox.packages else []
     return [API, EXECUTOR, *store, *packages, *optional, TRAEFIK]

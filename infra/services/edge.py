@@ -97,6 +97,7 @@ def describe(context: Context) -> ServiceArgs:
         if isinstance(settings.tls.authority, Authority):
             config[_AUTHORITY] = settings.tls.authority.certificate
         mounts.append(Mount(Volume("certificates-data"), _CERTIFICATES, in_image=False))
+    mounts += [route.files.mount for route in context.routes.values() if route.files]
     return ServiceArgs(
         image="traefik",
         entrypoint=["traefik"],
@@ -259,6 +260,9 @@ def dynamic_config(
             chain = [refused, rate, "admitted", "unreachable", *(["again"] if several else [])]
         if route.authentication == "password":
             chain.append("password")
+        if route.files:
+            middlewares[f"files-{service}"] = _plugin("files", folder=route.files.mount.path, files=route.files.names)
+            chain.append(f"files-{service}")
         internal = route.target.endswith("@internal")
         routers[service] = {
             "rule": " || ".join(f"Host(`{host}`)" for host in hosts(settings, service)),
@@ -277,8 +281,9 @@ def _servers(target: str, hosts: Sequence[str] | None) -> list[dict[str, str]]:
     return [{"url": urlsplit(target)._replace(netloc=f"{host}:{urlsplit(target).port}").geturl()} for host in hosts]
 
 
-def _plugin(role: str, *refusals: Refused) -> dict[str, Any]:
+def _plugin(role: str, *refusals: Refused, **options: Any) -> dict[str, Any]:
     """A middleware of our plugin, which answers with the problem documents of these refusals."""
-    problems = {str(it.problem.status): it.problem.model_dump_json(exclude_none=True) for it in refusals}
-    # Traefik does not take an empty map.
-    return {"plugin": {_PLUGIN: {"role": role, **({"problems": problems} if problems else {})}}}
+    if problems := {str(it.problem.status): it.problem.model_dump_json(exclude_none=True) for it in refusals}:
+        # Traefik does not take an empty map.
+        options["problems"] = problems
+    return {"plugin": {_PLUGIN: {"role": role, **options}}}

@@ -15,6 +15,15 @@ from tools.machine.preparation import Preparation
 from tools.stack import health
 from tools.stack.config import ONLY_CORE
 
+NOTICE = """+++
+title = "Slow <script>alert(1)</script>"
+begins = 2026-01-01T10:00:00Z
+affects = ["</small><script>alert(2)</script>"]
++++
+We are **moving** to [another disk](https://provider.example/). <img src=x onerror=alert(1)>
+[Not a link](javascript:alert(3)) ![not fetched](https://provider.example/pixel.png)
+"""
+
 
 def _program(name: str, package: str) -> str:
     path = shutil.which(name)
@@ -30,12 +39,21 @@ def embedder() -> str:
 
 
 @pytest.fixture(scope="session")
-def page_url(new_stack: StackFactory, prepared: Preparation, report: Report, embedder: str) -> str:
-    """URL of a stack's API, with every environment and a rate limit above what these tests need."""
+def page_url(
+    new_stack: StackFactory,
+    prepared: Preparation,
+    report: Report,
+    embedder: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
+    """URL of a stack's API, with every environment and a rate limit above what these tests need. Its status page tells
+    of an incident."""
     port = free_port()
+    notices = tmp_path_factory.mktemp("notices")
+    (notices / "slow.md").write_text(NOTICE)
     stack = new_stack(
         edge={"http_port": port},
-        services=ONLY_CORE,
+        services={**ONLY_CORE, "status": {"notices": str(notices)}},
         sandbox={"environments": list(ENVIRONMENTS), "requests_per_minute": 150, "allowed_origins": [embedder]},
     )
     stack.up(report)

@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +33,7 @@ from tools.stack import health
 from tools.stack.local_stack import Stack
 
 OBSERVABILITY = tuple(name for name in SERVICES if name not in ("grafana", "portainer"))
+SCRAPED = tuple(name for name in OBSERVABILITY if name != "status")
 STOPPED = "node-exporter"
 PORTS = {"prometheus": 9090, "alertmanager": 9093, "loki": 3100, "jaeger": 16686}
 SCRAPE_SECONDS = 2
@@ -169,7 +170,7 @@ def test_every_service_is_healthy(stack: Stack, prepared: Preparation) -> None:
 
 def test_every_target_was_up_and_every_route_answered(servers: Servers, stack: Stack, executed: Executed) -> None:
     targets = servers.targets()
-    jobs = {"api", "executor", "traefik", *OBSERVABILITY}
+    jobs = {"api", "executor", "traefik", *SCRAPED}
     assert {job for job, route in targets if not route} == jobs
     assert {route for job, route in targets if job == "probe"} >= {"api", "traefik", "prometheus", "jaeger"}
     for expression, each in (("up", targets), ("probe_success", {key for key in targets if key[0] == "probe"})):
@@ -333,3 +334,49 @@ def test_no_service_lacks_a_place_to_write(stack: Stack, prepared: Preparation, 
 
 def test_a_second_up_changes_nothing(stack: Stack, executed: Executed, report: Report) -> None:
     stack.preview(report, "--expect-no-changes")
+
+
+def test_the_status_page_answers_while_everything_else_is_down(
+    servers: Servers, stack: Stack, prepared: Preparation, executed: Executed
+) -> None:
+    client = prepared.engine.client()
+    containers = {it.service: client.containers.get(it.container) for it in health.services(client, stack.prefix)}
+
+    def get(path: str, method: str = "GET") -> httpx.Response:
+        return servers.edge.request(method, path, headers={"host": "status.localhost"})
+
+    def written(wanted: Callable[[Any], bool], what: str) -> None:
+        """The page as the job writes it, at once in place of within a minute."""
+        before = get("/status.json").json()["written"]
+        containers["status"].exec_run(["timeout", "60", "python", "-m", "app.status"], detach=True)
+
+        def found() -> bool:
+            record = get("/status.json").json()
+            return record["written"] != before and wanted(record["routes"]["api"])
+
+        until(found, 120, what)
+
+    written(lambda api: api["up"] is True and any(api["seconds"]), "that the api answers")
+    assert 0 < next(iter(get("/status.json").json()["routes"]["api"]["days"].values())) <= 1
+    assert "Everything answers." in get("/").text
+    containers["api"].kill()
+    until(lambda: servers.value('probe_success{route="api"}') == 0, 60, "the failing probe")
+    written(lambda api: api["up"] is False, "that the api does not answer")
+    assert "Something does not answer." in get("/").text
+    for service in containers.keys() - {"traefik", "status", "api", STOPPED}:
+        containers[service].kill()
+    written(lambda api: api["up"] is None and api["days"], "that nobody knows")
+    page = get("/")
+    assert page.status_code == httpx.codes.OK
+    assert "Nobody knows" in page.text
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["x-frame-options"] == "DENY"
+    assert "<rss" in get("/feed.xml").text
+    assert get("/", "POST").status_code == httpx.codes.METHOD_NOT_ALLOWED
+    for path in ("/.feed.xml.next", "/../run/secrets/users", "/index.html"):
+        assert get(path).status_code == httpx.codes.NOT_FOUND, path
+    # Whoever takes over the job can't have the edge read its own files to visitors.
+    containers["status"].exec_run(["ln", "-sf", "/run/secrets/users", "/var/lib/status/feed.xml"])
+    assert get("/feed.xml").status_code == httpx.codes.SERVICE_UNAVAILABLE
+    containers["status"].kill()
+    assert get("/").text == page.text

@@ -13,7 +13,8 @@ import pytest
 from tools.paths import ROOT
 
 ROOMS = ("app", "docs", "infra", "monitoring", "offline", "policies", "stacks", "tests", "tools")
-IMAGE = ROOT / "images" / "app-base"
+IMAGES = (ROOT / "images" / "app-base", ROOT / "images" / "app")
+"""What app and executor share, and what the app has beside that."""
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*", re.MULTILINE)
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;]+)", re.MULTILINE)
 
@@ -71,19 +72,20 @@ def package(name: str, known: Mapping[str, str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("rooms", "folder"), [(ROOMS, ROOT), (("app",), IMAGE)], ids=["in the checkout", "in the image of the app"]
+    ("rooms", "folders"), [(ROOMS, [ROOT]), (("app",), IMAGES)], ids=["in the checkout", "in the image of the app"]
 )
-def test_each_package_that_is_imported_is_named(rooms: Iterable[str], folder: Path) -> None:
+def test_each_package_that_is_imported_is_named(rooms: Iterable[str], folders: Iterable[Path]) -> None:
     known = modules()
     packages = {package(name, known) for room in rooms for name in imported(room)}
-    assert packages - named(folder) == set()
+    assert packages - {name for folder in folders for name in named(folder)} == set()
 
 
-def test_the_image_has_the_versions_of_the_checkout() -> None:
+@pytest.mark.parametrize("image", IMAGES, ids=lambda folder: folder.name)
+def test_an_image_has_the_versions_of_the_checkout(image: Path) -> None:
     checkout = locked(ROOT)
-    assert {name: version for name, version in locked(IMAGE).items() if checkout[name] != version} == {}
+    assert {name: version for name, version in locked(image).items() if checkout[name] != version} == {}
 
 
-@pytest.mark.parametrize("folder", [ROOT, IMAGE], ids=["in the checkout", "in the image of the app"])
+@pytest.mark.parametrize("folder", [ROOT, *IMAGES], ids=lambda folder: folder.name)
 def test_each_named_package_is_locked(folder: Path) -> None:
     assert named(folder) - set(locked(folder)) == set()

@@ -23,6 +23,8 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "app.process.settings",
         "app.profile",
         "app.runtimes",
+        "app.status.notices",
+        "app.status.settings",
         "app.wire.problems",
         "monitoring",
     ),

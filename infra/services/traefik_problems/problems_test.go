@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -48,5 +50,28 @@ func TestAnAnswerIsWholeThatBeginsBeforeTheProxyKnowsTheRequestsEnd(t *testing.T
 	}
 	if said, err := io.ReadAll(answer.Body); string(said) != "first second" || err != nil {
 		t.Errorf("%q %v", said, err)
+	}
+}
+
+func TestOnlyPlainFilesWithAKnownPathAreServed(t *testing.T) {
+	folder := t.TempDir()
+	secret := filepath.Join(t.TempDir(), "secret")
+	os.WriteFile(secret, []byte("secret"), 0o600)
+	os.WriteFile(filepath.Join(folder, "page.html"), []byte("page"), 0o600)
+	os.WriteFile(filepath.Join(folder, "other.html"), []byte("other"), 0o600)
+	os.Symlink(secret, filepath.Join(folder, "link.html"))
+	os.Mkdir(filepath.Join(folder, "folder.html"), 0o700)
+	files := map[string]string{"/": "page.html", "/link": "link.html", "/folder": "folder.html", "/gone": "gone.html"}
+	handler, _ := New(context.Background(), nil, &Config{Role: "files", Folder: folder, Files: files}, "")
+	for target, status := range map[string]int{
+		"GET /": 200, "HEAD /": 200, "POST /": 405, "GET /other.html": 404, "GET /page.html": 404,
+		"GET /link": 503, "GET /folder": 503, "GET /gone": 503,
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequest(method, path, nil))
+		if answer.Code != status || strings.Contains(answer.Body.String(), "secret") {
+			t.Errorf("%s: %d %s", target, answer.Code, answer.Body)
+		}
 	}
 }

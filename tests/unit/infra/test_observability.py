@@ -77,7 +77,9 @@ def test_only_alertmanager_and_the_prober_reach_the_internet(local: list[Resourc
 
 def test_without_tls_probes_use_the_internal_address_of_the_edge(local: list[Resource]) -> None:
     probes = {probe["labels"]["route"]: probe["labels"] for probe in scrapes(local)["probe"]}
-    assert set(probes) == {"api", "grafana", "prometheus", "alertmanager", "jaeger", "portainer", "traefik"}
+    assert set(probes) == {
+        *("api", "grafana", "prometheus", "alertmanager", "jaeger", "portainer", "traefik", "status")
+    }
     assert probes["api"] == {
         "route": "api",
         "instance": "http://localhost:8000/health",

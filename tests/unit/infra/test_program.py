@@ -178,7 +178,7 @@ def test_routes_have_the_host_names_of_the_urls(local: list[Resource]) -> None:
     for service in ("traefik", "prometheus", "alertmanager", "jaeger", "portainer"):
         assert "password" in routers[service]["middlewares"]
         assert routers[service]["rule"] == f"Host(`{service}.localhost`)"
-    assert set(routers) == {"api", "traefik", "prometheus", "alertmanager", "jaeger", "grafana", "portainer"}
+    assert set(routers) == {"api", "traefik", "prometheus", "alertmanager", "jaeger", "grafana", "portainer", "status"}
 
 
 def test_production_redirects_to_https_with_certificates_from_dns_challenges() -> None:

@@ -1,0 +1,2 @@
+const age = Date.now() - Date.parse(document.querySelector("footer time").dateTime);
+document.querySelector(".stale").hidden = age < 600000;

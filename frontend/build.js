@@ -2,8 +2,8 @@
 // built file, or of a file that holds that file's hash. With them tests/unit/test_page_build.py checks, without npm, that
 // the committed files were built from these sources.
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { dirname, join, relative, sep } from "node:path";
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -30,7 +30,7 @@ function hashOfSources() {
   return hash.digest("hex");
 }
 
-/** The copyright line of each bundled package, and the MIT licence, which requires both in every copy. */
+/** The holders of each bundled package, and the MIT licence, which requires both in every copy. */
 function notices(inputs) {
   const packages = new Set(inputs.map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]).filter(Boolean));
   let terms = "";
@@ -40,7 +40,9 @@ function notices(inputs) {
     if (license !== "MIT") throw new Error(`${name} is under ${license}: read its terms, then add them to notices().`);
     const text = readFileSync(join(folder, "LICENSE"), "utf8");
     terms = text.slice(text.indexOf("Permission is hereby granted"));
-    return `${name} ${version}: ${/^copyright.*$/im.exec(text)[0]}`;
+    // Several holders are a list below the year.
+    const holders = /^copyright[^]*?(?=\n\s*\n)/im.exec(text)[0].replace(/\s*\n[\s-]*/g, " ");
+    return `${name} ${version}: ${holders}`;
   });
   return `/*!\n${lines.join("\n")}\n\n${terms.trim()}\n*/\n`;
 }
@@ -63,12 +65,23 @@ const { outputFiles, metafile } = await build({
   bundle: true,
   minify: true,
   format: "esm",
+  splitting: true, // what only a room needs is loaded with the first one
+  alias: { "lib0/dom": "./src/room/lib0-dom.ts" },
   target: ["chrome123", "firefox120", "safari17.5"], // the first with light-dark()
   metafile: true,
   write: false,
 });
 const contents = (name) => outputFiles.find((file) => file.path.endsWith(name)).text;
-const script = notices(Object.keys(metafile.inputs)) + contents("page.js");
+/** The scripts by their names: page.js, the chunk that it imports, and the one that it loads for a room. */
+const scripts = Object.fromEntries(
+  Object.entries(metafile.outputs)
+    .filter(([path]) => path.endsWith(".js"))
+    .map(([path, { inputs }]) => [basename(path), notices(Object.keys(inputs)) + contents(basename(path))]),
+);
+const [chunk, room, ...others] = ["chunk-", "room-", ""].flatMap((start) =>
+  Object.keys(scripts).filter((name) => (start ? name.startsWith(start) : !/^(chunk-|room-|page\.js)/.test(name))),
+);
+if (!chunk || !room || others.length) throw new Error(`index.html must name each of ${Object.keys(scripts)}.`);
 const style = contents("style.css");
 const docsStyle = contents("docs.css");
 const document = JSON.parse(readFileSync(join(HERE, "openapi.json"), "utf8"));
@@ -76,11 +89,15 @@ const docs = await documentation(document, docsStyle);
 const html = readFileSync(join(HERE, "index.html"), "utf8")
   .replace("{{sources}}", hashOfSources())
   .replace("{{docs-integrity}}", integrity(docs))
-  .replace("{{script-integrity}}", integrity(script))
+  .replace("{{script-integrity}}", integrity(scripts["page.js"]))
+  .replace("{{chunk}}", chunk)
+  .replace("{{chunk-integrity}}", integrity(scripts[chunk]))
+  .replace("{{room-integrity}}", integrity(scripts[room]))
   .replace("{{style-integrity}}", integrity(style));
 
+rmSync(TARGET, { recursive: true, force: true });
 mkdirSync(TARGET, { recursive: true });
-const files = { "page.js": script, "page.css": style, "index.html": html, "docs.html": docs, "docs.css": docsStyle };
+const files = { ...scripts, "page.css": style, "index.html": html, "docs.html": docs, "docs.css": docsStyle };
 for (const [name, text] of Object.entries({ ...files, "openapi.json": JSON.stringify(document) })) {
   writeFileSync(join(TARGET, name), text);
   console.log(`${name}: ${Buffer.byteLength(text)} bytes`);

@@ -10,6 +10,8 @@ export interface Environment {
   readonly language: string;
   readonly version: string;
   readonly packages: readonly Package[];
+  /** Name of the file that runs, where no name was given. */
+  readonly main: string;
   /** A first program. */
   readonly example: string;
 }
@@ -20,14 +22,34 @@ export interface Limits {
   readonly output_kb: number;
 }
 
+/** What executions can ask for beside what is installed. */
+export interface PackageRules {
+  /** Names of the environments that take packages. */
+  readonly environments: readonly string[];
+  /** Empty: any package. */
+  readonly allow: readonly string[];
+  /** Packages that one execution may ask for. */
+  readonly most: number;
+}
+
 export interface Environments {
   readonly environments: readonly Environment[];
   readonly limits: Limits;
+  readonly packages: PackageRules | null;
+  /** Whether rooms can be made. */
+  readonly rooms: boolean;
+}
+
+export interface SourceFile {
+  readonly name: string;
+  readonly content: string;
 }
 
 export interface ExecutionRequest {
   readonly environment: string;
-  readonly code: string;
+  /** The first one runs. */
+  readonly files: readonly SourceFile[];
+  readonly packages: readonly string[];
   readonly stdin: string;
   readonly results: readonly string[];
 }
@@ -58,6 +80,7 @@ export interface ExecutionResult {
 export interface Problem {
   readonly status: number;
   readonly detail: string;
+  readonly code?: string;
   /** In seconds. */
   readonly retry_after?: number;
 }
@@ -79,9 +102,18 @@ export async function execute(request: ExecutionRequest, signal: AbortSignal): P
   return (await answer(response)) as ExecutionResult;
 }
 
-/** The URL of the streaming WebSocket. */
-export function streamAddress(): URL {
-  const address = new URL("execute/stream", document.baseURI);
+/** Make a room with this program, and return the links to edit and to view it. */
+export async function makeRoom(
+  program: Pick<ExecutionRequest, "environment" | "files" | "stdin">,
+): Promise<{ readonly edit: string; readonly view: string }> {
+  const body = JSON.stringify(program);
+  const response = await reach("rooms", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  return (await answer(response)) as { edit: string; view: string };
+}
+
+/** The URL of a WebSocket of the API. */
+export function socketAddress(path: string): URL {
+  const address = new URL(path, document.baseURI);
   address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
   address.hash = "";
   return address;

@@ -44,19 +44,22 @@ export function page({ info, paths, components }: Document, style: string, integ
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <title>{info.title}: API</title>
+        <link rel="icon" href="data:," />
         <link rel="stylesheet" href={style} integrity={integrity} />
       </head>
       <body>
-        <h1>{info.title}: API</h1>
-        <Prose text={info.description} />
-        <p>
-          For programs: <a href="openapi.json">openapi.json</a>. To try it: <a href=".">the page</a>.
-        </p>
-        {operations}
-        <h2>Types</h2>
-        {Object.entries(components.schemas).map(([name, schema]) => (
-          <SchemaPart {...{ name, schema }} />
-        ))}
+        <main>
+          <h1>{info.title}: API</h1>
+          <Prose text={info.description} />
+          <p>
+            For programs: <a href="openapi.json">openapi.json</a>. To try it: <a href=".">the page</a>.
+          </p>
+          {operations}
+          <h2>Types</h2>
+          {Object.entries(components.schemas).map(([name, schema]) => (
+            <SchemaPart {...{ name, schema }} />
+          ))}
+        </main>
       </body>
     </html>,
   );

@@ -67,6 +67,8 @@ const theme = EditorView.theme({
   "&.cm-focused .cm-matchingBracket": { backgroundColor: "var(--selection)" },
 });
 
+const OWN_HISTORY: Extension = [history(), keymap.of(historyKeymap)];
+
 /** CodeMirror in a shadow root: there its styles are constructed style sheets, which a strict style-src permits. */
 export class Editor {
   private readonly view: EditorView;
@@ -80,43 +82,46 @@ export class Editor {
     this.view = new EditorView({ parent: root, root });
   }
 
-  get code(): string {
-    return this.view.state.doc.toString();
+  /** The state of the file that is shown. */
+  get state(): EditorState {
+    return this.view.state;
   }
 
-  /** Show this code in the environment's language, with an empty undo history. */
-  open(code: string, environment: Environment): void {
-    const language = LANGUAGES[environment.language];
-    this.view.setState(
-      EditorState.create({
-        doc: code,
-        extensions: [
-          lineNumbers(),
-          highlightActiveLine(),
-          highlightActiveLineGutter(),
-          history(),
-          drawSelection(),
-          indentOnInput(),
-          bracketMatching(),
-          closeBrackets(),
-          EditorState.tabSize.of(4),
-          indentUnit.of(language?.indent ?? "  "),
-          language?.support ?? [],
-          syntaxHighlighting(highlighting),
-          theme,
-          EditorView.updateListener.of((update) => update.docChanged && this.edited()),
-          keymap.of([
-            // Takes precedence over the default keymap, which inserts a line: the page handles this key, and runs the code.
-            { key: "Mod-Enter", run: () => true },
-            ...closeBracketsKeymap,
-            ...defaultKeymap,
-            ...historyKeymap,
-            indentWithTab,
-          ]),
-          EditorView.contentAttributes.of({ "aria-label": `Code, ${environment.name}`, autocapitalize: "off" }),
-        ],
-      }),
-    );
+  /** A file for `show`. It has the environment's language if its name ends as that of the main file. */
+  made(name: string, content: string, environment: Environment, undo: Extension = OWN_HISTORY): EditorState {
+    const ending = environment.main.slice(environment.main.lastIndexOf("."));
+    const language = name.endsWith(ending) ? LANGUAGES[environment.language] : undefined;
+    return EditorState.create({
+      doc: content,
+      extensions: [
+        undo,
+        lineNumbers(),
+        highlightActiveLine(),
+        highlightActiveLineGutter(),
+        drawSelection(),
+        indentOnInput(),
+        bracketMatching(),
+        closeBrackets(),
+        EditorState.tabSize.of(4),
+        indentUnit.of(language?.indent ?? "  "),
+        language?.support ?? [],
+        syntaxHighlighting(highlighting),
+        theme,
+        EditorView.updateListener.of((update) => update.docChanged && this.edited()),
+        keymap.of([
+          // Takes precedence over the default keymap, which inserts a line: the page handles this key, and runs the code.
+          { key: "Mod-Enter", run: () => true },
+          ...closeBracketsKeymap,
+          ...defaultKeymap,
+          indentWithTab,
+        ]),
+        EditorView.contentAttributes.of({ "aria-label": `${name}, ${environment.name}`, autocapitalize: "off" }),
+      ],
+    });
+  }
+
+  show(state: EditorState): void {
+    this.view.setState(state);
   }
 
   /** Replace the code. Undo restores the old code. */

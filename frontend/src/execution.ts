@@ -1,6 +1,6 @@
 /** One execution: streamed over a socket, or in a single answer where a socket can't be had. */
 
-import { type ExecutionRequest, type ExecutionResult, type Problem, Refused, execute, streamAddress } from "./api";
+import { type ExecutionRequest, type ExecutionResult, type Problem, Refused, execute, socketAddress } from "./api";
 
 export type Stream = "stdout" | "stderr";
 
@@ -11,15 +11,34 @@ export interface Size {
 }
 
 export interface Listener {
+  /** The packages are prepared before the execution starts. */
+  preparing(step: string): void;
   /** The execution has started, and takes input and signals until it ends. */
   streaming(): void;
   output(stream: Stream, text: string): void;
 }
 
-type Frame =
+/** What the panel follows and sends input to. */
+export interface Execution {
+  /** Resolves to the result, or rejects with `Refused` or `Stopped`. */
+  readonly ended: Promise<ExecutionResult>;
+  /** The size of the program's terminal when it starts. Null: it has none. */
+  readonly terminal: Size | null;
+  /** Whether what is typed comes back as output. */
+  readonly echoes: boolean;
+  type(text: string): void;
+  endInput(): void;
+  resize(size: Size): void;
+  interrupt(): void;
+  stop(): void;
+}
+
+export type Frame =
+  | { readonly type: "preparing"; readonly step: string }
   | { readonly type: "started" }
   | { readonly type: "output"; readonly stream: Stream; readonly data: string }
   | ({ readonly type: "result" } & ExecutionResult)
+  | { readonly type: "stdin"; readonly data: string }
   | ({ readonly type: "problem" } & Problem);
 
 /** How long to wait for the result of a cancelled execution, in milliseconds. */
@@ -27,18 +46,42 @@ const PATIENCE = 3000;
 
 export class Stopped extends Error {}
 
-export class RunningExecution {
-  /** Resolves to the result, or rejects with `Refused` or `Stopped`. */
+/** Tells a listener what the frames of one execution say. */
+export class Heard {
   readonly ended: Promise<ExecutionResult>;
+  /** Ends it without a result. Does nothing when it has ended. */
+  fail!: (reason: Refused | Stopped) => void;
+  private succeed!: (result: ExecutionResult) => void;
+
+  constructor(private readonly listener: Listener) {
+    this.ended = new Promise((resolve, reject) => {
+      this.succeed = resolve;
+      this.fail = reject;
+    });
+  }
+
+  take(frame: Frame): void {
+    if (frame.type === "preparing") this.listener.preparing(frame.step);
+    else if (frame.type === "started") this.listener.streaming();
+    else if (frame.type === "output") this.listener.output(frame.stream, frame.data);
+    else if (frame.type === "stdin") this.listener.output("stdout", frame.data);
+    else if (frame.type === "result") this.succeed(frame);
+    else this.fail(new Refused(frame));
+  }
+}
+
+export class RunningExecution implements Execution {
+  readonly ended: Promise<ExecutionResult>;
+  readonly echoes: boolean;
   private socket: WebSocket | null = null;
   private readonly aborted = new AbortController();
 
   constructor(
     private readonly request: ExecutionRequest,
     private readonly listener: Listener,
-    /** The size of the program's terminal when it starts. Null: it has none. */
     readonly terminal: Size | null,
   ) {
+    this.echoes = terminal !== null;
     this.ended = this.run();
   }
 
@@ -79,7 +122,7 @@ export class RunningExecution {
   /** The open socket, or null if it can't be opened. A browser does not learn the reason. */
   private open(): Promise<WebSocket | null> {
     return new Promise((resolve) => {
-      const socket = new WebSocket(streamAddress());
+      const socket = new WebSocket(socketAddress("execute/stream"));
       socket.onopen = () => resolve(socket);
       socket.onerror = () => resolve(null);
       this.aborted.signal.addEventListener("abort", () => socket.close());
@@ -88,18 +131,13 @@ export class RunningExecution {
 
   private stream(socket: WebSocket): Promise<ExecutionResult> {
     this.socket = socket;
-    return new Promise((resolve, reject) => {
-      socket.onmessage = (message) => {
-        const frame = JSON.parse(message.data as string) as Frame;
-        if (frame.type === "started") this.listener.streaming();
-        else if (frame.type === "output") this.listener.output(frame.stream, frame.data);
-        else if (frame.type === "result") resolve(frame);
-        else reject(new Refused(frame));
-      };
-      socket.onclose = () => reject(new Refused({ status: 0, detail: "The connection ended before the execution did." }));
-      this.send({ type: "start", ...this.request, terminal: this.terminal });
-      if (this.request.stdin) this.endInput();
-    });
+    const heard = new Heard(this.listener);
+    socket.onmessage = (message) => heard.take(JSON.parse(message.data as string) as Frame);
+    socket.onclose = () =>
+      heard.fail(new Refused({ status: 0, detail: "The connection ended before the execution did." }));
+    this.send({ type: "start", ...this.request, terminal: this.terminal });
+    if (this.request.stdin) this.endInput();
+    return heard.ended;
   }
 
   private async inOneAnswer(): Promise<ExecutionResult> {

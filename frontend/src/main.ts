@@ -1,31 +1,27 @@
-/** The page: the visitor picks an environment and a program, and the panel runs it. */
+/** The page: the visitor picks an environment and a program, and runs and shares it. */
 
-import { type Environment, type Environments, Refused, environments } from "./api";
+import { type Environments, Refused, environments, makeRoom } from "./api";
 import { byId } from "./dom";
-import { Editor } from "./editor";
-import { type Example, examplesOf } from "./examples";
 import { RunPanel } from "./panel";
-import { fromFragment, toFragment } from "./share";
+import type { Room } from "./room/room";
+import { type RoomLink, fromFragment, roomOf, toFragment } from "./share";
 import * as words from "./words";
+import { Workbench } from "./workbench";
 
 /** Seconds between attempts to load the environments, if the answer has no Retry-After. */
 const RELOAD = 5;
 
-/** Index of the entry in the list of examples that stands for the visitor's own code. It can't be selected. */
-const YOUR_CODE = 0;
-
 const panel = new RunPanel();
-const editor = new Editor(byId("editor", HTMLElement), () => (exampleSelect.selectedIndex = YOUR_CODE));
-const environmentSelect = byId("environment", HTMLSelectElement);
-const exampleSelect = byId("example", HTMLSelectElement);
-const stdin = byId("stdin", HTMLTextAreaElement);
-const runButton = byId("run", HTMLButtonElement);
+const linkButton = byId("link", HTMLButtonElement);
 const shareButton = byId("share", HTMLButtonElement);
-
+const editButton = byId("copy-edit", HTMLButtonElement);
+const viewButton = byId("copy-view", HTMLButtonElement);
 const served = await load();
-/** The last code in each environment, by name, so that switching environments loses nothing. */
-const drafts = new Map<string, Example>();
-let current = named(served.environments[0]?.name ?? "");
+const bench = new Workbench(served, (environment) => {
+  if (room) room.choose(environment.name, environment.main, bench.first(environment).files[0]?.content ?? "");
+  else bench.switchTo(environment);
+});
+let room: Room | null = null;
 
 async function load(): Promise<Environments> {
   for (;;) {
@@ -39,86 +35,117 @@ async function load(): Promise<Environments> {
   }
 }
 
-/** The environment with this name. Throws if it is not served. */
-function named(name: string): Environment {
-  const found = served.environments.find((each) => each.name === name);
-  if (!found) throw new Error(`The environment ${name} isn't served here.`);
-  return found;
-}
-
-function packagesOf(environment: Environment): string {
-  const packages = environment.packages.map(({ name, version }) => `${name} ${version}`);
-  return packages.length ? `With ${packages.join(", ")}.` : "With its standard library.";
-}
-
-function setStdin(text: string): void {
-  stdin.value = text;
-  const box = stdin.closest("details");
-  if (box) box.open = text !== "";
-}
-
-function open(environment: Environment, program: Example): void {
-  current = environment;
-  environmentSelect.value = environment.name;
-  const examples = examplesOf(environment);
-  const yours = new Option("Your code", "");
-  yours.hidden = yours.disabled = true;
-  exampleSelect.replaceChildren(yours, ...examples.map(({ title }) => new Option(title, title)));
-  exampleSelect.selectedIndex = examples.findIndex(({ code }) => code === program.code) + 1;
-  byId("packages", HTMLElement).textContent = packagesOf(environment);
-  editor.open(program.code, environment);
-  setStdin(program.stdin ?? "");
-}
-
-function first(environment: Environment): Example {
-  return examplesOf(environment)[0] ?? { title: "Empty", code: "" };
-}
-
-/** Open the program in the fragment of the URL. Returns whether there was one, damaged or not. */
-async function openShared(): Promise<boolean> {
+/** Open the room or the program in the fragment of the URL, if there is one. */
+async function openShared(): Promise<void> {
   try {
-    const program = await fromFragment(location.hash);
-    if (!program) return false;
+    const link = roomOf(location.hash);
+    if (link) return await enter(link);
+    leave();
+    const program = await fromFragment(location.hash, (environment) => bench.mainOf(environment));
+    if (!program) return;
+    bench.open(program);
     const known = served.environments.some(({ name }) => name === program.environment);
-    open(known ? named(program.environment) : current, { title: "Shared", ...program });
     if (known) panel.say("idle", "Opened from a link. Read it, then run it.");
     else panel.say("bad", `This link is for the environment ${program.environment}, which isn't served here.`);
-    return true;
   } catch (error) {
     panel.say("bad", (error as Error).message);
-    return false;
   }
 }
 
-async function share(): Promise<void> {
-  const fragment = await toFragment({ environment: current.name, code: editor.code, stdin: stdin.value });
-  history.replaceState(null, "", fragment);
+async function copyLink(): Promise<void> {
+  history.replaceState(null, "", await toFragment(bench.program));
+  await copy(location.href, "The link is copied, and in the address bar. The program is in the link itself.");
+}
+
+async function copy(text: string, said: string): Promise<void> {
   try {
-    await navigator.clipboard.writeText(location.href);
-    panel.say("idle", "The link is copied, and in the address bar. The program is in the link itself.");
+    await navigator.clipboard.writeText(text);
+    panel.say("idle", said);
   } catch {
-    panel.say("idle", "The link is in the address bar. The program is in the link itself.");
+    panel.say("idle", `The browser doesn't let this page copy. The link: ${text}`);
   }
+}
+
+/** Make a room with the program, and enter it. */
+async function share(): Promise<void> {
+  shareButton.disabled = true;
+  try {
+    const { environment, files, stdin } = bench.program;
+    const links = await makeRoom({ environment, files, stdin });
+    // Kept with the page's entry in the history, so that a reload still has the link to view.
+    history.pushState({ view: new URL(links.view).hash }, "", new URL(links.edit).hash);
+    await openShared();
+    editButton.focus();
+    panel.say("idle", "The room is open. Whoever has its link edits and runs this with you.");
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    panel.refuse(error);
+  } finally {
+    shareButton.disabled = false;
+  }
+}
+
+async function enter(link: RoomLink): Promise<void> {
+  if (room?.link.id === link.id && room.link.token === link.token) return;
+  const loaded = await import("./room/room").catch(() => {
+    throw new Error("The part of this page for rooms can't be loaded. Reload the page.");
+  });
+  leave();
+  panel.stop();
+  panel.allow(false);
+  linkButton.hidden = shareButton.hidden = true;
+  room = new loaded.Room(link, {
+    panel,
+    stdin: bench.stdin,
+    made: (name, content, extra) => bench.made(name, content, extra),
+    opened: (environment, sources) => {
+      bench.adopt(environment, sources);
+      panel.allow(sources.writable);
+      editButton.hidden = !sources.writable;
+      viewButton.hidden = viewLink() === null;
+    },
+    filesChanged: (names) => bench.tabs.refresh(names),
+    packagesUsed: (names) => bench.showPackages(names),
+    closed: (why) => {
+      leave();
+      panel.say("bad", `${why} What you see is a copy of your own.`);
+    },
+  });
+}
+
+/** Leave the room, if in one, with a copy of its program. */
+function leave(): void {
+  if (!room) return;
+  room.leave();
+  room = null;
+  linkButton.hidden = false;
+  shareButton.hidden = !served.rooms;
+  if (roomOf(location.hash)) history.replaceState(null, "", location.pathname);
+  bench.open(bench.program);
+  panel.allow(true);
+}
+
+/** The link to view the room, as far as this page knows it. */
+function viewLink(): string | null {
+  if (room && !room.writable) return location.href;
+  const { view } = (history.state ?? {}) as { readonly view?: string };
+  return view ? new URL(view, location.href).href : null;
 }
 
 function run(): void {
-  void panel.run({ environment: current.name, code: editor.code, stdin: stdin.value, results: ["*"] });
+  if (!room) panel.run({ ...bench.program, packages: bench.wanted, results: ["*"] });
+  else if (room.writable) void room.run(bench.wanted);
 }
 
-runButton.addEventListener("click", run);
+byId("run", HTMLButtonElement).addEventListener("click", run);
+linkButton.addEventListener("click", () => void copyLink());
 shareButton.addEventListener("click", () => void share());
-environmentSelect.addEventListener("change", () => {
-  drafts.set(current.name, { title: "Draft", code: editor.code, stdin: stdin.value });
-  const chosen = named(environmentSelect.value);
-  open(chosen, drafts.get(chosen.name) ?? first(chosen));
-});
-exampleSelect.addEventListener("change", () => {
-  const chosen = exampleSelect.selectedIndex;
-  const example = examplesOf(current)[chosen - 1];
-  if (!example) return;
-  editor.replace(example.code);
-  exampleSelect.selectedIndex = chosen;
-  setStdin(example.stdin ?? "");
+editButton.addEventListener("click", () => void copy(location.href, "Copied: whoever has this link can edit and run."));
+viewButton.addEventListener("click", () => void copy(viewLink() ?? "", "Copied: whoever has this link can watch."));
+byId("leave", HTMLButtonElement).addEventListener("click", () => {
+  leave();
+  panel.say("idle", "You have left the room, with a copy of its program.");
+  bench.focus();
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -128,11 +155,11 @@ document.addEventListener("keydown", (event) => {
 });
 addEventListener("hashchange", () => void openShared());
 
-environmentSelect.replaceChildren(
-  ...served.environments.map(({ name, version }) => new Option(`${name} ${version}`, name)),
-);
 byId("limits", HTMLElement).textContent = words.limits(served.limits);
 panel.say("idle", "Ready");
-if (!(await openShared())) open(current, first(current));
-for (const control of [environmentSelect, exampleSelect, runButton, shareButton]) control.disabled = false;
-editor.focus();
+panel.allow(true);
+shareButton.hidden = !served.rooms;
+linkButton.disabled = shareButton.disabled = false;
+bench.open(bench.first());
+await openShared();
+bench.focus();

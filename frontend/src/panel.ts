@@ -2,11 +2,11 @@
 
 import { type ExecutionRequest, type ExecutionResult, Refused } from "./api";
 import { byId } from "./dom";
-import { RunningExecution, Stopped } from "./execution";
+import { type Execution, type Listener, RunningExecution, Stopped } from "./execution";
 import { fileElement } from "./files";
 import { keyText } from "./keys";
 import { Terminal } from "./terminal";
-import { refusal, seconds, summary } from "./words";
+import { PREPARING, seconds, summary } from "./words";
 
 type Kind = "idle" | "running" | "good" | "bad";
 
@@ -21,6 +21,16 @@ const CLOCK_TICK = 100;
 const ASKS =
   /\b(input|getpass|stdin|read|readline|readlines|gets|prompt|question|breakpoint|pdb|interact|curses|isatty|tty|stty)\b/i;
 
+/** About an execution that is shown. */
+export interface About {
+  /** Whether it takes lines while it runs. */
+  readonly interactive: boolean;
+  /** Whether this visitor may type and stop it. */
+  readonly controlled: boolean;
+  /** Who started it. Empty: this visitor. */
+  readonly by: string;
+}
+
 export class RunPanel {
   private readonly runButton = byId("run", HTMLButtonElement);
   private readonly stopButton = byId("stop", HTMLButtonElement);
@@ -33,7 +43,9 @@ export class RunPanel {
   private readonly files = byId("files", HTMLElement);
   private readonly output = byId("output", HTMLPreElement);
   private readonly terminal = new Terminal(this.output);
-  private running: RunningExecution | null = null;
+  private running: Execution | null = null;
+  private ended = Promise.resolve();
+  private allowed = false;
   private comeBack = 0;
 
   constructor() {
@@ -74,29 +86,58 @@ export class RunPanel {
   /** Show why a request was refused and when to try again. */
   refuse({ problem }: Refused): void {
     const wait = problem.retry_after;
-    this.say("bad", wait ? `${refusal(problem)} Try again in ${wait} s.` : refusal(problem));
+    this.say("bad", wait ? `${problem.detail} Try again in ${wait} s.` : problem.detail);
     if (wait) this.comeBack = setTimeout(() => this.say("idle", "You can try again now."), wait * 1000);
   }
 
+  /** Whether a run may be started. */
+  allow(runs: boolean): void {
+    this.allowed = runs;
+    this.runButton.disabled = !runs || this.running !== null;
+  }
+
   /** Run a program to its end. Does nothing while another one runs. */
-  async run(request: ExecutionRequest): Promise<void> {
+  run(request: ExecutionRequest): void {
     if (this.running) return;
-    this.begin();
     const interactive = !request.stdin;
-    const size = interactive && ASKS.test(request.code) ? this.terminal.fit() : null;
+    const asks = interactive && request.files.some(({ content }) => ASKS.test(content));
+    const run = (listener: Listener): Execution =>
+      new RunningExecution(request, listener, asks ? this.terminal.fit() : null);
+    this.ended = this.follow(run, { interactive, controlled: true, by: "" });
+  }
+
+  /** Show an execution once the one that is shown has ended. Returns when it is shown. */
+  async show(begin: (listener: Listener) => Execution, about: About): Promise<void> {
+    await this.ended;
+    this.ended = this.follow(begin, about);
+  }
+
+  stop(): void {
+    if (!this.running || this.stopButton.disabled) return;
+    this.say("running", "Stopping…");
+    this.running.stop();
+  }
+
+  private async follow(begin: (listener: Listener) => Execution, about: About): Promise<void> {
+    const { interactive, controlled, by } = about;
+    const says = by ? `Running, started by ${by}…` : "Running…";
+    this.begin(controlled);
+    this.say("running", says);
     let showTyping = 0;
-    const running = new RunningExecution(request, {
+    const running = begin({
+      preparing: (step) => this.say("running", PREPARING[step] ?? step),
       streaming: () => {
-        this.interruptButton.disabled = false;
-        if (interactive) showTyping = setTimeout(() => (this.typing.hidden = false), TYPING_DELAY);
+        this.say("running", says);
+        this.interruptButton.disabled = !controlled;
+        if (interactive && controlled) showTyping = setTimeout(() => (this.typing.hidden = false), TYPING_DELAY);
       },
       output: (stream, text) => this.terminal.write(stream, text),
-    }, size);
+    });
     this.running = running;
     const started = performance.now();
     const tick = setInterval(() => (this.clock.textContent = seconds((performance.now() - started) / 1000)), CLOCK_TICK);
     try {
-      this.show(await running.ended);
+      this.conclude(await running.ended, by);
     } catch (error) {
       if (error instanceof Refused) this.refuse(error);
       else if (error instanceof Stopped) this.say("bad", "Stopped");
@@ -108,20 +149,13 @@ export class RunPanel {
     }
   }
 
-  stop(): void {
-    if (!this.running) return;
-    this.say("running", "Stopping…");
-    this.running.stop();
-  }
-
-  private begin(): void {
+  private begin(controlled: boolean): void {
     this.terminal.clear();
     this.notices.replaceChildren();
     this.files.replaceChildren();
     this.notices.hidden = this.files.hidden = true;
     this.line.value = "";
-    this.say("running", "Running…");
-    this.stopButton.disabled = false;
+    this.stopButton.disabled = !controlled;
     if (document.activeElement === this.runButton) this.stopButton.focus();
     this.runButton.disabled = true;
   }
@@ -129,14 +163,14 @@ export class RunPanel {
   private end(): void {
     this.running = null;
     const focusIsLost = this.typing.contains(document.activeElement) || document.activeElement === this.stopButton;
-    this.runButton.disabled = false;
+    this.runButton.disabled = !this.allowed;
     if (focusIsLost || document.activeElement === this.interruptButton) this.runButton.focus();
     this.stopButton.disabled = this.interruptButton.disabled = true;
     this.typing.hidden = true;
   }
 
-  private show(result: ExecutionResult): void {
-    this.say(result.status === "success" ? "good" : "bad", summary(result));
+  private conclude(result: ExecutionResult, by: string): void {
+    this.say(result.status === "success" ? "good" : "bad", by ? `${summary(result)} · started by ${by}` : summary(result));
     const notices = [...(result.error ? [result.error] : []), ...result.warnings];
     if (result.truncated) notices.push("Output beyond the limit was dropped.");
     for (const notice of notices) {
@@ -152,8 +186,7 @@ export class RunPanel {
   private typeLine(): void {
     const end = this.running?.terminal ? "\r" : "\n";
     this.running?.type(this.line.value + end);
-    // A terminal echoes what is typed.
-    if (!this.running?.terminal) this.terminal.write("stdout", this.line.value + end);
+    if (!this.running?.echoes) this.terminal.write("stdout", this.line.value + end);
     this.line.value = "";
   }
 

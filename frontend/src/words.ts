@@ -1,6 +1,6 @@
 /** Results, sizes, times and refusals as text. */
 
-import type { ExecutionResult, Limits, Problem } from "./api";
+import type { Environment, ExecutionResult, Limits, PackageRules } from "./api";
 
 const STATUSES: Readonly<Record<string, string>> = {
   success: "Success",
@@ -10,6 +10,13 @@ const STATUSES: Readonly<Record<string, string>> = {
   output_limit: "Too much output",
   process_limit: "Too many processes",
   killed: "Stopped",
+};
+
+/** By the step of a frame of type `preparing`. */
+export const PREPARING: Readonly<Record<string, string>> = {
+  waiting: "Waiting until other packages are prepared…",
+  resolving: "Looking for the packages…",
+  fetching: "Fetching the packages…",
 };
 
 export function bytes(size: number): string {
@@ -31,9 +38,12 @@ export function summary(result: ExecutionResult): string {
   return parts.join(" · ");
 }
 
-export function refusal(problem: Problem): string {
-  if (problem.status === 429) return "Too many executions from your address.";
-  return problem.detail;
+/** What an environment has, and what can be asked for if it takes packages. */
+export function packages(environment: Environment, rules: PackageRules | null): string {
+  const installed = environment.packages.map(({ name, version }) => `${name} ${version}`).join(", ");
+  const has = installed ? `With ${installed}.` : "With its standard library.";
+  if (!rules) return has;
+  return `${has} You can ask for up to ${rules.most} packages${rules.allow.length ? ` of ${rules.allow.join(", ")}` : ""}.`;
 }
 
 export function limits(of: Limits): string {

@@ -66,11 +66,18 @@ class Traffic:
 
 
 class Page:
-    """The page at `url`, used as a visitor uses it."""
+    """The page at `url`, used as a visitor uses it, in the browser's current window."""
 
     def __init__(self, browser: Chrome, url: str) -> None:
-        self.browser = browser
+        self._browser = browser
+        self._window = browser.current_window_handle
         self.url = url.rstrip("/") + "/"
+
+    @property
+    def browser(self) -> Chrome:
+        """The browser, switched to this page's window."""
+        self._browser.switch_to.window(self._window)
+        return self._browser
 
     def open(self, environment: str = "", code: str = "", stdin: str = "") -> None:
         """Reload the page, with a link's program if one is given."""
@@ -104,8 +111,14 @@ class Page:
     @property
     def code(self) -> str:
         """The code in the editor. It must fit the editor's height: lines out of sight are not in the DOM."""
-        lines = self.find("editor").shadow_root.find_elements(By.CSS_SELECTOR, ".cm-line")
-        return "\n".join(str(line.get_property("textContent")) for line in lines)
+        # The cursors of others, with their names, are in the lines.
+        code = self.script(
+            "return [...document.getElementById('editor').shadowRoot?.querySelectorAll('.cm-line') ?? []].map(line => {"
+            "const text = line.cloneNode(true);"
+            "text.querySelectorAll('.cm-ySelectionCaret').forEach(each => each.remove());"
+            "return text.textContent }).join('\\n')"
+        )
+        return str(code)
 
     def type_code(self, code: str) -> None:
         """Replace the code by typing."""
@@ -144,6 +157,18 @@ class Page:
     def takes_input(self) -> None:
         """Wait until a line can be typed."""
         self.wait(lambda: self.find("line").is_displayed(), "the line to type")
+
+    @property
+    def tabs(self) -> list[str]:
+        """The names of the files, with a star at the one that is shown."""
+        tabs = self.find("tabs").find_elements(By.CSS_SELECTOR, "[role=tab]")
+        return [tab.text + "*" * (tab.get_attribute("aria-selected") == "true") for tab in tabs]
+
+    def faults(self, axe: str) -> list[str]:
+        """What axe, whose source this is, finds in the page: rules with the elements that break them."""
+        run = "axe.run(document, {resultTypes: ['violations']}).then(arguments[0], arguments[0])"
+        found = self.browser.execute_async_script(f"{axe};{run}")
+        return [f"{it['id']}: {[node['target'] for node in it['nodes']]}" for it in found["violations"]]
 
     def traffic(self) -> Traffic:
         """All requests, WebSockets included, and errors on the console, since the last call."""

@@ -1,7 +1,9 @@
 """Fixtures: one Chromium for all tests, and the page of a real stack."""
 
 import shutil
+import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from selenium.webdriver import Chrome
@@ -9,9 +11,12 @@ from selenium.webdriver import Chrome
 from app.environments import ENVIRONMENTS
 from tests.page.browser import Page, start
 from tests.stacks import StackFactory
+from tools.build import npm
 from tools.console.steps import Report
+from tools.machine import docker_bridge
 from tools.machine.ports import free_port
 from tools.machine.preparation import Preparation
+from tools.measure.package_index import Index, serving
 from tools.stack import health
 from tools.stack.config import ONLY_CORE
 
@@ -39,22 +44,46 @@ def embedder() -> str:
 
 
 @pytest.fixture(scope="session")
+def axe(prepared: Preparation, report: Report) -> str:
+    """The source of axe."""
+    folder = npm.fetch(Path(__file__).parent / npm.LOCK, prepared.engine.architecture(), report)
+    with tarfile.open(next(folder.glob("axe-core-*.tgz"))) as archive:
+        file = archive.extractfile("package/axe.min.js")
+        assert file
+        return file.read().decode()
+
+
+@pytest.fixture(scope="session")
+def index(prepared: Preparation) -> Iterator[Index]:
+    """The index of the stack's packages."""
+    with serving(docker_bridge.address(prepared.engine.client())) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def page_url(
     new_stack: StackFactory,
     prepared: Preparation,
     report: Report,
     embedder: str,
+    index: Index,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> str:
-    """URL of a stack's API, with every environment and a rate limit above what these tests need. Its status page tells
-    of an incident."""
+    """URL of a stack's API, with every environment, packages, rooms, and limits above what these tests need. Its status
+    page tells of an incident."""
     port = free_port()
     notices = tmp_path_factory.mktemp("notices")
     (notices / "slow.md").write_text(NOTICE)
     stack = new_stack(
         edge={"http_port": port},
         services={**ONLY_CORE, "status": {"notices": str(notices)}},
-        sandbox={"environments": list(ENVIRONMENTS), "requests_per_minute": 150, "allowed_origins": [embedder]},
+        sandbox={
+            "environments": list(ENVIRONMENTS),
+            "requests_per_minute": 150,
+            "allowed_origins": [embedder],
+            "packages": {"index": index.url},
+            "rooms": {"rooms_of_client": 100},
+        },
     )
     stack.up(report)
     health.wait(prepared.engine, stack.prefix, f"http://localhost:{port}", report)

@@ -54,7 +54,7 @@ def test_each_environment_keeps_its_own_code(page: Page) -> None:
 def test_packages_are_listed(page: Page) -> None:
     page.open()
     page.choose("environment", "python-data")
-    packages = page.find("packages").text
+    packages = page.find("installed").text
     assert all(f"{name} " in packages for name in ("numpy", "pandas", "matplotlib"))
 
 
@@ -164,7 +164,7 @@ def test_a_link_holds_the_program_and_is_not_sent_to_a_server(page: Page) -> Non
     page.type_code(secret)
     page.script("arguments[0].closest('details').open = true", page.find("stdin"))
     page.find("stdin").send_keys("some input")
-    page.find("share").click()
+    page.find("link").click()
     page.wait(lambda: "link" in page.status, "the status to mention the link")
     link = page.browser.current_url
 
@@ -300,7 +300,8 @@ def test_the_editor_indents(page: Page) -> None:
 def test_tab_reaches_every_control_with_a_visible_focus(page: Page) -> None:
     page.open("python", "print(1)", stdin="x")
     page.script("document.querySelector('header a').focus()")
-    for name in ("environment", "example", "editor", "SUMMARY", "stdin", "run", "share", "output"):
+    before, after = ("environment", "example"), ("editor", "SUMMARY", "stdin", "packages", "run", "link", "output")
+    for name in (*before, "tab-0", "add", "rename", *after):
         page.press(Keys.ESCAPE, Keys.TAB)
         element, outline = page.script(
             "const e = document.activeElement; return [e.id || e.tagName, getComputedStyle(e).outlineStyle]"
@@ -342,7 +343,7 @@ def test_colours_follow_the_visitors_scheme_and_have_contrast(page: Page, scheme
         assert contrast(luminance(colour), surface) >= 4.5, (span.get_attribute("class"), colour)
     editor = page.script("return getComputedStyle(arguments[0]).color", page.editor)
     assert contrast(luminance(editor), surface) >= 4.5
-    muted = page.script("return getComputedStyle(arguments[0]).color", page.find("packages"))
+    muted = page.script("return getComputedStyle(arguments[0]).color", page.find("installed"))
     assert contrast(luminance(muted), ground) >= 4.5
 
 

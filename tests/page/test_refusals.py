@@ -30,7 +30,7 @@ def used_up(page_url: str) -> None:
 @pytest.mark.usefixtures("used_up")
 def test_the_status_says_when_to_try_again(page: Page) -> None:
     page.run("python", "print(1)")
-    page.ends("Too many executions from your address. Try again in ")
+    page.ends("At most 150 executions a minute are allowed for one address. Try again in ")
     seconds = int(page.status.rpartition(" in ")[2].removesuffix(" s."))
     assert 0 < seconds <= 60
     assert page.output == ""

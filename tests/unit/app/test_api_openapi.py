@@ -5,6 +5,7 @@ import html.parser
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from app.api.page_files import PAGE, page_files
 from docs.openapi import document
 from tests.unit.app.fake_executor import FakeExecutor
 from tests.unit.app.fake_visitor import api, public_routes
@@ -22,7 +23,7 @@ async def test_the_document_is_valid(executor: FakeExecutor) -> None:
 async def test_every_route_but_the_pages_files_is_in_it(executor: FakeExecutor) -> None:
     async with api(executor) as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
-    files = {"/", "/page.js", "/page.css", "/docs.css"}
+    files = set(page_files(PAGE)) - {"/docs", "/openapi.json"}
     assert set(paths) == public_routes(executor) - files
     assert {"/execute", "/execute/stream", "/api/v2/execute", "/v1/exec", "/openapi.json", "/docs"} <= set(paths)
 
@@ -75,4 +76,4 @@ async def test_the_docs_are_a_page_without_script_under_a_strict_policy(executor
     assert inside <= links.ids
     assert {"Execution", "ExecutionResult", "Problem"} <= links.ids
     assert links.targets - {f"#{name}" for name in inside} == {"openapi.json", "."}
-    assert links.sheets == {"docs.css"}
+    assert links.sheets == {"docs.css", "data:,"}  # the second one is an empty icon

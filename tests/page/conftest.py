@@ -61,29 +61,33 @@ def index(prepared: Preparation) -> Iterator[Index]:
 
 
 @pytest.fixture(scope="session")
+def sandbox(embedder: str, index: Index) -> dict[str, object]:
+    """Every environment, packages, rooms, and limits above what these tests need."""
+    return {
+        "environments": list(ENVIRONMENTS),
+        "requests_per_minute": 150,
+        "allowed_origins": [embedder],
+        "packages": {"index": index.url},
+        "rooms": {"rooms_of_client": 100},
+    }
+
+
+@pytest.fixture(scope="session")
 def page_url(
     new_stack: StackFactory,
     prepared: Preparation,
     report: Report,
-    embedder: str,
-    index: Index,
+    sandbox: dict[str, object],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> str:
-    """URL of a stack's API, with every environment, packages, rooms, and limits above what these tests need. Its status
-    page tells of an incident."""
+    """URL of a stack's API. Its status page tells of an incident."""
     port = free_port()
     notices = tmp_path_factory.mktemp("notices")
     (notices / "slow.md").write_text(NOTICE)
     stack = new_stack(
         edge={"http_port": port},
         services={**ONLY_CORE, "status": {"notices": str(notices)}},
-        sandbox={
-            "environments": list(ENVIRONMENTS),
-            "requests_per_minute": 150,
-            "allowed_origins": [embedder],
-            "packages": {"index": index.url},
-            "rooms": {"rooms_of_client": 100},
-        },
+        sandbox=sandbox,
     )
     stack.up(report)
     health.wait(prepared.engine, stack.prefix, f"http://localhost:{port}", report)

@@ -119,8 +119,7 @@ def test_a_refusal_of_packages_is_a_sentence(page: Page) -> None:
     assert page.status.endswith(".")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_axe_finds_nothing_on_the_page_and_in_the_documentation(page: Page, axe: str, scheme: str, width: int) -> None:
     page.emulate("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     page.emulate("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500)

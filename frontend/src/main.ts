@@ -120,7 +120,6 @@ function leave(): void {
   room = null;
   linkButton.hidden = false;
   shareButton.hidden = !served.rooms;
-  if (roomOf(location.hash)) history.replaceState(null, "", location.pathname);
   bench.open(bench.program);
   panel.allow(true);
 }
@@ -144,6 +143,7 @@ editButton.addEventListener("click", () => void copy(location.href, "Copied: who
 viewButton.addEventListener("click", () => void copy(viewLink() ?? "", "Copied: whoever has this link can watch."));
 byId("leave", HTMLButtonElement).addEventListener("click", () => {
   leave();
+  history.replaceState(null, "", location.pathname);
   panel.say("idle", "You have left the room, with a copy of its program.");
   bench.focus();
 });

@@ -152,8 +152,10 @@ def test_a_room_is_left_with_a_copy_and_entered_again(page: Page) -> None:
     assert (page.browser.current_url, page.code) == (page.url, "print('kept')")
     page.find("run").click()
     page.ends("Success")
-    page.browser.get(link)
-    page.wait(lambda: page.find("room").is_displayed() and page.code == "print('kept')", "the room")
+    share(page, stdin="of another room")
+    page.script("location.href = arguments[0]", link)
+    page.wait(lambda: page.code == "print('kept')", "the first room")
+    assert (page.browser.current_url, page.find("stdin").get_property("value")) == (link, "")
 
 
 @pytest.mark.parametrize("fragment", ["#room=0123456789abcdef&token=none", "#room=0123456789abcdef"])

@@ -30,7 +30,7 @@ export class RoomBar {
   }
 
   get name(): string {
-    return this.who.value.trim();
+    return this.who.value.trim() || "Guest";
   }
 
   /** What is to be known about the connection and the link. */

@@ -104,6 +104,7 @@ export function bound(field: HTMLTextAreaElement, text: Y.Text): () => void {
     field.value = text.toString();
     field.setSelectionRange(moved[0] ?? 0, moved[1] ?? 0);
   };
+  field.value = text.toString();
   field.addEventListener("input", typed);
   text.observe(changed);
   return () => {

@@ -36,7 +36,7 @@ export class Room {
   private readonly document: SharedDocument;
   private readonly bar: RoomBar;
   private readonly runs: Runs;
-  private readonly unbind: () => void;
+  private unbind: () => void = () => undefined;
   /** Called when the server has answered to step 1 of the sync protocol. */
   private answered: () => void = () => undefined;
   private shown = false;
@@ -58,7 +58,6 @@ export class Room {
     // Only then it is known what the visitor may do.
     const synced = new Promise<void>((resolve) => this.provider.once("sync", () => resolve()));
     this.runs = new Runs(synced, address, protocols, host.panel, about, (names) => host.packagesUsed(names));
-    this.unbind = bound(host.stdin, this.document.stdin);
     this.provider.on("status", ({ status }) => this.shown && status !== "connected" && this.bar.say("Connecting…"));
     this.provider.on("sync", (synced: boolean) => synced && this.synced());
     this.provider.on("closed", ({ reason }) => host.closed(CLOSED[reason] ?? `The room is closed: ${reason}.`));
@@ -76,7 +75,7 @@ export class Room {
 
   async run(packages: readonly string[]): Promise<void> {
     await this.settled();
-    this.runs.send({ type: "run", name: this.bar.name || "Guest", packages, interactive: this.interactive });
+    this.runs.send({ type: "run", name: this.bar.name, packages, interactive: this.interactive });
   }
 
   /** Choose another environment for all. Its main file is added with this content if there is none. */
@@ -111,7 +110,9 @@ export class Room {
 
   private synced(): void {
     this.bar.say(this.writable ? "" : "View only");
-    if (!this.shown) this.show();
+    if (this.shown) return;
+    this.unbind = bound(this.host.stdin, this.document.stdin);
+    this.show();
   }
 
   private show(): void {

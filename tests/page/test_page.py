@@ -300,8 +300,8 @@ def test_the_editor_indents(page: Page) -> None:
 def test_tab_reaches_every_control_with_a_visible_focus(page: Page) -> None:
     page.open("python", "print(1)", stdin="x")
     page.script("document.querySelector('header a').focus()")
-    before, after = ("environment", "example"), ("editor", "SUMMARY", "stdin", "packages", "run", "link", "output")
-    for name in (*before, "tab-0", "add", "rename", *after):
+    left = ("environment", "example", "tab-0", "add", "rename", "editor", "SUMMARY", "stdin", "packages")
+    for name in (*left, "run", "link", "share", "output"):
         page.press(Keys.ESCAPE, Keys.TAB)
         element, outline = page.script(
             "const e = document.activeElement; return [e.id || e.tagName, getComputedStyle(e).outlineStyle]"

@@ -118,7 +118,7 @@ class ApiOptions(Settings):
     packages: Annotated[PackagesOptions | None, FROM_JSON] = None
     """packages that executions can ask for. Unset: none, and no service for them; {} for all wheels of PyPI."""
     rooms: Annotated[RoomsOptions | None, FROM_JSON] = None
-    """rooms in which visitors edit and run together. Unset: none; {} for the defaults. They take 8 MB of the api's
+    """rooms in which visitors edit and run together. Unset: none; {} for the defaults. They take 5 MB of the api's
     memory when nobody is there."""
     refuse_patterns: bool = False
     """true to refuse code that looks dangerous instead of warning. Isolation doesn't need it."""

@@ -83,7 +83,7 @@ class Line:
                 group.start_soon(self._stop)
                 try:
                     await talk()
-                except (Refused, ComeBack, *GONE) as error:
+                except Exception as error:
                     ended = error
                 group.cancel_scope.cancel()
         if ended is not None:

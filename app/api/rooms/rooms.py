@@ -187,6 +187,7 @@ class Rooms:
         """Forget a room that nobody is in and in which nothing runs."""
         if not room.visitors and not (room.runs and room.runs.running) and self._open.get(room.id) is room:
             del self._open[room.id]
+            room.document.close()
             with contextlib.suppress(Refused):
                 self._store.visit([room.id])
 

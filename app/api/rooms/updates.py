@@ -4,7 +4,7 @@ pycrdt trusts an update: nested values overflow its stack, which ends the proces
 document unseen. So only what editing plain text needs is let through: text, removed text, files, and short values.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import anyio.lowlevel
@@ -14,8 +14,11 @@ FILES, STDIN, ROOM = "files", "stdin", "room"
 NOTHING = b"\x00\x00"
 """The update that changes nothing."""
 
-_ROOTS: Collection[bytes] = {name.encode() for name in (FILES, STDIN, ROOM)}
 _GARBAGE, _DELETED, _STRING, _TYPE, _ANY = 0, 1, 4, 7, 8
+_OF_MAPS: Mapping[bytes | None, Collection[int]] = {
+    FILES.encode(): (_DELETED, _TYPE),
+    ROOM.encode(): (_DELETED, _ANY),
+}
 _TEXT = 2
 _SHORT_STRING = 119
 _LONGEST_VALUE = 64
@@ -32,6 +35,11 @@ _AT_ONCE = 256
 
 class Unacceptable(Exception):
     """A message that no member's editor sends. The text is a sentence."""
+
+
+_NOT_PLAIN = Unacceptable(
+    f"A room's document has texts in {FILES}, plain text in {STDIN}, short strings in {ROOM}, and nothing else."
+)
 
 
 @dataclass
@@ -93,8 +101,8 @@ def _read_piece(data: "Data", found: Contents) -> int:
     """Read one piece, and return its length."""
     info = data.byte()
     kind = info & 0x1F
-    if kind != _GARBAGE:
-        _read_parent(data, info, found)
+    if kind != _GARBAGE and kind not in _read_parent(data, info, found):
+        raise _NOT_PLAIN
     if kind in (_GARBAGE, _DELETED):
         return data.length()
     if kind == _STRING and (text := data.text()):
@@ -105,22 +113,23 @@ def _read_piece(data: "Data", found: Contents) -> int:
     if kind == _ANY and data.number() == 1 and data.byte() == _SHORT_STRING and len(data.text()) <= _LONGEST_VALUE:
         found.cost += _VALUE_COST
         return 1
-    raise Unacceptable("A room's document has plain text, and short strings as values, and nothing else.")
+    raise _NOT_PLAIN
 
 
-def _read_parent(data: "Data", info: int, found: Contents) -> None:
-    """Read where a piece is: beside others, or in a root or a text, maybe with a key."""
+def _read_parent(data: "Data", info: int, found: Contents) -> Collection[int]:
+    """Read where a piece is: beside others, or in a root or a text. Returns the kinds of pieces that may be there."""
     for flag in (_ORIGIN, _RIGHT_ORIGIN):
         if info & flag:
             _read_place(data, found)
     if info & (_ORIGIN | _RIGHT_ORIGIN):
-        return
-    if data.number() != 1:
+        return (_DELETED, _STRING, _TYPE, _ANY)
+    root = data.sized() if data.number() == 1 else None
+    if root is None:
         _read_place(data, found)
-    elif data.sized() not in _ROOTS:
-        raise Unacceptable(f"A room's document has {FILES}, {STDIN} and {ROOM}, and nothing else.")
     if info & _KEY:
         data.text()
+        return _OF_MAPS.get(root, ())
+    return () if root in _OF_MAPS or root not in (None, STDIN.encode()) else (_DELETED, _STRING)
 
 
 def _read_place(data: "Data", found: Contents) -> None:

@@ -61,15 +61,19 @@ class ApiProcess:
 
     def figures(self, prefix: str) -> dict[tuple[str, ...], float]:
         """The counters whose names begin with `prefix` and that aren't zero, by name and labels' values."""
+        all_of_them = {key: value for key, value in self.gauges(prefix).items() if key[0].endswith("_total")}
+        since = {key: value - self.before.get(key, 0) for key, value in all_of_them.items()}
+        return {key: value for key, value in since.items() if value}
+
+    def gauges(self, prefix: str) -> dict[tuple[str, ...], float]:
+        """All figures whose names begin with `prefix`, as they are now, by name and labels' values."""
         exposition = _CLIENT.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text
-        all_of_them = {
+        return {
             (sample.name, *sample.labels.values()): sample.value
             for family in text_string_to_metric_families(exposition)
             for sample in family.samples
-            if sample.name.startswith(prefix) and sample.name.endswith("_total")
+            if sample.name.startswith(prefix)
         }
-        since = {key: value - self.before.get(key, 0) for key, value in all_of_them.items()}
-        return {key: value for key, value in since.items() if value}
 
 
 @contextlib.contextmanager

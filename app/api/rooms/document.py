@@ -150,7 +150,7 @@ class Document:
         # What only removes text may go beyond the limit by a quarter, since it makes room.
         limit = self._limit if contents.adds(self._ends) else self._limit * 5 // 4
         if self._cost + self._cost_of(contents) > limit and self._cost != self._measured:
-            await anyio.sleep(self._measured_at + _MEASURE_SECONDS - anyio.current_time())
+            await anyio.sleep_until(self._measured_at + _MEASURE_SECONDS)
             await self._measure()
         if self._cost + self._cost_of(contents) > limit:
             kilobytes = self._limit // 1024

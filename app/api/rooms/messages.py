@@ -75,9 +75,9 @@ class RoomRuns:
 
     An editor sends `RoomRun`; the files and the input are those of the server's document. Then each member receives
     `RoomRunStarts` and the frames of `/execute/stream`. Each run counts for whoever asked for it. While it goes on, an
-    editor may send the commands of `/execute/stream`, and all receive each `Input`. Whoever comes later receives the
-    same once more, with at most 10 KB of the output, and the result without output and files. What is refused before a
-    run begins is told to its sender alone, with `yours`.
+    editor may send `RoomInput` and the other commands of `/execute/stream`, and all receive each `RoomInput`. Whoever
+    comes later receives the same once more, with at most 10 KB of the output, and the result without output and files.
+    What is refused before a run begins is told to its sender alone, with `yours`.
     """
 
 
@@ -112,5 +112,12 @@ class OwnFault(Fault):
     yours: Literal[True] = True
 
 
-RoomFrame = Annotated[RoomRun | Input | EndOfInput | Interrupt | Cancel, Field(discriminator="type")]
+class RoomInput(Input):
+    """Text for the standard input of what runs. All members receive it as it was sent."""
+
+    name: str | None = Field(None, max_length=40)
+    """Who typed it, as the other members are to read it."""
+
+
+RoomFrame = Annotated[RoomRun | RoomInput | EndOfInput | Interrupt | Cancel, Field(discriminator="type")]
 """A frame that an editor may send."""

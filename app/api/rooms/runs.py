@@ -11,7 +11,7 @@ from app.api.executions import Executions
 from app.api.executor_client import ExecutorStream
 from app.api.rooms.document import Document
 from app.api.rooms.line import Line
-from app.api.rooms.messages import OwnFault, RoomFrame, RoomRun, RoomRunStarts
+from app.api.rooms.messages import OwnFault, RoomFrame, RoomInput, RoomRun, RoomRunStarts
 from app.environments import described
 from app.wire.admission import admit_input, build, read_json
 from app.wire.problems import FAULT_OF_OURS, Code, Refused
@@ -63,10 +63,11 @@ class Runs:
             await self._send(frame, self._stream)
 
     async def _send(self, command: Command, stream: ExecutorStream) -> None:
-        if isinstance(command, Input):
+        if isinstance(command, RoomInput):
             self._stdin += len(command.data.encode())
             admit_input(self._stdin, self._executions.profile)
             self._tell(command)
+            command = Input(data=command.data)
         await stream.send(command)
 
     async def _begin(self, asked: RoomRun, client: Client) -> None:
@@ -157,7 +158,7 @@ class _Transcript:
             self._last.append(bare.model_dump_json())
         elif isinstance(message, Fault):
             self._last.append(message.model_dump_json())
-        elif not isinstance(message, Input):
+        elif not isinstance(message, RoomInput):
             self._first.append(message.model_dump_json())
 
     def frames(self) -> list[str]:

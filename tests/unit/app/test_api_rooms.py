@@ -103,12 +103,13 @@ async def test_a_run_is_told_to_all_members_and_who_ran_it(executor: FakeExecuto
     async with opened(address, *_edit(room), "runs") as one, opened(address, room.id, room.view, "runs") as viewer:
         await one.send(json.dumps({"type": "run", "name": "Ada", "interactive": True}))
         first = [json.loads(await viewer.recv()) for _ in range(2)]
-        await one.send(json.dumps({"type": "stdin", "data": "hi"}))
+        await one.send(json.dumps({"type": "stdin", "data": "hi", "name": "Ada"}))
         await one.send(json.dumps({"type": "stdin_end"}))
         seen = [*first, *await frames(viewer)]
         assert seen == await frames(one)
     assert [it["type"] for it in seen] == ["run", "started", "stdin", "output", "result"]
     assert seen[0] == {"type": "run", "name": "Ada", "environment": "python", "packages": [], "main": "main.py"}
+    assert seen[2] == {"type": "stdin", "data": "hi", "name": "Ada"} and seen[3]["data"] == "hi"
     (ran,) = executor.ran
     assert ran["main"] == "main.py"
     assert {it["name"]: it["content"] for it in ran["files"]} == {"lib.py": "x = 1", "main.py": "2"}

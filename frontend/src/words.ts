@@ -12,6 +12,9 @@ const STATUSES: Readonly<Record<string, string>> = {
   killed: "Stopped",
 };
 
+/** Before the names of npm's packages in rules. */
+const NPM = "npm:";
+
 /** By the step of a frame of type `preparing`. */
 export const PREPARING: Readonly<Record<string, string>> = {
   waiting: "Waiting until other packages are prepared…",
@@ -38,12 +41,19 @@ export function summary(result: ExecutionResult): string {
   return parts.join(" · ");
 }
 
+/** How packages of an environment are asked for. */
+export function packagesExample({ language }: Environment): string {
+  return language === "python" ? "rich, requests>=2.32" : "lodash, date-fns@^3";
+}
+
 /** What an environment has, and what can be asked for if it takes packages. */
 export function packages(environment: Environment, rules: PackageRules | null): string {
   const installed = environment.packages.map(({ name, version }) => `${name} ${version}`).join(", ");
   const has = installed ? `With ${installed}.` : "With its standard library.";
   if (!rules) return has;
-  return `${has} You can ask for up to ${rules.most} packages${rules.allow.length ? ` of ${rules.allow.join(", ")}` : ""}.`;
+  const ofNpm = environment.language !== "python";
+  const allowed = rules.allow.filter((name) => name.startsWith(NPM) === ofNpm).map((name) => name.replace(NPM, ""));
+  return `${has} You can ask for up to ${rules.most} packages${rules.allow.length ? ` of ${allowed.join(", ")}` : ""}.`;
 }
 
 export function limits(of: Limits): string {

@@ -93,6 +93,7 @@ export class Workbench {
     this.exampleSelect.replaceChildren(yours, ...examples.map(({ title }) => new Option(title, title)));
     const rules = this.rulesOf(this.environment);
     byId("installed", HTMLElement).textContent = words.packages(this.environment, rules);
+    this.packages.placeholder = words.packagesExample(this.environment);
     this.packages.labels?.forEach((label) => (label.hidden = !rules));
     this.environmentSelect.disabled = this.exampleSelect.disabled = !sources.writable;
     this.stdin.readOnly = this.packages.readOnly = !sources.writable;

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -66,9 +66,10 @@ class Environment:
     """Matches names of files that the interpreter, or a package imported ahead, looks for before it runs the code."""
     pictures: str | None = None
     """Pattern of files in the results folder that are given back whether or not the request asks for them."""
+    index: Literal["pypi", "npm"] | None = None
+    """The kind of index of its packages. None: its programs can't ask for packages."""
     site: str | None = None
-    """Folder below its root, empty in its image, where its interpreter looks for packages after its own library. None:
-    its programs can't ask for packages."""
+    """Folder below its root, empty in its image, where its interpreter looks for packages after its own library."""
     within: str | None = None
     """The environment whose image and sandboxes it uses, when it has none of its own."""
     default: bool = True

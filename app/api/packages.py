@@ -34,14 +34,14 @@ _NEWS: TypeAdapter[News] = TypeAdapter(News)
 
 # The docstring is in the OpenAPI document.
 class PackagesRequest(Message):
-    """Packages that executions will ask for, prepared ahead. They are resolved with everything that they need, and the
-    wheels are fetched and unpacked; an execution that then names the same packages starts at once. Only wheels are
-    taken, so that no code of a package runs outside of a sandbox.
+    """Packages that executions will ask for, prepared ahead. They are resolved with everything that they need, fetched
+    and unpacked; an execution that then names the same packages starts at once. Of Python's only wheels are taken, and
+    of npm's none with an install script, so that no code of a package runs outside of a sandbox.
     """
 
     environment: Annotated[str, AfterValidator(canonical)] = Field(max_length=64)
     packages: tuple[PackageName, ...] = Field(min_length=1, max_length=32)
-    """As in `requests>=2.32`."""
+    """As in `requests>=2.32` or, for Node, `date-fns@^3`."""
 
 
 class PackageRules(Document):
@@ -50,7 +50,7 @@ class PackageRules(Document):
     environments: tuple[str, ...]
     """The environments whose executions can have `packages`."""
     allow: tuple[str, ...]
-    """Packages that may be asked for; empty for any."""
+    """Packages that may be asked for, npm's as in `npm:lodash`; empty for any."""
     deny: tuple[str, ...]
     """Packages that no set may hold."""
     most: int
@@ -75,7 +75,7 @@ class Packages:
         """What can be asked for; None: nothing."""
         if self._options is None:
             return None
-        environments = tuple(name for name, environment in ENVIRONMENTS.items() if environment.site)
+        environments = tuple(name for name, environment in ENVIRONMENTS.items() if environment.index)
         given = self._options.model_dump(include=set(PackageRules.model_fields))
         return PackageRules(environments=environments, **given)
 

@@ -116,7 +116,7 @@ class ApiOptions(Settings):
     mcp: bool = False
     """true to let agents run code by the Model Context Protocol at /mcp. It takes 24 MB of the api's memory."""
     packages: Annotated[PackagesOptions | None, FROM_JSON] = None
-    """packages that executions can ask for. Unset: none, and no service for them; {} for all wheels of PyPI."""
+    """packages that executions can ask for. Unset: none, and no service for them; {} for all of PyPI and npm."""
     rooms: Annotated[RoomsOptions | None, FROM_JSON] = None
     """rooms in which visitors edit and run together. Unset: none; {} for the defaults. They take 5 MB of the api's
     memory when nobody is there."""

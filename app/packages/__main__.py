@@ -8,7 +8,6 @@ from pathlib import Path
 import uvicorn
 
 from app.packages.metrics import Metrics
-from app.packages.resolver import Resolver
 from app.packages.server import build_packages
 from app.packages.service import Preparations
 from app.packages.settings import PackagesSettings
@@ -30,7 +29,7 @@ def main() -> None:
         sys.exit(f"The packages service can't start: {error}")
     configure_logs()
     metrics = Metrics(store)
-    preparations = Preparations(settings, store, Resolver(settings, Path(tempfile.gettempdir(), "uv")), metrics)
+    preparations = Preparations(settings, store, Path(tempfile.gettempdir()), metrics)
     settings.socket.unlink(missing_ok=True)
     uvicorn.run(
         build_packages(preparations, metrics),

@@ -5,8 +5,9 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 from limits import RateLimitItemPerHour
@@ -14,11 +15,13 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from app.environments import ENVIRONMENTS, Environment
+from app.packages.index import Index
 from app.packages.metrics import Metrics
-from app.packages.resolver import Away, Locked, Resolver
+from app.packages.npm import Npm
+from app.packages.pypi import PyPi
 from app.packages.settings import PackagesSettings
 from app.packages.store import Store, complete
-from app.packages.wheels import Room, fetch, unpack
+from app.packages.unpacking import Away, Locked, Room, fetch
 from app.wire.packages import LAYER, News, PackageSet, Prepared, Unprepared, Wanted, asked
 from app.wire.problems import Code, Refused
 from app.wire.protocol import Preparing
@@ -47,12 +50,12 @@ class _Preparation:
 
 
 class Preparations:
-    """All preparations of the process."""
+    """All preparations of the process. The tools that make locks have their files below `folder`."""
 
-    def __init__(self, settings: PackagesSettings, store: Store, resolver: Resolver, metrics: Metrics) -> None:
+    def __init__(self, settings: PackagesSettings, store: Store, folder: Path, metrics: Metrics) -> None:
         self._settings = settings
         self._store = store
-        self._resolver = resolver
+        self._indexes = {"pypi": PyPi(settings, folder / "uv"), "npm": Npm(settings, folder)}
         self._metrics = metrics
         self._running: dict[str, tuple[_Preparation, asyncio.Task[PackageSet]]] = {}
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -111,16 +114,17 @@ class Preparations:
     ) -> PackageSet:
         outcome = "prepared"
         try:
-            requirements = self._resolver.requirements(wanted.packages)
+            index: Index = self._indexes[str(environment.index)]
+            packages = index.asked(wanted.packages)
             async with self._places:
                 started = time.monotonic()
                 room = Room(self._settings.set_mb * _MB, started + self._settings.seconds)
                 try:
                     async with asyncio.timeout(self._settings.seconds):
                         preparation.goes_on(Preparing(step="resolving"))
-                        lock = await self._resolver.resolve(requirements, environment.release.version, wanted.installed)
+                        lock = await index.resolve(packages, environment, wanted.installed)
                         preparation.goes_on(Preparing(step="fetching"))
-                        found = await self._fetch(environment, lock, room)
+                        found = await self._fetch(environment, index, lock, room)
                 except TimeoutError:
                     raise Away("The packages were not ready in time.", f"over {self._settings.seconds} s") from None
                 self._store.link(key, found.id)
@@ -138,10 +142,10 @@ class Preparations:
         finally:
             self._metrics.preparations.labels(outcome).inc()
 
-    async def _fetch(self, environment: Environment, lock: tuple[Locked, ...], room: Room) -> PackageSet:
+    async def _fetch(self, environment: Environment, index: Index, lock: Sequence[Locked], room: Room) -> PackageSet:
         """The set of a lock, from the store or made now."""
         packages = tuple(locked.package for locked in lock)
-        content = json.dumps([environment.name, *(package.model_dump() for package in packages)])
+        content = json.dumps([environment.name, *((locked.place, locked.package.model_dump()) for locked in lock)])
         identity = hashlib.sha256(content.encode()).hexdigest()
         if found := self._store.use(identity):
             return found
@@ -150,12 +154,12 @@ class Preparations:
         with self._store.workplace() as place:
             site = place / LAYER / str(environment.site)
             site.mkdir(parents=True)
-            wheels = Room(room.bytes, room.deadline)
-            for number, locked in enumerate(lock):
-                wheel = place / f"{number}.whl"
-                await fetch(self._client, locked, wheel, wheels)
-                await _finished(asyncio.to_thread(unpack, locked, wheel, site, room))
-                wheel.unlink()
+            fetched = Room(room.bytes, room.deadline)
+            archive = place / "archive"
+            for locked in lock:
+                await fetch(self._client, locked, archive, fetched)
+                await _finished(asyncio.to_thread(index.unpack, locked, archive, site, room))
+                archive.unlink()
             size = self._settings.set_mb * _MB - room.bytes
             made = PackageSet(id=identity, environment=environment.name, packages=packages, size=size)
             await _finished(asyncio.to_thread(complete, made, place))
@@ -165,8 +169,8 @@ class Preparations:
 
 def _with_packages(name: str) -> Environment:
     environment = ENVIRONMENTS.get(name)
-    if environment is None or environment.site is None:
-        can = ", ".join(it.name for it in ENVIRONMENTS.values() if it.site)
+    if environment is None or environment.index is None:
+        can = ", ".join(it.name for it in ENVIRONMENTS.values() if it.index)
         raise Refused(Code.PACKAGE_NOT_ALLOWED, f"{name} takes no packages; these environments do: {can}.")
     return environment
 

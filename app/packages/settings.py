@@ -22,8 +22,10 @@ def _index(url: str) -> str:
 
 
 def _name(name: str) -> str:
+    if re.fullmatch(r"npm:(@[^/:@\s]+/)?[^/:@\s]+", name):
+        return name
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
-        raise ValueError(f"{name!r} is not the name of a package, as in requests")
+        raise ValueError(f"{name!r} is not the name of a package, as in requests or npm:lodash")
     return normalized(name)
 
 
@@ -34,9 +36,11 @@ class PackagesOptions(Settings):
     """What the operator chooses: the keys of `sandbox.packages` in the stack's config."""
 
     index: Annotated[str, AfterValidator(_index)] = "https://pypi.org/simple/"
-    """URL of the index, by PyPA's simple repository API."""
+    """URL of the index of Python's packages, by PyPA's simple repository API."""
+    registry: Annotated[str, AfterValidator(_index)] = "https://registry.npmjs.org/"
+    """URL of npm's registry, for packages of Node."""
     allow: Names = ()
-    """Packages that may be asked for; what they depend on comes with them. Empty: all of the index."""
+    """Packages that may be asked for, npm's as in npm:lodash; what they depend on comes with them. Empty: all."""
     deny: Names = ()
     """Packages that no set may hold, not even as a dependency."""
     most: int = Field(10, ge=1, le=32)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app.packages.resolver import Away
+from app.packages.unpacking import Away
 from app.process.libc import LIBC, checked
 from app.wire.packages import LAYER, PackageSet
 from app.wire.protocol import Message

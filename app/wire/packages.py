@@ -16,9 +16,10 @@ LAYER = "layer"
 
 
 class LockedPackage(Package):
-    """A package of a set, with the SHA-256 of its wheel."""
+    """A package of a set."""
 
-    sha256: str
+    hash: str
+    """Of its archive, in hexadecimal digits after the algorithm: `sha256:` for a wheel, `sha512:` for npm's."""
 
 
 class PackageSet(Message):

@@ -59,7 +59,7 @@ RESULTS = "results"
 
 FileName = Annotated[str, AfterValidator(_relative)]
 PackageName = Annotated[str, Field(min_length=1, max_length=128)]
-"""A package by name, or with versions as in `requests>=2.32`."""
+"""A package by name, or with versions as in `requests>=2.32` or `date-fns@^3`."""
 
 
 class File(Message):
@@ -112,8 +112,9 @@ class Execution(Message):
     timeout: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Wall time in seconds; null is the profile's timeout."""
     packages: tuple[PackageName, ...] = Field((), max_length=32)
-    """Packages that the code can import, as in `requests>=2.32`, where GET /environments says that there are any. They
-    are prepared before the code runs, outside of its sandbox, which has no network all the same."""
+    """Packages that the code can import, as in `requests>=2.32` or, for Node, `date-fns@^3`, where GET /environments
+    says that there are any. They are prepared before the code runs, outside of its sandbox, which has no network all
+    the same."""
     results: tuple[Annotated[str, AfterValidator(_pattern)], ...] | None = Field(None, min_length=1, max_length=32)
     """Files under /tmp/results to give back: names, or patterns with *. Null: the folder isn't made.
 

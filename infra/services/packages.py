@@ -21,7 +21,7 @@ def describe(context: Context) -> ServiceArgs:
     """It has a way out and no way in: the api asks over a Unix socket, and serves its metrics."""
     options = context.settings.sandbox.packages or PackagesOptions()
     return ServiceArgs(
-        image="app",
+        image="packages",
         entrypoint=["python", "-m", "app.packages"],
         health=Health([*HEALTHCHECK, f"unix:{SOCKET}"]),
         # The cache of uv is in memory, below /tmp.

@@ -14,7 +14,7 @@ from app.environments import ENVIRONMENTS
 from app.packages.store import unused
 from tests.sandbox.executor import Host
 from tests.sandbox.processes import ANSWER_SECONDS, Platform, output_json
-from tools.measure.package_index import Index, serving, wheel
+from tools.measure.package_index import Index, serving, tarball, wheel
 
 NOT_READY = "packages_unavailable"
 
@@ -34,8 +34,12 @@ def packaged(
     index: Index,
 ) -> Iterator[Platform]:
     """A platform with a packages service, of the environments that take packages."""
-    served = [name for name, environment in ENVIRONMENTS.items() if environment.site]
-    options = {"PACKAGES_INDEX": index.url, "PACKAGES_SETS_PER_HOUR": "1000"}
+    served = [name for name, environment in ENVIRONMENTS.items() if environment.index]
+    options = {
+        "PACKAGES_INDEX": index.url,
+        "PACKAGES_REGISTRY": index.registry,
+        "PACKAGES_SETS_PER_HOUR": "1000",
+    }
     platform = Platform(host, next(names), served, tmp_path_factory.mktemp("packages") / "platform", **options)
     try:
         yield platform.start()
@@ -68,7 +72,58 @@ def test_the_list_of_what_was_locked(packaged: Platform, index: Index) -> None:
         ("below", "1.0"),
         ("listed", "1.0"),
     ]
-    assert {len(package["sha256"]) for package in answer["packages"]} == {64}
+    assert {len(package["hash"]) for package in answer["packages"]} == {len("sha256:") + 64}
+
+
+REQUIRES = """
+const { hello } = require("greeting-js");
+const routes = require("fs").readFileSync("/proc/net/dev", "utf8").trim().split("\\n").slice(2);
+const part = require("@scope/named/part");
+console.log(JSON.stringify([hello("World"), part, routes.map((it) => it.trim().split(":")[0])]));
+"""
+IMPORTS = """
+import { hello } from "greeting-js";
+import part from "@scope/named/part";
+import { readFileSync } from "fs";
+const routes = readFileSync("/proc/net/dev", "utf8").trim().split("\\n").slice(2);
+console.log(JSON.stringify([hello("World"), part, routes.map((it) => it.trim().split(":")[0])]));
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "main", "code"),
+    [
+        ("node", "main.js", REQUIRES),
+        ("node", "main.mjs", IMPORTS),
+        ("node", "main.js", IMPORTS),
+        ("typescript", "main.ts", f"const typed: string = 'x';{IMPORTS}"),
+    ],
+    ids=["require", "import", "import in a .js file", "typescript"],
+)
+def test_node_finds_its_packages(packaged: Platform, index: Index, environment: str, main: str, code: str) -> None:
+    index.module("polite", "exports.say = (name) => `Hello, ${name}!`\n")
+    greeting = "exports.hello = (name) => require('polite').say(name)\n"
+    index.module("greeting-js", greeting, dependencies={"polite": "^1"})
+    exported = {"./part": {"import": "./part.mjs", "require": "./part.cjs"}}
+    files = {"package/part.mjs": "export default 7", "package/part.cjs": "module.exports = 7"}
+    index.publish("@scope/named", tarball(files, name="@scope/named", exports=exported))
+    answer = packaged.run(
+        environment, files=[{"name": main, "content": code}], packages=["greeting-js@1", "@scope/named"]
+    )
+    assert output_json(answer) == ["Hello, World!", 7, ["lo"]]
+
+
+def test_the_modules_of_node_are_not_shadowed(packaged: Platform, index: Index) -> None:
+    shadow = "throw new Error('shadowed')"
+    for name in ("fs", "path"):
+        index.publish(name, tarball({"package/index.js": shadow, "package/promises.js": shadow}, name=name))
+    code = """
+const fs = require("fs"), path = require("path");
+require("fs/promises");
+console.log(fs === require("node:fs"), path === require("node:path"), fs.existsSync("/node_modules/fs/index.js"));
+"""
+    assert packaged.run("node", code, packages=["fs", "path"])["stdout"] == "true true true\n"
+    assert packaged.run("node", 'console.log(require("fs").existsSync("/node_modules"))')["stdout"] == "false\n"
 
 
 def test_an_execution_without_packages_sees_none(packaged: Platform, index: Index) -> None:
@@ -150,7 +205,7 @@ def test_a_batch_has_packages(packaged: Platform, index: Index) -> None:
 
 def test_what_can_be_asked_for_is_listed(packaged: Platform, shared: Platform) -> None:
     rules = httpx.get(f"{packaged.url}/environments", timeout=ANSWER_SECONDS).json()["packages"]
-    assert rules["environments"] == ["python", "python-data"]
+    assert rules["environments"] == ["python", "python-data", "node"]
     assert httpx.get(f"{shared.url}/environments", timeout=ANSWER_SECONDS).json()["packages"] is None
     for answer in (shared.post("python", "x", packages=["any"]), prepared(shared, "any")):
         assert (answer.status_code, answer.json()["code"]) == (400, "package_not_allowed")

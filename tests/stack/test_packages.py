@@ -20,8 +20,9 @@ def index(prepared: Preparation) -> Iterator[Index]:
 
 @pytest.fixture(scope="module")
 def services(prepared: Preparation, index: Index) -> Iterator[DeclaredServices]:
-    pools = {"python": {"min": 0, "max": 1}}
-    sandbox = {"environments": ["python"], "pools": pools, "packages": {"index": index.url}}
+    pools = {name: {"min": 0, "max": 1} for name in ("python", "node")}
+    options = {"index": index.url, "registry": index.registry}
+    sandbox = {"environments": ["python", "node"], "pools": pools, "packages": options}
     found = DeclaredServices(prepared, sandbox=sandbox)
 
     def healthy(service: str) -> bool:
@@ -36,14 +37,18 @@ def services(prepared: Preparation, index: Index) -> Iterator[DeclaredServices]:
         found.remove()
 
 
-def test_a_package_goes_from_the_index_into_a_sandbox(services: DeclaredServices, index: Index) -> None:
+def test_packages_go_from_the_indexes_into_sandboxes(services: DeclaredServices, index: Index) -> None:
     index.package("declared", needs=["needed"])
     index.package("needed")
+    index.module("declared", dependencies={"needed": "1"})
+    index.module("needed")
     api = f"http://{services.address('api')}"
-    body = {"environment": "python", "code": "import declared; print(declared.value)", "packages": ["declared"]}
-    answer = httpx.post(f"{api}:8000/execute", json=body, timeout=60, trust_env=False)
-    assert (answer.status_code, answer.json().get("stdout")) == (200, "1\n"), answer.text
-    assert "packages_store_sets 1.0" in httpx.get(f"{api}:9000/metrics/packages", timeout=10, trust_env=False).text
+    programs = {"python": "import declared; print(declared.value)", "node": "console.log(require('declared').value)"}
+    for environment, code in programs.items():
+        body = {"environment": environment, "code": code, "packages": ["declared"]}
+        answer = httpx.post(f"{api}:8000/execute", json=body, timeout=60, trust_env=False)
+        assert (answer.status_code, answer.json().get("stdout")) == (200, "1\n"), answer.text
+    assert "packages_store_sets 2.0" in httpx.get(f"{api}:9000/metrics/packages", timeout=10, trust_env=False).text
 
 
 @pytest.mark.parametrize(

@@ -141,16 +141,18 @@ def recipe(name: str, base: str, program: GoBuild | None = None, root: Path = RO
 
 
 def recipes_of_ours(base: str, environments: Iterable[str], root: Path = ROOT) -> list[Recipe]:
-    """The recipes of what app and executor share, of both, and of these environments, which the executor holds."""
+    """The recipes of our images: what they share, and these environments, which the executor holds, included."""
     common = recipe(_COMMON, base, root=root)
-    app, executor = (recipe(name, common.reference, root=root) for name in IMAGES_OF_OURS)
+    app, executor, packages = (recipe(name, common.reference, root=root) for name in IMAGES_OF_OURS)
+    parts = {**app.images, "APP": app.reference}
     own = {name: recipe(ENVIRONMENTS[name].image, base, root=root) for name in environments}
     roots = {f"{ROOTS}/{name}": environment.reference for name, environment in own.items()}
     return [
         common,
         app,
         *own.values(),
-        replace(executor, images={**executor.images, "APP": app.reference}, roots=roots),
+        replace(packages, images=parts),
+        replace(executor, images=parts, roots=roots),
     ]
 
 

@@ -1,14 +1,22 @@
-"""A package index on this machine, with wheels that are made for it: PyPA's simple API, in its oldest form."""
+"""Package indexes on this machine, with packages that are made for them.
 
+They are PyPA's simple API, in its oldest form, and npm's registry.
+"""
+
+import base64
 import contextlib
 import hashlib
 import io
+import json
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote
 
-_FILES, _SIMPLE = "/files/", "/simple/"
+_FILES, _SIMPLE, _NPM = "/files/", "/simple/", "/npm/"
 
 
 def wheel(name: str, files: Mapping[str, str | bytes], version: str = "1.0", needs: Sequence[str] = ()) -> bytes:
@@ -27,12 +35,28 @@ def wheel(name: str, files: Mapping[str, str | bytes], version: str = "1.0", nee
     return made.getvalue()
 
 
+def tarball(files: Mapping[str, str | bytes | tarfile.TarInfo], **manifest: Any) -> bytes:
+    """A tarball of npm with these files by their names in the archive, and with package.json if there is a manifest."""
+    described = {"package/package.json": json.dumps({"version": "1.0.0", **manifest})} if manifest else {}
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz", compresslevel=1) as archive:
+        for path, content in {**described, **files}.items():
+            entry = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(path)
+            data = b"" if isinstance(content, tarfile.TarInfo) else content
+            data = data.encode() if isinstance(data, str) else data
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return made.getvalue()
+
+
 class Index:
-    """The index. `asked` are the paths of all requests."""
+    """Both indexes, at `url` and `registry`. `asked` are the paths of all requests."""
 
     def __init__(self, address: str, port: int) -> None:
-        self.url = f"http://{address}:{port}{_SIMPLE}"
+        root = f"http://{address}:{port}"
+        self.url, self.registry = f"{root}{_SIMPLE}", f"{root}{_NPM}"
         self.asked: list[str] = []
+        self._published: dict[str, dict[str, Any]] = {}
         self._files: dict[str, dict[str, bytes]] = {}
         self._hashes: dict[str, str] = {}
 
@@ -47,6 +71,24 @@ class Index:
         """Publish a package with one module of its name."""
         self.add(name, wheel(name, {f"{name}.py": module}, version, needs), version=version)
 
+    def publish(self, name: str, tarball: bytes, integrity: str = "", **manifest: Any) -> None:
+        """Publish a tarball at the registry. `integrity` is what the registry says of it, if not the truth."""
+        version = manifest.setdefault("version", "1.0.0")
+        file = f"{name.replace('/', '-')}-{version}.tgz"
+        self._files.setdefault(_NPM, {})[file] = tarball
+        digest = base64.b64encode(hashlib.sha512(tarball).digest()).decode()
+        dist = {
+            "tarball": f"{self.registry.removesuffix(_NPM)}{_FILES}{file}",
+            "integrity": integrity or f"sha512-{digest}",
+        }
+        known = self._published.setdefault(name, {"name": name, "versions": {}})
+        known["versions"][version] = {"name": name, "dist": dist, **manifest}
+        known["dist-tags"] = {"latest": version}
+
+    def module(self, name: str, code: str = "exports.value = 1\n", **manifest: Any) -> None:
+        """Publish a package of one CommonJS module at the registry."""
+        self.publish(name, tarball({"package/index.js": code}, name=name, **manifest), **manifest)
+
     def answer(self, path: str) -> bytes | None:
         """The content at a path; None: there is nothing."""
         self.asked.append(path)
@@ -54,6 +96,9 @@ class Index:
             files = self._files.get(path.removeprefix(_SIMPLE).strip("/"))
             links = (f'<a href="{_FILES}{file}#sha256={self._hashes[file]}">{file}</a>' for file in files or ())
             return f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>".encode() if files else None
+        if path.startswith(_NPM):
+            published = self._published.get(unquote(path.removeprefix(_NPM)))
+            return json.dumps(published).encode() if published else None
         name = path.removeprefix(_FILES)
         return next((files[name] for files in self._files.values() if name in files), None)
 
@@ -74,7 +119,8 @@ def serving(address: str = "127.0.0.1") -> Iterator[Index]:
 
         def _head(self, content: bytes | None) -> None:
             self.send_response(404 if content is None else 200)
-            kind = "text/html" if self.path.startswith(_SIMPLE) else "application/octet-stream"
+            kinds = {_SIMPLE: "text/html", _NPM: "application/json"}
+            kind = next((it for at, it in kinds.items() if self.path.startswith(at)), "application/octet-stream")
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content or b"")))
             self.end_headers()

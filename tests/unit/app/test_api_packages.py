@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from app.packages.metrics import Metrics
-from app.packages.resolver import Resolver
 from app.packages.server import build_packages
 from app.packages.service import Preparations
 from app.packages.settings import PackagesSettings
@@ -43,7 +42,7 @@ def packages(index: Index) -> Iterator[dict[str, str]]:
         store = Store(settings.store, settings.store_mb)
         store.open()
         metrics = Metrics(store)
-        preparations = Preparations(settings, store, Resolver(settings, Path(folder, "uv")), metrics)
+        preparations = Preparations(settings, store, Path(folder), metrics)
         with serving(build_packages(preparations, metrics), uds=str(socket)):
             yield {"PACKAGES": "{}", "PACKAGES_SOCKET": str(socket)}
 
@@ -73,7 +72,7 @@ async def test_what_is_locked(executor: FakeExecutor, packages: dict[str, str]) 
         rules = (await client.get("/environments")).json()["packages"]
     found = answer.json()
     assert (found["environment"], [it["name"] for it in found["packages"]]) == ("python", ["typed"])
-    assert (rules["environments"], rules["most"]) == (["python", "python-data"], 10)
+    assert (rules["environments"], rules["most"]) == (["python", "python-data", "node"], 10)
 
 
 @pytest.mark.parametrize("headers", [{}, EVENTS])

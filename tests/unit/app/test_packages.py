@@ -4,27 +4,21 @@ import asyncio
 import fcntl
 import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from app.packages import store as stores
-from app.packages.metrics import Metrics
-from app.packages.resolver import Resolver
-from app.packages.service import Preparations
 from app.packages.settings import PackagesSettings
-from app.packages.store import Store
 from app.process.settings import SettingsError
-from app.wire.packages import LAYER, Prepared, Wanted
+from app.wire.packages import LAYER
 from app.wire.problems import Code
-from app.wire.protocol import Package, Preparing
+from app.wire.protocol import Package
+from tests.unit.app.packages_service import Service
 from tools.measure.package_index import Index, serving, wheel
 
-SITE = "usr/local/lib/python3.13/dist-packages"
 MB = 1024 * 1024
 
 
@@ -33,46 +27,6 @@ def index() -> Iterator[Index]:
     """An index that each test adds to, under names of its own."""
     with serving() as found:
         yield found
-
-
-class Service:
-    """A packages service without its socket, on a fresh store."""
-
-    def __init__(self, index: Index, folder: Path, **options: Any) -> None:
-        self.folder = folder
-        self.settings = PackagesSettings(index=index.url, store=folder / "store", **options)
-        self.settings.store.mkdir(parents=True, exist_ok=True)
-        (folder / "uv").mkdir(exist_ok=True)
-        self.open()
-
-    def open(self) -> None:
-        """Start it with the files of an earlier one."""
-        self.store = Store(self.settings.store, self.settings.store_mb)
-        self.store.open()
-        resolver = Resolver(self.settings, self.folder / "uv" / "cache")
-        self.metrics = Metrics(self.store)
-        self.preparations = Preparations(self.settings, self.store, resolver, self.metrics)
-
-    async def ask(self, *packages: str, environment: str = "python", client: str = "1.2.3.4", **more: Any) -> Any:
-        """The set, or the problem."""
-        wanted = Wanted(environment=environment, packages=packages, client=client, **{"installed": (), **more})
-        while isinstance(news := await self.preparations.prepare(wanted), Preparing):
-            wanted = wanted.model_copy(update={"seen": news.step})
-        return news.set if isinstance(news, Prepared) else news.problem
-
-    def files(self, identity: str) -> dict[str, bytes]:
-        """The files of a set by their names below its site folder, without those that describe packages."""
-        site = self.settings.store / "sets" / identity / LAYER / SITE
-        files = {str(file.relative_to(site)): file.read_bytes() for file in site.rglob("*") if file.is_file()}
-        return {name: content for name, content in files.items() if ".dist-info/" not in name}
-
-    def everywhere(self, name: str) -> list[Path]:
-        """All files with this name, in any folder."""
-        return [*self.folder.rglob(name), *Path(tempfile.gettempdir()).glob(name)]
-
-    def left_over(self) -> list[Path]:
-        """The contents of the folder of unfinished work."""
-        return list((self.settings.store / "new").iterdir())
 
 
 @pytest.fixture

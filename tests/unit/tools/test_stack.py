@@ -87,7 +87,7 @@ def test_configuring_creates_the_stack_its_passphrase_and_its_config(make_stack:
     content = yaml.safe_load(stack.config_file.read_text())
     platform = content["config"][config.PLATFORM]
     assert content["encryptionsalt"] == "v1:salt"
-    assert platform["images"] == {"app": "vps/app:1", "executor": "vps/executor:1"}
+    assert platform["images"] == {name: f"vps/{name}:1" for name in IMAGES_OF_OURS}
     assert platform["unavailable"] == {"grafana": "it can't be had"}
     assert platform["sandbox"]["cpus"] == 2
     assert platform["engine"]["apparmor"]

@@ -1,0 +1,77 @@
+"""Unpacks npm's tarballs. No script of theirs is run: one that is installed by a script is refused."""
+
+import gzip
+import json
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from app.packages.unpacking import Locked, Room, not_allowed, parts_of, write
+from app.wire.problems import Code, Refused
+
+_MOST_HEADERS = 1024 * 1024
+"""Bytes of the headers before one file. tarfile reads them into memory."""
+_LONGEST_DESCRIPTION = 4 * 1024 * 1024
+_DESCRIPTION, _BUILT = "package.json", "binding.gyp"
+_SCRIPTS = ("preinstall", "install", "postinstall")
+
+
+class _Archive(gzip.GzipFile):
+    """What a tarball unpacks to. `headers` is what may still be read of it as headers, None while a file is read."""
+
+    headers: int | None = _MOST_HEADERS
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.headers is not None:
+            self.headers -= _MOST_HEADERS + 1 if size is None or size < 0 else size
+            if self.headers < 0:
+                raise tarfile.ReadError("the headers are too long")
+        return super().read(size)
+
+
+def unpack(locked: Locked, tarball: Path, site: Path, room: Room) -> None:
+    """Unpack a tarball into its place below `site`; `Refused` when it is none, or has a file that may not be there."""
+    folder = site.joinpath(*parts_of(locked, locked.place))
+    try:
+        with _Archive(tarball) as archive, tarfile.open(fileobj=archive, mode="r:") as entries:
+            while entry := entries.next():
+                target = _target(locked, entry)
+                source = entries.extractfile(entry)
+                if target and source:
+                    archive.headers = None
+                    write(source, folder, target, room)
+                else:
+                    room.take(0, files=1)
+                archive.headers = _MOST_HEADERS
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        raise not_allowed(locked, "it is damaged") from error
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise not_allowed(locked, "it has a file where another one has a folder") from error
+    _check_built(locked, folder)
+
+
+def _target(locked: Locked, entry: tarfile.TarInfo) -> PurePosixPath | None:
+    """Where an entry belongs below the package's folder; None: nowhere."""
+    if entry.issparse() or not (entry.isfile() or entry.isdir()):
+        raise not_allowed(locked, f"{entry.name!r} is neither a file nor a folder")
+    # npm takes the first part away, whatever it is.
+    _, *parts = parts_of(locked, entry.name)
+    return PurePosixPath(*parts) if parts else None
+
+
+def _check_built(locked: Locked, folder: Path) -> None:
+    """Refuse what is installed by a script, whether or not the index tells."""
+    try:
+        with (folder / _DESCRIPTION).open("rb") as file:
+            described = json.loads(file.read(_LONGEST_DESCRIPTION))
+        scripts = described.get("scripts") or {}
+        built = (folder / _BUILT).exists() and described.get("gypfile") is not False
+        if built or any(scripts.get(name) for name in _SCRIPTS):
+            raise needs_build(locked.package.name)
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise not_allowed(locked, "it has no package.json that can be read") from error
+
+
+def needs_build(name: str) -> Refused:
+    """The refusal of a package with a script that npm would run to install it."""
+    return Refused(Code.PACKAGE_NEEDS_BUILD, f"{name} is installed by a script of its own, and nothing is run here.")

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from tests.sandbox.conftest import IMAGES
 from tests.sandbox.executor import Host
@@ -55,6 +56,7 @@ PISTON = {
 BODIES: dict[str, dict[str, Any]] = {
     "/execute": START,
     "/execute/batch": {**START, "inputs": [{"stdin": "y", "args": ["b"], "files": []}, {}], "stop_at_failure": True},
+    "/rooms": {"environment": "python", "files": [{"name": "main.py", "content": "print(1)"}], "stdin": "x"},
     "/packages": {"environment": "python", "packages": ["rich>=14"]},
     "/api/v2/execute": PISTON,
     "/api/v2/piston/execute": PISTON,
@@ -169,7 +171,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One platform for all requests. After them it must still be healthy and run code."""
     name, folder = f"vps-fuzz-{uuid.uuid4().hex[:8]}-executor", tmp_path_factory.mktemp("fuzz") / "platform"
     host = Host(DockerEngine(docker_engine.configured_url()))
-    platform = Platform(host, name, list(json.loads(os.environ[IMAGES])), folder, API_MCP="true")
+    options = {
+        "API_MCP": "true",
+        "API_ROOMS": '{"rooms_of_client": 1000}',
+        "API_ROOMS_FOLDER": str(tmp_path_factory.mktemp("rooms")),
+    }
+    platform = Platform(host, name, list(json.loads(os.environ[IMAGES])), folder, **options)
     try:
         yield platform.start()
         assert platform.health().json()["status"] == "ok"
@@ -273,3 +280,48 @@ def test_frames(platform: Platform, sent: list[tuple[bytes, bool]]) -> None:
         except ConnectionClosed as closed:
             assert closed.rcvd is not None, "cut off without a close"
             assert closed.rcvd.code != INTERNAL_ERROR, closed
+
+
+@pytest.fixture(scope="module")
+def room(client: httpx.Client) -> tuple[str, str]:
+    """The id of a room and the token for editing."""
+    made = client.post("/rooms", json={"environment": "python"}).json()
+    return made["id"], made["edit"].partition("token=")[2]
+
+
+def _sized(message: tuple[bytes, bytes]) -> bytes:
+    kind, content = message
+    return kind + bytes([len(content)]) + content
+
+
+updates = st.lists(
+    st.sampled_from([b"\x00", b"\x01", b"\x04", b"\x05", b"\x27", b"\x84", b"\x05files", b"w\x01a"]), max_size=30
+)
+room_messages = (
+    st.binary(max_size=60)
+    | st.tuples(st.sampled_from([b"\x00\x00", b"\x00\x01", b"\x00\x02", b"\x01"]), st.binary(max_size=60)).map(_sized)
+    | st.tuples(st.sampled_from([b"\x00\x01", b"\x00\x02"]), updates.map(b"".join)).map(_sized)
+)
+
+
+@settings(bounded, max_examples=60)
+@given(st.lists(st.tuples(room_messages | messages, st.booleans()), max_size=4), st.sampled_from(["sync", "runs"]))
+def test_what_is_sent_to_a_room(
+    platform: Platform, room: tuple[str, str], sent: list[tuple[bytes, bool]], kind: str
+) -> None:
+    """Messages as text or bytes. The server answers, or closes with a code that says why; the room stays as it was."""
+    id, token = room
+    url = f"{platform.url.replace('http', 'ws', 1)}/rooms/{id}/{kind}"
+    protocols = [Subprotocol("vps-room"), Subprotocol(f"token.{token}")]
+    with connect(url, subprotocols=protocols, open_timeout=HANG_SECONDS) as connection:
+        try:
+            for message, as_text in sent:
+                connection.send(message.decode("utf-8", "replace") if as_text else message)
+            # The last one is refused, if none before it was.
+            connection.send("x" if kind == "sync" else b"x")
+            deadline = time.monotonic() + HANG_SECONDS
+            while True:
+                connection.recv(deadline - time.monotonic())
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None, "cut off without a close"
+            assert closed.rcvd.code in {1012, 4413, 4422, 4429}, closed

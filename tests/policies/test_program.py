@@ -32,6 +32,16 @@ def test_the_program_with_packages_passes_every_policy() -> None:
     assert "packages" in containers(made)
 
 
+def test_the_program_with_rooms_passes_every_policy_and_keeps_them_on_a_volume() -> None:
+    made = run_program("local", platform_config("local", sandbox={"rooms": {"members_of_all": 50}}))
+    assert violations(inputs(made)) == []
+    api = containers(made)["api"]
+    volumes = {mount["target"]: mount["source"] for mount in api["mounts"] if mount["type"] == "volume"}
+    assert volumes["/var/lib/rooms"] == "vps-local-rooms-data"
+    assert api["memory"] == 192 + 16 + 2 * 50
+    assert "rooms-data" not in str(containers(run_program("local", platform_config("local")))["api"]["mounts"])
+
+
 def test_without_packages_nothing_is_made_for_them() -> None:
     made = run_program("local", platform_config("local"))
     assert [resource.name for resource in made if "packages" in resource.name] == []

@@ -132,6 +132,13 @@ BAD = [
         _bad("packages-store", service(mounts=[{"type": "volume", "source": "x-packages-store", "target": "/x"}]))
         for service in (executor, edge)
     ),
+    *(
+        _bad(
+            "rooms-data",
+            service(mounts=[{"type": "volume", "source": "x-rooms-data", "target": "/x", "readOnly": True}]),
+        )
+        for service in (executor, edge)
+    ),
     _bad("container-swap", executor(memorySwap=-1)),
     *(_bad("container-user", container("x", user=user)) for user in (None, "", "0", "0:0", "root", "65532:0", "65532")),
     _bad("container-devices", container("x", devices=[{"hostPath": "/dev/kvm"}])),

@@ -6,7 +6,7 @@ import json
 import signal
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.json import JSON
 from rich.text import Text
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
+from websockets.typing import Subprotocol
 
 Body = dict[str, Any]
 
@@ -75,9 +76,7 @@ class Client:
     async def stream(self, request: Body, lines: AsyncIterator[str]) -> Body:
         """WS /execute/stream: show output as it arrives, send `lines` and Ctrl+C. Returns the last frame."""
         self._show_request("WS /execute/stream", {"type": "start", **request})
-        address = urlsplit(f"{self._url}/execute/stream")
-        address = address._replace(scheme="wss" if address.scheme == "https" else "ws")
-        async with connect(address.geturl(), open_timeout=TIMEOUT, proxy=None) as socket:
+        async with connect(self._socket_url("/execute/stream"), open_timeout=TIMEOUT, proxy=None) as socket:
             await socket.send(json.dumps({"type": "start", **request}))
             typing = asyncio.create_task(_type(socket, lines))
             loop = asyncio.get_running_loop()
@@ -89,6 +88,22 @@ class Client:
                 typing.cancel()
                 with contextlib.suppress(asyncio.CancelledError, WebSocketException):
                     await typing
+
+    async def run_room(self, links: Body) -> Body:
+        """WS /rooms/{id}/runs: run the files of a room by its link for editing. Returns the last frame."""
+        path, request = f"/rooms/{links['id']}/runs", {"type": "run", "name": "Ada"}
+        self._show_request(f"WS {path}", request)
+        token = parse_qs(urlsplit(links["edit"]).fragment)["token"][0]
+        protocols = [Subprotocol("vps-room"), Subprotocol(f"token.{token}")]
+        url = self._socket_url(path)
+        async with connect(url, subprotocols=protocols, open_timeout=TIMEOUT, proxy=None) as socket:
+            await socket.send(json.dumps(request))
+            self._show_json(json.loads(await socket.recv()))
+            return await self._show_frames(socket)
+
+    def _socket_url(self, path: str) -> str:
+        address = urlsplit(self._url + path)
+        return address._replace(scheme="wss" if address.scheme == "https" else "ws").geturl()
 
     async def _show_frames(self, socket: ClientConnection) -> Body:
         async for message in socket:

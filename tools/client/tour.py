@@ -66,6 +66,13 @@ async def _packages(client: Client) -> None:
     expect(await client.execute({**request, "code": code}), status="success")
 
 
+async def _room(client: Client) -> None:
+    if not (await client.get("/environments"))["rooms"]:  # the operator has not switched them on
+        return
+    result = await client.run_room(await client.post("/rooms", {"environment": "python"}))
+    expect(result, type="result", output="Hello, World!\n")
+
+
 async def _repeated(client: Client) -> None:
     request = {"environment": "python", "code": "import random; print(random.random())"}
     key = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
@@ -99,6 +106,7 @@ TOUR: Mapping[str, Callable[[Client], Awaitable[None]]] = {
     **{it["title"]: partial(_execution, it["request"], it["answer"]) for it in _EXECUTIONS},
     "One program, two inputs": _batch,
     "Packages, where they are on": _packages,
+    "A room in which several edit and run, where they are on": _room,
     "A request that is repeated with its key runs once": _repeated,
     "A key that the operator did not give": _wrong_key,
     "A program of an agent, by the Model Context Protocol": _agent,

@@ -238,6 +238,7 @@ def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) 
             "edge.http_port is 80; with cluster.edge: NodePort it must be from 30000 to 32767",
         ),
         ({"sandbox": {"packages": {}}}, "sandbox.packages is for Docker"),
+        ({"sandbox": {"rooms": {}}}, "sandbox.rooms is for Docker, where there is one unit: a room is in one"),
         ({"cluster": {"units": {"min": 2, "max": 1}}}, "min is 2, and max is 1"),
         ({"cluster": {"units": {"max": 2}}}, "cluster.units.max is 2, and each unit would count by itself"),
     ],

@@ -11,6 +11,7 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
         cloudflare = softwareSystem "Cloudflare" "DNS, and a proxy in front of the server where it is switched on" "External"
         authority = softwareSystem "Let's Encrypt" "Issues certificates by DNS-01" "External"
         github = softwareSystem "GitHub Actions" "Tests, previews pull requests, deploys, detects drift" "External"
+        index = softwareSystem "Package index" "Wheels of Python packages: PyPI, or a mirror" "External"
         receiver = softwareSystem "Receiver of alerts" "Webhook, e-mail or Slack" "External"
 
         platform = softwareSystem "Platform" "Everything that runs on one Docker" {
@@ -27,6 +28,7 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
                 rate = component "rate" "Limits the executions a minute by client address" "Python, limits"
                 operations = component "operations" "POST /execute, GET /environments, /health, /stats" "Starlette"
                 streaming = component "streaming" "WebSocket and server-sent events" "Starlette"
+                rooms = component "rooms" "Shared editing and runs, where they are on; documents in SQLite on a volume" "Starlette, pycrdt"
                 compatibility = component "piston, codapi" "The APIs of Piston and codapi" "Starlette"
                 executorClient = component "executor_client" "Calls the executor over its Unix socket" "asyncio"
             }
@@ -36,6 +38,8 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
                 pool = component "pool" "Keeps sandboxes ready; hands out each one once" "asyncio"
                 workshop = component "workshop" "Starts a sandbox with every limit of the profile, and destroys it" "OCI bundles"
             }
+            packages = container "packages" "Off by default: resolves packages and unpacks their wheels, which the executor mounts read-only" "Python, uv"
+            valkey = container "valkey" "Off by default: counts requests for several units" "Valkey"
             sandbox = container "sandbox" "Runs one execution and is destroyed: no network, read-only root, no capabilities" "the plain interpreter, in a container of crun or runsc" "Sandbox"
             prometheus = container "prometheus" "Metrics of the last 15 days, recording rules, alerts" "Prometheus" "Monitoring"
             alertmanager = container "alertmanager" "Routes alerts by severity" "Alertmanager" "Monitoring"
@@ -60,6 +64,7 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
         platform.traefik -> platform.api.operations "Forwards requests" "HTTP"
         platform.traefik -> platform.api.streaming "Forwards streams" "WebSocket"
         platform.traefik -> platform.api.compatibility "Forwards requests" "HTTP"
+        platform.traefik -> platform.api.rooms "Forwards edits and runs" "WebSocket"
         platform.traefik -> platform.grafana "Forwards requests" "HTTP"
         platform.traefik -> platform.prometheus "Forwards requests, with a password" "HTTP"
         platform.traefik -> platform.alertmanager "Forwards requests, with a password" "HTTP"
@@ -70,6 +75,12 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
         platform.api.compatibility -> platform.api.operations "Translates requests for"
         platform.api.operations -> platform.api.executorClient "Hands over executions"
         platform.api.streaming -> platform.api.executorClient "Hands over executions"
+        platform.api.rooms -> platform.api.rate "Counts runs"
+        platform.api.rooms -> platform.api.executorClient "Hands over executions"
+        platform.api.rate -> platform.valkey "Counts requests, where it runs" "RESP"
+        platform.api.operations -> platform.packages "Asks for sets of packages" "HTTP over a Unix socket"
+        platform.packages -> index "Fetches wheels" "HTTPS"
+        platform.executor.workshop -> platform.packages "Mounts its sets, read-only" "volume"
         platform.api.executorClient -> platform.executor.server "Requests executions" "HTTP over a Unix socket"
         platform.api -> platform.jaeger "Sends spans, the executor's too" "OTLP"
         platform.executor.launcher -> platform.executor.server "Starts, as root of the namespace alone"
@@ -106,6 +117,12 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
                     }
                     deploymentNode "api" "Internal: no way out" "network" {
                         containerInstance platform.api
+                    }
+                    deploymentNode "store" "Internal: no way out" "network" {
+                        containerInstance platform.valkey
+                    }
+                    deploymentNode "outbound" "Has a way out; nothing else of the platform is on it" "network" {
+                        containerInstance platform.packages
                     }
                     deploymentNode "monitoring" "Internal: no way out" "network" {
                         containerInstance platform.prometheus

@@ -12,6 +12,7 @@ import { Workbench } from "./workbench";
 const RELOAD = 5;
 
 const panel = new RunPanel();
+const main = byId("main", HTMLElement);
 const linkButton = byId("link", HTMLButtonElement);
 const shareButton = byId("share", HTMLButtonElement);
 const editButton = byId("copy-edit", HTMLButtonElement);
@@ -75,7 +76,6 @@ async function share(): Promise<void> {
     // Kept with the page's entry in the history, so that a reload still has the link to view.
     history.pushState({ view: new URL(links.view).hash }, "", new URL(links.edit).hash);
     await openShared();
-    editButton.focus();
     panel.say("idle", "The room is open. Whoever has its link edits and runs this with you.");
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
@@ -93,7 +93,8 @@ async function enter(link: RoomLink): Promise<void> {
   leave();
   panel.stop();
   panel.allow(false);
-  linkButton.hidden = shareButton.hidden = true;
+  linkButton.hidden = shareButton.hidden = editButton.hidden = viewButton.hidden = true;
+  main.inert = true; // what is typed before the room's program comes would be lost
   room = new loaded.Room(link, {
     panel,
     stdin: bench.stdin,
@@ -101,8 +102,13 @@ async function enter(link: RoomLink): Promise<void> {
     opened: (environment, sources) => {
       bench.adopt(environment, sources);
       panel.allow(sources.writable);
+      main.inert = false;
       editButton.hidden = !sources.writable;
       viewButton.hidden = viewLink() === null;
+      if (document.activeElement !== document.body) return;
+      // Who has made the room copies its link next.
+      if (editButton.hidden || viewButton.hidden) bench.focus();
+      else editButton.focus();
     },
     filesChanged: (names) => bench.tabs.refresh(names),
     packagesUsed: (names) => bench.showPackages(names),
@@ -118,6 +124,7 @@ function leave(): void {
   if (!room) return;
   room.leave();
   room = null;
+  main.inert = false;
   linkButton.hidden = false;
   shareButton.hidden = !served.rooms;
   bench.open(bench.program);

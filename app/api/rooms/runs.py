@@ -98,6 +98,7 @@ class Runs:
             "main": main,
             "stdin": self._document.stdin(),
             "packages": asked.packages,
+            "results": ("*",),
         }
         return build(fields, self._executions.profile)
 

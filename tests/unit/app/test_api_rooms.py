@@ -111,7 +111,7 @@ async def test_a_run_is_told_to_all_members_and_who_ran_it(executor: FakeExecuto
     assert seen[0] == {"type": "run", "name": "Ada", "environment": "python", "packages": [], "main": "main.py"}
     assert seen[2] == {"type": "stdin", "data": "hi", "name": "Ada"} and seen[3]["data"] == "hi"
     (ran,) = executor.ran
-    assert ran["main"] == "main.py"
+    assert (ran["main"], ran["results"]) == ("main.py", ["*"])
     assert {it["name"]: it["content"] for it in ran["files"]} == {"lib.py": "x = 1", "main.py": "2"}
 
 

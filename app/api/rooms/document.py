@@ -181,9 +181,11 @@ def _contained() -> Iterator[None]:
     """Raises `Unacceptable` for what pycrdt can't do. An editor can send what breaks its own room, and nothing else."""
     try:
         yield
+    except Exception:
+        raise Unacceptable("The room's document can't be read with this.") from None
     except BaseException as error:
         # A panic in Rust is no Exception, and has no class that can be imported.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if type(error).__name__ != "PanicException":
             raise
-        _log.warning("a room's document is broken: %r", error)
+        _log.warning("pycrdt has failed at an update: %r", error)
         raise Unacceptable("The room's document can't be read with this.") from None

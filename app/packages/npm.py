@@ -79,6 +79,8 @@ class Npm(Index):
             return Refused(Code.PACKAGE_NEEDS_BUILD, f"{package} is not for this environment, but for {required}.")
         if code.startswith(("EALLOW", "EINVALID", "EUNSUPPORTED")):
             return Refused(Code.PACKAGE_NOT_ALLOWED, f"{package or reason} is not in the registry.")
+        if not code:  # npm's own fault: what the network or the registry does wrong has a code
+            return Refused(Code.PACKAGE_NOT_ALLOWED, "npm can't resolve these packages.")
         return self._away(f"{code}: {reason}")
 
 

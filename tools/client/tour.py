@@ -11,6 +11,12 @@ import yaml
 from tools.client.agent import run_code
 from tools.client.calls import Body, Client, Unexpected
 
+_PACKAGES = (
+    ("python", "", "six", "import importlib.metadata; importlib.metadata.metadata({!r})"),
+    ("node", "npm:", "is-number", "require.resolve({!r})"),
+)
+"""Environments that take packages, what is before their names in the list of allowed ones, one that the index has, and
+code that fails without it."""
 QUESTION = "name = input('Who are you? ')\nprint(f'Hello, {name}!')"
 
 
@@ -55,15 +61,19 @@ async def _batch(client: Client) -> None:
 
 
 async def _packages(client: Client) -> None:
-    rules = (await client.get("/environments"))["packages"]
-    if rules is None:  # the operator has not switched them on
+    known = await client.get("/environments")
+    if known["packages"] is None:  # the operator has not switched them on
         return
-    name = next(iter(rules["allow"]), "six")
-    request = {"environment": "python", "packages": [name]}
-    if name not in {package["name"] for package in (await client.packages(request)).get("packages", ())}:
-        raise Unexpected(f"{name} is not in the list of what is locked")
-    code = f"import importlib.metadata; print(importlib.metadata.metadata({name!r})['Name'])"
-    expect(await client.execute({**request, "code": code}), status="success")
+    served = {environment["name"] for environment in known["environments"]}
+    for environment, prefix, usual, code in _PACKAGES:
+        allowed = known["packages"]["allow"] or [f"{prefix}{usual}"]
+        names = [name.removeprefix(prefix) for name in allowed if name.startswith("npm:") == bool(prefix)]
+        if environment in served and names:
+            request = {"environment": environment, "packages": names[:1]}
+            locked = (await client.packages(request)).get("packages", ())
+            if names[0] not in {package["name"] for package in locked}:
+                raise Unexpected(f"{names[0]} is not in the list of what is locked")
+            expect(await client.execute({**request, "code": code.format(names[0])}), status="success")
 
 
 async def _room(client: Client) -> None:

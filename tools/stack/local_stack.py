@@ -116,7 +116,10 @@ class HomeStack(PulumiStack):
 
     @property
     def causes(self) -> Mapping[str, tuple[str, str]]:
+        missing = (f"There is no stack {self.name} yet.", "Run `make up`, which makes it, then run this again.")
         return {
+            "unable to open bucket": missing,
+            "no stack named": missing,
             "incorrect passphrase": (
                 f"The passphrase in {self.passphrase_file} is not the one that the stack was encrypted with.",
                 f"Put the old one back. {_START_OVER}",

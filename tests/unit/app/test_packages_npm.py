@@ -102,6 +102,7 @@ async def test_packages_of_other_systems_are_left_out(service: Service, index: I
         (["by-git"], Code.PACKAGE_NOT_ALLOWED, "is not in the registry"),
         (["by-url"], Code.PACKAGE_NOT_ALLOWED, "is not in the registry"),
         (["by-file"], Code.PACKAGE_NOT_ALLOWED, "is not in the registry"),
+        (["toString"], Code.PACKAGE_NOT_ALLOWED, "npm can't resolve these packages"),
         (["weak"], Code.PACKAGE_NOT_ALLOWED, "no SHA-512 for weak"),
         (["--registry=http://127.0.0.1:1/"], Code.INVALID_REQUEST, "is not a package's name"),
         (["-g"], Code.INVALID_REQUEST, "is not a package's name"),

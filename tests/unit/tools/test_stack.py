@@ -146,6 +146,8 @@ def test_pulumi_finds_state_and_passphrase_by_its_environment_only(
     ("said", "message", "fix"),
     [
         ("error: incorrect passphrase", "is not the one that the stack was encrypted with", "FORGET=1"),
+        ("error: unable to open bucket file:///x: stat /x: no such file", "There is no stack trial yet", "make up"),
+        ("error: no stack named trial found", "There is no stack trial yet", "make up"),
         ("error: failed to load checkpoint: place 1: unexpected end", "can't be read", r"\.json\.bak"),
         (
             "    [mandatory]  read-only-root  (docker: x)\nFound: readOnly is None. Fix: Set readOnly to true.",

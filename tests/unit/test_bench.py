@@ -2,6 +2,8 @@
 
 import json
 import math
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from app.profile import FLOOR
 from app.wire.protocol import Status
 from tools.measure.bench import cost, figures
-from tools.measure.bench.client import Answer
+from tools.measure.bench.client import Answer, Client, Lost
 from tools.measure.bench.figures import GOALS, SERVICES, Figures, judged
 from tools.measure.bench.load import Rate, Times
 from tools.measure.bench.ways import BY_AGENT, TO_ORDER, WAITING, limits
@@ -66,6 +68,28 @@ def test_the_table_of_costs_has_sums_of_what_observes_and_of_all() -> None:
         ("all that observes", "40", "60", "128", "2.0", "10.0"),
         ("all", "60", "90", "192", "3.0", "15.0"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", Answer(200, b"{}")),
+        (b"HTTP/1.1 503 -\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", Answer(503, b"{}")),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}", None),
+        (b"what?", None),
+        (b"", None),
+    ],
+)
+def test_an_answer_that_is_not_whole_is_lost(said: bytes, answer: Answer | None) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        listener.settimeout(10)
+        asking = pool.submit(Client(listener.getsockname(), 10).execute, {"code": "1"})
+        with listener.accept()[0] as connection:
+            connection.settimeout(10)
+            while not connection.recv(4096).endswith(b'{"code": "1"}'):
+                pass
+            connection.sendall(said)
+        assert (None if isinstance(asking.exception(), Lost) else asking.result()) == answer
 
 
 def test_a_quantile_is_the_nearest_rank() -> None:

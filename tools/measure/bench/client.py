@@ -5,10 +5,14 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import httptools
+
+_RECEIVED = 65536
+"""Bytes that are received at once, at most."""
 
 
 class Lost(Exception):
@@ -51,17 +55,43 @@ class Client:
         return self._ask("POST", path, body, headers)
 
     def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        connection = HTTPConnection("localhost")
-        connection.sock = socket.socket(self._family)
-        connection.sock.settimeout(self._seconds)
+        fixed = {"Host": "localhost", "Connection": "close", "Content-Type": "application/json"}
+        head = {**fixed, "Content-Length": str(len(body)), **headers}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
+        answer = _Parsed()
         try:
-            connection.sock.connect(self._address)
-            connection.request(
-                method, path, body, {"Content-Type": "application/json", "Connection": "close", **headers}
-            )
-            response = connection.getresponse()
-            return Answer(response.status, response.read())
-        except (OSError, HTTPException) as error:
+            with socket.socket(self._family) as connection:
+                connection.settimeout(self._seconds)
+                connection.connect(self._address)
+                connection.sendall("\r\n".join(lines).encode() + body)
+                while not answer.complete:
+                    answer.read(connection)
+        except (OSError, httptools.HttpParserError) as error:
             raise Lost(f"{method} {path}: {error!r}") from error
-        finally:
-            connection.close()
+        return Answer(answer.status, bytes(answer.body))
+
+
+class _Parsed:
+    """An answer that is being received. httptools calls the methods whose names begin with `on_`."""
+
+    def __init__(self) -> None:
+        self.body = bytearray()
+        self.complete = False
+        self._parser = httptools.HttpResponseParser(self)
+
+    @property
+    def status(self) -> int:
+        return self._parser.get_status_code()
+
+    def read(self, connection: socket.socket) -> None:
+        """Receive a part of it, or OSError."""
+        data = connection.recv(_RECEIVED)
+        if not data:
+            raise ConnectionAbortedError("the connection was closed before the end of the answer")
+        self._parser.feed_data(data)
+
+    def on_body(self, data: bytes) -> None:
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        self.complete = True

@@ -36,9 +36,10 @@ WAITING, TO_ORDER, BY_AGENT = "edge", "edge, made to order", "edge, by an agent"
 PACKAGED = "edge, with a package"
 """The same with a set of one package, which is in the store."""
 CAPTION = (
-    "docker run has the profile's limits as flags, and Docker's defaults otherwise. nsjail and go-judge run on the "
-    "host itself, without a container around them, on a copy of the executor's root file system, with the profile's "
-    "limits and no seccomp filter. nsjail makes a jail for each hello; go-judge uses its containers again and again."
+    "Requests go to an address of the machine that is not its loopback, as a visitor's do. docker run has the "
+    "profile's limits as flags, and Docker's defaults otherwise. nsjail and go-judge run on the host itself, without a "
+    "container around them, on a copy of the executor's root file system, with the profile's limits and no seccomp "
+    "filter. nsjail makes a jail for each hello; go-judge uses its containers again and again."
 )
 _SAID = "hello\n"
 _SECONDS = 60

@@ -11,6 +11,22 @@ NODE: Mapping[str, Program] = {
             "console.log(__filename, require.main === module, process.argv.slice(0, 2), module.paths,"
             " process.execArgv.length, module.children.length, process.cwd())"
         ),
+        "what is loaded and open": Program(
+            "node",
+            files=tuple(
+                (
+                    name,
+                    "console.log(__filename, process.execArgv, Object.keys(require.cache), module.children.length,"
+                    " process.getActiveResourcesInfo(), new (require('async_hooks').AsyncResource)('a').asyncId());\n"
+                    f"{then}",
+                )
+                for name, then in (
+                    ("main.js", "new (require('worker_threads').Worker)('./worker.js')"),
+                    ("worker.js", "require('child_process').fork('./child.js')"),
+                    ("child.js", ""),
+                )
+            ),
+        ),
         "an error": node("function fail() { throw new Error('why') }\nfail()"),
         "a syntax error": node("console.log(1\n"),
         "something else thrown": node("throw { code: 7 }"),

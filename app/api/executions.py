@@ -108,12 +108,11 @@ class Executions:
             finally:
                 if not refused:
                     # After the answer was sent, for which nobody should wait longer.
-                    asyncio.get_running_loop().call_soon(self._log, execution, record)
+                    asyncio.get_running_loop().call_soon(self._account, execution, record)
                 if record.result is not None:
                     annotate("sandbox.environment", record.result.environment)
                     annotate("sandbox.execution_id", record.result.execution_id)
                     annotate("sandbox.status", record.result.status)
-                    self.metrics.executed(record.result, record.seconds)
 
     def _look(self, execution: Execution) -> tuple[Pattern, ...]:
         found = dangerous(execution.home, (code.decode(errors="replace") for code in execution.sources.values()))
@@ -123,10 +122,15 @@ class Executions:
             raise Refused(Code.DANGEROUS_PATTERN, " ".join(pattern.warning for pattern in found))
         return found
 
-    def _log(self, execution: Execution, record: "_Record") -> None:
-        """Log one line of metadata, with the code's size in bytes and SHA-256; the code itself only with `log_code`."""
+    def _account(self, execution: Execution, record: "_Record") -> None:
+        """Count it, and log one line of metadata, with the code's size in bytes and SHA-256.
+
+        The code itself is logged only with `log_code`.
+        """
         code = b"".join(execution.sources.values())
         result = record.result
+        if result is not None:
+            self.metrics.executed(result, record.seconds)
         fields = {
             "execution_id": None if result is None else result.execution_id,
             "environment": execution.environment,

@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping
-from functools import partial
 from types import MappingProxyType
 
 import anyio
@@ -137,8 +136,6 @@ class Service:
             identity, outcome = await self._run(execution, visitor)
             annotate("sandbox.execution_id", identity)
             annotate("sandbox.status", outcome.status)
-        self._metrics.executions.labels(execution.environment, outcome.status).inc()
-        self._metrics.run_seconds.labels(execution.environment).observe(outcome.seconds)
         transcript = outcome.transcript
         return ExecutionResult(
             execution_id=identity,
@@ -186,6 +183,7 @@ class Service:
     async def _run(self, execution: Execution, visitor: Visitor) -> tuple[str, Outcome]:
         """The execution's id and its outcome, or `Refused`."""
         sandbox: Sandbox | None = None
+        outcome: Outcome | None = None
         end = _ABANDONED
         try:
             sandbox = await self._claim(execution)
@@ -204,9 +202,16 @@ class Service:
         finally:
             if sandbox:
                 self._engine.release(sandbox)
-                fields = {"execution_id": sandbox.id, "environment": execution.environment, "status": end}
                 # After the answer was sent, for which nobody should wait longer.
-                asyncio.get_running_loop().call_soon(partial(_log.info, "sandbox released", extra={"fields": fields}))
+                asyncio.get_running_loop().call_soon(self._account, execution.environment, sandbox.id, end, outcome)
+
+    def _account(self, environment: str, identity: str, end: str, outcome: Outcome | None) -> None:
+        """Count and log an execution that had a sandbox."""
+        if outcome is not None:
+            self._metrics.executions.labels(environment, end).inc()
+            self._metrics.run_seconds.labels(environment).observe(outcome.seconds)
+        fields = {"execution_id": identity, "environment": environment, "status": end}
+        _log.info("sandbox released", extra={"fields": fields})
 
     async def _claim(self, execution: Execution) -> Sandbox:
         """A sandbox, after a wait in a queue that is bounded in length and time, or `Refused`."""

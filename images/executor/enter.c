@@ -4,7 +4,7 @@
  *
  * The order of killing is inherited. runsc would set it once the sandbox runs, and fail when it has ended by then.
  *
- * usage: enter DEVICES FILE... -- COMMAND [ARGUMENT...]      each FILE is the cgroup.procs of a control group
+ * usage: enter DEVICES FILE... -- COMMAND [ARGUMENT...]      each FILE is one of a control group to write 0 to
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

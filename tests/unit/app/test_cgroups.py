@@ -16,6 +16,7 @@ NAME = "0" * 32
 V1 = ("memory", "pids", "cpu", "cpuacct")
 FILES = {
     "cgroup.procs": "",
+    "tasks": "",
     "memory.limit_in_bytes": "9223372036854771712\n",
     "memory.memsw.limit_in_bytes": "9223372036854771712\n",
     "memory.max_usage_in_bytes": "7340032\n",
@@ -113,7 +114,8 @@ def test_each_folder_is_entered_once(kernel: Kernel) -> None:
     group.make(limits())
     entrances = [Path(entrance) for entrance in group.entrances]
     assert sorted(entrance.parent.resolve() for entrance in entrances) == made(kernel)
-    assert all(entrance.name == "cgroup.procs" and entrance.exists() for entrance in entrances)
+    name = "cgroup.procs" if cgroups.is_v2() else "tasks"
+    assert all(entrance.name == name and entrance.exists() for entrance in entrances)
 
 
 def test_usage(kernel: Kernel) -> None:
@@ -137,19 +139,20 @@ def test_a_group_is_removed_when_it_is_empty_and_a_second_time(kernel: Kernel) -
     assert group.remove()
 
 
-@pytest.mark.usefixtures("kernel")
-def test_what_is_left_in_a_group_is_killed_but_never_the_executor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_in_a_group_is_killed_but_never_the_executor(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A process outside of the reader's PID namespace is listed as 0, which kill(2) takes for the caller's group."""
     killed: list[tuple[int, signal.Signals]] = []
     monkeypatch.setattr(os, "kill", lambda process, number: killed.append((process, number)))
     group = Group(NAME)
     group.make(limits())
-    for entrance in group.entrances:
-        Path(entrance).write_text("0\n77\n0\n")
+    for folder in made(kernel):
+        (folder / "cgroup.procs").write_text("0\n77\n0\n")
     assert not group.remove()
     assert killed == [(77, signal.SIGKILL)]
-    for entrance in group.entrances:
-        Path(entrance).write_text("")
+    for folder in made(kernel):
+        (folder / "cgroup.procs").write_text("")
     assert group.remove()
 
 

@@ -47,7 +47,7 @@ class Platform(pulumi.ComponentResource):
         services = catalog.running(settings)
         self._context = Context(settings, secrets, services, _orchestrator(settings, services, child))
         beside = [service for service in services if service in (PACKAGES, STORE)]
-        self._make("sandbox", child, *beside, EXECUTOR, API)
+        self._make("sandbox", child, *beside, EXECUTOR, API, *(service for service in services if service.unit_of))
         if observability := [service for service in self._context.services if service in catalog.OBSERVABILITY]:
             component = pulumi.ComponentResource("vps:infra:Observability", "observability", None, child)
             for service in observability:

@@ -274,6 +274,7 @@ class Service:
     """One service as the rest of the platform knows it. `describe` says how it runs, the other fields who uses it.
 
     Prometheus scrapes `target`, under `name` as its job; the edge publishes `route`; Grafana queries `source`, a URL.
+    `unit_of` is the name of the service that runs beside this one in another unit, and shares job and route with it.
     Spans are sent to `otlp_endpoint`, a URL of OTLP over HTTP, and alerts to `alerts_address`, a `host:port`.
     """
 
@@ -281,6 +282,7 @@ class Service:
     describe: Callable[[Context], ServiceArgs]
     target: Target | None = None
     route: Route | None = None
+    unit_of: str | None = None
     source: str | None = None
     otlp_endpoint: str | None = None
     alerts_address: str | None = None

@@ -203,6 +203,9 @@ class Sandbox(ApiOptions, ExecutorOptions):
     """CPU time a second of wall time of the executor and all of its sandboxes together, in cores. Docker refuses more
     than the host has; `make up` sets all that this machine has."""
 
+    units: Annotated[int, Field(ge=1, le=16)] = 1
+    """Units side by side on Docker, 1 to 16: each is an api and an executor with its own `memory_mb`, `cpus`,
+    `concurrency` and pool. More than one need a Valkey as `rate_store`. On a cluster: `cluster.units`."""
     start_seconds: Annotated[int, Field(ge=10, le=3600)] = 120
     """Seconds within which a new api must be healthy, from 10 to 3600. Else `up` fails, and the old one serves on."""
 
@@ -339,6 +342,13 @@ class PlatformSettings(Settings):
 
     @model_validator(mode="after")
     def _rates_can_be_counted(self) -> "PlatformSettings":
+        if self.sandbox.units > 1 and self.sandbox.rate_store == IN_MEMORY:
+            raise ValueError(
+                f"sandbox.units is {self.sandbox.units}, and each unit would count by itself. "
+                f"Set sandbox.rate_store: {STACKS_STORE}"
+            )
+        if self.sandbox.units > 1 and self.sandbox.rooms:
+            raise ValueError("sandbox.rooms is for one unit, since a room is in one. Leave it out, or sandbox.units")
         if self.sandbox.in_valkey and (reason := self.unavailable.get(VALKEY)):
             raise ValueError(f"sandbox.rate_store is {STACKS_STORE}, but {reason}. Provide its image, or set another")
         return self
@@ -366,6 +376,8 @@ class PlatformSettings(Settings):
             return self
         if self.host:
             raise ValueError("host and cluster are both set: the platform runs on one of them")
+        if self.sandbox.units > 1:
+            raise ValueError("sandbox.units is for Docker. Leave it out, and set cluster.units")
         if self.cluster.units.max > 1 and self.sandbox.rate_store == IN_MEMORY:
             raise ValueError(
                 f"cluster.units.max is {self.cluster.units.max}, and each unit would count by itself. "

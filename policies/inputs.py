@@ -6,6 +6,7 @@ for its resource. Here such a value is `UNKNOWN` instead. The rules are allow-li
 for the few values that may come from another resource: the update checks those by the same rules.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +17,7 @@ from pulumi_policy.proxy import UnknownValueError
 
 STACK_LABEL = "vps.stack"
 SERVICE_LABEL = "vps.service"
+_UNIT = re.compile(r"(?<=^api)-\d+\Z|(?<=^executor)-\d+\Z")
 
 
 class Unknown(Enum):
@@ -81,9 +83,9 @@ class Inputs:
 
     @property
     def service(self) -> str | None:
-        """The service that the container belongs to, by its label; None without one."""
+        """The service that the container belongs to, by its label, the same in each unit; None without one."""
         value = self.labels.get(SERVICE_LABEL)
-        return value if isinstance(value, str) else None
+        return _UNIT.sub("", value) if isinstance(value, str) else None
 
     @property
     def has_process(self) -> bool:

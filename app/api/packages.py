@@ -1,6 +1,8 @@
 """Packages for executions, from the packages service on its Unix socket, and POST /packages."""
 
+import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +30,9 @@ _log = logging.getLogger(__name__)
 _BESIDE_SECONDS = 60.0
 """Time beside a preparation: the wait for other ones."""
 _QUICK_SECONDS = 5.0
+_REPLACED_SECONDS = 15.0
+"""How long the service may be away without a refusal, while another one takes its place. It takes 3 to 5."""
+_PAUSE_SECONDS = 0.2
 _RETRY_SECONDS = 10
 _NEWS: TypeAdapter[News] = TypeAdapter(News)
 
@@ -137,12 +142,17 @@ class Packages:
     async def _ask(self, wanted: Wanted, seconds: float) -> News:
         now = correlation.current.get()
         headers = {"Content-Type": JSON, **(now.headers if now else {})}
-        try:
-            answer = await self._http.ask("POST", "/prepare", seconds, headers, wanted.model_dump_json().encode())
-            return _NEWS.validate_json(answer.body)
-        except (Unreachable, ValidationError) as error:
-            _log.error("the packages service can't be reached: %r", error)
-            raise _away() from error
+        end = time.monotonic() + _REPLACED_SECONDS
+        while True:
+            # To ask twice prepares nothing twice.
+            try:
+                answer = await self._http.ask("POST", "/prepare", seconds, headers, wanted.model_dump_json().encode())
+                return _NEWS.validate_json(answer.body)
+            except (Unreachable, ValidationError) as error:
+                if time.monotonic() > end:
+                    _log.error("the packages service can't be reached: %r", error)
+                    raise _away() from error
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _installed_in(self, environment: str) -> tuple[Package, ...]:
         """The packages of the environment's own, which the executor has found at its start."""

@@ -13,7 +13,7 @@ from infra.services.node_exporter import NODE_EXPORTER
 from infra.services.packages import PACKAGES
 from infra.services.portainer import PORTAINER
 from infra.services.prometheus import PROMETHEUS
-from infra.services.sandbox import API, EXECUTOR
+from infra.services.sandbox import API, EXECUTOR, unit
 from infra.services.status import STATUS
 from infra.services.valkey import STORE
 from infra.settings import PlatformSettings
@@ -28,4 +28,5 @@ def running(settings: PlatformSettings) -> list[Service]:
     optional = [service for service in (*OBSERVABILITY, *MANAGEMENT, STATUS) if settings.runs(service.name)]
     store = [STORE] if settings.sandbox.in_valkey else []
     packages = [PACKAGES] if settings.sandbox.packages else []
-    return [API, EXECUTOR, *store, *packages, *optional, TRAEFIK]
+    others = [service for number in range(2, settings.sandbox.units + 1) for service in unit(number)]
+    return [API, EXECUTOR, *others, *store, *packages, *optional, TRAEFIK]

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import bcrypt
+import pulumi
 import yaml
 
 from app.wire.problems import Code, Refused
@@ -54,6 +55,8 @@ _RETRY_SECONDS = 5
 _AGAIN = {"retry": {"attempts": 10, "initialInterval": "200ms"}}
 """A cluster learns after one or two seconds that a unit was killed. Until then, some connections to it are refused.
 They are tried again for 2 to 4 seconds; what was sent once is not sent again."""
+_HEALTH = {"interval": "3s", "timeout": "2s"}
+"""Of units, where there are several. Without one that is healthy, Traefik would answer 503 with a text of its own."""
 _AUTHORITY = "authority.pem"
 _AUTHORITIES = {
     "staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
@@ -81,9 +84,11 @@ def describe(context: Context) -> ServiceArgs:
         **{f"plugins-local/src/{_PLUGIN}/{name}": (_PLUGIN_FOLDER / name).read_text() for name in _PLUGIN_FILES},
     }
 
-    def routes(api: str) -> str:
-        several = context.settings.cluster is not None
-        return yaml.safe_dump(dynamic_config(settings, context.routes, proxies, {"api": [api]}, several=several))
+    apis = ["api", *(it.name for it in context.services if it.unit_of == "api")]
+
+    def routes(hosts: Sequence[str]) -> str:
+        several = context.settings.cluster is not None or len(hosts) > 1
+        return yaml.safe_dump(dynamic_config(settings, context.routes, proxies, {"api": hosts}, several=several))
 
     secrets = {"users": context.secrets["dashboard_password"].apply(password_line)}
     # As many threads as processors: with more, Go spends a sixth of a request's processor time on waking them.
@@ -110,7 +115,9 @@ def describe(context: Context) -> ServiceArgs:
         networks=["public", *context.orchestrator.internal_networks()],
         environment=environment,
         config=Config(_CONFIG, config),
-        watched=WatchedFile(_ROUTES, _ROUTES_FILE, context.orchestrator.host("api").apply(routes)),
+        watched=WatchedFile(
+            _ROUTES, _ROUTES_FILE, pulumi.Output.all(*map(context.orchestrator.host, apis)).apply(routes)
+        ),
         secrets=secrets,
         mounts=mounts,
         ports=[
@@ -271,7 +278,13 @@ def dynamic_config(
             "service": route.target if internal else service,
         }
         if not internal:
-            services[service] = {"loadBalancer": {"servers": _servers(route.target, hosts_of.get(service))}}
+            servers = _servers(route.target, hosts_of.get(service))
+            services[service] = {"loadBalancer": {"servers": servers}}
+            if len(servers) > 1:
+                services[service]["loadBalancer"]["healthCheck"] = _HEALTH | {"path": route.health_path}
+                fallen = f"{service}-or-unreachable"
+                services[fallen] = {"failover": {"service": service, "fallback": "unreachable"}}
+                routers[service]["service"] = fallen
     return config
 
 

@@ -61,7 +61,10 @@ def _config(context: Context) -> dict[str, Any]:
     # The edge is the last of the services, and its job the first: in another order, every `up` after an upgrade would
     # replace Prometheus for nothing.
     *others, edge = context.services
-    jobs = {service.name: [service.target] for service in (edge, *others) if service.target}
+    jobs: dict[str, list[Target]] = {}
+    for service in (edge, *others):
+        if service.target:
+            jobs.setdefault(service.unit_of or service.name, []).append(service.target)
     config["scrape_configs"] = [
         _job(name, of_job) for name, of_job in {**jobs, "probe": probes(context)}.items() if of_job
     ]

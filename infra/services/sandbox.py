@@ -1,6 +1,7 @@
 """The public code runner: `api`, which visitors reach, and `executor`, which starts the sandboxes."""
 
 import json
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ from infra.settings import Sandbox as SandboxSettings
 
 API_PORT = 8000
 _METRICS_PORT = 9000
-_RUN = Volume("executor-run", data=False)
 _RUN_PATH = "/run/executor"
 _KEYS = Path("/etc/api/keys.json")
 _SOCKET = Path(_RUN_PATH, "executor.sock")
@@ -44,7 +44,7 @@ _AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 """The container's root has capabilities, and whoever takes over the executor answers its health checks."""
 
 
-def describe_executor(context: Context) -> ServiceArgs:
+def describe_executor(context: Context, run: Volume) -> ServiceArgs:
     """The executor has no network, and shares nothing with the api but a Unix socket.
 
     The sandboxes are in its container: its memory and its processors are also the limit of all of them together.
@@ -66,7 +66,7 @@ def describe_executor(context: Context) -> ServiceArgs:
             "the launcher makes control groups, devices and a user namespace; nothing that runs later has a capability "
             "outside of that namespace",
         ),
-        mounts=[Mount(_RUN, _RUN_PATH), *([packages.STORE_TO_READ] if settings.packages else [])],
+        mounts=[Mount(run, _RUN_PATH), *([packages.STORE_TO_READ] if settings.packages else [])],
         tmp_mb=16,
         run_mb=16,
         overlaps=True,
@@ -74,7 +74,7 @@ def describe_executor(context: Context) -> ServiceArgs:
     )
 
 
-def describe_api(context: Context) -> ServiceArgs:
+def describe_api(context: Context, run: Volume) -> ServiceArgs:
     """The api's networks lead nowhere outside."""
     settings = context.settings.sandbox
     # A cluster waits before it tells the api to stop.
@@ -93,7 +93,7 @@ def describe_api(context: Context) -> ServiceArgs:
         networks=["api", *(["monitoring"] if monitored else []), *(["store"] if settings.in_valkey else [])],
         watched=WatchedFile(str(_KEYS.parent), _KEYS.name, keys_file(settings), polled=True),
         mounts=[
-            Mount(_RUN, _RUN_PATH, read_only=True),
+            Mount(run, _RUN_PATH, read_only=True),
             *([packages.SOCKET_TO_USE] if settings.packages else []),
             *([Mount(_ROOMS, _ROOMS_PATH, in_image=False)] if settings.rooms else []),
         ],
@@ -105,14 +105,31 @@ def describe_api(context: Context) -> ServiceArgs:
     )
 
 
-API = Service(
-    "api",
-    describe_api,
-    target=Target(f"api:{_METRICS_PORT}"),
-    route=Route(f"http://api:{API_PORT}", "none", 600, health_path="/health", problems=True),
-)
-# The executor has no network, so the api serves its metrics.
-EXECUTOR = Service("executor", describe_executor, target=Target(f"api:{_METRICS_PORT}", "/metrics/executor"))
+def unit(number: int) -> tuple[Service, Service]:
+    """The executor and the api of one unit. Units are numbered from 1."""
+    own = "" if number == 1 else f"-{number}"
+    run = Volume(f"executor-run{own}", data=False)
+    address = f"api{own}:{_METRICS_PORT}"
+    route = Route(f"http://api:{API_PORT}", "none", 600, health_path="/health", problems=True)
+    # The executor has no network, so the api serves its metrics.
+    return (
+        Service(
+            f"executor{own}",
+            partial(describe_executor, run=run),
+            target=Target(address, "/metrics/executor"),
+            unit_of="executor" if own else None,
+        ),
+        Service(
+            f"api{own}",
+            partial(describe_api, run=run),
+            target=Target(address),
+            route=None if own else route,
+            unit_of="api" if own else None,
+        ),
+    )
+
+
+EXECUTOR, API = unit(1)
 
 
 def executor_settings(

@@ -27,7 +27,8 @@ def describe(context: Context) -> ServiceArgs:
             *("--maxmemory-policy", "noeviction"),
             *("--maxclients", "256"),
             *("--dir", _DATA if settings.keep_counts else "/tmp"),  # noqa: S108 - the container's own
-            *("--save", ""),
+            # Without a value: no snapshots. The provider takes no empty argument.
+            "--save",
             *("--appendonly", "yes" if settings.keep_counts else "no"),
             *("--auto-aof-rewrite-min-size", "16mb"),
         ],

@@ -252,7 +252,9 @@ def test_without_the_service_all_else_runs(packaged: Platform, index: Index) -> 
 
 
 @pytest.mark.parametrize("after", [0.1, 0.3, 0.5])
-def test_a_kill_at_any_moment_leaves_no_half_set(packaged: Platform, index: Index, after: float) -> None:
+def test_a_kill_at_any_moment_leaves_no_half_set_and_loses_no_request(
+    packaged: Platform, index: Index, after: float
+) -> None:
     name = f"killed{round(after * 100)}"
     files = {f"{name}/part{number}.py": f"value = {number}\n" for number in range(100)}
     index.add(name, wheel(name, {**files, f"{name}/__init__.py": ""}))
@@ -261,8 +263,8 @@ def test_a_kill_at_any_moment_leaves_no_half_set(packaged: Platform, index: Inde
         asked = pool.submit(prepared, packaged, name)
         time.sleep(after)
         packaged.packages.signal(signal.SIGKILL)
-        asked.result()
-    packaged.start_packages()
+        packaged.start_packages()
+        assert asked.result().is_success
     assert list((packaged.store / "new").iterdir()) == []
     code = f"import importlib as i; print(sum(i.import_module(f'{name}.part{{n}}').value for n in range(100)))"
     assert packaged.run("python", code, packages=[name])["stdout"] == f"{sum(range(100))}\n"

@@ -257,6 +257,16 @@ def test_a_service_that_is_added_as_documented_answers_at_the_edge(server: Serve
     assert server.ask("hello", server.passwords()["dashboardPassword"], "/").text == "hello"
 
 
+def test_an_incident_is_told_as_documented(server: Server) -> None:
+    (script,) = commands("docs/OPERATIONS.md", "Tell visitors of an incident")
+    switch = "pulumi config set --stack prod --path vps:platform.services.status.enabled true"
+    assert server.replaced_by(f"{switch}\n{script}") == {"status", "traefik"}
+    with httpx.Client(trust_env=False, headers={"host": "status.localhost"}) as client:
+        page = client.get(f"http://127.0.0.1:{server.port}/").text
+    assert "Executions are slow" in page
+    assert "<strong>10:40</strong>" in page
+
+
 def test_a_rotated_password_replaces_only_the_service_that_reads_it(server: Server) -> None:
     old = server.passwords()["dashboardPassword"]
     before = server.containers()

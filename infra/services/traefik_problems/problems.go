@@ -4,8 +4,8 @@
 // Its middleware has four roles. "limit" stands before a rateLimit and "admitted" after it: requests that are refused
 // between the two are answered with the problem of their status, and all others reach the next handler with the
 // response writer that they came with, since a wrapped one could neither be hijacked for a WebSocket nor flushed for
-// server-sent events. "answer" answers each request with the problem whose status is its path; the errors middleware
-// asks it, and puts that status on the answer.
+// server-sent events. "answer" answers each request with the problem whose status is its path, or that of 502; the errors
+// middleware asks it, and puts that status on the answer.
 //
 // "files" serves files of a folder itself, for what must answer when nothing else does.
 //
@@ -67,6 +67,9 @@ func New(_ context.Context, next http.Handler, config *Config, _ string) (http.H
 	default:
 		return http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
 			status, _ := strconv.Atoi(strings.TrimPrefix(request.URL.Path, "/"))
+			if config.Problems[strconv.Itoa(status)] == "" {
+				status = http.StatusBadGateway
+			}
 			config.answer(writer, status)
 		}), nil
 	}

@@ -1,5 +1,7 @@
 """Packages of executions, between the api and a packages service on an index of this machine."""
 
+import asyncio
+import contextlib
 import hashlib
 import json
 import tempfile
@@ -33,18 +35,30 @@ def index() -> Iterator[Index]:
 
 
 @pytest.fixture
-def packages(index: Index) -> Iterator[dict[str, str]]:
-    """The variables of an api with a packages service, which is running."""
+def socket() -> Iterator[Path]:
     # A Unix socket's path has at most 107 bytes: pytest's own folders may be deeper.
     with tempfile.TemporaryDirectory() as folder:
-        socket = Path(folder, "packages.sock")
-        settings = PackagesSettings(index=index.url, store=Path(folder), socket=socket)
-        store = Store(settings.store, settings.store_mb)
-        store.open()
-        metrics = Metrics(store)
-        preparations = Preparations(settings, store, Path(folder), metrics)
-        with serving(build_packages(preparations, metrics), uds=str(socket)):
-            yield {"PACKAGES": "{}", "PACKAGES_SOCKET": str(socket)}
+        yield Path(folder, "packages.sock")
+
+
+@contextlib.contextmanager
+def running(index: Index, socket: Path) -> Iterator[None]:
+    """A packages service, which is running."""
+    settings = PackagesSettings(index=index.url, store=socket.parent, socket=socket)
+    store = Store(settings.store, settings.store_mb)
+    store.open()
+    metrics = Metrics(store)
+    preparations = Preparations(settings, store, socket.parent, metrics)
+    with serving(build_packages(preparations, metrics), uds=str(socket)):
+        yield
+    socket.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def packages(index: Index, socket: Path) -> Iterator[dict[str, str]]:
+    """The variables of an api with a packages service, which is running."""
+    with running(index, socket):
+        yield {"PACKAGES": "{}", "PACKAGES_SOCKET": str(socket)}
 
 
 async def test_an_execution_runs_once_its_packages_are_there(executor: FakeExecutor, packages: dict[str, str]) -> None:
@@ -85,7 +99,21 @@ async def test_refusals_are_the_services(
     assert executor.ran == []
 
 
-async def test_a_service_that_is_away(executor: FakeExecutor, tmp_path: Path) -> None:
+async def test_a_service_that_another_one_replaces_is_waited_for(
+    executor: FakeExecutor, index: Index, socket: Path
+) -> None:
+    async with api(executor, PACKAGES="{}", PACKAGES_SOCKET=str(socket)) as client:
+        with running(index, socket):
+            assert (await client.post("/execute", json=BODY)).status_code == 200
+        between = asyncio.create_task(client.post("/execute", json=BODY))
+        await asyncio.sleep(0.5)
+        assert not between.done()
+        with running(index, socket):
+            assert (await between).status_code == 200
+
+
+async def test_a_service_that_is_away(executor: FakeExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.api.packages._REPLACED_SECONDS", 0.3)
     async with api(executor, PACKAGES="{}", PACKAGES_SOCKET=str(tmp_path / "none")) as client:
         answer = await client.post("/execute", json=BODY)
         assert (answer.status_code, answer.json()["code"]) == (503, "packages_unavailable")

@@ -171,6 +171,9 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
                     containerInstance platform.grafana
                     containerInstance platform.exporters
                 }
+                deploymentNode "nodes" "A pod on each node, held by admission policies" "namespace" {
+                    containerInstance platform.collector
+                }
             }
         }
     }

@@ -8,20 +8,38 @@ from pydantic import Field, IPvAnyNetwork, StringConstraints, model_validator
 from app.process.settings import Settings
 
 HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
-NOT_ON_CLUSTERS = ("collector", "node-exporter", "container-exporter", "portainer", "status")
-"""Services that read Docker's files, hold its socket, or share a volume with the edge."""
+NOT_ON_CLUSTERS = ("container-exporter", "portainer", "status")
+"""Services that read Docker's own files, hold its socket, or share a volume with the edge."""
+NamespaceName = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+UNITS = "units"
+UNIT = "sandbox"
+"""The Deployment of the units, and the label `vps.service` of their pods."""
+BY_LOAD = ("adapter", "keda")
+"""What changes the number of units by the executions that run or wait."""
+ADAPTER = "prometheus-adapter"
+"""The service by which a stack on a cluster may learn how many units its load takes."""
+NAMESPACES = ("edge", UNITS, "store", "monitoring", "nodes", "scaling")
+"""Those of a stack, by trust, without its name before them. In `nodes` are services that read their node's files, in
+`scaling` the one that answers the cluster's API server."""
 NODE_PORTS = range(30000, 32768)
 """The ports that a cluster publishes on its nodes."""
 _PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fd00::/8")
 
 
 class Units(Settings):
-    """The pods of an api and an executor."""
+    """The pods of an api and an executor. Between `min` and `max`, as many run as their load takes."""
 
     min: Annotated[int, Field(ge=1, le=1000)] = 1
     """Units that run at least."""
     max: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Units that run at most. More than `min` run by load, which the cluster's metrics server tells."""
+    """Units that run at most."""
+    by: Literal["adapter", "keda", "cpu"] = "adapter"
+    """What their load is. `adapter`: the executions that run or wait, as Prometheus knows them, by a prometheus-adapter
+    that the stack brings. `keda`: the same, by the cluster's KEDA. `cpu`: processors in use, by its metrics server."""
+    keda_namespace: NamespaceName = "keda"
+    """Namespace of the cluster's KEDA, which may ask Prometheus."""
+    calm_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
+    """Seconds of less load after which a unit is drained."""
     own_nodes: bool = False
     """Whether units run on nodes with the label `vps.units` only. They tolerate a taint of that name, which keeps other
     pods off."""
@@ -31,6 +49,25 @@ class Units(Settings):
         if self.min > self.max:
             raise ValueError(f"min is {self.min}, and max is {self.max}")
         return self
+
+    @property
+    def scaled_by(self) -> str | None:
+        """What changes their number; None when nothing does."""
+        return self.by if self.max > self.min else None
+
+
+class Operator(Settings):
+    """A Prometheus Operator that the cluster has. The stack makes ServiceMonitors and PrometheusRules for it, and its
+    dashboards as ConfigMaps, as Grafana's sidecar reads them."""
+
+    namespace: NamespaceName = "monitoring"
+    """Namespace of its Prometheus, which may ask the services."""
+    url: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")] = "http://prometheus-operated.monitoring.svc:9090"
+    """URL of its Prometheus, which scaling by load asks."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels by which it selects ServiceMonitors and PrometheusRules, as in {release: kube-prometheus-stack}."""
+    dashboard_label: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9./_-]+$")] = "grafana_dashboard"
+    """Label of the ConfigMaps with dashboards, whose value is 1."""
 
 
 class Cluster(Settings):
@@ -50,6 +87,8 @@ class Cluster(Settings):
     edge: Literal["LoadBalancer", "NodePort"] = "LoadBalancer"
     """How the edge is reached: by the cluster's load balancer, or, with `NodePort`, on edge.http_port and edge.tls.port
     of every node, which must be from 30000 to 32767."""
+    operator: Operator | None = None
+    """The cluster's own monitoring. Unset: the stack's Prometheus watches it."""
     pod_networks: tuple[IPvAnyNetwork, ...] = Field(
         tuple(map(ip_network, _PRIVATE_NETWORKS)), min_length=1, validate_default=True
     )

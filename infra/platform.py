@@ -58,6 +58,7 @@ class Platform(pulumi.ComponentResource):
                 self._make(service.name, child, service)
         # Last, because it joins the internal networks of the other services. It serves the status page's files.
         self._make("edge", child, *(it for it in self._context.services if it in (STATUS, TRAEFIK)))
+        self._context.orchestrator.watch(self._context, child)
         if settings.dns:
             names = sorted({host for service in self._context.routes for host in hosts(settings.edge, service)})
             Dns(settings.dns, settings.edge.domain, names, secrets["cloudflare_token"], child)

@@ -146,6 +146,8 @@ class ServiceArgs:
 
     With `overlaps` the next container is made before this one is stopped. `up` goes on when the service is healthy, and
     fails when it isn't within `start_seconds`; None: `up` does not wait. A cluster does both by itself.
+
+    A service that holds a token of a cluster's API says why in `api_server_reason`.
     """
 
     image: str
@@ -171,6 +173,7 @@ class ServiceArgs:
     host_paths: Sequence[HostPath] = ()
     watched: WatchedFile | None = None
     overlaps: bool = False
+    api_server_reason: str | None = None
     start_seconds: int | None = None
 
     def weakenings(self) -> dict[str, str]:
@@ -179,6 +182,7 @@ class ServiceArgs:
             "root": self.root_reason,
             "privileges": self.privileges and self.privileges.reason,
             "docker-socket": self.docker_socket and self.docker_socket.reason,
+            "token": self.api_server_reason,
             "host-paths": "; ".join(f"{path.path}: {path.reason}" for path in self.host_paths),
             "health": self.health.reason if isinstance(self.health, NoHealth) else None,
         }
@@ -237,8 +241,14 @@ class Orchestrator(Protocol):
     def internal_networks(self) -> Sequence[str]:
         """The names of the networks so far that lead nowhere outside and that a service is on."""
 
+    def each(self, service: str) -> str | None:
+        """A name with the addresses of all of its instances; None where its own name leads to the only one."""
+
     def host(self, service: str) -> pulumi.Output[str]:
         """The name by which a service is reached. With `overlaps`, its container's, once that is healthy."""
+
+    def watch(self, context: "Context", opts: pulumi.ResourceOptions) -> None:
+        """Have what is there besides the stack watch the services."""
 
     def make(self, name: str, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions) -> None:
         """Make a component with this name of services, which start in this order."""
@@ -275,7 +285,8 @@ class Service:
 
     Prometheus scrapes `target`, under `name` as its job; the edge publishes `route`; Grafana queries `source`, a URL.
     `unit_of` is the name of the service that runs beside this one in another unit, and shares job and route with it.
-    Spans are sent to `otlp_endpoint`, a URL of OTLP over HTTP, and alerts to `alerts_address`, a `host:port`.
+    Spans are sent to `otlp_endpoint`, a URL of OTLP over HTTP, and alerts to `alerts_address`, a `host:port`. A service
+    that `reads` files of its machine runs on each node of a cluster.
     """
 
     name: str
@@ -286,6 +297,7 @@ class Service:
     source: str | None = None
     otlp_endpoint: str | None = None
     alerts_address: str | None = None
+    reads: Callable[[PlatformSettings], Sequence[HostPath]] = lambda _: ()
 
 
 def go_memory(memory_mb: int) -> dict[str, str]:

@@ -16,7 +16,7 @@ from app.executor.settings import EnvironmentName, ExecutorOptions, StrongProfil
 from app.process.settings import Settings
 from app.profile import EXECUTOR_LEAST_MB, FLOOR
 from app.status import notices
-from infra.cluster import NODE_PORTS, NOT_ON_CLUSTERS, Cluster, HostName
+from infra.cluster import ADAPTER, BY_LOAD, NODE_PORTS, NOT_ON_CLUSTERS, Cluster, HostName
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from infra.receivers import Address, Alertmanager, Switch
 
@@ -324,7 +324,7 @@ class PlatformSettings(Settings):
             raise ValueError(f"images has unknown names {unknown}; it may hold {sorted(known)}")
         if missing := [name for name in IMAGES_OF_OURS if name not in self.images]:
             raise ValueError(f"images lacks {missing}: `make up` builds and names them; elsewhere name pushed ones")
-        optional = {VALKEY, *SERVICES}
+        optional = {VALKEY, ADAPTER, *SERVICES}
         if unknown := sorted(set(self.unavailable) - optional):
             raise ValueError(f"unavailable has unknown names {unknown}; it may hold {sorted(optional)}")
         return self
@@ -397,11 +397,26 @@ class PlatformSettings(Settings):
                     raise ValueError(f"{key} is {port}; with cluster.edge: NodePort it must be from 30000 to 32767")
         return self
 
+    @model_validator(mode="after")
+    def _the_cluster_can_be_watched(self) -> "PlatformSettings":
+        if not self.cluster:
+            return self
+        if self.cluster.operator and self.services.prometheus.enabled:
+            raise ValueError("cluster.operator has a Prometheus of its own. Set services.prometheus.enabled: false")
+        known = self.runs("prometheus") or self.cluster.operator
+        if (by := self.cluster.units.scaled_by) in BY_LOAD and not known:
+            raise ValueError(f"cluster.units.by is {by}, and services.prometheus is off. Set cluster.units.by: cpu")
+        if by == "adapter" and (reason := self.unavailable.get(ADAPTER)):
+            raise ValueError(f"cluster.units.by is adapter, but {reason}. Provide its image, or set cluster.units.by")
+        return self
+
     def _switched_on(self) -> list[str]:
         return [service for service, field in SERVICES.items() if getattr(self.services, field).enabled]
 
     def runs(self, service: str) -> bool:
         """Whether the service is switched on and its image is available."""
+        if service == ADAPTER:
+            return self.cluster is not None and self.cluster.units.scaled_by == "adapter"
         return service in self._switched_on() and service not in self.unavailable
 
     @property

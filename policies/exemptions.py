@@ -53,7 +53,7 @@ def exempted(service: str | None, rule: str) -> bool:
     return (service, rule) in _EXEMPTED
 
 
-def may_read(service: str | None, path: str) -> bool:
+def may_read(service: str | None, path: object) -> bool:
     """Whether a service may mount exactly this path of the host, read-only."""
     return (service, path) in READABLE_PATHS
 

@@ -11,26 +11,35 @@ from pydantic import ValidationError
 from app.executor.seccomp import file_on_node, for_executor
 from app.profile import SandboxProfile
 from policies.allowed import other_than
-from policies.exemptions import capabilities_of
+from policies.exemptions import capabilities_of, exempted, may_read
 from policies.inputs import SERVICE_LABEL, STACK_LABEL, Inputs
 from policies.rules import Rule, rule
 from policies.sandbox_profile import EXECUTOR, VARIABLE
 
 WORKLOAD = "kubernetes:apps/v1:*"
+BINDING, API = "kubernetes:rbac.authorization.k8s.io/v1:*", "kubernetes:apiregistration.k8s.io/v1:APIService"
 SERVICE, NAMESPACE = "kubernetes:core/v1:Service", "kubernetes:core/v1:Namespace"
 KINDS = frozenset(
     f"kubernetes:{kind}"
     for kind in (
-        *("apps/v1:Deployment", "apps/v1:StatefulSet", "autoscaling/v2:HorizontalPodAutoscaler"),
+        *("apps/v1:DaemonSet", "apps/v1:Deployment", "apps/v1:StatefulSet"),
+        "autoscaling/v2:HorizontalPodAutoscaler",
         *("core/v1:ConfigMap", "core/v1:LimitRange", "core/v1:Namespace", "core/v1:ResourceQuota", "core/v1:Secret"),
         *("core/v1:Service", "core/v1:ServiceAccount"),
+        *("rbac.authorization.k8s.io/v1:ClusterRoleBinding", "rbac.authorization.k8s.io/v1:RoleBinding"),
+        *("apiregistration.k8s.io/v1:APIService", "keda.sh/v1alpha1:ScaledObject"),
+        *("monitoring.coreos.com/v1:PrometheusRule", "monitoring.coreos.com/v1:ServiceMonitor"),
         *("networking.k8s.io/v1:NetworkPolicy", "policy/v1:PodDisruptionBudget"),
         "admissionregistration.k8s.io/v1:ValidatingAdmissionPolicy",
         "admissionregistration.k8s.io/v1:ValidatingAdmissionPolicyBinding",
     )
 )
-"""What a stack may have. Of those that start pods, the rules for pods know the shape; none gives rights."""
-_UNIT, _UNITS, _EDGE = "sandbox", "units", "traefik"
+"""What a stack may have. Of those that start pods, the rules for pods know the shape, and `rights` of those that give
+any."""
+_UNIT, _UNITS, _NODES, _EDGE = "sandbox", "units", "nodes", "traefik"
+_ADAPTER, _SCALING, _METRICS = "prometheus-adapter", "scaling", "custom.metrics.k8s.io"
+_ROLES = ("system:auth-delegator", "extension-apiserver-authentication-reader")
+"""What a server of a part of the API needs: to ask who may read it, and which certificate the API server shows."""
 _VOLUMES = {"name", "configMap", "emptyDir", "persistentVolumeClaim", "secret"}
 
 
@@ -40,6 +49,10 @@ class _Container:
     values: Inputs
     security: Inputs
     is_executor: bool
+    on_node: str | None
+    """The service's name, if it has the exemptions of one that reads its node's files."""
+    paths: frozenset[Any]
+    """The names of the pod's volumes that are paths of the node."""
 
 
 def _pod(inputs: Inputs) -> Inputs:
@@ -54,11 +67,20 @@ def _labels(inputs: Inputs) -> Any:
 def _containers(inputs: Inputs) -> Iterator[_Container]:
     """All containers of a workload's pods. One that is unknown has no values, which no rule accepts."""
     pod = _pod(inputs)
-    is_unit = _labels(inputs).get(SERVICE_LABEL) == _UNIT
+    service = _labels(inputs).get(SERVICE_LABEL)
+    paths = frozenset(it.get("name") for it in pod.sequence("volumes") if isinstance(it, dict) and "hostPath" in it)
     for found in [item for kind in ("containers", "initContainers") for item in pod.sequence(kind)] or [None]:
         values = Inputs(found if isinstance(found, dict) else {})
         name = values.get("name")
-        yield _Container(name, values, Inputs(values.mapping("securityContext")), is_unit and name == EXECUTOR)
+        security = Inputs(values.mapping("securityContext"))
+        on_node = service if service == name and _is_in(_NODES, inputs) else None
+        yield _Container(name, values, security, service == _UNIT and name == EXECUTOR, on_node, paths)
+
+
+def _is_in(namespace: str, inputs: Inputs) -> bool:
+    """Whether an object is in one of its stack's namespaces."""
+    found = Inputs(inputs.mapping("metadata")).get("namespace")
+    return bool(found == f"{_labels(inputs).get(STACK_LABEL)}-{namespace}")
 
 
 def _of_each(name: str) -> Callable[[Callable[[_Container], Iterator[str]]], Rule]:
@@ -78,9 +100,9 @@ def _of_each(name: str) -> Callable[[Callable[[_Container], Iterator[str]]], Rul
 
 @rule("kubernetes-kind", resource_type="kubernetes:*", other_types=KINDS)
 def kind(_: Inputs) -> Sequence[str]:
-    """A stack has objects of known kinds alone: none that starts pods unchecked, and none that gives rights.
+    """A stack has objects of known kinds alone: none that starts pods unchecked, and none that gives other rights.
 
-    Fix: Use a Deployment or a StatefulSet. Give no workload a role: none needs the API server.
+    Fix: Use a Deployment or a StatefulSet. Give no workload a role.
     """
     return ["an object of a kind that the rules of this pack do not check"]
 
@@ -149,12 +171,14 @@ def capabilities(container: _Container) -> Iterator[str]:
 
 @_of_each("user")
 def user(container: _Container) -> Iterator[str]:
-    """A container's process does not run as root, but for the executor's launcher.
+    """A container's process does not run as root, but for the executor's launcher and readers of a node's files.
 
     Fix: Set securityContext.runAsUser to a number other than 0, and runAsNonRoot to true.
     """
     number, non_root = container.security.get("runAsUser"), container.security.get("runAsNonRoot")
-    if not container.is_executor and not (isinstance(number, int) and number > 0 and non_root is True):
+    if container.is_executor or exempted(container.on_node, "container-user"):
+        return
+    if not (isinstance(number, int) and number > 0 and non_root is True):
         yield f"runAsUser is {number!r}, and runAsNonRoot is {non_root!r}"
 
 
@@ -184,10 +208,12 @@ def limits(container: _Container) -> Iterator[str]:
 
 @rule("pod-token", resource_type=WORKLOAD)
 def token(inputs: Inputs) -> Iterator[str]:
-    """No pod holds a token of the cluster's API.
+    """No pod holds a token of the cluster's API, but for the one that answers a part of it.
 
     Fix: Set automountServiceAccountToken to false.
     """
+    if _is_in(_SCALING, inputs) and {it.name for it in _containers(inputs)} == {_ADAPTER}:
+        return
     if (value := _pod(inputs).get("automountServiceAccountToken")) is not False:
         yield f"automountServiceAccountToken is {value!r}"
 
@@ -203,13 +229,27 @@ def host_namespaces(inputs: Inputs) -> Iterator[str]:
 
 @rule("pod-volumes", resource_type=WORKLOAD)
 def volumes(inputs: Inputs) -> Iterator[str]:
-    """A pod's volumes are of the cluster, and none is a path of the node.
+    """A pod's volumes are of the cluster, or paths of the node that the service may read.
 
-    Fix: Use configMap, emptyDir, persistentVolumeClaim or secret.
+    Fix: Use configMap, emptyDir, persistentVolumeClaim or secret. Name what a service must read in exemptions.toml.
     """
+    service = _labels(inputs).get(SERVICE_LABEL) if _is_in(_NODES, inputs) else None
     for volume in _pod(inputs).sequence("volumes"):
-        if not isinstance(volume, dict) or not _VOLUMES.issuperset(volume):
+        known = isinstance(volume, dict) and _VOLUMES.issuperset(volume)
+        path = Inputs(Inputs(volume).mapping("hostPath")).get("path") if isinstance(volume, dict) else None
+        if not known and not (may_read(service, path) and set(volume) == {"name", "hostPath"}):
             yield f"the volume {volume!r}"
+
+
+@_of_each("node-paths")
+def node_paths(container: _Container) -> Iterator[str]:
+    """A path of the node is mounted read-only.
+
+    Fix: Set readOnly of the volumeMount to true.
+    """
+    for mount in container.values.sequence("volumeMounts"):
+        if not isinstance(mount, dict) or (mount.get("name") in container.paths and mount.get("readOnly") is not True):
+            yield f"the mount {mount!r}"
 
 
 @_of_each("sandbox-profile")
@@ -229,16 +269,45 @@ def sandbox_profile(container: _Container) -> Iterator[str]:
         yield from declared.weaknesses().values()
 
 
+@rule("rights", resource_type=BINDING)
+def rights(inputs: Inputs) -> Iterator[str]:
+    """Rights in the cluster are those of a server of a part of its API, and prometheus-adapter alone has them.
+
+    Fix: Give no workload a role.
+    """
+    role = Inputs(inputs.mapping("roleRef")).get("name")
+    account = {
+        "kind": "ServiceAccount",
+        "name": _ADAPTER,
+        "namespace": f"{_labels(inputs).get(STACK_LABEL)}-{_SCALING}",
+    }
+    if role not in _ROLES or inputs.sequence("subjects") != [account]:
+        yield f"the role {role!r} for {inputs.get('subjects')!r}"
+
+
+@rule("metrics-api", resource_type=API)
+def metrics_api(inputs: Inputs) -> Iterator[str]:
+    """The only part of the cluster's API that a stack answers is that of custom metrics.
+
+    Fix: Set spec.group to custom.metrics.k8s.io, and spec.service to one in the stack's namespace `scaling`.
+    """
+    spec = Inputs(inputs.mapping("spec"))
+    place = Inputs(spec.mapping("service")).get("namespace")
+    if spec.get("group") != _METRICS or place != f"{_labels(inputs).get(STACK_LABEL)}-{_SCALING}":
+        yield f"the group {spec.get('group')!r}, answered in {place!r}"
+
+
 @rule("namespace-security", resource_type=NAMESPACE)
 def namespace_security(inputs: Inputs) -> Iterator[str]:
-    """A namespace enforces the level `restricted` of Pod Security. That of the units has admission rules in its place.
+    """A namespace enforces the level `restricted` of Pod Security. Those of the units and of what reads a node's files
+    have admission rules in its place.
 
     Fix: Set the label pod-security.kubernetes.io/enforce to restricted.
     """
     labels = _labels(inputs)
-    units = str(Inputs(inputs.mapping("metadata")).get("name")) == f"{labels.get(STACK_LABEL)}-{_UNITS}"
+    held = [f"{labels.get(STACK_LABEL)}-{name}" for name in (_UNITS, _NODES)]
     level = labels.get("pod-security.kubernetes.io/enforce")
-    if level != "restricted" and not (units and level == "privileged"):
+    if level != "restricted" and not (Inputs(inputs.mapping("metadata")).get("name") in held and level == "privileged"):
         yield f"its level is {level!r}"
 
 

@@ -37,6 +37,11 @@ def _host_path(pod: Pod) -> None:
     pod["volumes"].append({"name": "host", "hostPath": {"path": "/"}})
 
 
+def _writable_path(pod: Pod) -> None:
+    _host_path(pod)
+    _container(pod, "api")["volumeMounts"].append({"name": "host", "mountPath": "/host"})
+
+
 def _weak_profile(pod: Pod) -> None:
     (profile,) = (it for it in _container(pod, "executor")["env"] if it["name"] == "EXECUTOR_PROFILE")
     profile["value"] = json.dumps({"pids": FLOOR.pids + 1})
@@ -70,6 +75,7 @@ FAULTS: Mapping[str, tuple[set[str], Callable[[Pod], None]]] = MappingProxyType(
         "a token": ({"token", "volumes"}, _pod(automountServiceAccountToken=True)),
         "the processes of the node": ({"host-namespaces"}, _pod(hostPID=True)),
         "a path of the node": ({"volumes"}, _host_path),
+        "a path of the node that can be written": ({"volumes", "node-paths"}, _writable_path),
         "a weaker profile": ({"sandbox-profile"}, _weak_profile),
     }
 )

@@ -19,6 +19,7 @@ from infra.service import (
     SERVICE_LABEL,
     STACK_LABEL,
     Config,
+    Context,
     Health,
     NoHealth,
     ServiceArgs,
@@ -41,6 +42,12 @@ class Stack:
     images: Images
     networks: Networks
     hosts: dict[str, pulumi.Output[str]] = field(default_factory=dict)
+
+    def each(self, service: str) -> None:
+        """A service has one container."""
+
+    def watch(self, context: Context, opts: pulumi.ResourceOptions) -> None:
+        """Nothing is there besides the stack."""
 
     def host(self, service: str) -> pulumi.Output[str]:
         return self.hosts[service]

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -13,7 +13,8 @@ import pulumi_kubernetes as kubernetes
 
 from app.executor.seccomp import file_on_node
 from app.executor.settings import ExecutorSettings
-from infra.kubernetes.namespaces import UNITS
+from infra.cluster import ADAPTER, UNITS
+from infra.kubernetes.namespaces import NODES, SCALING
 from infra.service import STACK_LABEL, Privileges, ServiceArgs
 
 _EXECUTOR = "executor"
@@ -32,18 +33,27 @@ class AdmissionRule:
     message: str
 
 
-def rules(units: str, own: ServiceArgs, images: Iterable[str]) -> list[AdmissionRule]:
+def rules(
+    prefix: str, own: ServiceArgs, images: Iterable[str], readable: Mapping[str, Sequence[str]]
+) -> list[AdmissionRule]:
     """The rules for the pods of a stack.
 
     Args:
-        units: the namespace whose pods may have a container with the executor's privileges.
+        prefix: begins the names of its namespaces. A container of the executor's name in that of the units may have the
+            executor's privileges.
         own: the executor's description, which says what it may have beyond the others.
         images: the references that a container may have.
+        readable: the paths of a node that containers in the nodes' namespace may read, by the names of those.
     """
+    units, nodes, scaling = (json.dumps(f"{prefix}-{name}") for name in (UNITS, NODES, SCALING))
     privileges = own.privileges or Privileges((), "", "", "")
     values = {
         "containers": _CONTAINERS,
-        "is_executor": f"(c.name == '{_EXECUTOR}' && request.namespace == {json.dumps(units)})",
+        "is_executor": f"(c.name == '{_EXECUTOR}' && request.namespace == {units})",
+        "reads_node": f"(c.name in {json.dumps(sorted(readable))} && request.namespace == {nodes})",
+        "readable": json.dumps(sorted({path for paths in readable.values() for path in paths})),
+        "nodes": nodes,
+        "is_adapter": f"(request.namespace == {scaling} && ({_CONTAINERS}).all(c, c.name == '{ADAPTER}'))",
         "images": json.dumps(sorted(images)),
         "capabilities": json.dumps(sorted(privileges.capabilities)),
         "seccomp": json.dumps(file_on_node(privileges.seccomp)),
@@ -60,10 +70,17 @@ def _expression(rule: Mapping[str, str], values: Mapping[str, str]) -> str:
 class Admission(pulumi.ComponentResource):
     """One policy for each rule, in force in the namespaces of the stack."""
 
-    def __init__(self, prefix: str, own: ServiceArgs, images: Iterable[str], opts: pulumi.ResourceOptions) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        own: ServiceArgs,
+        images: Iterable[str],
+        readable: Mapping[str, Sequence[str]],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
         super().__init__("vps:infra:Admission", "admission", None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        for rule in rules(f"{prefix}-{UNITS}", own, images):
+        for rule in rules(prefix, own, images, readable):
             name = f"{prefix}-{rule.name}"
             policy = kubernetes.admissionregistration.v1.ValidatingAdmissionPolicy(
                 f"{rule.name}-rule",

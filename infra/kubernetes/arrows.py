@@ -4,11 +4,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from infra.cluster import ADAPTER
 from infra.service import Service
+from infra.services import loki, prometheus
 from infra.services.edge import INSIDE_URL
 from infra.settings import STACKS_STORE
 
 _EDGE, _API, _PROMETHEUS, _GRAFANA, _BLACKBOX = "traefik", "api", "prometheus", "grafana", "blackbox-exporter"
+_COLLECTOR = "collector"
 
 
 @dataclass(frozen=True, order=True)
@@ -27,15 +30,19 @@ def arrows(services: Sequence[Service]) -> list[Arrow]:
     return sorted(it for it in found if {it.source, it.target} <= running and it.source != it.target)
 
 
-def ports(service: str, services: Sequence[Service]) -> list[int]:
-    """The ports of a service that others connect to."""
-    return sorted({arrow.port for arrow in arrows(services) if arrow.target == service})
+def ports(service: str, services: Sequence[Service], scraped: bool = False) -> list[int]:
+    """The ports of a service that others connect to. `scraped`: a Prometheus of the cluster's asks for metrics."""
+    places = [_place(it.target.address) for it in services if scraped and it.target]
+    of_metrics = {place[1] for place in places if place and place[0] == service}
+    return sorted({arrow.port for arrow in arrows(services) if arrow.target == service} | of_metrics)
 
 
 def _uses(services: Iterable[Service]) -> Iterator[tuple[str, str]]:
     """A service and the URL or address of what it uses."""
     yield _BLACKBOX, INSIDE_URL
     yield _API, STACKS_STORE
+    yield _COLLECTOR, loki.ADDRESS
+    yield ADAPTER, prometheus.URL
     for service in services:
         if service.route:
             yield _EDGE, service.route.target

@@ -1,35 +1,35 @@
 """The namespaces of a stack, by trust, and which packets pass between their pods."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from infra.cluster import Cluster
+from infra.cluster import ADAPTER, NAMESPACES, UNIT, UNITS, Cluster
 from infra.kubernetes.arrows import Arrow
-from infra.service import SERVICE_LABEL, STACK_LABEL
-from infra.settings import VALKEY
+from infra.service import SERVICE_LABEL, STACK_LABEL, Service
+from infra.settings import VALKEY, PlatformSettings
 
-EDGE, UNITS, STORE, MONITORING = "edge", "units", "store", "monitoring"
-UNIT = "sandbox"
-"""The label `vps.service` of the pods with an api and an executor."""
+EDGE, _, STORE, MONITORING, NODES, SCALING = NAMESPACES
 _WORKLOADS = {"api": UNIT, "executor": UNIT}
-_SECURITY = {EDGE: "restricted", UNITS: "privileged", STORE: "restricted", MONITORING: "restricted"}
-"""The executor's capabilities and root are beyond Pod Security's levels: the units' namespace is held by policies of
-its own."""
-_PODS = {EDGE: 4, STORE: 2, MONITORING: 24}
-_TRUST = {"traefik": EDGE, VALKEY: STORE, **dict.fromkeys(_WORKLOADS, UNITS)}
-_DNS = {"kubernetes.io/metadata.name": "kube-system"}
+_PRIVILEGED = (UNITS, NODES)
+"""The executor's capabilities, and paths of a node, are beyond Pod Security's levels: policies of the stack hold these
+two namespaces."""
+_PODS = {EDGE: 4, STORE: 2, MONITORING: 24, NODES: 4000, SCALING: 4}
+"""The most pods of each. In `nodes` they are a few for each of 1,000 nodes."""
+_TRUST = {"traefik": EDGE, ADAPTER: SCALING, VALKEY: STORE, **dict.fromkeys(_WORKLOADS, UNITS)}
+_NAMESPACE = "kubernetes.io/metadata.name"
+_DNS = {_NAMESPACE: "kube-system"}
 _METADATA_SERVICES = ("169.254.0.0/16", "fd00:ec2::254/128")
 _DEFAULT = {"cpu": "50m", "memory": "32Mi"}
 """The limits of a container that declares none. Those of the program declare theirs."""
 
 
-def trust(service: str) -> str:
+def trust(service: Service, settings: PlatformSettings) -> str:
     """The namespace of a service, without the stack's prefix."""
-    return _TRUST.get(service, MONITORING)
+    return NODES if service.reads(settings) else _TRUST.get(service.name, MONITORING)
 
 
 def workload(service: str) -> str:
@@ -38,20 +38,28 @@ def workload(service: str) -> str:
 
 
 class Namespaces(pulumi.ComponentResource):
-    """The namespaces, each with its level of Pod Security, its quota and a policy that lets no packet pass."""
+    """The namespaces, each with its level of Pod Security, its quota and a policy that lets no packet pass.
 
-    def __init__(self, prefix: str, cluster: Cluster, services: Iterable[str], opts: pulumi.ResourceOptions) -> None:
+    `trusts` are those of all services, by their names.
+    """
+
+    def __init__(self, prefix: str, cluster: Cluster, trusts: Mapping[str, str], opts: pulumi.ResourceOptions) -> None:
         super().__init__("vps:infra:Namespaces", "namespaces", None, opts)
         self._prefix = prefix
+        self._trusts = trusts
         self._child = pulumi.ResourceOptions(parent=self)
-        wanted = sorted({trust(service) for service in services})
+        wanted = sorted({*trusts.values(), *([MONITORING] if cluster.operator else [])})
         pods = {**_PODS, UNITS: 2 * cluster.units.max}
         self._made = {name: self._make(name, pods[name]) for name in wanted}
         self.searches = [f"{prefix}-{name}.svc.{cluster.domain}" for name in wanted]
         self.register_outputs({})
 
-    def __getitem__(self, name: str) -> pulumi.Output[str]:
-        return self._made[name]
+    def __getitem__(self, trust: str) -> pulumi.Output[str]:
+        return self._made[trust]
+
+    def of(self, service: str) -> pulumi.Output[str]:
+        """The namespace of a service."""
+        return self._made[self._trusts[service]]
 
     def allow(self, arrow: Arrow) -> None:
         """Let one service connect to a port of another one: out of the one's namespace, and into the other's."""
@@ -67,6 +75,23 @@ class Namespaces(pulumi.ComponentResource):
         ingress = {"ports": [{"port": port, "protocol": "TCP"} for port in ports]}
         self._policy(f"visitors-to-{service}", service, {"policyTypes": ["Ingress"], "ingress": [ingress]})
 
+    def let_to(self, service: str, namespace: str) -> None:
+        """Let a service connect to the pods of a namespace that is not the stack's."""
+        target = {"namespaceSelector": {"matchLabels": {_NAMESPACE: namespace}}}
+        self._policy(f"{service}-to-{namespace}", service, {"policyTypes": ["Egress"], "egress": [{"to": [target]}]})
+
+    def admit_from(self, namespace: str, service: str, port: int) -> None:
+        """Let the pods of a namespace that is not the stack's connect to a service."""
+        source = {"namespaceSelector": {"matchLabels": {_NAMESPACE: namespace}}}
+        ingress = {"from": [source], "ports": [{"port": port, "protocol": "TCP"}]}
+        name = f"{namespace}-to-{service}-{port}"
+        self._policy(name, service, {"policyTypes": ["Ingress"], "ingress": [ingress]})
+
+    def let_to_api_server(self, service: str) -> None:
+        """Let a service connect to the cluster's API server, whose address no policy knows: to its ports anywhere."""
+        egress = {"ports": [{"port": port, "protocol": "TCP"} for port in (443, 6443)]}
+        self._policy(f"{service}-to-api-server", service, {"policyTypes": ["Egress"], "egress": [egress]})
+
     def let_out(self, service: str, inside: Iterable[str]) -> None:
         """Let a service connect to the internet: to no address of the networks `inside`, and to no metadata service."""
         closed = [ip_network(network) for network in (*inside, *_METADATA_SERVICES)]
@@ -77,7 +102,7 @@ class Namespaces(pulumi.ComponentResource):
         self._policy(f"{service}-to-outside", service, {"policyTypes": ["Egress"], "egress": [{"to": everywhere}]})
 
     def _make(self, name: str, pods: int) -> pulumi.Output[str]:
-        level = _SECURITY[name]
+        level = "privileged" if name in _PRIVILEGED else "restricted"
         namespace = kubernetes.core.v1.Namespace(
             f"{name}-namespace",
             metadata={
@@ -113,13 +138,13 @@ class Namespaces(pulumi.ComponentResource):
 
     def _pods(self, service: str) -> dict[str, Any]:
         return {
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self[trust(service)]}},
+            "namespaceSelector": {"matchLabels": {_NAMESPACE: self.of(service)}},
             "podSelector": {"matchLabels": {SERVICE_LABEL: workload(service)}},
         }
 
     def _policy(self, name: str, service: str, spec: dict[str, Any]) -> None:
         selector = {"podSelector": {"matchLabels": {SERVICE_LABEL: workload(service)}}}
-        self._any(name, name, self[trust(service)], {**selector, **spec})
+        self._any(name, name, self.of(service), {**selector, **spec})
 
     def _any(self, resource: str, name: str, namespace: pulumi.Input[str], spec: dict[str, Any]) -> None:
         kubernetes.networking.v1.NetworkPolicy(

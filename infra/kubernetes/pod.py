@@ -16,6 +16,8 @@ _READINESS_FACTOR, _LIVENESS_FACTOR = 2, 6
 """Each probe starts a process in the container: one that only restarts what hangs runs seldom."""
 _SECONDS_TO_STOP = 15
 """An executor and a program with data write down what they hold."""
+_ON_NODE = "256Mi"
+"""The collector's queue, with a copy of it while its file is made smaller."""
 _RESERVED = 0.1
 """The share of its processor limit that is kept free for a service. Memory is reserved in full."""
 
@@ -81,7 +83,16 @@ def volumes(service: str, args: ServiceArgs, objects: Mapping[str, pulumi.Output
     found += [
         {"name": f"{service}-memory-{name}", "emptyDir": _memory(size_mb)} for name, size_mb in _in_memory(args).items()
     ]
+    found += [
+        {"name": f"{service}-node-{number}", "hostPath": {"path": it.path, "type": ""}}
+        for number, it in enumerate(args.host_paths)
+    ]
     return found
+
+
+def on_node(volume: Volume) -> Object:
+    """A volume of a service that each node runs, on the node's disk. It goes with the pod."""
+    return {"name": volume.name, "emptyDir": {"sizeLimit": _ON_NODE}}
 
 
 def shared(volume: Volume) -> Object:
@@ -109,6 +120,10 @@ def _mounts(service: str, args: ServiceArgs) -> list[Object]:
     ]
     if args.secrets:
         found.append({"name": f"{service}-secrets", "mountPath": SECRETS, "readOnly": True})
+    found += [
+        {"name": f"{service}-node-{number}", "mountPath": it.target, "readOnly": True}
+        for number, it in enumerate(args.host_paths)
+    ]
     # A mount is made after the one that holds its path.
     return sorted(found, key=lambda mount: str(mount["mountPath"]))
 

@@ -1,17 +1,20 @@
 """A stack on a Kubernetes cluster."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from infra.cluster import Cluster
+from infra.cluster import UNIT, UNITS, Cluster
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from infra.kubernetes import arrows
 from infra.kubernetes.admission import Admission
-from infra.kubernetes.namespaces import EDGE, Namespaces, trust, workload
+from infra.kubernetes.namespaces import NODES, Namespaces, trust, workload
+from infra.kubernetes.operator import Monitors
+from infra.kubernetes.scaling import MetricsApi, Scaler
 from infra.kubernetes.workload import Place, Workload
-from infra.service import SERVICE_LABEL, STACK_LABEL, Port, Service, ServiceArgs
+from infra.service import SERVICE_LABEL, STACK_LABEL, Context, Port, Service, ServiceArgs
 from infra.services.sandbox import API, EXECUTOR
 from infra.settings import PlatformSettings
 
@@ -39,7 +42,9 @@ class ClusterStack:
         self._settings = settings
         self._cluster = cluster
         self._services = services
-        self._namespaces = Namespaces(settings.name, cluster, [it.name for it in services], opts)
+        self._reads = {it.name: paths for it in services if (paths := it.reads(settings))}
+        self._trusts = {it.name: trust(it, settings) for it in services}
+        self._namespaces = Namespaces(settings.name, cluster, self._trusts, opts)
         self._admission: list[pulumi.Resource] = []
         for arrow in arrows.arrows(services):
             self._namespaces.allow(arrow)
@@ -52,14 +57,26 @@ class ClusterStack:
         """None: what the edge reaches follows from its routes."""
         return ()
 
+    def each(self, service: str) -> str | None:
+        """A name with the addresses of all pods, for services of a unit, and for those that each node runs."""
+        trusted = self._trusts.get(service)
+        several = trusted in (UNITS, NODES)
+        return f"{service}-pods.{self._settings.name}-{trusted}.svc.{self._cluster.domain}" if several else None
+
     def host(self, service: str) -> pulumi.Output[str]:
         """The name of its Service."""
         return pulumi.Output.from_input(service)
 
+    def watch(self, context: Context, opts: pulumi.ResourceOptions) -> None:
+        """The cluster's own monitoring, where it has one, gets what it needs."""
+        if self._cluster.operator:
+            Monitors(self._cluster.operator, context, self._namespaces, opts)
+
     def make(self, name: str, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions) -> None:
         """The pods of these services: api and executor share one. The executor's are the first."""
         if executor := services.get(EXECUTOR.name):
-            self._admission = [Admission(self._settings.name, executor, self._images(), opts)]
+            paths = {it: [path.path for path in found] for it, found in self._reads.items()}
+            self._admission = [Admission(self._settings.name, executor, self._images(), paths, opts)]
         for found in dict.fromkeys(map(workload, services)):
             self._make(found, {it: args for it, args in services.items() if workload(it) == found}, opts)
 
@@ -68,7 +85,7 @@ class ClusterStack:
         units = self._cluster.units
         place = Place(
             self._settings.name,
-            self._namespaces[trust(first)],
+            self._namespaces.of(first),
             self._namespaces.searches,
             self._cluster.storage_class,
             self._cluster.volume_gb,
@@ -78,16 +95,41 @@ class ClusterStack:
             place,
             services,
             images={args.image: self._settings.image(args.image) for args in services.values()},
-            ports={service: arrows.ports(service, self._services) for service in services},
-            replicas=(units.min, units.max) if API.name in services else (1, 1),
+            ports={service: self._ports(service) for service in services},
+            replicas=None if first in self._reads else (units.min, units.max) if API.name in services else (1, 1),
             own_nodes=units.own_nodes and API.name in services,
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=self._admission)),
         )
+        below = pulumi.ResourceOptions(parent=made)
+        if name == UNIT and units.scaled_by:
+            Scaler(self._cluster, self._namespaces, services, below)
         for service, args in services.items():
+            if args.api_server_reason:
+                MetricsApi(self._settings.name, service, self._namespaces, below)
+                if self._cluster.operator:
+                    self._namespaces.let_to(service, self._cluster.operator.namespace)
             if args.ports:
                 self._publish(service, args.ports, made)
+            if self.each(service) and self._ports(service):
+                self._list(service, made)
             if set(args.networks) & set(_OUTWARD):
                 self._namespaces.let_out(service, [str(it) for it in self._cluster.pod_networks])
+
+    def _ports(self, service: str) -> list[int]:
+        return arrows.ports(service, self._services, scraped=self._cluster.operator is not None)
+
+    def _list(self, service: str, made: Workload) -> None:
+        """A name with the address of each pod, of those that are not ready too: Prometheus asks them all."""
+        kubernetes.core.v1.Service(
+            f"{service}-pods",
+            metadata=self._metadata(f"{service}-pods", service),
+            spec={"clusterIP": "None", "publishNotReadyAddresses": True, "selector": made.labels},
+            opts=pulumi.ResourceOptions(parent=made),
+        )
+
+    def _metadata(self, name: str, service: str) -> dict[str, Any]:
+        labels = {STACK_LABEL: self._settings.name, SERVICE_LABEL: service}
+        return {"name": name, "namespace": self._namespaces.of(service), "labels": labels}
 
     def _images(self) -> set[str]:
         """The references of all images that may run."""
@@ -110,11 +152,7 @@ class ClusterStack:
         ]
         kubernetes.core.v1.Service(
             f"{service}-visitors",
-            metadata={
-                "name": f"{service}-visitors",
-                "namespace": self._namespaces[EDGE],
-                "labels": {STACK_LABEL: self._settings.name, SERVICE_LABEL: service},
-            },
+            metadata=self._metadata(f"{service}-visitors", service),
             spec={"type": kind, "externalTrafficPolicy": "Local", "selector": made.labels, "ports": numbers},
             opts=pulumi.ResourceOptions(parent=made),
         )

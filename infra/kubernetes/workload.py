@@ -12,8 +12,6 @@ from infra.kubernetes import pod
 from infra.kubernetes.pod import Object
 from infra.service import SERVICE_LABEL, STACK_LABEL, ServiceArgs, Volume
 
-_BUSY = 0.4
-"""The share of its pods' processor limits, on average, above which a workload gets more pods."""
 _ANY_NODE = "kubernetes.io/hostname"
 _OWN_NODES = "vps.units"
 """The label, and the taint, of nodes for units alone."""
@@ -32,8 +30,8 @@ class Place:
 
 
 class Workload(pulumi.ComponentResource):
-    """The pods of one service, or of several that share a volume for their sockets: a Deployment, or a StatefulSet
-    where a volume outlives the pod.
+    """The pods of one service, or of several that share a volume for their sockets: a Deployment, a StatefulSet where a
+    volume outlives the pod, or a DaemonSet.
 
     Args:
         name: of the objects, and the value of the label `vps.service` on the pods.
@@ -41,7 +39,8 @@ class Workload(pulumi.ComponentResource):
         services: the containers of a pod, by name.
         images: the reference of each image by its name.
         ports: those that other services connect to, by the service that has them.
-        replicas: pods that run, at least and at most: between them, as many as their load takes.
+        replicas: pods that run, at least and at most: between them, as many as their load takes. None: one on each
+            node.
         own_nodes: whether its pods run on nodes for units only.
     """
 
@@ -53,7 +52,7 @@ class Workload(pulumi.ComponentResource):
         *,
         images: Mapping[str, str],
         ports: Mapping[str, Sequence[int]],
-        replicas: tuple[int, int],
+        replicas: tuple[int, int] | None,
         own_nodes: bool,
         opts: pulumi.ResourceOptions,
     ) -> None:
@@ -62,17 +61,19 @@ class Workload(pulumi.ComponentResource):
         self._place = place
         self._child = pulumi.ResourceOptions(parent=self)
         self.labels = {STACK_LABEL: place.stack, SERVICE_LABEL: name}
+        asks = any(args.api_server_reason for args in services.values())
         account = kubernetes.core.v1.ServiceAccount(
             f"{name}-account",
             metadata=self._metadata(name),
-            automount_service_account_token=False,
+            automount_service_account_token=asks,
             opts=self._child,
         )
-        outliving = [mount.volume for args in services.values() for mount in args.mounts if mount.volume.data]
+        held = [mount.volume for args in services.values() for mount in args.mounts if mount.volume.data]
+        outliving = held if replicas else []
         passing = {mount.volume: None for args in services.values() for mount in args.mounts if not mount.volume.data}
         containers = [pod.container(it, args, images[args.image]) for it, args in services.items()]
         spec: Object = {
-            "automountServiceAccountToken": False,
+            "automountServiceAccountToken": asks,
             "containers": [containers[-1]],
             "dnsConfig": {"searches": list(place.searches)},
             "enableServiceLinks": False,
@@ -88,6 +89,7 @@ class Workload(pulumi.ComponentResource):
             ],
             "volumes": [
                 *(pod.shared(volume) for volume in passing),
+                *(pod.on_node(volume) for volume in held if not replicas),
                 *(it for service, args in services.items() for it in self._volumes(service, args)),
             ],
         }
@@ -104,19 +106,33 @@ class Workload(pulumi.ComponentResource):
             (group,) = {args.user.partition(":")[2] for args in services.values()}
             spec["securityContext"] = {"fsGroup": int(group), "fsGroupChangePolicy": "OnRootMismatch"}
         template = {"metadata": {"labels": self.labels, "annotations": self._annotations(services)}, "spec": spec}
-        self._run(template, replicas, outliving)
+        if replicas:
+            self._run(template, replicas, outliving)
+        else:
+            self._run_on_each_node(template)
         for service, numbers in ports.items():
             if numbers:
                 self._serve(service, numbers)
+        self.register_outputs({})
+
+    def _run_on_each_node(self, template: Object) -> None:
+        """A node whose taint keeps others away has files to read, too."""
+        tolerant = {**template["spec"], "tolerations": [{"operator": "Exists"}]}
+        del tolerant["topologySpreadConstraints"]
+        kubernetes.apps.v1.DaemonSet(
+            f"{self._name}-daemon-set",
+            metadata=self._metadata(self._name),
+            spec={"selector": {"matchLabels": self.labels}, "template": {**template, "spec": tolerant}},
+            opts=self._child,
+        )
+
+    def _run(self, template: Object, replicas: tuple[int, int], volumes: Sequence[Volume]) -> None:
         kubernetes.policy.v1.PodDisruptionBudget(
-            f"{name}-budget",
-            metadata=self._metadata(name),
+            f"{self._name}-budget",
+            metadata=self._metadata(self._name),
             spec={"maxUnavailable": 1, "selector": {"matchLabels": self.labels}},
             opts=self._child,
         )
-        self.register_outputs({})
-
-    def _run(self, template: Object, replicas: tuple[int, int], volumes: Sequence[Volume]) -> None:
         least, most = replicas
         common: Object = {"replicas": least, "selector": {"matchLabels": self.labels}, "template": template}
         if not volumes:
@@ -127,8 +143,6 @@ class Workload(pulumi.ComponentResource):
                 spec={**common, "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0}}},
                 opts=pulumi.ResourceOptions.merge(self._child, scaled),
             )
-            if most > least:
-                self._scale(template, least, most)
             return
         storage_class = self._place.storage_class
         claims = [
@@ -146,24 +160,6 @@ class Workload(pulumi.ComponentResource):
             f"{self._name}-set",
             metadata=self._metadata(self._name),
             spec={**common, "serviceName": self._name, "volumeClaimTemplates": claims},
-            opts=self._child,
-        )
-
-    def _scale(self, template: Object, least: int, most: int) -> None:
-        """Run more pods while these use more of their processors than `_BUSY`. The cluster's metrics server tells."""
-        spec = template["spec"]
-        containers = [*spec.get("initContainers", ()), *spec["containers"]]
-        cores = sum(int(it["resources"]["limits"]["cpu"].removesuffix("m")) for it in containers)
-        busy = {"type": "AverageValue", "averageValue": f"{round(cores * _BUSY)}m"}
-        kubernetes.autoscaling.v2.HorizontalPodAutoscaler(
-            f"{self._name}-scaler",
-            metadata=self._metadata(self._name),
-            spec={
-                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": self._name},
-                "minReplicas": least,
-                "maxReplicas": most,
-                "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": busy}}],
-            },
             opts=self._child,
         )
 

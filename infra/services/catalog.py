@@ -13,13 +13,14 @@ from infra.services.node_exporter import NODE_EXPORTER
 from infra.services.packages import PACKAGES
 from infra.services.portainer import PORTAINER
 from infra.services.prometheus import PROMETHEUS
+from infra.services.prometheus_adapter import METRICS_ADAPTER
 from infra.services.sandbox import API, EXECUTOR, unit
 from infra.services.status import STATUS
 from infra.services.valkey import STORE
 from infra.settings import PlatformSettings
 
 EXPORTERS = (NODE_EXPORTER, CONTAINER_EXPORTER, BLACKBOX)
-OBSERVABILITY = (PROMETHEUS, ALERTMANAGER, LOKI, COLLECTOR, JAEGER, *EXPORTERS, GRAFANA)
+OBSERVABILITY = (PROMETHEUS, ALERTMANAGER, LOKI, COLLECTOR, JAEGER, *EXPORTERS, GRAFANA, METRICS_ADAPTER)
 MANAGEMENT = (PORTAINER,)
 
 

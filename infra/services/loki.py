@@ -6,7 +6,7 @@ It has neither users nor a page, so the edge doesn't lead to it.
 from infra.service import Config, Context, Health, Mount, Service, ServiceArgs, Target, Volume, go_memory
 from monitoring.files import render
 
-_ADDRESS = "loki:3100"
+ADDRESS = "loki:3100"
 _CONFIG = "/etc/loki"
 _MEMORY_MB = 256
 
@@ -35,4 +35,4 @@ def describe(context: Context) -> ServiceArgs:
     )
 
 
-LOKI = Service("loki", describe, target=Target(_ADDRESS), source=f"http://{_ADDRESS}")
+LOKI = Service("loki", describe, target=Target(ADDRESS), source=f"http://{ADDRESS}")

@@ -7,7 +7,10 @@ neither the host's processes nor its root directory. There are no network collec
 own interface.
 """
 
+from collections.abc import Sequence
+
 from infra.service import Context, Health, HostPath, Service, ServiceArgs, Target
+from infra.settings import PlatformSettings
 
 _ROOT_DISK = HostPath("/etc/os-release", "/host/os-release", "tells how full the root disk is")
 _COLLECTORS = (
@@ -43,8 +46,12 @@ def describe(context: Context) -> ServiceArgs:
         cpus=0.25,
         user="65534:65534",
         networks=["monitoring"],
-        host_paths=[_ROOT_DISK],
+        host_paths=_reads(context.settings),
     )
+
+
+def _reads(_: PlatformSettings) -> Sequence[HostPath]:
+    return [_ROOT_DISK]
 
 
 NODE_EXPORTER = Service(
@@ -58,4 +65,5 @@ NODE_EXPORTER = Service(
             for path, name in _DISKS.items()
         ],
     ),
+    reads=_reads,
 )

@@ -5,13 +5,17 @@ from typing import Any
 
 import yaml
 
+from infra.cluster import BY_LOAD, UNIT, UNITS
 from infra.service import Config, Context, Health, Mount, Route, Service, ServiceArgs, Target, Volume, go_memory
 from infra.services.blackbox import probes
-from monitoring.files import load
+from infra.settings import PlatformSettings
+from monitoring.files import load, render
 from monitoring.prometheus.rules import rule_files
 
 PORT = 9090
-_URL = f"http://prometheus:{PORT}"
+URL = f"http://prometheus:{PORT}"
+UNITS_LOAD = "units_load"
+"""The metric of the executions that run or wait on a cluster, as a number of busy units."""
 _CONFIG = "/etc/prometheus"
 _DATA = "/prometheus"
 _MEMORY_MB = 320
@@ -19,7 +23,7 @@ _MEMORY_MB = 320
 
 def describe(context: Context) -> ServiceArgs:
     settings = context.settings.services.prometheus
-    rules = {f"rules/{name}": content for name, content in rule_files(settings.runbooks).items()}
+    files = {f"rules/{name}": content for name, content in rules(context.settings).items()}
     return ServiceArgs(
         image="prometheus",
         entrypoint=["prometheus"],
@@ -35,9 +39,23 @@ def describe(context: Context) -> ServiceArgs:
         user="65534:65534",
         networks=["monitoring"],
         environment=go_memory(_MEMORY_MB),
-        config=Config(_CONFIG, {"prometheus.yml": yaml.safe_dump(_config(context)), **rules}),
+        config=Config(_CONFIG, {"prometheus.yml": yaml.safe_dump(_config(context)), **files}),
         mounts=[Mount(Volume("prometheus-data"), _DATA)],
     )
+
+
+def rules(settings: PlatformSettings) -> dict[str, str]:
+    """The text of each file of rules by its name."""
+    found = rule_files(settings.services.prometheus.runbooks)
+    if settings.cluster and settings.cluster.units.scaled_by in BY_LOAD:
+        found["units.yml"] = render(
+            "prometheus/units.yml",
+            metric=UNITS_LOAD,
+            namespace=f"{settings.name}-{UNITS}",
+            deployment=UNIT,
+            concurrency=settings.sandbox.concurrency,
+        )
+    return found
 
 
 PROMETHEUS = Service(
@@ -45,8 +63,8 @@ PROMETHEUS = Service(
     describe,
     target=Target(f"localhost:{PORT}"),
     # It has no users of its own: the edge asks for the password.
-    route=Route(_URL, "password", requests_per_minute=600),
-    source=_URL,
+    route=Route(URL, "password", requests_per_minute=600),
+    source=URL,
 )
 
 
@@ -66,19 +84,21 @@ def _config(context: Context) -> dict[str, Any]:
         if service.target:
             jobs.setdefault(service.unit_of or service.name, []).append(service.target)
     config["scrape_configs"] = [
-        _job(name, of_job) for name, of_job in {**jobs, "probe": probes(context)}.items() if of_job
+        _job(name, of_job, context) for name, of_job in {**jobs, "probe": probes(context)}.items() if of_job
     ]
     if alerts := [service.alerts_address for service in context.services if service.alerts_address]:
         config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": alerts}]}]}
     return config
 
 
-def _job(name: str, targets: Sequence[Target]) -> dict[str, Any]:
-    job: dict[str, Any] = {
-        "job_name": name,
-        "metrics_path": targets[0].path,
-        "static_configs": [_static(target) for target in targets],
-    }
+def _job(name: str, targets: Sequence[Target], context: Context) -> dict[str, Any]:
+    host, _, port = targets[0].address.partition(":")
+    job: dict[str, Any] = {"job_name": name, "metrics_path": targets[0].path}
+    if each := context.orchestrator.each(host):
+        seconds = f"{context.settings.services.prometheus.scrape_seconds}s"
+        job["dns_sd_configs"] = [{"names": [each], "type": "A", "port": int(port), "refresh_interval": seconds}]
+    else:
+        job["static_configs"] = [_static(target) for target in targets]
     if targets[0].relabel:
         job["metric_relabel_configs"] = [dict(rule) for rule in targets[0].relabel]
     return job

@@ -76,6 +76,10 @@ def _of_image(name: str, title: str, duration: str, package: str, *variables: st
 
 
 _LOKI, _LOKI_VERSION = "github.com/grafana/loki/v3", gomodules.required(_FOLDER / "loki", "github.com/grafana/loki/v3")
+_ADAPTER, _ADAPTER_VERSION = (
+    "sigs.k8s.io/prometheus-adapter",
+    gomodules.required(_FOLDER / "prometheus-adapter", "sigs.k8s.io/prometheus-adapter"),
+)
 _COLLECTOR_VERSION = gomodules.required(_FOLDER / "collector", "go.opentelemetry.io/collector/otelcol")
 _OF_IMAGES = {
     "loki": _of_image(
@@ -97,5 +101,11 @@ _OF_IMAGES = {
         f"the OpenTelemetry Collector {_COLLECTOR_VERSION}",
         "2-4 minutes",
         "./cmd/otelcol-contrib",
+    ),
+    "prometheus-adapter": _of_image(
+        "prometheus-adapter",
+        f"prometheus-adapter {_ADAPTER_VERSION}",
+        "3-5 minutes",
+        f"{_ADAPTER}/cmd/adapter",
     ),
 }

@@ -15,7 +15,7 @@ from tests.cluster.running import command
 from tools.console.steps import Report
 from tools.machine import kubernetes, pulumi_toolchain
 from tools.machine.kubernetes import Kubernetes
-from tools.machine.preparation import Preparation
+from tools.machine.preparation import Preparation, prepare
 from tools.stack import config
 from tools.stack.cluster_stack import CLUSTER, ClusterStack
 
@@ -23,6 +23,7 @@ PORT = 30080
 CORE = ("app", "executor", "traefik", "valkey")
 STACK = "vps-trial"
 UNITS = f"{STACK}-units"
+_DOCKERS = ("veth", "br-")
 
 
 def traces() -> dict[str, Any]:
@@ -30,11 +31,18 @@ def traces() -> dict[str, Any]:
     settings = {name: Path("/proc/sys", name).read_text() for name in KERNEL_SETTINGS}
     return {
         "kernel settings": settings,
-        "interfaces": sorted(it.name for it in Path("/sys/class/net").iterdir() if not it.name.startswith("veth")),
+        # Without those of Docker, whose networks come and go.
+        "interfaces": sorted(it.name for it in Path("/sys/class/net").iterdir() if not it.name.startswith(_DOCKERS)),
         "control groups": sorted(str(it) for it in CGROUPS.glob("*/vps-cluster*")),
         "mounts": [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/cluster/" in line],
         "processes": [pid for pid in Path("/proc").glob("[0-9]*") if b"offline.kubernetes" in command(pid)],
     }
+
+
+@pytest.fixture(scope="session")
+def prepared() -> Preparation:
+    """As for other suites, with what only a cluster runs."""
+    return prepare(clusters=True)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +77,7 @@ def stack(
             "services": config.ONLY_CORE,
             "edge": {"http_port": PORT},
             "sandbox": {"rate_store": STACKS_STORE, "requests_per_minute": 1000},
-            "cluster": {"units": {"max": 2}},
+            "cluster": {"units": {"max": 2, "by": "cpu"}},
         },
     )
     made.configure_with({**config.image_values(prepared.images), "cluster": cluster.settings()}, report)

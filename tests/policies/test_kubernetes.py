@@ -7,6 +7,7 @@ import pytest
 from pulumi_policy.proxy import UNKNOWN_ARRAY_VALUE, UNKNOWN_STRING_VALUE
 
 from app.profile import SandboxProfile
+from infra.cluster import NOT_ON_CLUSTERS
 from infra.kubernetes.admission import rules
 from infra.service import ServiceArgs
 from infra.settings import STACKS_STORE
@@ -16,18 +17,25 @@ from tests.pods import FAULTS
 from tests.policies.support import Resource, violations
 from tests.program import IMAGES, platform_config, run_program
 
+WITHOUT = {service.replace("-", "_"): {"enabled": False} for service in NOT_ON_CLUSTERS}
 NAMES = {rule.name for rule in RULES if rule.resource_type.startswith("kubernetes:")}
+
+
+def several(by: str, operator: dict[str, str] | None = None) -> list[Resource]:
+    """The resources of a stack with several units."""
+    settings = {
+        "sandbox": {"rate_store": STACKS_STORE},
+        "cluster": {"units": {"max": 2, "by": by}, "operator": operator},
+        "services": {**WITHOUT, "prometheus": {"enabled": operator is None}},
+        "images": {**IMAGES, "valkey": "registry.example.com/valkey:9"},
+    }
+    found = run_program("cluster", platform_config("cluster", **settings))
+    return [Resource(it.type, it.name, it.inputs) for it in found]
 
 
 @pytest.fixture(scope="module")
 def made() -> list[Resource]:
-    several = {
-        "sandbox": {"rate_store": STACKS_STORE},
-        "cluster": {"units": {"max": 2}},
-        "images": {**IMAGES, "valkey": "registry.example.com/valkey:9"},
-    }
-    found = run_program("cluster", platform_config("cluster", **several))
-    return [Resource(it.type, it.name, it.inputs) for it in found]
+    return several("adapter")
 
 
 @pytest.fixture
@@ -49,7 +57,9 @@ def test_the_program_passes_every_policy(made: list[Resource]) -> None:
 
 
 def test_it_makes_each_kind_that_the_pack_allows(made: list[Resource]) -> None:
-    assert {it.type for it in made if it.type.startswith("kubernetes:")} == KINDS
+    every = [*made, *several("keda", {})]
+    assert {it.type for it in every if it.type.startswith("kubernetes:")} == KINDS
+    assert violations(every) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -65,9 +75,39 @@ def test_each_rule_of_admission_is_one_of_the_pack_and_has_a_fault() -> None:
     own = ServiceArgs(
         "executor", (), nothing, 1, 1, environment={"EXECUTOR_PROFILE": SandboxProfile().model_dump_json()}
     )
-    names = {rule.name for rule in rules("x", own, [])}
+    names = {rule.name for rule in rules("x", own, [], {})}
     assert {name.removeprefix("pod-") for name in NAMES if name.startswith("pod-")} == names
     assert set().union(*(refused_by for refused_by, _ in FAULTS.values())) == names
+
+
+def test_a_nodes_files_are_for_the_services_that_read_them_in_their_namespace(made: list[Resource]) -> None:
+    collector = copy.deepcopy(next(it for it in made if it.name == "collector-daemon-set"))
+    assert fired(collector) == set()
+    (mount,) = (it for it in pod(collector)["containers"][0]["volumeMounts"] if it["mountPath"] == "/host/log")
+    mount["readOnly"] = False
+    assert fired(collector) == {"pod-node-paths"}
+    mount["readOnly"] = True
+    for key, value in (("vps.service", "other"), ("vps.stack", "other")):
+        other = copy.deepcopy(collector)
+        other.inputs["metadata"]["labels"][key] = value
+        assert fired(other) == {"pod-user", "pod-volumes"}
+
+
+def test_a_token_and_rights_are_for_the_adapter_alone(made: list[Resource]) -> None:
+    adapter = copy.deepcopy(next(it for it in made if it.name == "prometheus-adapter-deployment"))
+    assert fired(adapter) == set()
+    pod(adapter)["containers"].append({**pod(adapter)["containers"][0], "name": "other"})
+    assert fired(adapter) == {"pod-token"}
+    bindings = copy.deepcopy([it for it in made if it.type.endswith("Binding") and "rbac" in it.type])
+    assert len(bindings) == 2
+    for binding in bindings:
+        strong, wide = copy.deepcopy(binding), copy.deepcopy(binding)
+        strong.inputs["roleRef"]["name"] = "cluster-admin"
+        wide.inputs["subjects"].append({"kind": "Group", "name": "system:serviceaccounts"})
+        assert fired(strong) == fired(wide) == {"rights"}
+    (api,) = copy.deepcopy([it for it in made if it.type.endswith(":APIService")])
+    api.inputs["spec"]["group"] = "apps"
+    assert fired(api) == {"metrics-api"}
 
 
 @pytest.mark.parametrize("unknown", [UNKNOWN_ARRAY_VALUE, [UNKNOWN_STRING_VALUE]])
@@ -86,21 +126,22 @@ def test_the_executors_privileges_are_for_the_unit_alone(unit: Resource) -> None
     "kind",
     [
         "core/v1:Pod",
-        "apps/v1:DaemonSet",
+        "apps/v1:ReplicaSet",
         "apps/v1:DeploymentPatch",
         "batch/v1:Job",
         "helm.sh/v3:Release",
-        "rbac.authorization.k8s.io/v1:ClusterRoleBinding",
+        "core/v1:PersistentVolume",
     ],
 )
 def test_other_kinds_are_refused(unit: Resource, kind: str) -> None:
     assert fired(Resource(f"kubernetes:{kind}", "x", unit.inputs)) == {"kubernetes-kind"}
 
 
-def test_namespaces_are_restricted_but_for_the_units(made: list[Resource]) -> None:
+def test_namespaces_are_restricted_but_for_the_units_and_what_reads_a_nodes_files(made: list[Resource]) -> None:
     for found in copy.deepcopy([it for it in made if it.type.endswith(":Namespace")]):
         found.inputs["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "privileged"
-        assert fired(found) == ({"namespace-security"} if found.name != "units-namespace" else set())
+        held = found.name in ("units-namespace", "nodes-namespace")
+        assert fired(found) == (set() if held else {"namespace-security"})
         del found.inputs["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
         assert fired(found) == {"namespace-security"}
 

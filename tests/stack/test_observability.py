@@ -21,6 +21,7 @@ from infra.settings import SERVICES
 from monitoring import promql
 from monitoring.grafana.files import panel_queries
 from monitoring.prometheus import rules
+from tests.observed import MAY_BE_EMPTY, ROUND, execute
 from tests.stack import holder
 from tests.stack.servers import Servers, Webhook, address, webhook
 from tests.stacks import StackFactory
@@ -39,37 +40,7 @@ PORTS = {"prometheus": 9090, "alertmanager": 9093, "loki": 3100, "jaeger": 16686
 SCRAPE_SECONDS = 2
 EXECUTIONS = 200
 AT_ONCE = 4
-# One round creates every series that there is; later executions must add none.
-ROUND = (
-    ("python", 'print("hello")', "success"),
-    ("node", 'console.log("hello")', "success"),
-    ("bash", "echo hello", "success"),
-    ("python-data", "import numpy; print(numpy.arange(3).sum())", "success"),
-    ("python", "1 / 0", "error"),
-    ("bash", "exit 3", "error"),
-    ("bash", "sleep 9", "timeout"),
-    ("bash", "true || rm -rf /", "success"),
-)
 QUICK = tuple(one for one in ROUND if one[0] != "python-data" and one[2] != "timeout")
-
-# Queries and metrics without a series in this test, with the reason.
-NO_CERTIFICATE = "TLS is off"
-NOTHING_WRONG = "it counts faults, and there was none"
-SELDOM = "it is computed less often than this test is long"
-MAY_BE_EMPTY = {
-    "min(certificate:days_left)": NO_CERTIFICATE,
-    "min by (certificate) (certificate:days_left)": NO_CERTIFICATE,
-    "certificate:days_left": NO_CERTIFICATE,
-    'sum by (router) (rate(traefik_router_requests_total{code="429"}[5m]))': "no request exceeded the limit",
-    '{source="host"}': "the machine may have no syslog daemon",
-    'slo:budget_left:14d{slo="answered"}': SELDOM,
-    'slo:budget_left:14d{slo="in_time"}': SELDOM,
-    '{level=~"warning|error|critical"}': NOTHING_WRONG,
-    "sandbox_died_idle_total": NOTHING_WRONG,
-    "sandbox_engine_errors_total": NOTHING_WRONG,
-    "loki_discarded_samples_total": NOTHING_WRONG,
-    "api_key_executions_total": "no site has a key",
-}
 
 
 @pytest.fixture(scope="module")
@@ -150,15 +121,6 @@ OURS = """count(
   last_over_time({job=~"api|executor", __name__!~"container_.+"}[30s])
   or last_over_time({job="traefik", service="api@file"}[30s])
 )"""
-
-
-def execute(servers: Servers, environment: str, code: str, status: str) -> str:
-    """The id of an execution, which must end with `status`."""
-    timeout = 1 if status == "timeout" else 10
-    answer = servers.edge.post("/execute", json={"environment": environment, "code": code, "timeout": timeout})
-    assert answer.status_code == httpx.codes.OK, answer.text
-    assert answer.json()["status"] == status, answer.json()
-    return str(answer.json()["execution_id"])
 
 
 def test_every_service_is_healthy(stack: Stack, prepared: Preparation) -> None:

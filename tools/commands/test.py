@@ -141,7 +141,7 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     elif options.gvisor:
         suites = {"gVisor": replace(suites["gVisor"], environments=None)}
     needed = PROGRAMS[alone] if alone else {**PROGRAMS["unit"], **PROGRAMS["parts"]}
-    preparation = Preparation(ENVIRONMENTS)
+    preparation = Preparation(ENVIRONMENTS, clusters=alone == "cluster")
     programs = Step("Programs", preparation.compile_programs)
     runner.run([*preparation.steps(), programs, Step("Programs of the tests", partial(debian.ensure, needed))])
     tests = Tests(preparation)

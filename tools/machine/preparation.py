@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
+from infra.cluster import ADAPTER
 from tools.build import images
 from tools.build.images import ImageSet
 from tools.console.steps import Report, Step
@@ -15,15 +16,16 @@ from tools.paths import HOME
 class Preparation:
     """The steps that prepare a machine. Each stores its result here for the later ones.
 
-    `environments` are the names of those whose images are built.
+    `environments` are the names of those whose images are built. With `clusters`, those that only a cluster runs too.
     """
 
     engine: DockerEngine
     toolchain: Toolchain
     images: ImageSet
 
-    def __init__(self, environments: Iterable[str] = DEFAULT_ENVIRONMENTS) -> None:
+    def __init__(self, environments: Iterable[str] = DEFAULT_ENVIRONMENTS, *, clusters: bool = False) -> None:
         self.environments = tuple(environments)
+        self._clusters = clusters
 
     def steps(self) -> list[Step]:
         return [
@@ -43,7 +45,8 @@ class Preparation:
         return f"{self.toolchain.version}, {self.toolchain.origin}"
 
     def find_images(self, report: Report) -> str:
-        self.images = images.ensure(self.engine, self.environments, report)
+        found = images.ensure(self.engine, self.environments, report)
+        self.images = found.only(lambda name: self._clusters or name != ADAPTER)
         return self.images.summary()
 
     def compile_programs(self, report: Report) -> str:
@@ -52,13 +55,13 @@ class Preparation:
         return self.images.summary()
 
 
-def prepare() -> Preparation:
+def prepare(*, clusters: bool = False) -> Preparation:
     """Docker, Pulumi and images for a session fixture of tests. Quick once `make up` or `make test` has run.
 
     Raises:
         StepFailed: one of them is not available; the message says why, and what to do.
     """
-    preparation = Preparation(ENVIRONMENTS)
+    preparation = Preparation(ENVIRONMENTS, clusters=clusters)
     for step in [*preparation.steps(), Step("Programs", preparation.compile_programs)]:
         step.run(Report(HOME / "logs" / f"prepare-{step.slug}.log"))
     return preparation

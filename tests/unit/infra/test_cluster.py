@@ -5,18 +5,23 @@ import sys
 from typing import Any
 
 import pytest
+import yaml
 
 from app.executor.seccomp import file_on_node, for_executor
 from app.profile import SandboxProfile
-from infra.cluster import NOT_ON_CLUSTERS
+from infra.cluster import NAMESPACES, NOT_ON_CLUSTERS
 from infra.config import SettingsError, parse_settings
 from infra.kubernetes.arrows import Arrow, arrows, ports
 from infra.services import catalog
 from infra.services.sandbox import EXECUTOR_CAPABILITIES
 from infra.settings import STACKS_STORE
+from monitoring.grafana.files import dashboard_files
+from monitoring.prometheus.rules import rule_files
 from tests.program import IMAGES, SECRETS, Resource, platform_config, readable, run_program
 
 IMAGE = "registry.example.com/valkey:9"
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
+ON_NODES = {"collector": ["/var/log"], "node-exporter": ["/etc/os-release"]}
 WITHOUT = {service.replace("-", "_"): {"enabled": False} for service in NOT_ON_CLUSTERS}
 
 
@@ -35,7 +40,7 @@ def of_kind(resources: list[Resource], kind: str) -> dict[str, dict[str, Any]]:
 
 def pods(resources: list[Resource]) -> dict[str, dict[str, Any]]:
     """The specification of each workload's pods by the workload's name."""
-    workloads = {**of_kind(resources, "Deployment"), **of_kind(resources, "StatefulSet")}
+    workloads = {name: it for kind in WORKLOADS for name, it in of_kind(resources, kind).items()}
     return {name.partition("/")[2]: it["spec"]["template"]["spec"] for name, it in workloads.items()}
 
 
@@ -53,15 +58,17 @@ def test_nothing_of_docker_is_made_on_a_cluster_and_nothing_of_kubernetes_off_on
 
 
 def test_every_service_has_a_workload_in_the_namespace_of_its_trust(made: list[Resource]) -> None:
-    names = {*of_kind(made, "Deployment"), *of_kind(made, "StatefulSet")}
+    names = {name for kind in WORKLOADS for name in of_kind(made, kind)}
     assert names == {
         "vps-cluster-edge/traefik",
         "vps-cluster-units/sandbox",
         *(
             f"vps-cluster-monitoring/{name}"
-            for name in ("prometheus", "alertmanager", "jaeger", "blackbox-exporter", "grafana")
+            for name in ("prometheus", "alertmanager", "jaeger", "loki", "blackbox-exporter", "grafana")
         ),
+        *(f"vps-cluster-nodes/{name}" for name in ON_NODES),
     }
+    assert set(of_kind(made, "DaemonSet")) == {f"vps-cluster-nodes/{name}" for name in ON_NODES}
 
 
 def test_the_unit_is_a_pod_of_api_and_executor_that_share_memory_for_their_socket(made: list[Resource]) -> None:
@@ -94,9 +101,9 @@ def test_only_the_executor_has_capabilities_and_profiles_of_its_own(made: list[R
     profile = {"type": "Localhost", "localhostProfile": file_on_node(for_executor())}
     assert executor["seccompProfile"] == profile
     assert executor["privileged"] is executor["allowPrivilegeEscalation"] is False
+    assert contexts["collector"]["runAsUser"] == 0, "the files of a node's pods belong to root"
     for name, context in contexts.items():
-        assert context["runAsNonRoot"], name
-        assert context["runAsUser"] > 0, name
+        assert context["runAsNonRoot"] is (context["runAsUser"] > 0) is (name != "collector"), name
         assert context["capabilities"] == {"drop": ["ALL"]}, name
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert context["readOnlyRootFilesystem"], name
@@ -104,11 +111,15 @@ def test_only_the_executor_has_capabilities_and_profiles_of_its_own(made: list[R
         assert not context["allowPrivilegeEscalation"], name
 
 
-def test_no_pod_has_a_token_a_path_of_the_host_or_a_namespace_of_the_host(made: list[Resource]) -> None:
+def test_no_pod_has_a_token_or_a_namespace_of_the_host_and_few_have_a_path_of_it(made: list[Resource]) -> None:
     for name, pod in pods(made).items():
         assert pod["automountServiceAccountToken"] is False, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod), name
-        assert {key for volume in pod["volumes"] for key in volume} <= {"name", "emptyDir", "configMap", "secret"}, name
+        paths = {volume["name"]: volume["hostPath"]["path"] for volume in pod["volumes"] if "hostPath" in volume}
+        assert list(paths.values()) == ON_NODES.get(name, [])
+        assert all(it["readOnly"] for it in pod["containers"][0]["volumeMounts"] if it["name"] in paths)
+        others = {key for volume in pod["volumes"] if volume["name"] not in paths for key in volume}
+        assert others <= {"name", "emptyDir", "configMap", "secret"}, name
     for account in of_kind(made, "ServiceAccount").values():
         assert account["automountServiceAccountToken"] is False
 
@@ -132,6 +143,8 @@ def test_every_container_has_limits_and_reserves_its_memory(made: list[Resource]
 
 def test_probes_run_the_services_health_check(made: list[Resource]) -> None:
     for name, container in containers(made).items():
+        if name == "collector":
+            continue  # its image has no program that could check it
         checks = [container[f"{kind}Probe"]["exec"]["command"] for kind in ("startup", "readiness", "liveness")]
         assert checks[0] == checks[1] == checks[2], name
 
@@ -165,6 +178,7 @@ def test_namespaces_deny_all_and_carry_a_level_of_pod_security(made: list[Resour
     assert levels == {
         "/vps-cluster-edge": "restricted",
         "/vps-cluster-monitoring": "restricted",
+        "/vps-cluster-nodes": "privileged",
         "/vps-cluster-units": "privileged",
     }
     policies = of_kind(made, "NetworkPolicy")
@@ -203,6 +217,8 @@ def test_arrows_follow_from_what_the_services_say() -> None:
     assert Arrow("prometheus", "alertmanager", 9093) in found
     assert Arrow("grafana", "jaeger", 16686) in found
     assert Arrow("blackbox-exporter", "traefik", 8080) in found
+    assert Arrow("collector", "loki", 3100) in found
+    assert Arrow("prometheus", "node-exporter", 9100) in found
     assert ports("api", services) == [8000, 9000]
     assert ports("executor", services) == []
 
@@ -216,6 +232,27 @@ def test_visitors_reach_the_edge_alone(made: list[Resource]) -> None:
     assert spec["ports"] == [{"name": "web-30080", "port": 30080, "targetPort": 8080, "nodePort": 30080}]
 
 
+def test_prometheus_asks_each_pod_of_units_and_nodes_and_others_by_their_name(made: list[Resource]) -> None:
+    (files,) = (it["data"] for name, it in of_kind(made, "ConfigMap").items() if "/prometheus-config-" in name)
+    jobs = {it["job_name"]: it for it in yaml.safe_load(files["prometheus.yml"])["scrape_configs"]}
+    of_each = {name: it["dns_sd_configs"][0]["names"] for name, it in jobs.items() if "dns_sd_configs" in it}
+    places = {"api": "units/api", "executor": "units/api", **{name: f"nodes/{name}" for name in ON_NODES}}
+    names = {name: "{1}-pods.vps-cluster-{0}.svc.cluster.local".format(*it.split("/")) for name, it in places.items()}
+    assert of_each == {name: [it] for name, it in names.items()}
+    assert jobs["loki"]["static_configs"] == [{"targets": ["loki:3100"]}]
+    services = of_kind(made, "Service")
+    each = {name: it["spec"] for name, it in services.items() if name.endswith("-pods")}
+    assert set(each) == {f"vps-cluster-{it}-pods" for it in places.values()}
+    assert {(it["clusterIP"], it["publishNotReadyAddresses"]) for it in each.values()} == {("None", True)}
+
+
+def test_the_collector_reads_the_logs_of_the_stacks_pods(made: list[Resource]) -> None:
+    (files,) = (it["data"] for name, it in of_kind(made, "ConfigMap").items() if "/collector-config-" in name)
+    receiver = yaml.safe_load(files["collector.yml"])["receivers"]["file_log/containers"]
+    namespaces = ",".join(NAMESPACES)
+    assert receiver["include"] == [f"/host/log/pods/vps-cluster-{{{namespaces}}}_*/*/*.log"]
+
+
 def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) -> None:
     claims = {
         name.partition("/")[2]: [claim["metadata"]["name"] for claim in it["spec"]["volumeClaimTemplates"]]
@@ -225,6 +262,7 @@ def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) 
         "prometheus": ["prometheus-data"],
         "alertmanager": ["alertmanager-data"],
         "jaeger": ["jaeger-data"],
+        "loki": ["loki-data"],
         "grafana": ["grafana-data"],
     }
 
@@ -241,6 +279,14 @@ def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) 
         ({"sandbox": {"rooms": {}}}, "sandbox.rooms is for Docker, where there is one unit: a room is in one"),
         ({"cluster": {"units": {"min": 2, "max": 1}}}, "min is 2, and max is 1"),
         ({"cluster": {"units": {"max": 2}}}, "cluster.units.max is 2, and each unit would count by itself"),
+        (
+            {
+                "cluster": {"units": {"max": 2}},
+                "sandbox": {"rate_store": STACKS_STORE},
+                "services": {**WITHOUT, "prometheus": {"enabled": False}},
+            },
+            "cluster.units.by is adapter, and services.prometheus is off. Set cluster.units.by: cpu",
+        ),
     ],
 )
 def test_settings_that_no_cluster_can_hold_are_refused(overrides: dict[str, Any], message: str) -> None:
@@ -259,7 +305,7 @@ def test_every_rule_of_admission_is_in_force_in_the_stacks_namespaces(made: list
     policies = of_kind(made, "ValidatingAdmissionPolicy")
     bindings = of_kind(made, "ValidatingAdmissionPolicyBinding")
     assert set(policies) == set(bindings)
-    assert len(policies) == 13
+    assert len(policies) == 14
     for name, binding in bindings.items():
         assert policies[name]["spec"]["failurePolicy"] == "Fail"
         assert binding["spec"]["validationActions"] == ["Deny"]
@@ -273,11 +319,12 @@ def test_every_rule_of_admission_is_in_force_in_the_stacks_namespaces(made: list
 def test_several_units_count_in_a_store_that_the_api_alone_reaches() -> None:
     sandbox = {"rate_store": STACKS_STORE, "keep_counts": True}
     images = {**IMAGES, "valkey": IMAGE}
-    cluster = {"units": {"min": 2, "max": 5}}
+    cluster = {"units": {"min": 2, "max": 5, "by": "cpu"}}
     made = run_program("cluster", platform_config("cluster", sandbox=sandbox, images=images, cluster=cluster))
     (scaler,) = of_kind(made, "HorizontalPodAutoscaler").values()
     assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (2, 5)
     assert scaler["spec"]["metrics"][0]["resource"]["target"]["averageValue"] == "800m"
+    assert not of_kind(made, "APIService")
     assert of_kind(made, "Deployment")["vps-cluster-units/sandbox"]["spec"]["replicas"] == 2
     assert "vps-cluster-store/valkey" in of_kind(made, "StatefulSet")
     assert set(containers(made)) >= {"api", "executor", "valkey"}
@@ -289,10 +336,99 @@ def test_several_units_count_in_a_store_that_the_api_alone_reaches() -> None:
 
 
 def test_units_and_no_others_run_on_nodes_of_their_own(made: list[Resource]) -> None:
-    assert not {"affinity", "tolerations"} & {key for pod in pods(made).values() for key in pod}
+    assert not {"affinity", "tolerations"} & {
+        key for name, pod in pods(made).items() if name not in ON_NODES for key in pod
+    }
     own = pods(run_program("cluster", platform_config("cluster", cluster={"units": {"own_nodes": True}})))
     assert {name for name, pod in own.items() if "affinity" in pod} == {"sandbox"}
     affinity = own["sandbox"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     (term,) = affinity["nodeSelectorTerms"]
     (toleration,) = own["sandbox"]["tolerations"]
     assert [term["matchExpressions"][0]["key"], toleration["key"]] == ["vps.units", "vps.units"]
+
+
+def several(by: str) -> list[Resource]:
+    """The resources of a stack whose number of units changes."""
+    sandbox = {"rate_store": STACKS_STORE, "concurrency": 5}
+    images = {**IMAGES, "valkey": IMAGE}
+    cluster = {"units": {"min": 1, "max": 3, "by": by}}
+    return run_program("cluster", platform_config("cluster", sandbox=sandbox, images=images, cluster=cluster))
+
+
+def test_units_follow_the_executions_that_run_or_wait_by_an_adapter_of_the_stacks_own() -> None:
+    made = several("adapter")
+    (scaler,) = of_kind(made, "HorizontalPodAutoscaler").values()
+    (metric,) = scaler["spec"]["metrics"]
+    unit = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "sandbox"}
+    assert metric["object"]["describedObject"] == scaler["spec"]["scaleTargetRef"] == unit
+    files = {name.partition("/")[2]: it["data"] for name, it in of_kind(made, "ConfigMap").items()}
+    (rules,) = (it["rules__units.yml"] for name, it in files.items() if name.startswith("prometheus-config"))
+    (rule,) = yaml.safe_load(rules)["groups"][0]["rules"]
+    assert rule["record"] == metric["object"]["metric"]["name"]
+    assert rule["labels"] == {"namespace": "vps-cluster-units", "deployment": "sandbox"}
+    assert rule["expr"].endswith("/ 5")
+    (adapter,) = (it["adapter.yml"] for name, it in files.items() if name.startswith("prometheus-adapter"))
+    assert {it["seriesQuery"] for it in yaml.safe_load(adapter)["rules"]} == {rule["record"]}
+    assert "vps-cluster-scaling/prometheus-adapter-to-prometheus-9090-out" in of_kind(made, "NetworkPolicy")
+    assert {name for name, it in pods(made).items() if it["automountServiceAccountToken"]} == {"prometheus-adapter"}
+
+
+def test_where_the_cluster_has_keda_it_asks_prometheus() -> None:
+    made = several("keda")
+    (scaled,) = of_kind(made, "ScaledObject").values()
+    (trigger,) = scaled["spec"]["triggers"]
+    assert trigger["metadata"]["serverAddress"] == "http://prometheus.vps-cluster-monitoring.svc.cluster.local:9090"
+    assert "vps-cluster-monitoring/keda-to-prometheus-9090" in of_kind(made, "NetworkPolicy")
+    assert not of_kind(made, "HorizontalPodAutoscaler")
+    assert "prometheus-adapter" not in pods(made)
+
+
+def watched_by_an_operator(**cluster: Any) -> list[Resource]:
+    """The resources of a stack on a cluster with a monitoring of its own."""
+    services = {**WITHOUT, "prometheus": {"enabled": False}, "grafana": {"enabled": False}}
+    settings = {"operator": {"labels": {"release": "theirs"}}, **cluster}
+    return run_program("cluster", platform_config("cluster", services=services, cluster=settings))
+
+
+def test_a_cluster_with_a_monitoring_of_its_own_gets_what_that_reads() -> None:
+    made = watched_by_an_operator()
+    monitors = {it["metadata"]["name"]: it for it in of_kind(made, "ServiceMonitor").values()}
+    assert set(monitors) == {
+        *("traefik", "api", "executor", "alertmanager", "loki", "collector", "jaeger", "node-exporter"),
+        *("blackbox-exporter", "probe"),
+    }
+    assert all(it["metadata"]["labels"]["release"] == "theirs" for it in monitors.values())
+    services = of_kind(made, "Service")
+    for name, monitor in monitors.items():
+        (namespace,) = monitor["spec"]["namespaceSelector"]["matchNames"]
+        wanted = monitor["spec"]["selector"]["matchLabels"].items()
+        ports = {it["port"] for it in monitor["spec"]["endpoints"]}
+        found = [
+            port["name"]
+            for place, it in services.items()
+            for port in it["spec"].get("ports", ())
+            if place.startswith(f"{namespace}/")
+            and wanted <= it["metadata"]["labels"].items()
+            and port["name"] in ports
+        ]
+        assert found == list(ports), name
+    (executor,) = monitors["executor"]["spec"]["endpoints"]
+    assert executor["path"] == "/metrics/executor"
+    assert {it["targetLabel"]: it["replacement"] for it in executor["relabelings"]} == {"job": "executor"}
+    assert {it["params"]["module"][0] for it in monitors["probe"]["spec"]["endpoints"]} == {
+        "answers",
+        "asks_for_password",
+    }
+    rules = {it["metadata"]["name"]: it["spec"]["groups"] for it in of_kind(made, "PrometheusRule").values()}
+    assert {f"{name}.yml" for name in rules} == set(rule_files())
+    dashboards = [it for it in of_kind(made, "ConfigMap").values() if "grafana_dashboard" in it["metadata"]["labels"]]
+    assert {file for it in dashboards for file in it["data"]} == set(dashboard_files())
+    policies = of_kind(made, "NetworkPolicy")
+    assert "vps-cluster-units/monitoring-to-api-9000" in policies
+    assert not [name for name in policies if "prometheus" in name]
+    assert not {"prometheus", "grafana"} & set(pods(made))
+
+
+def test_prometheus_and_one_of_the_clusters_own_are_refused_together() -> None:
+    with pytest.raises(SettingsError, match=r"cluster.operator has a Prometheus of its own. Set services.prometheus"):
+        parse_settings(platform_config("cluster", cluster={"operator": {}}), "cluster")

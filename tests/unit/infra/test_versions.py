@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import pytest
 
+from infra.cluster import ADAPTER
 from infra.settings import SERVICES, VALKEY
 from offline import programs
 from offline.pulumi import build
@@ -28,7 +29,7 @@ def built(how: str | None) -> list[str]:
 
 def test_there_is_a_version_of_each_service() -> None:
     # Two are in our own image.
-    assert set(PROGRAMS) == {"traefik", VALKEY, *SERVICES} - {"container-exporter", "status"}
+    assert set(PROGRAMS) == {"traefik", VALKEY, ADAPTER, *SERVICES} - {"container-exporter", "status"}
 
 
 @pytest.mark.parametrize("name", built("go"))

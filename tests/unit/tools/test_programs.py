@@ -10,7 +10,7 @@ from offline.gomodules import BuildCache, GoBuild
 from tools.console.steps import Report
 from tools.paths import ROOT
 
-NAMES = ("loki", "collector", "jaeger")
+NAMES = ("loki", "collector", "jaeger", "prometheus-adapter")
 
 
 def build(name: str) -> GoBuild:

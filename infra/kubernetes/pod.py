@@ -18,6 +18,9 @@ _SECONDS_TO_STOP = 15
 """An executor and a program with data write down what they hold."""
 _ON_NODE = "256Mi"
 """The collector's queue, with a copy of it while its file is made smaller."""
+_NO_API_SERVER = {"KUBERNETES_SERVICE_HOST": ""}
+"""By this variable programs know that they are on a cluster, and ask its API server who they are. Without a token they
+fail: Traefik makes no traces then."""
 _RESERVED = 0.1
 """The share of its processor limit that is kept free for a service. Memory is reserved in full."""
 
@@ -38,13 +41,14 @@ def key(path: str) -> str:
 
 def container(service: str, args: ServiceArgs, image: str) -> Object:
     """One container of a pod. Its volumes are those of `volumes`, by the same names."""
+    environment = {**({} if args.api_server_reason else _NO_API_SERVER), **args.environment}
     found: Object = {
         "name": service,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": list(args.entrypoint),
         "args": list(args.command),
-        "env": [{"name": name, "value": value} for name, value in sorted(args.environment.items())],
+        "env": [{"name": name, "value": value} for name, value in sorted(environment.items())],
         "resources": _resources(args),
         "securityContext": _security(args),
         "volumeMounts": _mounts(service, args),

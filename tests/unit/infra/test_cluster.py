@@ -371,6 +371,8 @@ def test_units_follow_the_executions_that_run_or_wait_by_an_adapter_of_the_stack
     assert {it["seriesQuery"] for it in yaml.safe_load(adapter)["rules"]} == {rule["record"]}
     assert "vps-cluster-scaling/prometheus-adapter-to-prometheus-9090-out" in of_kind(made, "NetworkPolicy")
     assert {name for name, it in pods(made).items() if it["automountServiceAccountToken"]} == {"prometheus-adapter"}
+    unaware = {"name": "KUBERNETES_SERVICE_HOST", "value": ""}
+    assert {name for name, it in containers(made).items() if unaware not in it["env"]} == {"prometheus-adapter"}
 
 
 def test_where_the_cluster_has_keda_it_asks_prometheus() -> None:

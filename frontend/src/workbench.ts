@@ -65,10 +65,10 @@ export class Workbench {
 
   /** Show a program. An environment that is not served is replaced by the current one. */
   open(program: Program): void {
-    const { name } = this.served.environments.find((each) => each.name === program.environment) ?? this.environment;
+    this.environment = this.served.environments.find(({ name }) => name === program.environment) ?? this.environment;
     this.packages.value = program.packages;
     this.setStdin(program.stdin);
-    this.adopt(name, new OwnSources(program.files, (file, content) => this.made(file, content)));
+    this.adopt(this.environment.name, new OwnSources(program.files, (file, content) => this.made(file, content)));
   }
 
   /** Show the visitor's last program in an environment, or its first example. */

@@ -46,6 +46,7 @@ def test_each_environment_keeps_its_own_code(page: Page) -> None:
     page.open("python", "print('mine')", stdin="1\n")
     page.choose("environment", "bash")
     assert page.code.startswith("echo")
+    assert page.editor.get_attribute("aria-label") == "main.sh, bash"
     page.choose("environment", "python")
     assert page.code == "print('mine')"
     assert page.find("stdin").get_property("value") == "1\n"

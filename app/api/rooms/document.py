@@ -75,17 +75,14 @@ class Document:
         with _contained():
             return self._doc.get_update(state)
 
-    async def add(self, update: bytes) -> list[bytes]:
-        """Apply an update and keep it. Returns what changed.
+    async def add(self, update: bytes, contents: Contents) -> list[bytes]:
+        """Apply an update that has these contents, and keep it. Returns what changed.
 
         Raises:
-            Unacceptable: no editor makes such an update.
+            Unacceptable: it can't be applied.
             OutOfStep: it builds on an update that is not here.
             Refused: the document would be too large, or can't be kept.
         """
-        if update == NOTHING:
-            return []
-        contents = await read(update)
         async with self._lock:
             if not contents.follows(self._ends):
                 raise OutOfStep

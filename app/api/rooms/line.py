@@ -68,10 +68,10 @@ class Line:
             yield content
 
     async def pace(self, size: int) -> None:
-        """Wait until the member may send or be sent a message of so many bytes. A second's worth may come at once."""
+        """Wait until the member may send or be sent a message of so many bytes."""
         options, now = self._options, anyio.current_time()
-        seconds = max(1 / options.messages_per_second, size / (options.message_kb * _KB))
-        self._due = max(self._due, now - 1) + seconds
+        seconds = max(1 / options.messages_per_second, size / (options.kb_per_second * _KB))
+        self._due = max(self._due, now - options.message_kb / options.kb_per_second) + seconds
         await anyio.sleep(max(0.0, self._due - now))
 
     async def hold(self, talk: Callable[[], Awaitable[None]]) -> None:

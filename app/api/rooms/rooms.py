@@ -229,8 +229,11 @@ class Rooms:
             raise Unacceptable("The message is of no step of the sync.")
         if not line.may_edit and content != NOTHING:
             raise Refused(Code.ROOM_READ_ONLY, "This link is for viewing: its holders can't edit.")
+        contents = await read(content)
+        # Reading many pieces takes longer than receiving them.
+        await line.pace(contents.cost)
         try:
-            changes = await room.document.add(content)
+            changes = await room.document.add(content, contents)
         except OutOfStep:
             if step == _STEP_2 or line.told_all:
                 raise ComeBack from None

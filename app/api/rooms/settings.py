@@ -24,9 +24,11 @@ class RoomsOptions(Settings):
     idle_hours: int = Field(168, ge=1, le=87_600)
     """Hours after which a room that nobody has visited is removed."""
     message_kb: int = Field(128, ge=1, le=1024)
-    """Size of one message of a member, in KB, from 1 to 1024; a member may send and ask for as much a second."""
-    messages_per_second: int = Field(30, ge=1, le=1000)
-    """Messages a second of a member, from 1 to 1000. More wait."""
+    """Size of one message of a member, in KB, from 1 to 1024. A member may send or ask for as much at once."""
+    kb_per_second: int = Field(32, ge=1, le=1024)
+    """KB a second that a member may send or ask for after that, from 1 to 1024. More waits."""
+    messages_per_second: int = Field(200, ge=1, le=1000)
+    """Messages a second of a member, from 1 to 1000. More wait. y-websocket sends those of cursors back."""
 
     @property
     def memory_mb(self) -> int:

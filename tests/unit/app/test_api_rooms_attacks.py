@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection
 
 from app.api.rooms.document import Document, OutOfStep, first_update
 from app.api.rooms.store import Store
-from app.api.rooms.updates import Unacceptable, number, sized
+from app.api.rooms.updates import Unacceptable, number, read, sized
 from app.wire.problems import Code, Refused
 from tests.unit.app.api_process import running
 from tests.unit.app.fake_executor import FakeExecutor
@@ -217,7 +217,7 @@ async def test_a_room_that_cannot_be_is_refused(address: str, given: dict[str, o
 
 
 async def test_a_member_that_floods_waits_and_others_are_served(executor: FakeExecutor, tmp_path: Path) -> None:
-    with rooms(executor, tmp_path, messages_per_second=1000, message_kb=16) as address:
+    with rooms(executor, tmp_path, messages_per_second=1000) as address:
         room = await made(address, stdin="x" * 10_000)
         async with opened(address, room.id, room.edit) as flooder:
             for _ in range(2000):
@@ -277,7 +277,7 @@ async def test_two_processes_on_one_file_lose_nothing(tmp_path: Path) -> None:
         state = editor.get_state()
         text: Text = editor.get("files", type=Map)["main.py"]
         text.insert(len(str(text)), "ab"[round % 2])
-        await document.add(editor.get_update(state))
+        await _add(document, editor.get_update(state))
     whole = Document(Store(tmp_path), room, 8192)
     await whole.load()
     (content,) = whole.files().values()
@@ -296,10 +296,10 @@ async def test_a_store_that_cannot_be_written_is_told_and_nothing_is_half_there(
     editor.get("files", type=Map)["main.py"].insert(0, "x")
     blocker = Store(tmp_path)
     with blocker._writing(), pytest.raises(Refused) as refused:
-        await document.add(editor.get_update(state))
+        await _add(document, editor.get_update(state))
     assert refused.value.problem.code == Code.ROOMS_UNAVAILABLE
     assert document.files() == {"main.py": "-"}
-    assert await document.add(editor.get_update(state))
+    assert await _add(document, editor.get_update(state))
     assert document.files() == {"main.py": "x-"}
 
 
@@ -316,11 +316,15 @@ async def test_random_updates_break_nothing_but_their_room(tmp_path: Path) -> No
             for _ in range(generator.randint(1, 4)):
                 update[generator.randrange(len(update))] = generator.randrange(256)
             try:
-                await document.add(bytes(update))
+                await _add(document, bytes(update))
                 document.files()
                 document.since(b"\x00")
             except (Unacceptable, OutOfStep, Refused):
                 pass
+
+
+async def _add(document: Document, update: bytes) -> list[bytes]:
+    return await document.add(update, await read(update))
 
 
 def _editor(document: Document) -> "Doc[Map]":  # type: ignore[type-arg]

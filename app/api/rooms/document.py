@@ -65,6 +65,7 @@ class Document:
         if self._noting is not None:
             self._doc.unobserve(self._noting)
             self._noting = None
+            del self._doc
 
     def state(self) -> bytes:
         """What it has, as its state vector."""

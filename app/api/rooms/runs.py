@@ -113,6 +113,8 @@ class Runs:
                 main=execution.main_file,
             )
         )
+        # The last frame is told when the next run may begin: pages run again at once.
+        last: tuple[BaseModel, str | None] | None = None
         try:
             async for step in self._executions.packages.preparing(execution):
                 self._tell(step)
@@ -121,18 +123,23 @@ class Runs:
                 if not asked.interactive:
                     await stream.send(EndOfInput())
                 async for said in stream.events():
-                    self._tell(said.message, said.json.decode())
+                    if isinstance(said.message, Result):
+                        last = said.message, said.json.decode()
+                    else:
+                        self._tell(said.message, said.json.decode())
         except Refused as refused:
-            self._fail(refused)
+            last = self._fault(refused), None
         except Exception:
             _log.exception("a run of a room failed")
-            self._fail(Refused(Code.INTERNAL_ERROR, FAULT_OF_OURS))
+            last = self._fault(Refused(Code.INTERNAL_ERROR, FAULT_OF_OURS)), None
         finally:
             self._end()
+        if last is not None:
+            self._tell(*last)
 
-    def _fail(self, refused: Refused) -> None:
+    def _fault(self, refused: Refused) -> Fault:
         self._executions.metrics.refused(refused.problem.code)
-        self._tell(Fault.of(refused.problem))
+        return Fault.of(refused.problem)
 
     def _tell(self, message: BaseModel, json: str | None = None) -> None:
         self._transcript.note(message)

@@ -191,6 +191,7 @@ SANDBOX: dict[str, st.SearchStrategy[Any]] = {
     "rooms": st.none() | some({"document_kb": st.integers(7, 1025), "members": st.integers(-1, 101)}),
     "refuse_patterns": st.booleans() | st.sampled_from(["yes", "off", "perhaps", 1, None]),
     "start_seconds": st.integers(-1, 4000),
+    "units": st.integers(-1, 20),
     "log_code": st.booleans() | st.sampled_from(["yes", "off", "perhaps", 1, None]),
 }
 """For each key of `sandbox`, values of which some are refused."""

@@ -24,8 +24,8 @@ def describe(context: Context) -> ServiceArgs:
         image="packages",
         entrypoint=["python", "-m", "app.packages"],
         health=Health([*HEALTHCHECK, f"unix:{SOCKET}"]),
-        # The cache of uv is in memory, below /tmp.
-        memory_mb=384,
+        # Two of npm's resolvers take 150 MB each. Their caches and that of uv are in memory too, below /tmp.
+        memory_mb=512,
         cpus=1.0,
         networks=["outbound"],
         mounts=[Mount(_STORE, str(STORE)), Mount(_RUN, _RUN_PATH)],

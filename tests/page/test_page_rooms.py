@@ -87,7 +87,7 @@ def test_two_windows_converge_and_see_one_run(page: Page, window: Window, capsys
     other.press("helper.py", Keys.ENTER)
     other.press("word = 'shared'")
     page.wait(lambda: page.tabs == ["main.py*", "helper.py"], "the new file")
-    page.type_code("import helper\nprint(helper.word)\nopen('/tmp/results/a.txt', 'w').close()")
+    page.type_code("import helper\nprint(helper.word)\nopen('/tmp/results/a.txt', 'w').write('x')")
     other.find("tab-0").click()
     other.wait(lambda: other.code == page.code, "the same code")
     names = other.find("editor").shadow_root.find_elements(By.CSS_SELECTOR, ".cm-ySelectionInfo")
@@ -98,7 +98,7 @@ def test_two_windows_converge_and_see_one_run(page: Page, window: Window, capsys
         each.ends("Success")
         assert each.output == "shared\n"
         assert each.status.endswith("started by Bob")
-        assert each.find("files").text == "a.txt, 0 B"
+        assert each.find("files").text == "a.txt, 1 B"
 
 
 def test_whoever_comes_while_code_runs_sees_its_output_and_all_see_what_is_typed(page: Page, window: Window) -> None:

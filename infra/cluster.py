@@ -1,5 +1,6 @@
 """Settings of a Kubernetes cluster to run on. `docs/SETTINGS.md` lists all keys."""
 
+from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
@@ -93,3 +94,24 @@ class Cluster(Settings):
         tuple(map(ip_network, _PRIVATE_NETWORKS)), min_length=1, validate_default=True
     )
     """Networks of the cluster's pods. The api takes a visitor's address only from a proxy in one of them."""
+
+    def check_monitoring(self, prometheus: bool, unavailable: Mapping[str, str]) -> None:
+        """Raise ValueError if nothing tells of the units' load, or if two would.
+
+        Args:
+            prometheus: whether the stack's own is switched on.
+            unavailable: services whose image is not available, each with the reason.
+        """
+        if self.operator and prometheus:
+            raise ValueError("cluster.operator has a Prometheus of its own. Set services.prometheus.enabled: false")
+        by = self.units.scaled_by
+        if by in BY_LOAD and not self.operator and (not prometheus or "prometheus" in unavailable):
+            raise ValueError(f"cluster.units.by is {by}, and services.prometheus is off. Set cluster.units.by: cpu")
+        if by == "adapter" and (reason := unavailable.get(ADAPTER)):
+            raise ValueError(f"cluster.units.by is adapter, but {reason}. Provide its image, or set cluster.units.by")
+
+    def check_ports(self, http: int, tls: int | None) -> None:
+        """Raise ValueError if a port of the edge is none that nodes publish."""
+        for key, port in (("edge.http_port", http), ("edge.tls.port", tls)):
+            if self.edge == "NodePort" and port and port not in NODE_PORTS:
+                raise ValueError(f"{key} is {port}; with cluster.edge: NodePort it must be from 30000 to 32767")

@@ -16,7 +16,7 @@ from app.executor.settings import EnvironmentName, ExecutorOptions, StrongProfil
 from app.process.settings import Settings
 from app.profile import EXECUTOR_LEAST_MB, FLOOR
 from app.status import notices
-from infra.cluster import ADAPTER, BY_LOAD, NODE_PORTS, NOT_ON_CLUSTERS, Cluster, HostName
+from infra.cluster import ADAPTER, NOT_ON_CLUSTERS, Cluster, HostName
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from infra.receivers import Address, Alertmanager, Switch
 
@@ -390,24 +390,8 @@ class PlatformSettings(Settings):
         for field in (SERVICES[service] for service in NOT_ON_CLUSTERS):
             if getattr(self.services, field).enabled:
                 raise ValueError(f"services.{field} does not run on a cluster. Set services.{field}.enabled: false")
-        if self.cluster.edge == "NodePort":
-            ports = {"edge.http_port": self.edge.http_port, "edge.tls.port": self.edge.tls and self.edge.tls.port}
-            for key, port in ports.items():
-                if port and port not in NODE_PORTS:
-                    raise ValueError(f"{key} is {port}; with cluster.edge: NodePort it must be from 30000 to 32767")
-        return self
-
-    @model_validator(mode="after")
-    def _the_cluster_can_be_watched(self) -> "PlatformSettings":
-        if not self.cluster:
-            return self
-        if self.cluster.operator and self.services.prometheus.enabled:
-            raise ValueError("cluster.operator has a Prometheus of its own. Set services.prometheus.enabled: false")
-        known = self.runs("prometheus") or self.cluster.operator
-        if (by := self.cluster.units.scaled_by) in BY_LOAD and not known:
-            raise ValueError(f"cluster.units.by is {by}, and services.prometheus is off. Set cluster.units.by: cpu")
-        if by == "adapter" and (reason := self.unavailable.get(ADAPTER)):
-            raise ValueError(f"cluster.units.by is adapter, but {reason}. Provide its image, or set cluster.units.by")
+        self.cluster.check_monitoring(self.services.prometheus.enabled, self.unavailable)
+        self.cluster.check_ports(self.edge.http_port, self.edge.tls.port if self.edge.tls else None)
         return self
 
     def _switched_on(self) -> list[str]:

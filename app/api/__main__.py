@@ -28,8 +28,9 @@ _UNREAD_SECONDS = 30
 class _PublicServer(uvicorn.Server):
     """Loses no request when it stops, provided that the edge sends its requests elsewhere within `linger_seconds`.
 
-    The connections that the edge keeps are closed after that. Were they closed at once, a request that is on its way on
-    one of them would be lost: the edge can't know whether it was begun, and must not repeat it.
+    From the signal on, each answer tells the edge that its connection is closed. The connections that the edge keeps
+    unused are closed after that time. Were they closed at once, a request that is on its way on one of them would be
+    lost: the edge can't know whether it was begun, and must not repeat it.
     """
 
     def __init__(self, config: uvicorn.Config, linger_seconds: int) -> None:
@@ -37,6 +38,13 @@ class _PublicServer(uvicorn.Server):
         self._linger_seconds = linger_seconds
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        close = (b"connection", b"close")
+        # uvicorn renews the first of them no more. A request that runs has those from its beginning.
+        state = self.server_state
+        state.default_headers = [*state.default_headers, close]
+        for it in state.connections:
+            if isinstance(it, HttpConnection) and it.cycle:
+                it.cycle.default_headers = [*it.cycle.default_headers, close]
         await asyncio.sleep(self._linger_seconds)
         await super().shutdown(sockets)
 

@@ -63,8 +63,9 @@ def container(service: str, args: ServiceArgs, image: str) -> Object:
 
 
 def stop_seconds(args: ServiceArgs) -> int:
-    """Seconds after which a pod with this container is killed when it is to go."""
-    return _SECONDS_TO_STOP + (SECONDS_TO_BE_LEFT + args.drain_seconds if args.drain_seconds else 0)
+    """Seconds after which a pod with this container is killed when it is to go. First the cluster sends it no new
+    connections, then the edge loses its own: each takes `SECONDS_TO_BE_LEFT`."""
+    return _SECONDS_TO_STOP + (2 * SECONDS_TO_BE_LEFT + args.drain_seconds if args.drain_seconds else 0)
 
 
 def volumes(service: str, args: ServiceArgs, objects: Mapping[str, pulumi.Output[str]]) -> list[Object]:

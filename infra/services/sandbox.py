@@ -77,8 +77,7 @@ def describe_executor(context: Context, run: Volume) -> ServiceArgs:
 def describe_api(context: Context, run: Volume) -> ServiceArgs:
     """The api's networks lead nowhere outside."""
     settings = context.settings.sandbox
-    # A cluster waits before it tells the api to stop.
-    own = api_settings(settings, context.otlp_endpoint, 0 if context.settings.cluster else SECONDS_TO_BE_LEFT)
+    own = api_settings(settings, context.otlp_endpoint)
     # Prometheus scrapes the api, which sends its spans to Jaeger.
     monitored = context.settings.runs("prometheus") or context.otlp_endpoint
     # Only the edge and the api are on the network "api", so requests from there are the edge's. The edge forwards the
@@ -147,9 +146,7 @@ def executor_settings(
     )
 
 
-def api_settings(
-    settings: SandboxSettings, otlp_endpoint: str | None, linger_seconds: int = SECONDS_TO_BE_LEFT
-) -> api.ApiSettings:
+def api_settings(settings: SandboxSettings, otlp_endpoint: str | None) -> api.ApiSettings:
     """What the api reads at its start, but for the networks of its proxies: they are known at deployment."""
     return api.ApiSettings(
         **_options(settings, api.ApiOptions),
@@ -162,7 +159,7 @@ def api_settings(
         rooms_folder=Path(_ROOMS_PATH),
         otlp_endpoint=otlp_endpoint,
         grace_seconds=ceil(settings.profile.timeout_seconds) + _SECONDS_TO_BEGIN,
-        linger_seconds=linger_seconds,
+        linger_seconds=SECONDS_TO_BE_LEFT,
     )
 
 

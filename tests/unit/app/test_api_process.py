@@ -90,6 +90,39 @@ def test_an_api_that_stops_serves_on_until_the_edge_has_left_it(executor: FakeEx
         api.communicate(timeout=START_SECONDS)
 
 
+def test_the_answers_of_an_api_that_stops_close_their_connections(executor: FakeExecutor) -> None:
+    """Also that of an execution that began before. The edge would send its next request on a connection that is about
+    to be closed: a cluster sends it elsewhere with new connections alone."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    async def slow(_: Request) -> Response:
+        begun.set()
+        await asyncio.to_thread(may_end.wait, START_SECONDS)
+        return JSONResponse(RESULT)
+
+    executor.answers["/execute"] = slow
+    port = free_port()
+    ports = {"API_PORT": str(port), "API_METRICS_PORT": str(free_port())}
+    with (
+        process(API_EXECUTOR_SOCKET=str(executor.socket), API_LINGER_SECONDS="6", **ports) as api,
+        ThreadPoolExecutor() as visitors,
+        contextlib.ExitStack() as stack,
+        httpx.Client() as edge,
+    ):
+        stack.callback(may_end.set)
+        url = f"http://127.0.0.1:{port}"
+        wait_for(f"{url}/health")
+        assert "connection" not in edge.get(f"{url}/health").headers
+        body = {"environment": "python", "code": "1"}
+        running = visitors.submit(httpx.post, f"{url}/execute", json=body, timeout=START_SECONDS)
+        assert begun.wait(START_SECONDS)
+        api.send_signal(signal.SIGTERM)
+        until(lambda: edge.get(f"{url}/health").headers.get("connection") == "close", 5, "the end of a connection")
+        may_end.set()
+        assert running.result().headers["connection"] == "close"
+        api.communicate(timeout=START_SECONDS)
+
+
 def test_an_idle_connection_stays_open_for_longer_than_the_edge_keeps_it() -> None:
     settings = ApiSettings.read({"API_PROFILE": "{}"})
     config = module._config(build_api(settings).public, settings, settings.port)

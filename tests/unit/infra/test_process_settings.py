@@ -103,7 +103,7 @@ NOT_THE_OPERATORS = {
     ("api", "packages_socket"): "a path in the volume that the two containers share",
     ("api", "rooms_folder"): "the path of a volume, where sandbox.rooms is set",
     ("api", "grace_seconds"): "what an execution may take",
-    ("api", "linger_seconds"): "what the edge needs to read its routes; a cluster waits by itself",
+    ("api", "linger_seconds"): "what the edge needs to send its requests elsewhere",
     ("api", "otlp_endpoint"): "the address of Jaeger, which the program starts",
     ("executor", "package_store"): "the path of a volume, where sandbox.packages is set",
     ("executor", "socket"): "a path in the volume that the two containers share",

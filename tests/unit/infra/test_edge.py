@@ -38,6 +38,11 @@ def _acme(edge: Edge) -> Any:
     return static_config(edge)["certificatesResolvers"]["acme"]["acme"]
 
 
+def test_open_requests_delay_the_next_edge_for_less_than_docker_waits_before_it_kills_the_former() -> None:
+    entries = [entry for name, entry in static_config(_edge())["entryPoints"].items() if name != "internal"]
+    assert [entry["transport"]["lifeCycle"]["graceTimeOut"] for entry in entries] == ["3s"] * len(entries)
+
+
 def test_the_default_is_the_staging_authority_with_elliptic_curve_keys() -> None:
     acme = _acme(_edge())
     assert acme["caServer"] == "https://acme-staging-v02.api.letsencrypt.org/directory"

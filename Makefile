@@ -50,11 +50,11 @@ doctor: ## Look at all that can be wrong, and name the runbook for what is. STAC
 profile: ## Write a flame graph of what a running service does. SERVICE=api or executor; SECONDS=30; STACK=prod
 	@$(TOOLS) profile $(ON) --service "$(SERVICE)" $(if $(SECONDS),--seconds $(SECONDS))
 
-backup: ## Save the stack's data. STACK=prod: another stack's; TO=folder: where to
-	@$(TOOLS) backup $(ON) $(if $(TO),--to $(TO))
+backup: ## Make a backup of the stack's data now. LIST=1: list those that there are; STACK=prod
+	@$(TOOLS) backup $(ON) $(if $(LIST),--list)
 
-restore: ## Restore the data of a stack that is down. FROM=folder: what `make backup` wrote; STACK=prod
-	@$(TOOLS) restore --from "$(FROM)" $(ON)
+restore: ## Make the stack's data what it was in the newest backup. SNAPSHOT=id: in that one; STACK=prod
+	@$(TOOLS) restore $(ON) $(if $(SNAPSHOT),--snapshot "$(SNAPSHOT)")
 
 publish: ## Push our own images. REGISTRY=ghcr.io/me/vps; STACK=prod: write their digests into its config
 	@$(TOOLS) publish --registry "$(REGISTRY)" $(ON)

@@ -18,6 +18,7 @@ from pydantic_core import to_jsonable_python
 
 from app.api.metrics import Metrics as ApiMetrics
 from app.api.operations import OPERATIONS
+from app.backup.state import families as backup_families
 from app.containers.figures import families
 from app.environments import ENVIRONMENTS, VARIANTS
 from app.executor.metrics import Metrics as ExecutorMetrics
@@ -33,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (Path("README.md"), Path("docs/OPERATIONS.md"), Path("docs/SETTINGS.md"))
 OPENAPI = Path("frontend/openapi.json")
 """A source of the built pages: `npm run build` in frontend/ renders it and copies it to where the api serves it."""
-_OURS = ("api_", "sandbox_", "container_", "executor_", "packages_")
+_OURS = ("api_", "backup_", "sandbox_", "container_", "executor_", "packages_")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _NOT_IN_ANCHORS = re.compile(r"[^\w\- ]")
 
@@ -56,6 +57,7 @@ def metrics_table() -> str:
         "executor": text_string_to_metric_families(ExecutorMetrics(profile).exposition().decode()),
         "packages": text_string_to_metric_families(PackagesMetrics(Store(ROOT, 1)).exposition().decode()),
         "container-exporter": families().values(),
+        "backup": backup_families(),
     }
     rows = ["| metric | kind | from | meaning |", "|---|---|---|---|"]
     for service, found in sources.items():

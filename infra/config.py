@@ -98,7 +98,7 @@ def _has(settings: PlatformSettings, key: str) -> bool:
     """Whether the setting with this key, as in `edge.tls`, has a value. Those of a service have one while it runs."""
     found: object = settings
     for part in key.split("."):
-        found = getattr(found, part)
+        found = getattr(found, part, None)
         if isinstance(found, Switch) and not settings.runs(part):
             return False
     return bool(found)

@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-IMAGES_OF_OURS = ("app", "executor", "packages")
+IMAGES_OF_OURS = ("app", "executor", "packages", "backup")
 """Those that a stack runs. The environments' images are parts of the executor's."""
 _VERSIONS = tomllib.loads((Path(__file__).resolve().parent.parent / "versions.toml").read_text())
 UPSTREAM_IMAGES: dict[str, str] = {name: program["image"] for name, program in _VERSIONS.items()}

@@ -15,6 +15,7 @@ from infra.host.firewall import Firewall
 from infra.host.host import Host
 from infra.service import Context, Orchestrator, Service
 from infra.services import catalog
+from infra.services.backup import BACKUP
 from infra.services.edge import TRAEFIK, USER, hosts, url
 from infra.services.packages import PACKAGES
 from infra.services.sandbox import API, EXECUTOR
@@ -56,8 +57,11 @@ class Platform(pulumi.ComponentResource):
         for service in self._context.services:
             if service in catalog.MANAGEMENT:
                 self._make(service.name, child, service)
-        # Last, because it joins the internal networks of the other services. It serves the status page's files.
+        # Behind those, because it joins the internal networks of the other services. It serves the status page's files.
         self._make("edge", child, *(it for it in self._context.services if it in (STATUS, TRAEFIK)))
+        # After all others, since it mounts their volumes.
+        if settings.backup:
+            self._make("backup", child, BACKUP)
         self._context.orchestrator.watch(self._context, child)
         if settings.dns:
             names = sorted({host for service in self._context.routes for host in hosts(settings.edge, service)})

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 import pulumi
 
+from app.backup.settings import Copying
 from infra.cloudflare import RANGES
 from infra.config import Secrets
 from infra.settings import PlatformSettings
@@ -66,10 +67,12 @@ class WatchedFile:
 
 @dataclass(frozen=True)
 class Volume:
-    """A directory that outlives a container. `data` also outlives the stack: the next `up` finds it again."""
+    """A directory that outlives a container. `data` also outlives the stack: the next `up` finds it again, and backups
+    hold it, copied as `copying` says; None: they don't."""
 
     name: str
     data: bool = True
+    copying: Copying | None = field(default_factory=Copying)
 
 
 @dataclass(frozen=True)
@@ -123,15 +126,15 @@ class HostPath:
 class Privileges:
     """Linux capabilities, by name without `CAP_`, the system calls that the service may use in place of the default
     ones (the text of a seccomp profile in JSON), and the name of its AppArmor profile. Other services have no
-    capability, and Docker's default profiles.
+    capability. Without a name, a profile is Docker's default one.
 
     The policy pack knows all three by the service's name, and refuses any others.
     """
 
     capabilities: Sequence[str]
-    seccomp: str
-    apparmor: str
     reason: str
+    seccomp: str | None = None
+    apparmor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -240,6 +243,9 @@ class Orchestrator(Protocol):
 
     def internal_networks(self) -> Sequence[str]:
         """The names of the networks so far that lead nowhere outside and that a service is on."""
+
+    def data(self) -> Sequence[Volume]:
+        """The volumes with data so far."""
 
     def each(self, service: str) -> str | None:
         """A name with the addresses of all of its instances; None where its own name leads to the only one."""

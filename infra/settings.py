@@ -16,13 +16,12 @@ from app.executor.settings import EnvironmentName, ExecutorOptions, StrongProfil
 from app.process.settings import Settings
 from app.profile import EXECUTOR_LEAST_MB, FLOOR
 from app.status import notices
+from infra.backups import Backup, HostKey, Port, UserName
 from infra.cluster import ADAPTER, NOT_ON_CLUSTERS, Cluster, HostName
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from infra.receivers import Address, Alertmanager, Switch
 
-Port = Annotated[int, Field(ge=1, le=65535)]
 NameServer = Annotated[str, StringConstraints(pattern=r"^\S+:\d{1,5}$")]
-UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 ImageReference = Annotated[str, StringConstraints(pattern=r"^\S+$")]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +39,7 @@ class Ssh(Settings):
     """Port of sshd on the VPS."""
     user: UserName = "root"
     """User that prepares the host: root, or one with sudo without a password."""
-    host_key: Annotated[str, StringConstraints(pattern=r"^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/]+=*$")]
+    host_key: HostKey
     """Public key of the host, as in `ssh-ed25519 AAAA...`; compare it with the provider's console."""
     identity_file: str = "~/.ssh/id_ed25519"
     """Private key, a path on the machine that runs Pulumi."""
@@ -197,7 +196,7 @@ class Sandbox(ApiOptions, ExecutorOptions):
     keys: Keys = ()
     """Keys of sites that embed the API; `make key NAME=site` makes one. The keys of each are below."""
     keep_counts: bool = False
-    """Whether the stack's own Valkey keeps its content on a volume, which `make backup` saves. If not, a restart
+    """Whether the stack's own Valkey keeps its content on a volume, which a backup saves. If not, a restart
     empties it."""
     cpus: Annotated[float, Field(ge=0.1, le=1024)] = 1.0
     """CPU time a second of wall time of the executor and all of its sandboxes together, in cores. Docker refuses more
@@ -310,6 +309,8 @@ class PlatformSettings(Settings):
     """DNS records. Unset: none are made."""
     sandbox: Sandbox = Sandbox()
     services: Services = Services()
+    backup: Backup | None = None
+    """Backups of all data. Unset: none are made."""
     images: dict[str, ImageReference] = Field(default_factory=dict)
     """Reference of each image by name: our own ones, and others in place of the pinned ones."""
     unavailable: dict[str, str] = Field(default_factory=dict)
@@ -383,6 +384,8 @@ class PlatformSettings(Settings):
                 f"cluster.units.max is {self.cluster.units.max}, and each unit would count by itself. "
                 f"Set sandbox.rate_store: {STACKS_STORE}"
             )
+        if self.backup:
+            raise ValueError("backup is for Docker: on a cluster, its storage makes snapshots of volumes. Leave it out")
         if self.sandbox.packages:
             raise ValueError("sandbox.packages is for Docker: units of a cluster share no store yet. Leave it out")
         if self.sandbox.rooms:

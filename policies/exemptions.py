@@ -26,10 +26,10 @@ class _Readable(_Entry):
 
 
 class Privileges(_Entry):
-    """What one service may have beyond the others, besides the executor's seccomp profile."""
+    """What one service may have beyond the others. With an AppArmor profile comes the executor's seccomp profile."""
 
     capabilities: frozenset[str]
-    apparmor: frozenset[str]
+    apparmor: frozenset[str] = frozenset()
 
 
 class _File(BaseModel):
@@ -67,6 +67,6 @@ def capabilities_of(service: str | None) -> frozenset[str]:
 def security_options_of(service: str | None) -> frozenset[str]:
     """The security options that a service may have, besides no-new-privileges."""
     privileges = PRIVILEGES.get(service or "")
-    if not privileges:
+    if not privileges or not privileges.apparmor:
         return frozenset()
     return frozenset({f"seccomp={for_executor()}", *(f"apparmor={name}" for name in privileges.apparmor)})

@@ -41,6 +41,10 @@ SECRETS = {
     "alertPushoverToken": "alert-pushover-token",
     "alertPushoverUser": "alert-pushover-user",
     "alertPagerdutyKey": "alert-pagerduty-key",
+    "backupPassword": "backup-password",
+    "backupS3Id": "backup-s3-id",
+    "backupS3Key": "backup-s3-key",
+    "backupSftpKey": "backup-sftp-key",
 }
 
 

@@ -42,6 +42,10 @@ class Stack:
     images: Images
     networks: Networks
     hosts: dict[str, pulumi.Output[str]] = field(default_factory=dict)
+    volumes: dict[Volume, docker.Volume] = field(default_factory=dict)
+
+    def data(self) -> Sequence[Volume]:
+        return [volume for volume in self.volumes if volume.data]
 
     def each(self, service: str) -> None:
         """A service has one container."""
@@ -83,21 +87,20 @@ class ServiceGroup(pulumi.ComponentResource):
 
 
 class Volumes:
-    """The volumes of a group, each made when the first of its services asks for it."""
+    """The volumes of a stack, each made with the group of the first service that asks for it."""
 
     def __init__(self, stack: Stack, opts: pulumi.ResourceOptions) -> None:
         self._stack = stack
         self._opts = opts
-        self._made: dict[Volume, docker.Volume] = {}
 
     def get(self, volume: Volume, digest: pulumi.Output[str] | None) -> docker.Volume:
         """The volume. One without data has `digest` of its first service in its name, where that overlaps with its
         successor: each of the two has its own.
         """
-        if volume not in self._made:
+        if volume not in self._stack.volumes:
             name = pulumi.Output.from_input(f"{self._stack.prefix}-{volume.name}")
             labels = {STACK_LABEL: self._stack.prefix} | ({ROLE_LABEL: DATA_ROLE} if volume.data else {})
-            self._made[volume] = docker.Volume(
+            self._stack.volumes[volume] = docker.Volume(
                 volume.name,
                 name=pulumi.Output.concat(name, "-", digest) if digest and not volume.data else name,
                 labels=[docker.VolumeLabelArgs(label=label, value=value) for label, value in labels.items()],
@@ -106,7 +109,7 @@ class Volumes:
                     self._opts, pulumi.ResourceOptions(retain_on_delete=volume.data or None)
                 ),
             )
-        return self._made[volume]
+        return self._stack.volumes[volume]
 
 
 class _Service(pulumi.ComponentResource):
@@ -194,7 +197,8 @@ class _Service(pulumi.ComponentResource):
             ),
             "security_opts": [
                 "no-new-privileges:true",
-                *([f"seccomp={own.seccomp}", f"apparmor={own.apparmor}"] if own else []),
+                *([f"seccomp={own.seccomp}"] if own and own.seccomp else []),
+                *([f"apparmor={own.apparmor}"] if own and own.apparmor else []),
             ],
             "memory": args.memory_mb,
             "memory_swap": args.memory_mb,

@@ -46,7 +46,7 @@ def rules(
         readable: the paths of a node that containers in the nodes' namespace may read, by the names of those.
     """
     units, nodes, scaling = (json.dumps(f"{prefix}-{name}") for name in (UNITS, NODES, SCALING))
-    privileges = own.privileges or Privileges((), "", "", "")
+    privileges = own.privileges or Privileges((), "")
     values = {
         "containers": _CONTAINERS,
         "is_executor": f"(c.name == '{_EXECUTOR}' && request.namespace == {units})",
@@ -56,7 +56,7 @@ def rules(
         "is_adapter": f"(request.namespace == {scaling} && ({_CONTAINERS}).all(c, c.name == '{ADAPTER}'))",
         "images": json.dumps(sorted(images)),
         "capabilities": json.dumps(sorted(privileges.capabilities)),
-        "seccomp": json.dumps(file_on_node(privileges.seccomp)),
+        "seccomp": json.dumps(file_on_node(privileges.seccomp or "")),
         "profile": json.dumps(str(own.environment[ExecutorSettings.variable("profile")])),
     }
     return [AdmissionRule(name, _expression(rule, values), rule["message"]) for name, rule in _RULES.items()]

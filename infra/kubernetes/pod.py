@@ -162,7 +162,7 @@ def _security(args: ServiceArgs) -> Object:
         "runAsUser": int(user),
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    if own:
+    if own and own.seccomp:
         found["seccompProfile"] = {"type": "Localhost", "localhostProfile": file_on_node(own.seccomp)}
         found["appArmorProfile"] = (
             {"type": "Unconfined"}

@@ -14,7 +14,7 @@ from infra.kubernetes.namespaces import NODES, Namespaces, trust, workload
 from infra.kubernetes.operator import Monitors
 from infra.kubernetes.scaling import MetricsApi, Scaler
 from infra.kubernetes.workload import Place, Workload
-from infra.service import SERVICE_LABEL, STACK_LABEL, Context, Port, Service, ServiceArgs
+from infra.service import SERVICE_LABEL, STACK_LABEL, Context, Port, Service, ServiceArgs, Volume
 from infra.services.sandbox import API, EXECUTOR
 from infra.settings import PlatformSettings
 
@@ -55,6 +55,10 @@ class ClusterStack:
 
     def internal_networks(self) -> Sequence[str]:
         """None: what the edge reaches follows from its routes."""
+        return ()
+
+    def data(self) -> Sequence[Volume]:
+        """None: a cluster's storage saves its own volumes."""
         return ()
 
     def each(self, service: str) -> str | None:

@@ -24,6 +24,8 @@ def describe(context: Context) -> ServiceArgs:
         command=[
             f"--config.file={_CONFIG}/alertmanager.yml",
             f"--storage.path={_DATA}",
+            # How often it writes silences, and what it has sent, to its volume.
+            "--data.maintenance-interval=1m",
             # A single one has no peers to listen for.
             "--cluster.listen-address=",
             "--log.format=json",

@@ -2,6 +2,7 @@
 
 from infra.service import Service
 from infra.services.alertmanager import ALERTMANAGER
+from infra.services.backup import BACKUP
 from infra.services.blackbox import BLACKBOX
 from infra.services.collector import COLLECTOR
 from infra.services.containers import CONTAINER_EXPORTER
@@ -30,4 +31,5 @@ def running(settings: PlatformSettings) -> list[Service]:
     store = [STORE] if settings.sandbox.in_valkey else []
     packages = [PACKAGES] if settings.sandbox.packages else []
     others = [service for number in range(2, settings.sandbox.units + 1) for service in unit(number)]
-    return [API, EXECUTOR, *others, *store, *packages, *optional, TRAEFIK]
+    backup = [BACKUP] if settings.backup else []
+    return [API, EXECUTOR, *others, *store, *packages, *optional, *backup, TRAEFIK]

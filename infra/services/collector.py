@@ -38,7 +38,7 @@ def describe(context: Context) -> ServiceArgs:
         networks=["monitoring"],
         environment=go_memory(_MEMORY_MB),
         config=Config(_CONFIG, {"collector.yml": _config(context.settings)}),
-        mounts=[Mount(Volume("collector-data"), "/var/lib/collector")],
+        mounts=[Mount(Volume("collector-data", copying=None), "/var/lib/collector")],
     )
 
 

@@ -16,6 +16,7 @@ import bcrypt
 import pulumi
 import yaml
 
+from app.backup.settings import Copying
 from app.wire.problems import Code, Refused
 from infra.service import (
     SECRETS,
@@ -101,7 +102,7 @@ def describe(context: Context) -> ServiceArgs:
             environment["CLOUDFLARE_BASE_URL"] = context.settings.dns.base_url
         if isinstance(settings.tls.authority, Authority):
             config[_AUTHORITY] = settings.tls.authority.certificate
-        mounts.append(Mount(Volume("certificates-data"), _CERTIFICATES, in_image=False))
+        mounts.append(Mount(Volume("certificates-data", copying=Copying(steady=("*",))), _CERTIFICATES, in_image=False))
     mounts += [route.files.mount for route in context.routes.values() if route.files]
     return ServiceArgs(
         image="traefik",

@@ -2,6 +2,7 @@
 
 import yaml
 
+from app.backup.settings import Copying
 from infra.service import SECRETS, Config, Context, Health, Mount, Route, Service, ServiceArgs, Volume
 from infra.services.edge import url
 from monitoring.files import render
@@ -41,7 +42,7 @@ def describe(context: Context) -> ServiceArgs:
             },
         ),
         secrets={"admin-password": context.secrets["grafana_password"]},
-        mounts=[Mount(Volume("grafana-data"), "/var/lib/grafana")],
+        mounts=[Mount(Volume("grafana-data", copying=Copying(databases=("grafana.db",))), "/var/lib/grafana")],
         tmp_mb=64,
     )
 

@@ -3,12 +3,15 @@
 It has neither users nor a page, so the edge doesn't lead to it.
 """
 
+from app.backup.settings import Copying
 from infra.service import Config, Context, Health, Mount, Service, ServiceArgs, Target, Volume, go_memory
 from monitoring.files import render
 
 ADDRESS = "loki:3100"
 _CONFIG = "/etc/loki"
 _MEMORY_MB = 256
+# A chunk is written before the index names it, and removed after that.
+_COPYING = Copying(flush=f"http://{ADDRESS}/flush", steady=("chunks/index/**/*", "tsdb-shipper-active/**/*"))
 
 
 def describe(context: Context) -> ServiceArgs:
@@ -28,7 +31,7 @@ def describe(context: Context) -> ServiceArgs:
         config=Config(
             _CONFIG, {"loki.yml": render("loki/loki.yml", retention_hours=hours, longest_query_hours=hours + 1)}
         ),
-        mounts=[Mount(Volume("loki-data"), "/loki")],
+        mounts=[Mount(Volume("loki-data", copying=_COPYING), "/loki")],
         # The compactor writes its list of what to delete there, of at most 100,000 chunks, and reads another one:
         # 10 MB each. Without it, nothing is ever deleted.
         tmp_mb=32,

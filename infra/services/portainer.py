@@ -1,5 +1,6 @@
 """Management of Docker through a page: Portainer. It holds Docker's socket, so whoever logs in owns the host."""
 
+from app.backup.settings import Copying
 from infra.service import SECRETS, Context, DockerSocket, Health, Mount, Route, Service, ServiceArgs, Volume
 
 
@@ -17,7 +18,7 @@ def describe(context: Context) -> ServiceArgs:
         root_reason="Docker's socket belongs to root; all capabilities are dropped",
         docker_socket=DockerSocket(context.settings.engine.socket, "its purpose is to manage Docker"),
         secrets={"admin-password": context.secrets["portainer_password"]},
-        mounts=[Mount(Volume("portainer-data"), "/data")],
+        mounts=[Mount(Volume("portainer-data", copying=Copying(steady=("portainer.db",))), "/data")],
         tmp_mb=64,
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from app.backup.settings import Copying
 from infra.cluster import BY_LOAD, UNIT, UNITS
 from infra.service import Config, Context, Health, Mount, Route, Service, ServiceArgs, Target, Volume, go_memory
 from infra.services.blackbox import probes
@@ -19,6 +20,8 @@ UNITS_LOAD = "units_load"
 _CONFIG = "/etc/prometheus"
 _DATA = "/prometheus"
 _MEMORY_MB = 320
+# Blocks are never changed, and the log and the chunks of the last hours only grow until a block is made of them.
+_COPYING = Copying(steady=("*/meta.json", "wal/checkpoint.*/*"))
 
 
 def describe(context: Context) -> ServiceArgs:
@@ -40,7 +43,7 @@ def describe(context: Context) -> ServiceArgs:
         networks=["monitoring"],
         environment=go_memory(_MEMORY_MB),
         config=Config(_CONFIG, {"prometheus.yml": yaml.safe_dump(_config(context)), **files}),
-        mounts=[Mount(Volume("prometheus-data"), _DATA)],
+        mounts=[Mount(Volume("prometheus-data", copying=_COPYING), _DATA)],
     )
 
 

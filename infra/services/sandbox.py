@@ -9,6 +9,7 @@ from typing import Any
 import pulumi
 
 from app.api import settings as api
+from app.backup.settings import Copying
 from app.executor import apparmor, seccomp
 from app.executor import settings as executor
 from app.process.settings import ProcessSettings, Settings
@@ -34,7 +35,7 @@ _METRICS_PORT = 9000
 _RUN_PATH = "/run/executor"
 _KEYS = Path("/etc/api/keys.json")
 _SOCKET = Path(_RUN_PATH, "executor.sock")
-_ROOMS, _ROOMS_PATH = Volume("rooms-data"), "/var/lib/rooms"
+_ROOMS, _ROOMS_PATH = Volume("rooms-data", copying=Copying(databases=("*.sqlite",))), "/var/lib/rooms"
 EXECUTOR_ENTRYPOINT = ("env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher")
 """The kernel drops a signal to a PID 1 without a handler. A blocked one stays pending until the executor is up."""
 EXECUTOR_CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD")
@@ -60,11 +61,11 @@ def describe_executor(context: Context, run: Volume) -> ServiceArgs:
         root_reason="the launcher prepares the container as root; the executor itself is in a user namespace",
         privileges=Privileges(
             EXECUTOR_CAPABILITIES,
+            "the launcher makes control groups, devices and a user namespace; nothing that runs later has a capability "
+            "outside of that namespace",
             seccomp.for_executor(),
             # Docker's own profile lets nobody mount.
             apparmor.EXECUTOR if context.settings.engine.apparmor else "unconfined",
-            "the launcher makes control groups, devices and a user namespace; nothing that runs later has a capability "
-            "outside of that namespace",
         ),
         mounts=[Mount(run, _RUN_PATH), *([packages.STORE_TO_READ] if settings.packages else [])],
         tmp_mb=16,

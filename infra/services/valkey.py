@@ -3,10 +3,13 @@
 It has no password, because the api is alone with it on their network: not even the edge is on that one.
 """
 
+from app.backup.settings import Copying
 from infra.service import Context, Health, Mount, Service, ServiceArgs, Volume
 from infra.settings import VALKEY
 
 _DATA = "/data"
+# It appends to its file until it writes a shorter one, which it then names in the manifest.
+_COPYING = Copying(steady=("appendonlydir/*.manifest",))
 _COUNTS_MB = 32
 """For counts and leases. 100,000 addresses with 10 executions of the last minute each take 24 MB."""
 _OVERHEAD_MB = 48
@@ -36,7 +39,7 @@ def describe(context: Context) -> ServiceArgs:
         memory_mb=most_mb + _OVERHEAD_MB,
         cpus=0.5,
         networks=["store"],
-        mounts=[Mount(Volume("valkey-data"), _DATA, in_image=False)] if settings.keep_counts else [],
+        mounts=[Mount(Volume("valkey-data", copying=_COPYING), _DATA, in_image=False)] if settings.keep_counts else [],
         tmp_mb=1,
     )
 

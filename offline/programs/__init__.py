@@ -1,5 +1,5 @@
 """Programs that no distribution packages, compiled from Go modules: for images, where no container registry answers,
-and for this machine itself: actionlint, go-judge and a Kubernetes, for tests and measurements.
+and for this machine itself: actionlint, an S3 server, go-judge and a Kubernetes, for tests and measurements.
 
 Each folder is a Go module that locks one program and its dependencies. After a change of a `go.mod`: remove its
 `go.sum`, then run `go list -mod=mod -deps` on the build's packages, with its tags.
@@ -21,6 +21,14 @@ ACTIONLINT = GoBuild(
     tags=("osusergo",),
 )
 """A linter of GitHub's workflows."""
+S3_SERVER = GoBuild(
+    source=_FOLDER / "gofakes3",
+    title=f"gofakes3 {gomodules.required(_FOLDER / 'gofakes3', 'github.com/johannesboyne/gofakes3')}",
+    duration="seconds",
+    packages=("github.com/johannesboyne/gofakes3/cmd/gofakes3",),
+    tags=("osusergo",),
+)
+"""An S3 server, for tests."""
 GO_JUDGE = GoBuild(
     source=_FOLDER / "go-judge",
     title=f"go-judge {gomodules.required(_FOLDER / 'go-judge', 'github.com/criyle/go-judge')}",

@@ -85,6 +85,20 @@ def packages(**changes: Any) -> Resource:
     return container("packages", **{"mounts": mounts, "networksAdvanced": networks, **changes})
 
 
+def backup(**changes: Any) -> Resource:
+    inputs = {
+        "user": "0:0",
+        "capabilities": {"drops": ["ALL"], "adds": sorted(PRIVILEGES["backup"].capabilities)},
+        "mounts": [
+            {"type": "volume", "source": "vps-test-loki-data", "target": "/data/loki-data", "readOnly": True},
+            {"type": "volume", "source": "vps-test-backup-scratch", "target": "/scratch"},
+            {"type": "volume", "source": "vps-test-backup-repository", "target": "/repository"},
+            {"type": "tmpfs", "target": "/tmp", "tmpfsOptions": {"sizeBytes": 1048576.0}},
+        ],
+    }
+    return container("backup", **{**inputs, **changes})
+
+
 def portainer(**changes: Any) -> Resource:
     mounts = [{"type": "bind", "source": "/var/run/docker.sock", "target": "/var/run/docker.sock"}]
     return container("portainer", **{"user": "0:0", "mounts": mounts, **changes})
@@ -141,6 +155,7 @@ def stack() -> list[Resource]:
         container("api"),
         executor(),
         packages(),
+        backup(),
         portainer(),
         collector(),
         container("node-exporter", mounts=host_reads("node-exporter")),

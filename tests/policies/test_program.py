@@ -6,9 +6,15 @@ import pytest
 
 from infra.settings import STACKS_STORE
 from policies.exemptions import EXEMPTIONS, READABLE_PATHS
+from policies.objects import VOLUME
 from policies.sandbox_profile import VARIABLE
 from tests.policies.support import exemptions_used, violations
 from tests.program import Resource, containers, platform_config, run_program
+
+PLACES = {
+    "s3": {"url": "https://s3.example.com/bucket/prod"},
+    "sftp": {"address": "nas.example.com", "user": "vps", "host_key": "ssh-ed25519 AAAA", "path": "backups"},
+}
 
 
 def inputs(resources: list[Resource]) -> list[tuple[str, str, dict[str, object]]]:
@@ -49,8 +55,23 @@ def test_without_packages_nothing_is_made_for_them() -> None:
     assert [mount for mount in mounts if "packages" in mount["target"]] == []
 
 
+@pytest.mark.parametrize("place", [{}, *({name: place} for name, place in PLACES.items())], ids=str)
+def test_the_program_with_backups_passes_every_policy(place: dict[str, object]) -> None:
+    made = run_program("local", platform_config("local", backup=place))
+    assert violations(inputs(made)) == []
+    volumes = {
+        it["source"]: it.get("readOnly") for it in containers(made)["backup"]["mounts"] if it["type"] == "volume"
+    }
+    data = {it["name"] for kind, _, it in inputs(made) if kind == VOLUME and "data" in json.dumps(it["labels"])}
+    # What the collector has read so far is of no use elsewhere.
+    data.remove("vps-local-collector-data")
+    own = {"vps-local-backup-scratch"} | ({"vps-local-backup-repository"} if not place else set())
+    assert {name for name, read_only in volumes.items() if read_only and "backup-secrets" not in name} == data - own
+    assert {name for name, read_only in volumes.items() if not read_only} == own
+
+
 def test_every_exemption_is_needed() -> None:
-    assert exemptions_used(inputs(run_program("local", platform_config("local")))) == set(EXEMPTIONS)
+    assert exemptions_used(inputs(run_program("local", platform_config("local", backup={})))) == set(EXEMPTIONS)
 
 
 def test_every_readable_path_is_mounted() -> None:

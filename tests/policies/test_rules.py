@@ -118,6 +118,8 @@ BAD = [
     _bad("executor-memory container-memory container-swap", executor(memory=None, memorySwap=None)),
     _bad("executor-memory", executor(memory=383, memorySwap=383)),
     _bad("executor-memory container-memory container-swap", executor(memory=UNKNOWN_STRING_VALUE)),
+    _bad("container-capabilities-added", samples.backup(capabilities=_adds("CAP_DAC_READ_SEARCH"))),
+    _bad("backup-mounts", samples.backup(mounts=[{"type": "volume", "source": "x-data", "target": "/x"}])),
     _bad("packages-network", packages(networksAdvanced=[{"name": "vps-test-monitoring"}])),
     _bad("packages-network", packages(networksAdvanced=[{"name": n} for n in ("vps-test-outbound", "vps-test-api")])),
     _bad("packages-network", packages(networksAdvanced=[{"name": UNKNOWN_STRING_VALUE}])),
@@ -397,6 +399,7 @@ def test_a_report_does_not_show_the_secret() -> None:
 @pytest.mark.parametrize("exemption", EXEMPTIONS, ids=lambda exemption: f"{exemption.service}-{exemption.rule}")
 def test_an_exemption_is_needed_and_applies_to_its_service_alone(exemption: Exemption) -> None:
     exempted = {
+        "backup": samples.backup(),
         "executor": executor(),
         "portainer": portainer(),
         "collector": collector(),

@@ -244,7 +244,7 @@ def test_the_watchdog_fires_and_the_alert_of_the_stopped_target_arrives(
 def test_the_doctor_names_the_alert_and_the_service(stack: Stack, prepared: Preparation, report: Report) -> None:
     engine = stack.settings.engine.model_copy(update={"host": prepared.engine.url})
     settings = stack.settings.model_copy(update={"engine": engine})
-    found = {finding.says: finding for finding in examine(stack.name, settings, lambda: stack, report)}
+    found = {finding.says: finding for finding in examine(settings, lambda: stack, report)}
     assert found["TargetMissing fires"].runbook == "docs/OPERATIONS.md#targetmissing"
     assert [says for says in found if says.endswith(("is exited", "is missing"))] == [f"{STOPPED} is exited"]
 

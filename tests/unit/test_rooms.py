@@ -14,6 +14,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
     "infra": (
         "app.api.rooms.settings",
         "app.api.settings",
+        "app.backup.settings",
         "app.containers.settings",
         "app.environments",
         "app.executor.apparmor",

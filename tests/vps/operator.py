@@ -45,7 +45,7 @@ class Operator:
     def finds_wrong(self, stack: Stack) -> set[str]:
         """The checks of `make doctor` that find something wrong."""
         with self.at.entered():
-            found = list(examine(stack.name, stack.settings, lambda: stack, self.report))
+            found = list(examine(stack.settings, lambda: stack, self.report))
         return {finding.check for finding in found if finding.is_wrong}
 
     def sign_in(self, vps: Vps) -> None:

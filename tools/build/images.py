@@ -143,7 +143,7 @@ def recipe(name: str, base: str, program: GoBuild | None = None, root: Path = RO
 def recipes_of_ours(base: str, environments: Iterable[str], root: Path = ROOT) -> list[Recipe]:
     """The recipes of our images: what they share, and these environments, which the executor holds, included."""
     common = recipe(_COMMON, base, root=root)
-    app, executor, packages = (recipe(name, common.reference, root=root) for name in IMAGES_OF_OURS)
+    app, executor, packages, backup = (recipe(name, common.reference, root=root) for name in IMAGES_OF_OURS)
     parts = {**app.images, "APP": app.reference}
     own = {name: recipe(ENVIRONMENTS[name].image, base, root=root) for name in environments}
     roots = {f"{ROOTS}/{name}": environment.reference for name, environment in own.items()}
@@ -152,6 +152,7 @@ def recipes_of_ours(base: str, environments: Iterable[str], root: Path = ROOT) -
         app,
         *own.values(),
         replace(packages, images=parts),
+        replace(backup, images=parts),
         replace(executor, images=parts, roots=roots),
     ]
 

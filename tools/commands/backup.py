@@ -1,8 +1,6 @@
-"""`make backup`: save a stack's data as files on this machine."""
+"""`make backup`: have a stack's backup service make a backup now, or list those that there are."""
 
 import argparse
-from datetime import UTC, datetime
-from pathlib import Path
 
 from tools.console.steps import Report, Runner, Step
 from tools.paths import HOME
@@ -11,18 +9,17 @@ from tools.stack import backup, target
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stack", default="local")
-    parser.add_argument("--to")
+    parser.add_argument("--list", action="store_true")
 
 
 def run(options: argparse.Namespace, runner: Runner) -> None:
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    folder = Path(options.to) if options.to else HOME / "backups" / f"{options.stack}-{moment}"
+    if options.list:
+        with target.running(options.stack, Report(HOME / "logs" / "backup.log")) as (engine, states):
+            runner.console.print(backup.ask(engine.client(), states, "list"))
+        return
 
-    def save(report: Report) -> str:
-        with target.reached(options.stack, report) as found:
-            archives = backup.save(found.engine.client(), found.prefix, found.image, folder.absolute(), report)
-        size = sum((folder / archive.file).stat().st_size for archive in archives) / 1024**2
-        return f"{', '.join(archive.volume for archive in archives)}: {size:.1f} MiB in {folder}"
+    def make(report: Report) -> str:
+        with target.running(options.stack, report) as (engine, states):
+            return backup.ask(engine.client(), states, "now")
 
-    runner.run([Step("Backup", save)])
-    runner.console.print("It may contain certificates and passwords: keep it where only you can read it.")
+    runner.run([Step("Backup", make)])

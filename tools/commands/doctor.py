@@ -1,6 +1,7 @@
 """`make doctor`: look at all that an operator would be asked for, and tell what is wrong and which runbook mends it."""
 
 import argparse
+import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import docker
 
 from infra.host import ssh
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
+from infra.services.backup import BACKUP
 from infra.services.catalog import running
 from infra.services.edge import METRICS
 from infra.services.sandbox import API
@@ -38,15 +40,13 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
     report = Report(HOME / "logs" / "doctor.log")
     settings = target.settings(options.stack)
     rows = [("check", "", "found", "what mends it")]
-    for finding in examine(options.stack, settings, lambda: target.stack(options.stack, report), report):
+    for finding in examine(settings, lambda: target.stack(options.stack, report), report):
         rows.append((finding.check, "WRONG" if finding.is_wrong else "ok", finding.says, finding.runbook))
     runner.table(rows)
     return EXIT_FAILED if any(row[1] == "WRONG" for row in rows) else 0
 
 
-def examine(
-    name: str, settings: PlatformSettings, stack: Callable[[], PulumiStack], report: Report
-) -> Iterator[Finding]:
+def examine(settings: PlatformSettings, stack: Callable[[], PulumiStack], report: Report) -> Iterator[Finding]:
     """All findings on a stack. What can't be asked is wrong, too."""
     yield from _host(settings, report)
     try:
@@ -63,7 +63,6 @@ def examine(
         yield Finding("drift", says, "docs/OPERATIONS.md#drift" if drifted else "")
     except StepFailed as failure:
         yield Finding("drift", failure.message, "docs/DEPLOYMENT.md#state-passphrase-stack")
-    yield doctor.backup(HOME / "backups", name, time.time())
 
 
 def _host(settings: PlatformSettings, report: Report) -> Iterator[Finding]:
@@ -104,6 +103,8 @@ def _services(client: docker.DockerClient, settings: PlatformSettings) -> Iterat
         routes = [settings.edge.host(it.name) for it in running(settings) if it.route and it is not API]
         metrics = _said(client, states["api"], "python", "-c", _ASKS_TRAEFIK)
         yield doctor.certificates(metrics, [*settings.edge.api_hosts, *routes], time.time())
+    known = _said(client, states[BACKUP.name], "cat", "/scratch/state.json") if BACKUP.name in states else "{}"
+    yield doctor.backup(json.loads(known), time.time())
     if "prometheus" in states:
         yield from doctor.alerts(_said(client, states["prometheus"], *_FIRING))
 

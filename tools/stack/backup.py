@@ -1,159 +1,137 @@
-"""The data of a stack as files: an archive of each data volume, with owners and modes, and a list of checksums.
-
-Volumes are read and written through Docker's API, by a container that is never started. So it works the same for Docker
-on this machine and over SSH.
-"""
+"""Backups of a stack, which its own service makes, and their restoration by a container that ends."""
 
 import contextlib
-import gzip
-import hashlib
+import io
 import json
-import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import docker
 
-from infra.service import DATA_ROLE, ROLE_LABEL, STACK_LABEL
+from infra.config import NAMESPACE, SECRET_KEYS
+from infra.service import DATA_ROLE, ROLE_LABEL, SECRETS, STACK_LABEL
+from infra.services.backup import BACKUP, CAPABILITIES, REPOSITORY, REPOSITORY_PATH, backup_settings, is_on_the_host
+from infra.settings import PlatformSettings
 from tools.console.steps import Report, StepFailed
-from tools.paths import private_folder, write_private
-from tools.stack import docker_objects
+from tools.stack.health import ServiceState
+from tools.stack.pulumi_stack import PulumiStack
 
-LIST = "backup.json"
-_DATA = "/data"
-_CHUNK = 1024**2
+_PROGRAM = ("python", "-m", "app.backup")
+_READ_FIRST = "docs/OPERATIONS.md, Backup and restore, tells how backups are set up."
+
+
+def ask(client: docker.DockerClient, states: Sequence[ServiceState], *command: str) -> str:
+    """What the backup service prints when it is told to do something.
+
+    Raises:
+        StepFailed: it does not run, or fails.
+    """
+    found = [state for state in states if state.service == BACKUP.name]
+    if not found:
+        raise StepFailed("The stack has no backup service: the setting `backup` is not set.", _READ_FIRST)
+    code, said = client.containers.get(found[0].container).exec_run([*_PROGRAM, *command])
+    assert isinstance(said, bytes)  # noqa: S101 - not a stream, which the type does not show
+    if code:
+        raise StepFailed(said.decode(errors="replace").strip(), _READ_FIRST)
+    return said.decode().strip()
+
+
+def secrets(settings: PlatformSettings, stack: PulumiStack, report: Report) -> dict[str, str]:
+    """The password of the repository and the keys of its place, by the names of their files.
+
+    Raises:
+        StepFailed: the setting `backup` or a secret is not set.
+    """
+    if not settings.backup:
+        raise StepFailed("The setting `backup` is not set: there is no repository to restore from.", _READ_FIRST)
+    names = ["backup_password"]
+    names += ["backup_s3_id", "backup_s3_key"] if settings.backup.s3 else []
+    names += ["backup_sftp_key"] if settings.backup.sftp else []
+    return {name: stack.secret(f"{NAMESPACE}:{SECRET_KEYS[name]}", report) for name in names}
 
 
 @dataclass(frozen=True)
-class Archive:
-    """One volume: its name without the stack's prefix, and the SHA-256 of its archive's file."""
+class Restoration:
+    """Restores the volumes of a stack. `image` is our own image `backup`, and `keys` are the secrets of `secrets`."""
 
-    volume: str
-    sha256: str
+    client: docker.DockerClient
+    settings: PlatformSettings
+    image: str
+    keys: Mapping[str, str]
 
-    @property
-    def file(self) -> str:
-        return f"{self.volume}.tar.gz"
+    def run(self, snapshot: Sequence[str], report: Report) -> str:
+        """Make the volumes what they were in a backup: the newest, or the one whose id is in `snapshot`.
+
+        Services that use them are stopped meanwhile. Volumes that are missing are made.
+
+        Raises:
+            StepFailed: the repository is damaged: then nothing was changed. Or a file could not be restored.
+        """
+        report.say("reading the whole repository")
+        names = json.loads(self._run(["check", *snapshot], []))
+        volumes = [self._volume(name) for name in names]
+        for volume in volumes:
+            self.client.volumes.create(volume, labels={STACK_LABEL: self.settings.name, ROLE_LABEL: DATA_ROLE})
+        with _stopped(self.client, volumes, report):
+            report.say("restoring")
+            made = self._run(["restore", *snapshot], names)
+        return f"{', '.join(names)} as they were at {made.strip()}"
+
+    def _volume(self, name: str) -> str:
+        return f"{self.settings.name}-{name}"
+
+    def _run(self, command: Sequence[str], volumes: Sequence[str]) -> str:
+        """What the program prints in a container that may write to these volumes."""
+        own = backup_settings(self.settings)
+        mounts = {self._volume(name): {"bind": f"{own.data}/{name}", "mode": "rw"} for name in volumes}
+        if self.settings.backup and is_on_the_host(self.settings.backup):
+            mounts[self._volume(REPOSITORY.name)] = {"bind": REPOSITORY_PATH, "mode": "rw"}
+        container = self.client.containers.create(
+            self.image,
+            list(command),
+            entrypoint=list(_PROGRAM),
+            user="0:0",
+            cap_drop=["ALL"],
+            cap_add=list(CAPABILITIES),
+            security_opt=["no-new-privileges:true"],
+            environment=own.variables(),
+            labels={STACK_LABEL: self.settings.name, ROLE_LABEL: "restore"},
+            volumes=mounts,
+        )
+        try:
+            container.put_archive("/run", archive(SECRETS.removeprefix("/run/"), self.keys))
+            container.start()
+            code = container.wait()["StatusCode"]
+            if code:
+                wrong = container.logs(stdout=False, stderr=True).decode(errors="replace").strip()
+                raise StepFailed(wrong[-2000:], _READ_FIRST)
+            return container.logs(stdout=True, stderr=False).decode(errors="replace")
+        finally:
+            container.remove(force=True)
 
 
-def save(client: docker.DockerClient, prefix: str, image: str, folder: Path, report: Report) -> list[Archive]:
-    """Write every data volume of the stack into `folder`, which appears once it is complete.
-
-    Services that use a volume are paused while it is read (seconds). The archive is like the data after a power cut,
-    from which all services recover by their own logs.
-
-    Raises:
-        StepFailed: the stack has no data, or the folder exists.
-    """
-    volumes = docker_objects.find(client, prefix).volumes
-    if not volumes:
-        raise StepFailed(f"The stack {prefix} has no data in this Docker.", "`make up` brings one up that has.")
-    if folder.exists():
-        raise StepFailed(f"{folder} exists.", "Name another folder, or remove that one.")
-    private_folder(folder.parent)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as scratch:
-        whole = private_folder(Path(scratch) / "backup")
-        archives = []
-        for name in sorted(volumes):
-            report.say(f"saving {name}")
-            archives.append(_save(client, prefix, name, image, whole))
-        write_private(whole / LIST, json.dumps([asdict(archive) for archive in archives], indent=2) + "\n")
-        whole.rename(folder)
-    return archives
+def archive(folder: str, files: Mapping[str, str]) -> bytes:
+    """A tar file with files that only their owner may read."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(f"{folder}/{name}")
+            entry.size, entry.mode = len(text.encode()), 0o400
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return target.getvalue()
 
 
-def restore(client: docker.DockerClient, prefix: str, image: str, folder: Path, report: Report) -> list[Archive]:
-    """Put the volumes back as they were saved. What they hold now is lost.
-
-    Raises:
-        StepFailed: the backup is damaged, or a service uses one of the volumes. Nothing was changed then.
-    """
-    archives = read(folder)
-    there = set(docker_objects.find(client, prefix).volumes)
-    # Docker removes a volume only after every container that names it, stopped ones too.
-    holders = {
-        it.volume: client.containers.list(all=True, filters={"volume": f"{prefix}-{it.volume}"}) for it in archives
+@contextlib.contextmanager
+def _stopped(client: docker.DockerClient, volumes: Sequence[str], report: Report) -> Iterator[None]:
+    """Stop what uses one of the volumes, and start it again afterwards, also after a failure."""
+    users: dict[str, Any] = {
+        str(it.id): it for volume in volumes for it in client.containers.list(filters={"volume": volume})
     }
-    for volume, containers in holders.items():
-        if services := [str(container.name) for container in containers if not _is_loader(container)]:
-            raise StepFailed(
-                f"The volume {prefix}-{volume} is in use by {', '.join(services)}.",
-                "Take the stack down first (`make down`; its data stays), restore, then bring it up again.",
-            )
-    for archive in archives:
-        name = f"{prefix}-{archive.volume}"
-        for loader in holders[archive.volume]:
-            loader.remove()
-        report.say(f"restoring {name}")
-        if name in there:
-            docker_objects.remove_volumes(client, [name])
-        client.volumes.create(name, labels={STACK_LABEL: prefix, ROLE_LABEL: DATA_ROLE})
-        with gzip.open(folder / archive.file) as content, _carrier(client, prefix, name, image) as carrier:
-            carrier.put_archive("/", content)
-    return archives
-
-
-def read(folder: Path) -> list[Archive]:
-    """The archives of a backup, checked against their checksums.
-
-    Raises:
-        StepFailed: the list or an archive is missing or damaged.
-    """
-    try:
-        archives = [Archive(**entry) for entry in json.loads((folder / LIST).read_text())]
-        damaged = [it.file for it in archives if _sha256(folder / it.file) != it.sha256]
-    except (OSError, ValueError, TypeError) as error:
-        raise StepFailed(
-            f"{folder} is not a complete backup: {error}.", "Name a folder that `make backup` wrote."
-        ) from error
-    if damaged:
-        raise StepFailed(f"{', '.join(damaged)} in {folder} is damaged.", "Take an older backup. Nothing was changed.")
-    return archives
-
-
-def _save(client: docker.DockerClient, prefix: str, name: str, image: str, folder: Path) -> Archive:
-    volume = name.removeprefix(f"{prefix}-")
-    path = folder / Archive(volume, "").file
-    with _frozen(client.containers.list(filters={"volume": name})), _carrier(client, prefix, name, image) as carrier:
-        chunks, _ = carrier.get_archive(_DATA, chunk_size=_CHUNK)
-        with gzip.open(path, "wb") as sink:
-            for chunk in chunks:
-                sink.write(chunk)
-    return Archive(volume, _sha256(path))
-
-
-@contextlib.contextmanager
-def _carrier(client: docker.DockerClient, prefix: str, volume: str, image: str) -> Iterator[Any]:
-    """A container that is never started, through which Docker reads and writes the volume."""
-    container = client.containers.create(
-        image,
-        ["never-started"],
-        labels={STACK_LABEL: prefix, ROLE_LABEL: "backup"},
-        network_mode="none",
-        volumes={volume: {"bind": _DATA, "mode": "rw"}},
-    )
-    try:
-        yield container
-    finally:
-        container.remove(force=True)
-
-
-def _is_loader(container: Any) -> bool:
-    """Whether it only prepares the volume for its service; the next `up` creates it again."""
-    return str(container.labels.get(ROLE_LABEL, "")).endswith("-loader")
-
-
-@contextlib.contextmanager
-def _frozen(containers: list[Any]) -> Iterator[None]:
-    with contextlib.ExitStack() as frozen:
-        for container in containers:
-            container.pause()
-            frozen.callback(container.unpause)
+    with contextlib.ExitStack() as stopped:
+        for container in users.values():
+            report.say(f"stopping {container.name}")
+            stopped.callback(container.start)
+            container.stop()
         yield
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -6,8 +6,6 @@ The checks read facts: the output of one script on Docker's host, and what Docke
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -162,14 +160,16 @@ def alerts(answer: str) -> Iterator[Finding]:
         yield Finding("alerts", "none fires")
 
 
-def backup(folder: Path, stack: str, now: float) -> Finding:
-    """The newest of what `make backup` wrote, by the moment in its name."""
-    moments = [it.name.removeprefix(f"{stack}-") for it in folder.glob(f"{stack}-*Z")]
-    if not moments:
-        return Finding("backup", f"there is none in {folder}", _operations("backup-and-restore"))
-    made = datetime.strptime(max(moments), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    days = (now - made.timestamp()) / _DAY
-    late = _operations("backup-and-restore") if days > BACKUP_DAYS else ""
+def backup(known: Mapping[str, float], now: float) -> Finding:
+    """`known` are the figures of the backup service by name; empty where there is no such service."""
+    if not known:
+        return Finding("backup", "the setting backup is not set", _operations("backup-and-restore"))
+    if not (made := known["backup_last_success_time_seconds"]):
+        return Finding("backup", "there is none", _operations("backupmissing"))
+    if not known.get("backup_drill_passed", 1):
+        return Finding("backup", "the last drill failed", _operations("restoredrillfailed"))
+    days = (now - made) / _DAY
+    late = _operations("backupmissing") if days > BACKUP_DAYS else ""
     return Finding("backup", f"the last one is {days:.1f} days old", late)
 
 

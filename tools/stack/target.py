@@ -18,7 +18,7 @@ from tools.stack.pulumi_stack import PulumiStack
 
 @dataclass(frozen=True)
 class Target:
-    """A Docker that answers, and the stack in it. `image` is one of the stack's images, for helper containers."""
+    """A Docker that answers, and the stack in it. `image` is the one that restores backups."""
 
     engine: DockerEngine
     prefix: str
@@ -73,7 +73,7 @@ def reached(stack: str, report: Report) -> Iterator[Target]:
     with docker(found, report) as engine:
         local = stack == config.LOCAL
         ours = images.ensure(engine, found.sandbox.environments, report).references if local else {}
-        yield Target(engine, found.name, ours.get("app") or found.image("app"))
+        yield Target(engine, found.name, ours.get("backup") or found.image("backup"))
 
 
 @contextlib.contextmanager

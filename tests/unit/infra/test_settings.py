@@ -9,6 +9,8 @@ from infra.config import SettingsError, parse_settings
 from infra.settings import STACKS_STORE
 from tests.program import SECRETS, platform_config, run_program
 
+SFTP = {"address": "nas.example.com", "user": "vps", "host_key": "ssh-ed25519 AAAA", "path": "backups"}
+
 
 def parse(**overrides: Any) -> Any:
     return parse_settings(platform_config("local", **overrides), stack="local")
@@ -46,6 +48,9 @@ def test_tracked_local_config_is_valid_and_frozen() -> None:
         ({"sandbox": {"profile": {"cpus": 0.009}}}, ["sandbox.profile.cpus", "0.01"]),
         ({"services": {"prometheus": {"retention_days": 106752}}}, ["services.prometheus.retention_days", "36500"]),
         ({"services": {"loki": {"retention_hours": 2562048}}}, ["services.loki.retention_hours", "876000"]),
+        ({"backup": {"s3": {"url": "https://me:secret@s3.example.com/b/x"}}}, ["backup.s3.url", "String should match"]),
+        ({"backup": {"at": "3:30"}}, ["backup.at", "String should match"]),
+        ({"backup": {"s3": {"url": "https://s3.example.com/b"}, "sftp": SFTP}}, ["backup: s3 and sftp are both set"]),
         ({"edge": {"http_port": 0}, "sandbox": {"concurrency": 0}}, ["edge.http_port", "sandbox.concurrency"]),
     ],
 )

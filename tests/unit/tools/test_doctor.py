@@ -1,9 +1,7 @@
 """Each check of `make doctor` finds its fault, in what real hosts print, and leads to a section that exists."""
 
 import json
-import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
@@ -82,13 +80,19 @@ def test_a_fault_is_told_with_a_runbook_that_exists(finding: Finding, says: str)
     assert section in anchors((ROOT / document).read_text())
 
 
-@pytest.mark.parametrize(("age", "wrong"), [(1, False), (3, True), (None, True)])
-def test_the_newest_backup_is_not_too_old(tmp_path: Path, age: int | None, wrong: bool) -> None:
-    for days in (age, 40) if age else ():
-        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(NOW - days * DAY))
-        (tmp_path / f"prod-{moment}").mkdir()
-    (tmp_path / f"local-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(NOW))}").mkdir()
-    assert doctor.backup(tmp_path, "prod", NOW).is_wrong == wrong
+@pytest.mark.parametrize(
+    ("known", "runbook"),
+    [
+        ({"backup_last_success_time_seconds": NOW - DAY}, ""),
+        ({"backup_last_success_time_seconds": NOW - DAY, "backup_drill_passed": 1}, ""),
+        ({"backup_last_success_time_seconds": NOW - DAY, "backup_drill_passed": 0}, "restoredrillfailed"),
+        ({"backup_last_success_time_seconds": NOW - 3 * DAY}, "backupmissing"),
+        ({"backup_last_success_time_seconds": 0}, "backupmissing"),
+        ({}, "backup-and-restore"),
+    ],
+)
+def test_a_backup_is_missing_old_or_can_not_be_restored(known: dict[str, float], runbook: str) -> None:
+    assert doctor.backup(known, NOW).runbook.partition("#")[2] == runbook
 
 
 def test_the_script_prints_each_fact_under_its_name() -> None:
@@ -113,8 +117,8 @@ def test_a_server_that_can_not_be_asked_is_one_finding_each(
     def no_stack() -> Sequence[str]:
         raise StepFailed("PULUMI_BACKEND_URL is not set", "")
 
-    found = list(command.examine("prod", settings, no_stack, report))  # type: ignore[arg-type] # no_stack never returns.
-    assert [it.check for it in found] == [check, "Docker", "drift", "backup"]
+    found = list(command.examine(settings, no_stack, report))  # type: ignore[arg-type] # it never returns
+    assert [it.check for it in found] == [check, "Docker", "drift"]
     for it in found:
         document, _, section = it.runbook.partition("#")
         assert section in anchors((ROOT / document).read_text())

@@ -152,9 +152,9 @@ def test_only_the_images_of_these_environments_are_built(report: Report) -> None
     engine: Any = FakeEngine(base_image.tag("amd64"), registry=True)
     found = images.ensure(engine, ["bash", "sqlite"], report)
     built = [tag.partition(":")[0] for tag in engine.built]
-    assert set(built[:-3]) == {"vps/app-base", "vps/sandbox-bash", "vps/sandbox-sqlite"}
-    assert built[-3] == "vps/app"
-    assert set(built[-2:]) == {"vps/packages", "vps/executor"}, "they are made of others"
+    assert set(built[:-4]) == {"vps/app-base", "vps/sandbox-bash", "vps/sandbox-sqlite"}
+    assert built[-4] == "vps/app"
+    assert set(built[-3:]) == {"vps/packages", "vps/backup", "vps/executor"}, "they are made of others"
     assert list(found.sandboxes()) == ["bash", "sqlite"]
 
 
@@ -174,9 +174,9 @@ def executors(root: Path, *environments: str) -> images.Recipe:
 
 
 def test_the_executor_is_made_of_the_app_and_of_each_environment(parts: Path) -> None:
-    common, app, bash, sqlite, packages, executor = images.recipes_of_ours("base:1", ["bash", "sqlite"], parts)
+    common, app, bash, sqlite, packages, backup, executor = images.recipes_of_ours("base:1", ["bash", "sqlite"], parts)
     assert app.images == {"BASE": common.reference}
-    assert executor.images == packages.images == {"BASE": common.reference, "APP": app.reference}
+    assert executor.images == packages.images == backup.images == {"BASE": common.reference, "APP": app.reference}
     assert executor.dockerfile.decode() == (
         "# executor\n"
         f"COPY --from={bash.reference} / /environments/bash\n"
@@ -190,7 +190,7 @@ def test_the_executor_is_made_of_the_app_and_of_each_environment(parts: Path) ->
 def test_the_executors_own_dockerfile_copies_each_environment() -> None:
     *own, executor = images.recipes_of_ours("base:1", ENVIRONMENTS)
     copied = [
-        f"COPY --from={it.reference} / /environments/{name}" for it, name in zip(own[2:-1], ENVIRONMENTS, strict=True)
+        f"COPY --from={it.reference} / /environments/{name}" for it, name in zip(own[2:-2], ENVIRONMENTS, strict=True)
     ]
     assert [line for line in executor.dockerfile.decode().splitlines() if "/environments/" in line][1:] == copied
 

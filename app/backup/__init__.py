@@ -1,0 +1,1 @@
+"""Copies of the data volumes in a restic repository, and drills that restore them: a process of its own."""

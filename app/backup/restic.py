@@ -1,0 +1,107 @@
+"""restic: its commands on the stack's repository."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app.backup.settings import BackupSettings
+
+NO_REPOSITORY = 10
+UNREADABLE = 3
+"""The exit codes of restic: there is no repository, and some files could not be read."""
+_SHOWN = 2000
+"""Characters of restic's messages that an error repeats."""
+_KEYS = {"AWS_ACCESS_KEY_ID": "backup_s3_id", "AWS_SECRET_ACCESS_KEY": "backup_s3_key"}
+
+
+class BackupFailed(Exception):
+    """A backup, a restore or a drill failed. The message says why."""
+
+
+class Restic:
+    """Runs restic. `folder` is for its cache, and for a copy of the SSH key that only we can read."""
+
+    def __init__(self, settings: BackupSettings, folder: Path) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._options: tuple[str, ...] = ()
+        if settings.sftp_host:
+            self._options = ("-o", f"sftp.args={_ssh(settings, folder)}")
+
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command. One that needs the repository for itself waits ten minutes for another."""
+        argv = ["restic", *self._options, "--retry-lock", "10m", *arguments]
+        return subprocess.run(argv, env=self._environment(), capture_output=True, text=True, check=False)
+
+    def run(self, *arguments: str) -> str:
+        """What a command prints.
+
+        Raises:
+            BackupFailed: it fails; the message is restic's own.
+        """
+        done = self.attempt(*arguments)
+        if done.returncode:
+            raise failed(arguments[0], done)
+        return done.stdout
+
+    def snapshots(self) -> list[dict[str, Any]]:
+        """The complete backups of the stack, from the oldest on."""
+        said = self.run("snapshots", "--json", "--host", self._settings.stack, "--tag", COMPLETE)
+        return sorted(json.loads(said) or [], key=lambda snapshot: snapshot["time"])
+
+    def ensure_repository(self) -> None:
+        """Make the repository if there is none at its place."""
+        done = self.attempt("cat", "config")
+        if done.returncode == NO_REPOSITORY:
+            self.run("init")
+        elif done.returncode:
+            raise failed("cat config", done)
+
+    def _environment(self) -> Mapping[str, str]:
+        secrets = self._settings.secrets
+        keys = {name: (secrets / file).read_text() for name, file in _KEYS.items() if (secrets / file).exists()}
+        region = {"AWS_DEFAULT_REGION": self._settings.region} if self._settings.region else {}
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self._folder),
+            "TMPDIR": str(self._folder),
+            "RESTIC_REPOSITORY": self._settings.repository,
+            "RESTIC_PASSWORD_FILE": str(secrets / "backup_password"),
+            "RESTIC_CACHE_DIR": str(self._folder / "cache"),
+            "GOMEMLIMIT": "150MiB",
+            **keys,
+            **region,
+        }
+
+
+COMPLETE = "complete"
+"""The tag of a backup whose files fit together."""
+UNFINISHED = "unfinished"
+
+
+def failed(command: str, done: subprocess.CompletedProcess[str]) -> BackupFailed:
+    """The error of a command that failed."""
+    return BackupFailed(f"restic {command} failed ({done.returncode}): {done.stderr.strip()[-_SHOWN:]}")
+
+
+def _ssh(settings: BackupSettings, folder: Path) -> str:
+    """The arguments of ssh: only this private key and this host key. ssh refuses a key that others can read."""
+    folder.mkdir(parents=True, exist_ok=True)
+    key = folder / "sftp-key"
+    key.touch(mode=0o600)
+    shutil.copyfile(settings.secrets / "backup_sftp_key", key)
+    options = {
+        "IdentitiesOnly": "yes",
+        "BatchMode": "yes",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": "none",
+        "GlobalKnownHostsFile": "none",
+        "KnownHostsCommand": f"/bin/echo %H {settings.sftp_host}",
+        "ServerAliveInterval": "15",
+    }
+    return shlex.join(["-i", str(key), *(part for key_, it in options.items() for part in ("-o", f"{key_}={it}"))])

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from infra.settings import STACKS_STORE
 from tests.checkout import Checkout, commands
 from tests.registry import running
 from tests.stack.visitors import Visits, events, visiting, websocket
@@ -281,6 +282,19 @@ def test_a_rotated_password_replaces_only_the_service_that_reads_it(server: Serv
     assert server.ask("traefik", new, "/api/version").status_code == httpx.codes.OK
     assert new not in server.checkout.run("pulumi stack output --stack prod")
     assert new not in (server.checkout.folder / "Pulumi.prod.yaml").read_text()
+
+
+def test_data_goes_back_to_what_a_backup_holds(server: Server) -> None:
+    counting = f"pulumi config set --stack prod --path vps:platform.sandbox.rate_store {STACKS_STORE}"
+    keeping = "pulumi config set --stack prod --path vps:platform.sandbox.keep_counts true"
+    set_up, making, restoring = commands("docs/OPERATIONS.md", "Backup and restore")
+    assert server.replaced_by("\n".join([counting, keeping, set_up])) == {"api", "valkey", "backup"}
+    store = server.engine.client().containers.get(server.containers()["valkey"])
+    store.exec_run(["valkey-cli", "set", "counted", "3"])
+    assert "valkey-data: " in server.checkout.run(making)
+    store.exec_run(["valkey-cli", "set", "counted", "4"])
+    assert server.replaced_by(restoring) == set()
+    assert store.exec_run(["valkey-cli", "get", "counted"]).output == b"3\n"
 
 
 @pytest.mark.parametrize("service", ["api", "executor"])

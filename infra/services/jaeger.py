@@ -1,8 +1,8 @@
 """Traces: Jaeger, with Badger on a volume."""
 
 from app.backup.settings import Copying
+from infra.optional_services import Jaeger
 from infra.service import Config, Context, Health, Mount, Route, Service, ServiceArgs, Target, Volume, go_memory
-from infra.settings import Jaeger
 from monitoring.files import render
 
 _URL = "http://jaeger:16686"

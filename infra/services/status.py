@@ -4,9 +4,9 @@ from pathlib import Path
 
 from app.status import notices
 from app.status.settings import StatusSettings
+from infra.optional_services import ROOT
 from infra.service import Config, Context, Files, Health, Mount, Route, Service, ServiceArgs, Volume
 from infra.services.edge import hosts, url
-from infra.settings import ROOT
 
 _NAME = "status"
 _FOLDER = "/var/lib/status"

@@ -17,7 +17,7 @@ import docker
 import httpx
 import pytest
 
-from infra.settings import Services
+from infra.optional_services import Services
 from tests.stacks import StackFactory
 from tests.vps import pebble
 from tests.vps.cloudflare import ZONE_ID, Cloudflare

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import yaml
 
-from infra.settings import SERVICES
+from infra.optional_services import SERVICES
 from monitoring import promql
 from monitoring.grafana.files import panel_queries
 from monitoring.prometheus import rules

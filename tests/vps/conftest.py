@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import Services
+from infra.optional_services import Services
 from tests.stacks import StackFactory
 from tests.vps import distributions, images, pebble
 from tests.vps.cloudflare import ZONE_ID, Cloudflare

@@ -12,7 +12,8 @@ import yaml
 
 from infra.config import GENERATED_SECRETS, NAMESPACE, SECRET_KEYS, SettingsError, parse_settings
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
-from infra.settings import PlatformSettings, Services
+from infra.optional_services import Services
+from infra.settings import PlatformSettings
 from tools.build.images import ImageSet
 from tools.console.steps import StepFailed
 from tools.machine.docker_engine import DockerEngine

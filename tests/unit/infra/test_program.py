@@ -14,7 +14,8 @@ from app.executor.settings import Bounds, ExecutorSettings
 from app.profile import SandboxProfile
 from infra.config import SettingsError, parse_settings
 from infra.docker.networks import unique_local
-from infra.settings import SERVICES, STACKS_STORE, Services
+from infra.optional_services import SERVICES, Services
+from infra.settings import STACKS_STORE
 from tests.program import SECRETS, Resource, config_files, containers, platform_config, run_program, watched_file
 
 NETWORK = "docker:index/network:Network"

@@ -7,7 +7,8 @@ from importlib.metadata import version
 import pytest
 
 from infra.cluster import ADAPTER
-from infra.settings import SERVICES, VALKEY
+from infra.optional_services import SERVICES
+from infra.settings import VALKEY
 from offline import programs
 from offline.pulumi import build
 from tools.machine import pulumi_toolchain

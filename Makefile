@@ -6,7 +6,7 @@ ON := $(if $(STACK),--stack $(STACK))
 
 .DEFAULT_GOAL := help
 .PHONY: help up core preview refresh down cluster cluster-down status outputs logs client backup restore publish check unit \
-	test format generate bench cost soak diagrams ranges rotate key pulumi doctor profile
+	test format generate bench cost soak diagrams ranges rotate key secret pulumi doctor profile
 
 help: ## Show this list. STACK=prod, where it is named: the server of Pulumi.prod.yaml instead of this machine
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -94,6 +94,9 @@ rotate: ## Set a new password. SECRET=dashboardPassword, grafanaPassword or port
 
 key: ## Make a secret for a site that embeds the API. NAME=site; STACK=prod
 	@$(TOOLS) key --name "$(NAME)" $(ON)
+
+secret: ## Set a secret, read from the standard input. KEY=backupPassword; STACK=prod
+	@$(TOOLS) secret --key "$(KEY)" $(ON)
 
 pulumi: ## Find or build Pulumi with its plugins, and write .vps/pulumi.env for `pulumi` by hand
 	@$(TOOLS) pulumi

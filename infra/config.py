@@ -87,7 +87,8 @@ def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
             continue
         key = f"{NAMESPACE}:{SECRET_KEYS[name]}"
         if not config.get(SECRET_KEYS[name]):
-            raise SettingsError(f"secret {key} is missing. Set it with: pulumi config set --secret {key}")
+            fix = f"make secret KEY={SECRET_KEYS[name]}, or by hand with: pulumi config set --secret {key}"
+            raise SettingsError(f"secret {key} is missing. Set it with: {fix}")
         if not is_config_secret(key):
             raise SettingsError(f"{key} is not encrypted. Set it again with: pulumi config set --secret {key}")
         found[name] = config.get_secret(SECRET_KEYS[name])

@@ -70,8 +70,11 @@ def test_the_program_with_backups_passes_every_policy(place: dict[str, object]) 
     assert {name for name, read_only in volumes.items() if not read_only} == own
 
 
-def test_every_exemption_is_needed() -> None:
-    assert exemptions_used(inputs(run_program("local", platform_config("local", backup={})))) == set(EXEMPTIONS)
+def test_the_program_with_everything_on_passes_every_policy_and_needs_every_exemption() -> None:
+    sandbox = {"rooms": {}, "packages": {}, "mcp": True, "rate_store": STACKS_STORE, "keep_counts": True}
+    made = inputs(run_program("local", platform_config("local", sandbox=sandbox, backup={})))
+    assert violations(made) == []
+    assert exemptions_used(made) == set(EXEMPTIONS)
 
 
 def test_every_readable_path_is_mounted() -> None:

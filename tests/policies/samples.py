@@ -91,6 +91,7 @@ def backup(**changes: Any) -> Resource:
         "capabilities": {"drops": ["ALL"], "adds": sorted(PRIVILEGES["backup"].capabilities)},
         "mounts": [
             {"type": "volume", "source": "vps-test-loki-data", "target": "/data/loki-data", "readOnly": True},
+            {"type": "volume", "source": "vps-test-rooms-data", "target": "/data/rooms-data", "readOnly": True},
             {"type": "volume", "source": "vps-test-backup-scratch", "target": "/scratch"},
             {"type": "volume", "source": "vps-test-backup-repository", "target": "/repository"},
             {"type": "tmpfs", "target": "/tmp", "tmpfsOptions": {"sizeBytes": 1048576.0}},

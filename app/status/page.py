@@ -125,7 +125,9 @@ def _colour(share: float | None) -> str:
 
 def _summary(found: Measured) -> str:
     days = list(found.days.values())
-    return f"{_percent(fmean(days))} of {len(days)} days, of {DAYS}" if days else f"None of {DAYS} days was measured"
+    if not days:
+        return f"Measured on none of {DAYS} days"
+    return f"{_percent(fmean(days))} answered, measured on {len(days)} of {DAYS} days"
 
 
 def _percent(share: float) -> str:

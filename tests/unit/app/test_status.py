@@ -170,7 +170,7 @@ def test_the_page_tells_what_does_not_answer_and_what_nobody_knows() -> None:
     up = measure(Known(days_before(3, 0.99)), ["api"], {}, NOW)
     text = page("Status", up, [], NOW)
     assert "Everything answers" in text
-    assert "99.25% of 4 days, of 90" in text
+    assert "99.25% answered, measured on 4 of 90 days" in text
     assert "median 130 ms, longest 250 ms" in text
     assert text.count('class="some"') == 3
     away = page("Status", unknown(["api"], up, NOW), [], NOW)
@@ -196,4 +196,4 @@ def test_without_prometheus_the_files_are_written_and_the_days_stay(tmp_path: Pa
     assert "Slow" in (tmp_path / "feed.xml").read_text()
     (tmp_path / "status.json").write_text("{")
     write(settings, [], NOW)
-    assert "None of 90 days" in (tmp_path / "index.html").read_text()
+    assert "Measured on none of 90 days" in (tmp_path / "index.html").read_text()

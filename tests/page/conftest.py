@@ -55,8 +55,10 @@ def axe(prepared: Preparation, report: Report) -> str:
 
 @pytest.fixture(scope="session")
 def index(prepared: Preparation) -> Iterator[Index]:
-    """The index of the stack's packages."""
+    """The index of the stack's packages, with those that the client's tour asks for."""
     with serving(docker_bridge.address(prepared.engine.client())) as found:
+        found.package("six")
+        found.module("is-number")
         yield found
 
 
@@ -67,7 +69,7 @@ def sandbox(embedder: str, index: Index) -> dict[str, object]:
         "environments": list(ENVIRONMENTS),
         "requests_per_minute": 150,
         "allowed_origins": [embedder],
-        "packages": {"index": index.url},
+        "packages": {"index": index.url, "registry": index.registry},
         "rooms": {"rooms_of_client": 100},
     }
 

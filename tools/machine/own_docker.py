@@ -76,8 +76,10 @@ class OwnDocker:
             for container in api.containers(all=True, quiet=True):
                 api.remove_container(container["Id"], force=True)
         self.stop()
+        # dockerd mounts its data folder on itself, and leaves that when the folder is below a bind mount.
         for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
-            if (where := line.split()[1]).startswith(f"{self.folder}/"):
+            where = Path(line.split()[1])
+            if where.is_relative_to(self.folder) or where.is_relative_to(self._data):
                 subprocess.run(["umount", "--lazy", where], check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -75,8 +75,7 @@ def stack(
     made.destroy(report)
 
 
-@pytest.fixture(scope="module")
-def servers(stack: Stack, prepared: Preparation, port: int) -> Iterator[Servers]:
+def _reached(stack: Stack, prepared: Preparation, port: int) -> Iterator[Servers]:
     with contextlib.ExitStack() as opened:
 
         def client(url: str) -> httpx.Client:
@@ -88,6 +87,17 @@ def servers(stack: Stack, prepared: Preparation, port: int) -> Iterator[Servers]
             for name, port in PORTS.items()
         }
         yield Servers(client(f"http://127.0.0.1:{port}"), clients)
+
+
+@pytest.fixture(scope="module")
+def servers(stack: Stack, prepared: Preparation, port: int) -> Iterator[Servers]:
+    yield from _reached(stack, prepared, port)
+
+
+@pytest.fixture
+def restarted(stack: Stack, prepared: Preparation, port: int, executed: "Executed") -> Iterator[Servers]:
+    """The servers after they were started again, which may give them other addresses."""
+    yield from _reached(stack, prepared, port)
 
 
 @dataclass(frozen=True)
@@ -299,13 +309,13 @@ def test_a_second_up_changes_nothing(stack: Stack, executed: Executed, report: R
 
 
 def test_the_status_page_answers_while_everything_else_is_down(
-    servers: Servers, stack: Stack, prepared: Preparation, executed: Executed
+    restarted: Servers, stack: Stack, prepared: Preparation
 ) -> None:
     client = prepared.engine.client()
     containers = {it.service: client.containers.get(it.container) for it in health.services(client, stack.prefix)}
 
     def get(path: str, method: str = "GET") -> httpx.Response:
-        return servers.edge.request(method, path, headers={"host": "status.localhost"})
+        return restarted.edge.request(method, path, headers={"host": "status.localhost"})
 
     def written(wanted: Callable[[Any], bool], what: str) -> None:
         """The page as the job writes it, at once in place of within a minute."""
@@ -322,7 +332,7 @@ def test_the_status_page_answers_while_everything_else_is_down(
     assert 0 < next(iter(get("/status.json").json()["routes"]["api"]["days"].values())) <= 1
     assert "Everything answers." in get("/").text
     containers["api"].kill()
-    until(lambda: servers.value('probe_success{route="api"}') == 0, 60, "the failing probe")
+    until(lambda: restarted.value('probe_success{route="api"}') == 0, 60, "the failing probe")
     written(lambda api: api["up"] is False, "that the api does not answer")
     assert "Something does not answer." in get("/").text
     for service in containers.keys() - {"traefik", "status", "api", STOPPED}:

@@ -40,11 +40,15 @@ class Line:
         self._options = options
         self._outbox, self._waiting = anyio.create_memory_object_stream[bytes | str](math.inf)
         self._unread = 0
+        self._gone = False
+        """Whether nothing can be sent any more. What the member has sent before is still read."""
         self._due = 0.0
         self._all = anyio.CancelScope()
 
     def put(self, frame: bytes | str) -> None:
         """Send a message: binary, or text."""
+        if self._gone:
+            return
         self._unread += len(frame)
         if self._unread > _MOST_UNREAD:
             abort(self._websocket)
@@ -98,7 +102,7 @@ class Line:
                     await self._websocket.send_text(frame)
                 self._unread -= len(frame)
         except GONE:
-            self._all.cancel()
+            self._gone = True
 
     async def _stop(self) -> None:
         await stopping(self._websocket).wait()

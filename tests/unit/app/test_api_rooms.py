@@ -181,6 +181,23 @@ async def test_what_is_typed_while_offline_is_there_once(executor: FakeExecutor,
             await third.sees(lambda it: it.files == {"main.py": "one - other"})
 
 
+async def test_what_was_typed_before_the_window_closed_is_kept(executor: FakeExecutor, tmp_path: Path) -> None:
+    """The server still reads it, at its pace, when it can send that window nothing more."""
+    typed = [letter * 400 for letter in "abcdef"]
+    with rooms(executor, tmp_path, message_kb=1, kb_per_second=1) as address:
+        room = await made(address)
+        async with Member().connected(address, *_edit(room)) as other:
+            await other.sees(lambda it: bool(it.files))
+            async with Member().connected(address, *_edit(room)) as leaving:
+                await leaving.sees(lambda it: bool(it.files))
+                for text in typed:
+                    leaving.text().insert(0, text)
+            for _ in range(20):
+                other.text().insert(0, ".")
+                await asyncio.sleep(0.05)
+            await other.sees(lambda it: all(text in it.files["main.py"] for text in typed))
+
+
 async def test_the_end_of_the_server_closes_with_a_code_after_which_clients_come_back(
     executor: FakeExecutor, tmp_path: Path
 ) -> None:

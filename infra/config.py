@@ -80,11 +80,18 @@ def _describe(problem: ErrorDetails) -> str:
     return f"{key}: {problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r:.80})"
 
 
+def needed_secrets(settings: PlatformSettings) -> list[str]:
+    """The names of the secrets that a stack with these settings needs."""
+    return [
+        name
+        for name, secret in _SECRETS.items()
+        if "needed_by" not in secret or any(_has(settings, key) for key in secret["needed_by"])
+    ]
+
+
 def _load_secrets(config: pulumi.Config, settings: PlatformSettings) -> Secrets:
     found: dict[str, Any] = {}
-    for name, secret in _SECRETS.items():
-        if "needed_by" in secret and not any(_has(settings, key) for key in secret["needed_by"]):
-            continue
+    for name in needed_secrets(settings):
         key = f"{NAMESPACE}:{SECRET_KEYS[name]}"
         if not config.get(SECRET_KEYS[name]):
             fix = f"make secret KEY={SECRET_KEYS[name]}, or by hand with: pulumi config set --secret {key}"

@@ -14,6 +14,10 @@ CAPABILITIES = ("DAC_OVERRIDE", "CHOWN", "FOWNER")
 has that can open any file of the host by its number."""
 
 
+SECRETS_PREFIX = "backup_"
+"""What the names of this service's secrets begin with."""
+
+
 def describe(context: Context) -> ServiceArgs:
     """It reaches its repository, and Loki, which it asks to write what it holds. It can't write to the volumes."""
     settings = context.settings
@@ -32,7 +36,7 @@ def describe(context: Context) -> ServiceArgs:
         privileges=Privileges(CAPABILITIES, "it reads the files of all services, and a drill restores their owners"),
         networks=["outbound", *(["monitoring"] if monitored else [])],
         environment=own.variables(),
-        secrets={name: secret for name, secret in context.secrets.items() if name.startswith("backup_")},
+        secrets={name: secret for name, secret in context.secrets.items() if name.startswith(SECRETS_PREFIX)},
         mounts=[
             *(Mount(Volume(name, copying=copying), f"{own.data}/{name}", True) for name, copying in volumes.items()),
             Mount(Volume("backup-scratch", data=False), str(own.scratch)),

@@ -10,9 +10,17 @@ from typing import Any
 
 import docker
 
-from infra.config import NAMESPACE, SECRET_KEYS
+from infra.config import NAMESPACE, SECRET_KEYS, needed_secrets
 from infra.service import DATA_ROLE, ROLE_LABEL, SECRETS, STACK_LABEL
-from infra.services.backup import BACKUP, CAPABILITIES, REPOSITORY, REPOSITORY_PATH, backup_settings, is_on_the_host
+from infra.services.backup import (
+    BACKUP,
+    CAPABILITIES,
+    REPOSITORY,
+    REPOSITORY_PATH,
+    SECRETS_PREFIX,
+    backup_settings,
+    is_on_the_host,
+)
 from infra.settings import PlatformSettings
 from tools.console.steps import Report, StepFailed
 from tools.stack.health import ServiceState
@@ -23,7 +31,7 @@ _READ_FIRST = "docs/OPERATIONS.md, Backup and restore, tells how backups are set
 
 
 def ask(client: docker.DockerClient, states: Sequence[ServiceState], *command: str) -> str:
-    """What the backup service prints when it is told to do something.
+    """Run a command of the backup service, and return what it prints.
 
     Raises:
         StepFailed: it does not run, or fails.
@@ -46,9 +54,7 @@ def secrets(settings: PlatformSettings, stack: PulumiStack, report: Report) -> d
     """
     if not settings.backup:
         raise StepFailed("The setting `backup` is not set: there is no repository to restore from.", _READ_FIRST)
-    names = ["backup_password"]
-    names += ["backup_s3_id", "backup_s3_key"] if settings.backup.s3 else []
-    names += ["backup_sftp_key"] if settings.backup.sftp else []
+    names = [name for name in needed_secrets(settings) if name.startswith(SECRETS_PREFIX)]
     return {name: stack.secret(f"{NAMESPACE}:{SECRET_KEYS[name]}", report) for name in names}
 
 

@@ -64,8 +64,9 @@ class Copies:
                 _flush(name, volume.flush)
         for _ in range(_TIMES):
             before = self._steady()
-            databases = self._copy_databases()
-            done = self._restic.attempt("backup", *self._what(databases))
+            with self._empty(_DATABASES) as databases:
+                self._copy_databases(databases)
+                done = self._restic.attempt("backup", *self._what(databases))
             if done.returncode not in (0, UNREADABLE):
                 raise failed("backup", done)
             if done.returncode == 0 and (changed := before ^ self._steady()) == set():
@@ -113,13 +114,9 @@ class Copies:
         self.check()
         with self._empty(_DRILL) as folder:
             self._restic.run("restore", newest["id"], "--target", str(folder), "--sparse", "--verify")
-            for database in (folder / self._databases.relative_to("/")).rglob("*"):
+            for database in (folder / (self._settings.scratch / _DATABASES).relative_to("/")).rglob("*"):
                 if database.is_file():
                     _examine(database)
-
-    @property
-    def _databases(self) -> Path:
-        return self._settings.scratch / _DATABASES
 
     def _what(self, databases: Path) -> list[str]:
         """The arguments of a backup: all volumes, and the copies of databases in place of the databases."""
@@ -155,19 +152,14 @@ class Copies:
                 found.add((str(file), stat.st_ino, stat.st_size, stat.st_mtime_ns))
         return found
 
-    def _copy_databases(self) -> Path:
-        shutil.rmtree(self._databases, ignore_errors=True)
-        self._databases.mkdir(parents=True)
+    def _copy_databases(self, folder: Path) -> None:
         for name, file in self._files("databases"):
-            target = self._databases / name / file.relative_to(self._settings.data / name)
+            target = folder / name / file.relative_to(self._settings.data / name)
             target.parent.mkdir(parents=True, exist_ok=True)
             with _opened(file) as source, contextlib.closing(sqlite3.connect(target)) as copy:
                 source.backup(copy)
                 copy.execute("PRAGMA journal_mode=DELETE")
-            status = file.stat()
-            os.chown(target, status.st_uid, status.st_gid)
-            target.chmod(status.st_mode & 0o777)
-        return self._databases
+            _give(target, file)
 
     @contextlib.contextmanager
     def _empty(self, name: str) -> Iterator[Path]:
@@ -219,9 +211,14 @@ def _put_back(databases: Path, data: Path) -> None:
             for end in _JOURNALS:
                 Path(f"{target}{end}").unlink(missing_ok=True)
             shutil.copyfile(copy, target)
-            status = copy.stat()
-            os.chown(target, status.st_uid, status.st_gid)
-            target.chmod(status.st_mode & 0o777)
+            _give(target, copy)
+
+
+def _give(file: Path, model: Path) -> None:
+    """Give a file the owner, the group and the mode of another one."""
+    status = model.stat()
+    os.chown(file, status.st_uid, status.st_gid)
+    file.chmod(status.st_mode & 0o777)
 
 
 def _summary(said: str) -> dict[str, Any]:

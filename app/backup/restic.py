@@ -14,6 +14,8 @@ from app.backup.settings import BackupSettings
 NO_REPOSITORY = 10
 UNREADABLE = 3
 """The exit codes of restic: there is no repository, and some files could not be read."""
+COMPLETE, UNFINISHED = "complete", "unfinished"
+"""The tags of a backup whose files fit together, and of another one."""
 _SHOWN = 2000
 """Characters of restic's messages that an error repeats."""
 _KEYS = {"AWS_ACCESS_KEY_ID": "backup_s3_id", "AWS_SECRET_ACCESS_KEY": "backup_s3_key"}
@@ -77,11 +79,6 @@ class Restic:
             **keys,
             **region,
         }
-
-
-COMPLETE = "complete"
-"""The tag of a backup whose files fit together."""
-UNFINISHED = "unfinished"
 
 
 def failed(command: str, done: subprocess.CompletedProcess[str]) -> BackupFailed:

@@ -3,10 +3,9 @@
 import gzip
 import json
 import tarfile
-import zlib
 from pathlib import Path, PurePosixPath
 
-from app.packages.unpacking import Locked, Room, not_allowed, parts_of, write
+from app.packages.unpacking import Locked, Room, not_allowed, parts_of, usable, write
 from app.wire.problems import Code, Refused
 
 _MOST_HEADERS = 1024 * 1024
@@ -32,21 +31,20 @@ class _Archive(gzip.GzipFile):
 def unpack(locked: Locked, tarball: Path, site: Path, room: Room) -> None:
     """Unpack a tarball into its place below `site`; `Refused` when it is none, or has a file that may not be there."""
     folder = site.joinpath(*parts_of(locked, locked.place))
-    try:
-        with _Archive(tarball) as archive, tarfile.open(fileobj=archive, mode="r:") as entries:
-            while entry := entries.next():
-                target = _target(locked, entry)
-                source = entries.extractfile(entry)
-                if target and source:
-                    archive.headers = None
-                    write(source, folder, target, room)
-                else:
-                    room.take(0, files=1)
-                archive.headers = _MOST_HEADERS
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
-        raise not_allowed(locked, "it is damaged") from error
-    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise not_allowed(locked, "it has a file where another one has a folder") from error
+    with (
+        usable(locked, tarfile.TarError, gzip.BadGzipFile),
+        _Archive(tarball) as archive,
+        tarfile.open(fileobj=archive, mode="r:") as entries,
+    ):
+        while entry := entries.next():
+            target = _target(locked, entry)
+            source = entries.extractfile(entry)
+            if target and source:
+                archive.headers = None
+                write(source, folder, target, room)
+            else:
+                room.take(0, files=1)
+            archive.headers = _MOST_HEADERS
     _check_built(locked, folder)
 
 

@@ -4,11 +4,13 @@ The tools that make locks would unpack a package into their cache before anybody
 bytes or files. So this is done here.
 """
 
+import contextlib
 import hashlib
 import re
 import time
 import unicodedata
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -68,6 +70,18 @@ class Room:
 def not_allowed(locked: Locked, why: str) -> Refused:
     """The refusal of an archive."""
     return Refused(Code.PACKAGE_NOT_ALLOWED, f"The archive of {locked.package.name} can't be used: {why}.")
+
+
+@contextlib.contextmanager
+def usable(locked: Locked, *faults: type[Exception]) -> Iterator[None]:
+    """Refuse an archive that is damaged, or whose files do not fit. `faults` are the errors of its format alone."""
+    damages: tuple[type[Exception], ...] = (*faults, zlib.error, EOFError, RuntimeError, ValueError)
+    try:
+        yield
+    except damages as error:
+        raise not_allowed(locked, "it is damaged") from error
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise not_allowed(locked, "it has a file where another one has a folder") from error
 
 
 async def fetch(client: httpx.AsyncClient, locked: Locked, place: Path, room: Room) -> None:

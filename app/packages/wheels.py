@@ -3,10 +3,9 @@
 import stat
 import struct
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
-from app.packages.unpacking import MOST_FILES, Locked, Room, not_allowed, parts_of, write
+from app.packages.unpacking import MOST_FILES, Locked, Room, not_allowed, parts_of, usable, write
 from app.wire.problems import Code, Refused
 
 _MOST_DIRECTORY = 8 * 1024 * 1024
@@ -22,7 +21,7 @@ _AT_START = ("sitecustomize", "usercustomize")
 
 def unpack(locked: Locked, wheel: Path, site: Path, room: Room) -> None:
     """Unpack a wheel into the folder `site`; `Refused` when it is no wheel, or has a file that may not be there."""
-    try:
+    with usable(locked, zipfile.BadZipFile):
         _check_directory(wheel)
         with zipfile.ZipFile(wheel) as archive:
             for entry in archive.infolist():
@@ -32,10 +31,6 @@ def unpack(locked: Locked, wheel: Path, site: Path, room: Room) -> None:
                         raise not_allowed(locked, "it is compressed in an unusual way")
                     with archive.open(entry) as source:
                         write(source, site, target, room)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise not_allowed(locked, "it is damaged") from error
-    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise not_allowed(locked, "it has a file where another one has a folder") from error
 
 
 def _check_directory(wheel: Path) -> None:

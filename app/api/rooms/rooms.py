@@ -40,13 +40,12 @@ _Talk = Callable[["_Room", Line], Awaitable[None]]
 class _Room:
     """A room that somebody is in."""
 
-    def __init__(self, id: str, document: Document) -> None:
-        self.id = id
+    def __init__(self, document: Document, runs: Runs) -> None:
         self.document = document
+        self.runs = runs
         self.presence: Presence[Line] = Presence()
         self.lines: set[Line] = set()
         self.visitors = 0
-        self.runs: Runs | None = None
 
     def tell(self, message: bytes, but: Line | None = None) -> None:
         """Send a message to all who edit, but one."""
@@ -131,12 +130,7 @@ class Rooms:
 
     async def runs(self, websocket: WebSocket) -> None:
         """The WebSocket for running."""
-
-        async def follow(room: _Room, line: Line) -> None:
-            assert room.runs is not None  # noqa: S101 - set when it is opened
-            await room.runs.follow(line)
-
-        await self._serve(websocket, "runs", follow)
+        await self._serve(websocket, "runs", lambda room, line: room.runs.follow(line))
 
     async def _serve(self, websocket: WebSocket, kind: str, talk: _Talk) -> None:
         refused: Refused | None = None
@@ -174,8 +168,8 @@ class Rooms:
         room = self._open.get(id)
         if room is None:
             assert self._group is not None  # noqa: S101 - `running` was entered
-            room = _Room(id, Document(self._store, id, self._options.document_kb * _KB))
-            room.runs = Runs(self._executions, room.document, self._group, lambda: self._leave(room))
+            document = Document(self._store, id, self._options.document_kb * _KB)
+            room = _Room(document, Runs(self._executions, document, self._group, lambda: self._leave(id)))
             self._open[id] = room
         room.visitors += 1
         try:
@@ -183,16 +177,17 @@ class Rooms:
             yield room
         finally:
             room.visitors -= 1
-            self._leave(room)
+            self._leave(id)
 
-    def _leave(self, room: _Room) -> None:
+    def _leave(self, id: str) -> None:
         """Forget a room that nobody is in and in which nothing runs."""
-        if not room.visitors and not (room.runs and room.runs.running) and self._open.get(room.id) is room:
-            del self._open[room.id]
+        room = self._open.get(id)
+        if room and not room.visitors and not room.runs.running:
+            del self._open[id]
             room.document.close()
             self._left = True
             with contextlib.suppress(Refused):
-                self._store.visit([room.id])
+                self._store.visit([id])
 
     async def _edit(self, room: _Room, line: Line) -> None:
         if line.may_edit:

@@ -77,13 +77,14 @@ def measure(
     today = prometheus.now(_ANSWERED.format(window=max(1, int((now - midnight).total_seconds()))), now)
     points = [now - _STEP * back for back in reversed(range(_DAY // _STEP))]
     seconds = prometheus.between(_SECONDS, points[0], points[-1], _STEP)
-    over = _days_over(prometheus, routes, kept, midnight)
+    former = unknown(routes, kept, now)
+    over = _days_over(prometheus, former, midnight)
     return {
         route: Measured(
             up=bool(up[route]) if route in up else None,
             seconds=[seconds.get(route, {}).get(point) for point in points],
             days={
-                **recent(kept[route].days if route in kept else {}, now),
+                **former[route].days,
                 **over.get(route, {}),
                 **({now.date(): today[route]} if route in today else {}),
             },
@@ -103,11 +104,11 @@ def recent(days: Mapping[date, float], now: datetime) -> dict[date, float]:
 
 
 def _days_over(
-    prometheus: Prometheus, routes: Sequence[str], kept: Mapping[str, Measured], midnight: datetime
+    prometheus: Prometheus, former: Mapping[str, Measured], midnight: datetime
 ) -> dict[str, dict[date, float]]:
     """The days since the last one that is kept for each route; today's is not over, and so is not final."""
     yesterday = midnight.date() - _DAY
-    last = [max((day for day in kept[it].days), default=date.min) if it in kept else date.min for it in routes]
+    last = [max(it.days, default=date.min) for it in former.values()]
     first = max(min(last, default=yesterday), yesterday - timedelta(days=DAYS - 2))
     if first > yesterday:
         return {}

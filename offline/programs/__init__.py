@@ -13,29 +13,19 @@ from offline.gomodules import GoBuild
 
 _FOLDER = Path(__file__).resolve().parent
 _TAGS = ("osusergo", "grpcnotrace")
-ACTIONLINT = GoBuild(
-    source=_FOLDER / "actionlint",
-    title=f"actionlint {gomodules.required(_FOLDER / 'actionlint', 'github.com/rhysd/actionlint')}",
-    duration="seconds",
-    packages=("github.com/rhysd/actionlint/cmd/actionlint",),
-    tags=("osusergo",),
-)
+
+
+def _command(name: str, module: str, duration: str, tags: tuple[str, ...] = ("osusergo",)) -> GoBuild:
+    """The command of a module that has the module's name."""
+    title = f"{name} {gomodules.required(_FOLDER / name, module)}"
+    return GoBuild(_FOLDER / name, title, duration, (f"{module}/cmd/{name}",), tags)
+
+
+ACTIONLINT = _command("actionlint", "github.com/rhysd/actionlint", "seconds")
 """A linter of GitHub's workflows."""
-S3_SERVER = GoBuild(
-    source=_FOLDER / "gofakes3",
-    title=f"gofakes3 {gomodules.required(_FOLDER / 'gofakes3', 'github.com/johannesboyne/gofakes3')}",
-    duration="seconds",
-    packages=("github.com/johannesboyne/gofakes3/cmd/gofakes3",),
-    tags=("osusergo",),
-)
+S3_SERVER = _command("gofakes3", "github.com/johannesboyne/gofakes3", "seconds")
 """An S3 server, for tests."""
-GO_JUDGE = GoBuild(
-    source=_FOLDER / "go-judge",
-    title=f"go-judge {gomodules.required(_FOLDER / 'go-judge', 'github.com/criyle/go-judge')}",
-    duration="1-5 minutes",
-    packages=("github.com/criyle/go-judge/cmd/go-judge",),
-    tags=_TAGS,
-)
+GO_JUDGE = _command("go-judge", "github.com/criyle/go-judge", "1-5 minutes", _TAGS)
 """A server that runs code, which `make bench` compares the platform with."""
 _KUBERNETES_VERSION = gomodules.required(_FOLDER / "kubernetes", "k8s.io/kubernetes")
 _CNI_VERSION = gomodules.required(_FOLDER / "cni", "github.com/containernetworking/plugins")

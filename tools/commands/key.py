@@ -62,6 +62,6 @@ def run(options: argparse.Namespace, runner: Runner) -> None:
     new = NewSecret(options.name, options.stack)
     with lock.exclusive(HOME, "make key"):
         runner.run([Step("Key", new.write)])
-    on = "" if options.stack == LOCAL else f" STACK={options.stack}"
     runner.say(f"\nThe secret, which is shown only now: {new.secret}")
-    runner.say(f"`make up{on}` puts it in force, without a restart. Its entry in sandbox.keys says what it may do.")
+    up = f"make up{config.argument(options.stack)}"
+    runner.say(f"`{up}` puts it in force, without a restart. Its entry in sandbox.keys says what it may do.")

@@ -7,7 +7,7 @@ import sys
 from infra.config import NAMESPACE, SECRET_KEYS
 from tools.console.steps import Report, Runner, Step, StepFailed
 from tools.paths import HOME
-from tools.stack import lock, target
+from tools.stack import config, lock, target
 from tools.stack.config import LOCAL
 
 
@@ -30,5 +30,4 @@ def run(options: argparse.Namespace, runner: Runner) -> None:
 
     with lock.exclusive(HOME, "make secret"):
         runner.run([Step("Secret", write)])
-    on = "" if options.stack == LOCAL else f" STACK={options.stack}"
-    runner.say(f"\n`make up{on}` puts it in force.")
+    runner.say(f"\n`make up{config.argument(options.stack)}` puts it in force.")

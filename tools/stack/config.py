@@ -31,6 +31,11 @@ _NAMES = {*IMAGES_OF_OURS, *UPSTREAM_IMAGES}
 _HEADER = "# Written by `make up` from {template}: change that file.\n"
 
 
+def argument(stack: str) -> str:
+    """What follows a command of `make` for a stack: nothing where it is the one on this machine."""
+    return "" if stack == LOCAL else f" STACK={stack}"
+
+
 def template_file(template: str, root: Path = ROOT) -> Path:
     """The tracked config file of a stack."""
     return root / f"Pulumi.{template}.yaml"

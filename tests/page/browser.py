@@ -90,6 +90,15 @@ class Page:
         self.open(environment, code, stdin)
         self.find("run").click()
 
+    def follow_link(self) -> str:
+        """Make a link to what the page has, and open it. Returns its URL."""
+        self.find("link").click()
+        self.wait(lambda: "link" in self.status, "the status to mention the link")
+        link = self.browser.current_url
+        self.browser.get("about:blank")
+        self.browser.get(link)
+        return link
+
     def find(self, name: str) -> WebElement:
         return self.browser.find_element(By.ID, name)
 

@@ -84,11 +84,7 @@ def test_a_link_holds_all_files_and_packages(page: Page) -> None:
     page.open("python", "import other")
     add(page, "other.py", "print('from a link')")
     page.find("packages").send_keys("rich")
-    page.find("link").click()
-    page.wait(lambda: "link" in page.status, "the status to mention the link")
-    link = page.browser.current_url
-    page.browser.get("about:blank")
-    page.browser.get(link)
+    page.follow_link()
     page.wait(lambda: len(page.tabs) == 2, "the files")
     assert (page.tabs, page.find("packages").get_property("value")) == (["main.py*", "other.py"], "rich")
 

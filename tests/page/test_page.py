@@ -165,12 +165,7 @@ def test_a_link_holds_the_program_and_is_not_sent_to_a_server(page: Page) -> Non
     page.type_code(secret)
     page.script("arguments[0].closest('details').open = true", page.find("stdin"))
     page.find("stdin").send_keys("some input")
-    page.find("link").click()
-    page.wait(lambda: "link" in page.status, "the status to mention the link")
-    link = page.browser.current_url
-
-    page.browser.get("about:blank")
-    page.browser.get(link)
+    link = page.follow_link()
     page.wait(lambda: page.find("run").is_enabled(), "Run to be enabled")
     assert page.code == secret
     assert page.find("environment").get_property("value") == "python"

@@ -26,8 +26,8 @@ from tests.waiting import until
 from tools.machine.ports import free_port
 
 
-def test_it_serves_visitors_and_prometheus_until_sigterm_and_then_ends_what_runs(executor: FakeExecutor) -> None:
-    public, private = free_port(), free_port()
+def held(executor: FakeExecutor) -> tuple[threading.Event, threading.Event]:
+    """Have an execution wait: events that say that it has begun, and that it may end."""
     begun, may_end = threading.Event(), threading.Event()
 
     async def slow(_: Request) -> Response:
@@ -36,6 +36,12 @@ def test_it_serves_visitors_and_prometheus_until_sigterm_and_then_ends_what_runs
         return JSONResponse(RESULT)
 
     executor.answers["/execute"] = slow
+    return begun, may_end
+
+
+def test_it_serves_visitors_and_prometheus_until_sigterm_and_then_ends_what_runs(executor: FakeExecutor) -> None:
+    public, private = free_port(), free_port()
+    begun, may_end = held(executor)
     variables = {"API_PORT": str(public), "API_METRICS_PORT": str(private), "API_GRACE_SECONDS": "60"}
     with (
         process(API_EXECUTOR_SOCKET=str(executor.socket), **variables) as api,
@@ -93,14 +99,7 @@ def test_an_api_that_stops_serves_on_until_the_edge_has_left_it(executor: FakeEx
 def test_the_answers_of_an_api_that_stops_close_their_connections(executor: FakeExecutor) -> None:
     """Also that of an execution that began before. The edge would send its next request on a connection that is about
     to be closed: a cluster sends it elsewhere with new connections alone."""
-    begun, may_end = threading.Event(), threading.Event()
-
-    async def slow(_: Request) -> Response:
-        begun.set()
-        await asyncio.to_thread(may_end.wait, START_SECONDS)
-        return JSONResponse(RESULT)
-
-    executor.answers["/execute"] = slow
+    begun, may_end = held(executor)
     port = free_port()
     ports = {"API_PORT": str(port), "API_METRICS_PORT": str(free_port())}
     with (

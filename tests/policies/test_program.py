@@ -63,7 +63,7 @@ def test_the_program_with_backups_passes_every_policy(place: dict[str, object]) 
         it["source"]: it.get("readOnly") for it in containers(made)["backup"]["mounts"] if it["type"] == "volume"
     }
     data = {it["name"] for kind, _, it in inputs(made) if kind == VOLUME and "data" in json.dumps(it["labels"])}
-    # What the collector has read so far is of no use elsewhere.
+    # The collector's read positions mean nothing on another host.
     data.remove("vps-local-collector-data")
     own = {"vps-local-backup-scratch"} | ({"vps-local-backup-repository"} if not place else set())
     assert {name for name, read_only in volumes.items() if read_only and "backup-secrets" not in name} == data - own

@@ -77,7 +77,7 @@ class RoomRuns:
     `RoomRunStarts` and the frames of `/execute/stream`. Each run counts for whoever asked for it. While it goes on, an
     editor may send `RoomInput` and the other commands of `/execute/stream`, and all receive each `RoomInput`. Whoever
     comes later receives the same once more, with at most 10 KB of the output, and the result without output and files.
-    What is refused before a run begins is told to its sender alone, with `yours`.
+    A refusal before a run begins goes to its sender alone, as a frame with `yours`.
     """
 
 

@@ -112,7 +112,7 @@ class Store:
             self._database.execute("INSERT INTO updates VALUES (?, ?)", (room, merged))
 
     def remove_idle(self, seconds: float, open_rooms: Sequence[str]) -> None:
-        """Remove the rooms that nobody has visited for so long."""
+        """Remove the rooms that nobody has visited for this many seconds, except those that are open now."""
         self.visit(open_rooms)
         with self._writing():
             before = (self._now() - int(seconds),)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -144,12 +145,16 @@ class Page:
         self.browser.execute_cdp_cmd(command, parameters)
 
     def wait(self, until: Callable[[], object], what: str) -> None:
-        """Wait until a condition holds. A failure shows the page's status and output."""
+        """Wait until a condition holds. A failure shows the page's status and output.
+
+        The condition is tried again when the page replaces an element while it is read.
+        """
 
         def seen() -> str:
             return f"waited {PATIENCE} s for {what}; status: {self.status!r}; output: {self.output!r}"
 
-        wait = WebDriverWait(self.browser, PATIENCE, poll_frequency=0.05)
+        stale = (StaleElementReferenceException,)
+        wait = WebDriverWait(self.browser, PATIENCE, poll_frequency=0.05, ignored_exceptions=stale)
         try:
             wait.until(lambda _: until())
         except Exception as error:
@@ -170,8 +175,12 @@ class Page:
     @property
     def tabs(self) -> list[str]:
         """The names of the files, with a star at the one that is shown."""
-        tabs = self.find("tabs").find_elements(By.CSS_SELECTOR, "[role=tab]")
-        return [tab.text + "*" * (tab.get_attribute("aria-selected") == "true") for tab in tabs]
+        # One script: the page may draw its tabs again between two commands.
+        tabs: list[str] = self.script(
+            "return [...document.querySelectorAll('#tabs [role=tab]')]"
+            ".map(tab => tab.innerText + (tab.ariaSelected === 'true' ? '*' : ''))"
+        )
+        return tabs
 
     def faults(self, axe: str) -> list[str]:
         """What axe, whose source this is, finds in the page: rules with the elements that break them."""

@@ -5,15 +5,16 @@ import json
 import shlex
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from app.environments import ENVIRONMENTS
 from tools.console import junit
 from tools.console.junit import Count, Failure
-from tools.console.steps import EXIT_FAILED, Report, Result, Runner, Step
+from tools.console.steps import EXIT_FAILED, Report, Result, Runner, Step, StepFailed
 from tools.machine import debian, process
 from tools.machine.preparation import Preparation
 from tools.paths import ROOT
@@ -59,6 +60,11 @@ SUITES = {group: {name: Suite(**suite) for name, suite in suites.items()} for gr
 ALONE = ("vm", "cluster")
 """Groups that run by themselves: each has an option."""
 
+RUN_AGAIN_AT_MOST = 2
+"""How many failed tests of a suite are run again. Among thousands that start processes, browsers and servers on a busy
+machine, a race shows itself in one or two; a change that breaks something breaks it at the second run too."""
+_LAST_FAILED = ("--last-failed", "--last-failed-no-failures=none")
+
 
 class Tests:
     """The steps that check the code, and the numbers of tests that passed and failed in each.
@@ -70,6 +76,8 @@ class Tests:
         self._preparation = preparation
         self.counts: dict[str, Count] = {}
         self.failures: list[Failure] = []
+        self.unstable: list[Failure] = []
+        """How tests failed that passed when they were run again."""
 
     def checks(self) -> list[Step]:
         """Lint, format, types, spelling, and the ends of life of the environments' interpreters."""
@@ -102,13 +110,32 @@ class Tests:
             sandboxes["VPS_SANDBOX_RUNTIME"] = suite.runtime
         paths = [f"tests/{path}" for path in suite.paths]
         spread = (f"--numprocesses={suite.at_once}", f"--dist={'loadfile' if suite.by_file else 'worksteal'}")
-        argv = ("pytest", *paths, *suite.selection(images), *spread, f"--junitxml={results}", "--color=no", "-rs")
+        argv = ("pytest", *paths, *suite.selection(images), f"--junitxml={results}", "--color=no", "-rs")
+        run = partial(_python, report=report, environment=sandboxes, message=f"Tests with {name} failed.")
+        counted = f"Tests: {name}"
         try:
-            said = _python(argv, report, sandboxes, f"Tests with {name} failed.")
-        finally:
-            self.counts[f"Tests: {name}"], failures = junit.read(results)
-            self.failures += failures
+            said = run((*argv, *spread))
+        except StepFailed:
+            self.counts[counted], failures = junit.read(results)
+            if not 0 < len({failure.test for failure in failures}) <= RUN_AGAIN_AT_MOST:
+                self.failures += failures
+                raise
+            said = self._again(counted, failures, partial(run, (*argv, *_LAST_FAILED)), results)
+        else:
+            self.counts[counted], _ = junit.read(results)
         return "; ".join([said.strip().rpartition("\n")[2].strip("= "), *junit.reasons(said)])
+
+    def _again(self, counted: str, failed: list[Failure], run: Callable[[], str], results: Path) -> str:
+        """Run failed tests again, one after the other. Those that pass now are told as unstable, with their failure."""
+        before = self.counts[counted]
+        try:
+            return run()
+        finally:
+            again, failures = junit.read(results)
+            self.counts[counted] = Count(before.passed + again.passed, again.failed, before.skipped)
+            self.failures += failures
+            still = {failure.test for failure in failures}
+            self.unstable += [failure for failure in failed if failure.test not in still]
 
     def _summarise(self, results: list[Result], runner: Runner) -> None:
         """Print what ran, then what failed: so the end of a log tells which tests failed and why."""
@@ -123,8 +150,9 @@ class Tests:
             sum(getattr(of, key) for of in self.counts.values()) for key in ("passed", "failed", "skipped")
         )
         runner.console.print(f"\n{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
-        for failure in self.failures:
-            runner.say(f"\nFAILED {failure.test}\n  {failure.reason}")
+        for heading, failures in (("FAILED", self.failures), ("UNSTABLE, passed when run again:", self.unstable)):
+            for failure in failures:
+                runner.say(f"\n{heading} {failure.test}\n  {failure.reason}")
 
 
 def options(parser: argparse.ArgumentParser) -> None:

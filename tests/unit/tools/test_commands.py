@@ -1,13 +1,18 @@
+import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tools.__main__ import COMMANDS
+from tools.commands import test
 from tools.commands.generate import lock_files
-from tools.commands.test import SUITES, Suite
 from tools.console import junit
 from tools.console.junit import Count, Failure
+from tools.console.steps import EXIT_FAILED, Runner
+from tools.machine import process
 from tools.paths import ROOT
 from tools.stack import pulumi_stack
 
@@ -70,28 +75,76 @@ def test_each_reason_for_skipping_is_listed_once() -> None:
     assert junit.reasons(said) == ["no: root"]
 
 
+@pytest.fixture
+def tests_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], tuple[int, str]]:
+    """Runs the text of a test file as a suite. Returns the exit code and what is printed."""
+    monkeypatch.setattr(process, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def run(text: str) -> tuple[int, str]:
+        (tmp_path / "tests" / "some").mkdir(parents=True)
+        (tmp_path / "tests" / "some" / "test_a.py").write_text(text)
+        screen = io.StringIO()
+        tests = test.Tests()
+        suites = tests.suites({"some": test.Suite(["some"], at_once=0)})
+        return tests.run(suites, Runner(Console(file=screen, width=100, highlight=False), tmp_path)), screen.getvalue()
+
+    return run
+
+
+RACE = """
+import pathlib
+def test_well(): pass
+def test_race():
+    seen = pathlib.Path("seen")
+    first = not seen.exists()
+    seen.touch()
+    assert not first
+"""
+
+
+def test_a_test_that_passes_when_run_again_is_told_as_unstable(tests_of: Callable[[str], tuple[int, str]]) -> None:
+    code, said = tests_of(RACE)
+    assert (code, "2 passed, 0 failed" in said) == (0, True)
+    assert (
+        "UNSTABLE, passed when run again: tests.some.test_a::test_race\n  tests/some/test_a.py:8: assert not " in said
+    )
+
+
+def test_a_test_that_fails_again_fails_the_suite(tests_of: Callable[[str], tuple[int, str]]) -> None:
+    code, said = tests_of(RACE + "def test_broken(): assert 1 == 2")
+    assert (code, "2 passed, 1 failed" in said) == (EXIT_FAILED, True)
+    assert "FAILED tests.some.test_a::test_broken\n" in said
+    assert "UNSTABLE, passed when run again: tests.some.test_a::test_race\n" in said
+
+
+def test_more_than_two_failed_tests_are_not_run_again(tests_of: Callable[[str], tuple[int, str]]) -> None:
+    code, said = tests_of(RACE + "def test_broken(): assert 1 == 2\ndef test_too(): assert 1 == 2")
+    assert (code, "1 passed, 3 failed" in said, "UNSTABLE" in said) == (EXIT_FAILED, True, False)
+
+
 def test_a_suite_of_one_environment_deselects_the_others() -> None:
     images = {"python": "p", "node": "n", "bash": "b"}
-    suite = Suite(("sandbox",), ("python",))
+    suite = test.Suite(("sandbox",), ("python",))
     assert suite.images(images) == {"python": "p"}
     assert suite.selection(images) == ("-k", "not [node] and not [bash]")
 
 
 def test_a_suite_of_all_environments_deselects_none() -> None:
-    suite = Suite(("sandbox",))
+    suite = test.Suite(("sandbox",))
     assert (suite.images({"bash": "b"}), suite.selection(["bash"])) == ({"bash": "b"}, ())
 
 
 def test_a_suite_deselects_what_it_leaves_out() -> None:
-    suite = Suite(("sandbox",), left_out={"sandbox/test_limits.py::test_memory_bomb": "it takes minutes"})
+    suite = test.Suite(("sandbox",), left_out={"sandbox/test_limits.py::test_memory_bomb": "it takes minutes"})
     assert suite.selection(["bash"]) == ("--deselect=tests/sandbox/test_limits.py::test_memory_bomb",)
 
 
 @pytest.mark.parametrize(
     ("suite", "test"),
-    [(suite, test) for suites in SUITES.values() for suite in suites.values() for test in suite.left_out],
+    [(suite, path) for suites in test.SUITES.values() for suite in suites.values() for path in suite.left_out],
 )
-def test_what_a_suite_leaves_out_is_a_test_of_its_paths(suite: Suite, test: str) -> None:
+def test_what_a_suite_leaves_out_is_a_test_of_its_paths(suite: test.Suite, test: str) -> None:
     path, _, name = test.partition("::")
     assert path.startswith(tuple(suite.paths))
     assert f"\ndef {name}(" in (ROOT / "tests" / path).read_text()
@@ -128,7 +181,7 @@ def test_make_generate_runs_the_commands_that_the_lock_files_name() -> None:
     }
 
 
-@pytest.mark.parametrize("path", SUITES["parts"]["gVisor"].paths)
+@pytest.mark.parametrize("path", test.SUITES["parts"]["gVisor"].paths)
 def test_the_tests_that_run_under_gvisor_exist(path: str) -> None:
     file, _, name = path.partition("::")
     assert (ROOT / "tests" / file).exists()

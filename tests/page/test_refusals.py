@@ -1,6 +1,7 @@
 """The page after the visitor reached the rate limit. It lasts a minute, so this file runs last."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -16,14 +17,13 @@ ROOM = 5
 @pytest.fixture
 def used_up(page_url: str) -> None:
     """Reach the rate limit of this machine's address, with requests that are refused and need no sandbox."""
+    nothing = {"environment": "python", "code": ""}
     deadline = time.monotonic() + PATIENCE
-    with httpx.Client(base_url=page_url, trust_env=False) as client:
+    with httpx.Client(base_url=page_url, trust_env=False, timeout=PATIENCE) as client, ThreadPoolExecutor() as visitors:
         while time.monotonic() < deadline:
-            answer = client.post("/execute", json={"environment": "python", "code": ""})
-            if answer.status_code == 429:
-                if int(answer.headers["Retry-After"]) > ROOM:
-                    return
-                time.sleep(0.1)
+            answers = list(visitors.map(lambda _: client.post("/execute", json=nothing), range(20)))
+            if any(int(answer.headers.get("Retry-After", 0)) > ROOM for answer in answers):
+                return
     pytest.fail(f"no rate limit within {PATIENCE} s: start the API under test with fewer executions a minute")
 
 

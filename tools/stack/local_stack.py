@@ -55,9 +55,11 @@ class HomeStack(PulumiStack):
 
     @property
     def environment(self) -> Mapping[str, str | None]:
+        # Pulumi replaces the state's file in one step, but not the file of attributes that it keeps beside it otherwise:
+        # a Pulumi that was killed meanwhile leaves that one empty, and the next can't load the state ("EOF").
         return {
             **self.toolchain.environment,
-            "PULUMI_BACKEND_URL": f"file://{(self.home / 'state').resolve()}",
+            "PULUMI_BACKEND_URL": f"file://{(self.home / 'state').resolve()}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase_file.resolve()),
             "PULUMI_CONFIG_PASSPHRASE": None,  # it would override the file
         }

@@ -137,7 +137,7 @@ def test_pulumi_finds_state_and_passphrase_by_its_environment_only(
     stack.up(report)
     told = dict(line.split("=", 1) for line in (tmp_path / "environment").read_text().splitlines())
     assert told == {
-        "PULUMI_BACKEND_URL": f"file://{stack.home}/state",
+        "PULUMI_BACKEND_URL": f"file://{stack.home}/state?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(stack.passphrase_file),
     }
 

@@ -55,8 +55,8 @@ class HomeStack(PulumiStack):
 
     @property
     def environment(self) -> Mapping[str, str | None]:
-        # Pulumi replaces the state's file in one step, but not the file of attributes that it keeps beside it otherwise:
-        # a Pulumi that was killed meanwhile leaves that one empty, and the next can't load the state ("EOF").
+        # Pulumi replaces the state's file in one step, but not the file of attributes that it keeps beside it without
+        # the option: killed meanwhile, it leaves that one empty, and the next can't load the state ("EOF").
         return {
             **self.toolchain.environment,
             "PULUMI_BACKEND_URL": f"file://{(self.home / 'state').resolve()}?metadata=skip",

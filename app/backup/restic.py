@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,18 +86,23 @@ def failed(command: str, done: subprocess.CompletedProcess[str]) -> BackupFailed
 
 
 def _ssh(settings: BackupSettings, folder: Path) -> str:
-    """The arguments of ssh: only this private key and this host key. ssh refuses a key that others can read."""
+    """The arguments of ssh: only this private key and this host key. ssh refuses a key that others can read, and one
+    whose last line has no end, which is lost where secrets are typed or piped.
+
+    The host key is in a file, since for a command that prints it ssh would change its groups, which we may not.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     key = folder / "sftp-key"
     key.touch(mode=0o600)
-    shutil.copyfile(settings.secrets / "backup_sftp_key", key)
+    key.write_text((settings.secrets / "backup_sftp_key").read_text().rstrip("\n") + "\n")
+    known = folder / "sftp-hosts"
+    known.write_text(f"* {settings.sftp_host}\n")
     options = {
         "IdentitiesOnly": "yes",
         "BatchMode": "yes",
         "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": "none",
+        "UserKnownHostsFile": str(known),
         "GlobalKnownHostsFile": "none",
-        "KnownHostsCommand": f"/bin/echo %H {settings.sftp_host}",
         "ServerAliveInterval": "15",
     }
     return shlex.join(["-i", str(key), *(part for key_, it in options.items() for part in ("-o", f"{key_}={it}"))])

@@ -1,11 +1,13 @@
 """When a backup or a drill is due, and what is kept of the last ones."""
 
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from app.backup.__main__ import Backups, last_time
+from app.backup.restic import Restic
 from app.backup.settings import BackupSettings
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -46,3 +48,11 @@ def test_figures_outlive_the_process(tmp_path: Path) -> None:
         backups.state.write(backup_drill_passed=0.0)
     found = {metric.name: metric.samples[0].value for metric in backups.state.collect()}
     assert found == {"backup_last_success_time_seconds": 0.0, "backup_drill_passed": 0.0}
+
+
+def test_ssh_reads_a_key_whose_last_line_has_lost_its_end(tmp_path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+    (tmp_path / "backup_sftp_key").write_text((tmp_path / "key").read_text().removesuffix("\n"))
+    Restic(BackupSettings(stack="test", repository="sftp:", sftp_host="ssh-ed25519 A", secrets=tmp_path), tmp_path)
+    public = subprocess.check_output(["ssh-keygen", "-y", "-f", tmp_path / "sftp-key"], text=True)
+    assert (tmp_path / "key.pub").read_text().startswith(public.strip())

@@ -13,7 +13,8 @@ import yaml
 from tools.paths import ROOT
 from tools.stack.config import PLATFORM
 
-_NOT_COPIED = (".git", ".venv", ".vps", "*_cache", "__pycache__", "node_modules", "state", "passphrase", ".env")
+_SECRET = ("passphrase", "vault-token", ".env")
+_NOT_COPIED = (".git", ".venv", ".vps", "*_cache", "__pycache__", "node_modules", "state", *_SECRET)
 _PERSON = {f"GIT_{who}_{what}": "operator" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 _VARIABLES = "set -a; . ./.env; . .vps/pulumi.env; set +a"
 # The virtual environment of `make` is this one.
@@ -63,14 +64,14 @@ class Copy:
 class Checkout(Copy):
     """The repository with the stack `prod` on it, whose `vps:platform` is `platform`.
 
-    State and passphrase are where `.env.example` has them.
+    The script `set_up` makes the stack: else state and passphrase are where `.env.example` has them.
     """
 
-    def __init__(self, folder: Path, platform: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, platform: Mapping[str, Any], set_up: str | None = None) -> None:
         super().__init__(folder)
         (folder / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": {PLATFORM: dict(platform)}}))
-        (set_up,) = commands("docs/DEPLOYMENT.md", "State, passphrase, stack")
-        self.run(set_up)
+        (documented,) = commands("docs/DEPLOYMENT.md", "State, passphrase, stack")
+        self.run(set_up or documented)
         self.run("openssl rand -base64 18 | pulumi config set --secret --stack prod vps:dashboardPassword")
         self.commit("As it was set up")
 

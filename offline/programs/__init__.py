@@ -1,5 +1,6 @@
 """Programs that no distribution packages, compiled from Go modules: for images, where no container registry answers,
-and for this machine itself: actionlint, an S3 server, go-judge and a Kubernetes, for tests and measurements.
+and for this machine itself: actionlint, an S3 server, a Vault, go-judge and a Kubernetes, for tests and
+measurements.
 
 Each folder is a Go module that locks one program and its dependencies. After a change of a `go.mod`: remove its
 `go.sum`, then run `go list -mod=mod -deps` on the build's packages, with its tags.
@@ -56,6 +57,15 @@ CNI = GoBuild(
     tags=("osusergo",),
 )
 """The network of a node's pods."""
+VAULT = GoBuild(
+    source=_FOLDER / "vault",
+    title=f"Vault {gomodules.required(_FOLDER / 'vault', 'github.com/hashicorp/vault')}",
+    duration="5-8 minutes",
+    packages=("github.com/hashicorp/vault",),
+    # Without cloud storage, cloud logins and databases' secrets.
+    tags=("osusergo", "minimal"),
+)
+"""A server of secrets that speaks OpenBao's API, for tests."""
 
 
 def program(image: str, architecture: str) -> GoBuild | None:

@@ -57,7 +57,7 @@ _DATA: dict[str, Any] = tomllib.loads((ROOT / "tests" / "suites.toml").read_text
 CHECKS: Mapping[str, Sequence[str]] = _DATA["checks"]
 PROGRAMS: Mapping[str, Mapping[str, str]] = _DATA["programs"]
 SUITES = {group: {name: Suite(**suite) for name, suite in suites.items()} for group, suites in _DATA["suites"].items()}
-ALONE = ("vm", "cluster")
+ALONE = ("vm", "cluster", "vault")
 """Groups that run by themselves: each has an option."""
 
 RUN_AGAIN_AT_MOST = 2

@@ -41,6 +41,28 @@ _CAUSES = {
         "The passphrase is not the one that the stack's secrets are encrypted with.",
         "Set the right one in PULUMI_CONFIG_PASSPHRASE_FILE or PULUMI_CONFIG_PASSPHRASE, then run this again.",
     ),
+    "neither VAULT_SERVER_URL nor VAULT_ADDR": (
+        "VAULT_ADDR is not set, and a key in a vault encrypts the stack's secrets.",
+        f"Set it and VAULT_TOKEN, as .env.example shows, then run this again: {_VARIABLES}.",
+    ),
+    "is sealed": (
+        "The vault is sealed, whose key encrypts the stack's secrets.",
+        "Have its administrator unseal it (bao operator unseal), then run this again.",
+    ),
+    "Code: 403. Errors": (
+        "The vault refuses the token, or does not let it use the key that encrypts the stack's secrets.",
+        "See how long VAULT_TOKEN is valid (bao token lookup); if it has ended, have another one made "
+        "(docs/DEPLOYMENT.md, A vault in place of the passphrase). Then run this again.",
+    ),
+    "Code: 400. Errors": (
+        "The vault can't decrypt the key of the stack's secrets: it has another key, or that version of it is retired.",
+        "Put back the current Pulumi.<name>.yaml and state, or have the vault's administrator lower the key's "
+        "min_decryption_version. Then run this again.",
+    ),
+    "/decrypt/": (
+        "The vault does not answer, whose key encrypts the stack's secrets.",
+        "Start it, or correct VAULT_ADDR (bao status tells), then run this again.",
+    ),
     "no stack named": (
         "There is no such stack in the backend that PULUMI_BACKEND_URL or your login names.",
         "Name the right backend, or create the stack: make pulumi, then . .vps/pulumi.env and "

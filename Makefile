@@ -62,7 +62,7 @@ publish: ## Push our own images. REGISTRY=ghcr.io/me/vps; STACK=prod: write thei
 check: ## Lint, format, types, spelling and ends of life, in less than 30 s
 	@$(TOOLS) check
 
-unit: ## The tests that need neither Docker nor Pulumi, in less than a minute
+unit: ## The quick tests, which need neither Docker nor Pulumi, in less than a minute
 	@$(TOOLS) unit
 
 format: ## Format the code and sort its imports

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tools.console.steps import Report
 from tools.machine.preparation import Preparation
+from tools.stack import docker_objects
 from tools.stack.local_stack import Stack
 
 
@@ -30,3 +31,8 @@ class StackFactory:
         stack.configure(self._prepared.images, self._report)
         self.made.append(stack)
         return stack
+
+    def remove(self, stack: Stack) -> None:
+        """Remove the containers and volumes of a stack at once, without Pulumi."""
+        client = self._prepared.engine.client()
+        docker_objects.remove_volumes(client, docker_objects.remove_all(client, stack.prefix))

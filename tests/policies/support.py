@@ -39,11 +39,12 @@ class Violation(NamedTuple):
 def violations(resources: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[Violation]:
     """The reports of all policies about the resources of one stack."""
     stack = [Resource(*resource) for resource in resources]
+    arguments = [_arguments(resource) for resource in stack]
     found: list[Violation] = []
     for policy in POLICIES:
         if isinstance(policy, ResourceValidationPolicy):
-            for resource in stack:
-                policy.validate(_arguments(resource), _recorder(found, policy.name, resource.name))
+            for each in arguments:
+                policy.validate(each, _recorder(found, policy.name, each.name))
         elif isinstance(policy, StackValidationPolicy):
             resources_of_stack = StackValidationArgs([_state(resource) for resource in stack])
             policy.validate(resources_of_stack, _recorder(found, policy.name, None))

@@ -177,6 +177,8 @@ def run(options: argparse.Namespace, runner: Runner) -> int:
 
 
 def _python(argv: Sequence[str], report: Report, environment: Mapping[str, str], message: str) -> str:
+    # Each process of a suite would compile the tests again, with pytest's assertions: 2 s of a processor.
+    kept = {"PYTHONDONTWRITEBYTECODE": None}
     fix = f"The whole output is in {report.log}. To run only this: .venv/bin/python -m {shlex.join(argv)}"
     with process.explained(message, fix, report):
-        return process.run([sys.executable, "-m", *argv], report, environment=environment)
+        return process.run([sys.executable, "-m", *argv], report, environment={**kept, **environment})

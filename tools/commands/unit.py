@@ -1,4 +1,4 @@
-"""`make unit`: the tests that need neither Docker nor Pulumi."""
+"""`make unit`: the quick tests, which need neither Docker nor Pulumi."""
 
 import argparse
 from functools import partial

@@ -145,7 +145,8 @@ class FakeExecutor:
             await websocket.send_json(STARTED)
             await self.conversation(websocket)
             await websocket.close()
-        except WebSocketDisconnect:
+        except (WebSocketDisconnect, RuntimeError):
+            # The second is what uvicorn raises between the client's close frame and the end of the connection.
             self.gone.set()
 
     @property

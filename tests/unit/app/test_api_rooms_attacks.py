@@ -18,7 +18,6 @@ from app.api.rooms.document import Document, OutOfStep, first_update
 from app.api.rooms.store import Store
 from app.api.rooms.updates import Unacceptable, number, read, sized
 from app.wire.problems import Code, Refused
-from tests.unit.app.api_process import running
 from tests.unit.app.fake_executor import FakeExecutor
 from tests.unit.app.room_member import Member, made, opened
 from tests.unit.app.test_api_rooms import rooms
@@ -231,29 +230,6 @@ async def test_a_member_that_floods_waits_and_others_are_served(executor: FakeEx
             async with Member().connected(address, room.id, room.edit) as other:
                 await other.sees(lambda it: bool(it.files))
             flooder.transport.abort()
-
-
-async def test_memory_returns_when_rooms_are_left(executor: FakeExecutor, tmp_path: Path) -> None:
-    content = first_update({"main.py": "x" * 20_000}, "", "python")
-    with running(executor, API_ROOMS='{"members_of_client": 100}', API_ROOMS_FOLDER=str(tmp_path)) as server:
-        store = Store(tmp_path)
-
-        async def visited() -> None:
-            links = store.make("a", content, 1000, 1000)
-            async with opened(f"127.0.0.1:{server.port}", links.id, links.edit) as connection:
-                await connection.send(b"\x00\x00\x01\x00")
-                while len(await connection.recv()) < 20_000:
-                    pass
-
-        for _ in range(10):  # what connections take stays with the process for later ones
-            await asyncio.gather(*(visited() for _ in range(20)))
-        server.forget_peak()
-        before = server.peak_mb
-        for _ in range(10):
-            await asyncio.gather(*(visited() for _ in range(20)))
-        server.forget_peak()
-        assert server.peak_mb - before < 8
-        assert (await asyncio.to_thread(server.gauges, "api_room"))["api_rooms_open",] == 0
 
 
 async def test_idle_rooms_go_and_those_that_somebody_is_in_stay(tmp_path: Path) -> None:

@@ -75,6 +75,9 @@ def test_each_reason_for_skipping_is_listed_once() -> None:
     assert junit.reasons(said) == ["no: root"]
 
 
+_ONLY_XDIST = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p xdist"}
+
+
 @pytest.fixture
 def tests_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], tuple[int, str]]:
     """Runs the text of a test file as a suite. Returns the exit code and what is printed."""
@@ -86,7 +89,7 @@ def tests_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         (tmp_path / "tests" / "some" / "test_a.py").write_text(text)
         screen = io.StringIO()
         tests = test.Tests()
-        suites = tests.suites({"some": test.Suite(["some"], at_once=0)})
+        suites = tests.suites({"some": test.Suite(["some"], at_once=0, variables=_ONLY_XDIST)})
         return tests.run(suites, Runner(Console(file=screen, width=100, highlight=False), tmp_path)), screen.getvalue()
 
     return run

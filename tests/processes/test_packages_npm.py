@@ -13,7 +13,7 @@ from app.packages.tarballs import unpack
 from app.packages.unpacking import Locked, Room
 from app.wire.packages import LockedPackage
 from app.wire.problems import Code, Problem, Refused
-from tests.unit.app.packages_service import Service
+from tests.processes.packages_service import Service
 from tools.measure.package_index import Index, serving, tarball
 
 pytestmark = pytest.mark.anyio

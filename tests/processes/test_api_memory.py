@@ -1,14 +1,19 @@
 """The api's memory stays bounded, whatever one connection sends or does not read."""
 
+import asyncio
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from socket import socket
 
 import pytest
 from starlette.websockets import WebSocket
 
+from app.api.rooms.document import first_update
+from app.api.rooms.store import Store
+from tests.unit.app import room_member
 from tests.unit.app.api_process import ApiProcess, running
 from tests.unit.app.fake_executor import RESULT, FakeExecutor, says
 from tests.unit.app.raw_client import CONTINUATION, PING, TEXT, connected, flood, frame, opened, post
@@ -174,3 +179,27 @@ def test_a_flood_over_one_connection_is_bounded(shared: Shared, api: ApiProcess,
     with connected(api.port) as another:
         another.sendall(b"GET /health HTTP/1.1\r\nHost: api\r\n\r\n")
         assert another.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.anyio
+async def test_memory_returns_when_rooms_are_left(executor: FakeExecutor, tmp_path: Path) -> None:
+    content = first_update({"main.py": "x" * 20_000}, "", "python")
+    with running(executor, API_ROOMS='{"members_of_client": 100}', API_ROOMS_FOLDER=str(tmp_path)) as server:
+        store = Store(tmp_path)
+
+        async def visited() -> None:
+            links = store.make("a", content, 1000, 1000)
+            async with room_member.opened(f"127.0.0.1:{server.port}", links.id, links.edit) as connection:
+                await connection.send(b"\x00\x00\x01\x00")
+                while len(await connection.recv()) < 20_000:
+                    pass
+
+        for _ in range(10):  # what connections take stays with the process for later ones
+            await asyncio.gather(*(visited() for _ in range(20)))
+        server.forget_peak()
+        before = server.peak_mb
+        for _ in range(10):
+            await asyncio.gather(*(visited() for _ in range(20)))
+        server.forget_peak()
+        assert server.peak_mb - before < 8
+        assert (await asyncio.to_thread(server.gauges, "api_room"))["api_rooms_open",] == 0

@@ -16,7 +16,7 @@ from app.process.settings import SettingsError
 from app.wire.packages import LAYER
 from app.wire.problems import Code
 from app.wire.protocol import Package
-from tests.unit.app.packages_service import Service
+from tests.processes.packages_service import Service
 from tools.measure.package_index import Index, serving, wheel
 
 MB = 1024 * 1024

@@ -21,7 +21,7 @@ def cut_off(run: Callable[[], object], is_time: Callable[[], bool], strike: Call
         while not is_time():
             assert running.is_alive(), "it ended before it could be interrupted"
             assert time.monotonic() < deadline
-            time.sleep(0.02)
+            time.sleep(0.1)
         assert running.pid is not None
         strike(running.pid)
         running.join(_SECONDS)

@@ -216,9 +216,7 @@ class Platform:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the executor's samples with this name and these labels."""
-        return sum(
-            sample.value for sample in self.samples() if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return _sum(self.samples(), name, **labels)
 
     def samples(self) -> list[Sample]:
         """All samples of the executor's metrics."""
@@ -239,8 +237,10 @@ class Platform:
         """Wait until nothing runs, and the only sandboxes are the pool's: none is being made or removed."""
 
         def idle() -> bool:
-            ready = self.metric("sandbox_pool", state="ready")
-            return self.running() == 0 and ready == self.metric("sandbox_alive") == len(self.sandboxes())
+            samples = self.samples()
+            ready, alive = _sum(samples, "sandbox_pool", state="ready"), _sum(samples, "sandbox_alive")
+            # The control groups are asked for last: Docker starts a process for that.
+            return _sum(samples, "sandbox_pool", state="running") == 0 and ready == alive == len(self.sandboxes())
 
         until(idle, seconds, "all runs to end and their sandboxes to be removed")
 
@@ -287,6 +287,10 @@ class Stream:
         with pytest.raises(ConnectionClosedOK):
             self.connection.recv(timeout=ANSWER_SECONDS)
         return frame
+
+
+def _sum(samples: Sequence[Sample], name: str, **labels: str) -> float:
+    return sum(it.value for it in samples if it.name == name and labels.items() <= it.labels.items())
 
 
 def _with_time(options: dict[str, object]) -> dict[str, object]:

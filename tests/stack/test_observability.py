@@ -72,7 +72,7 @@ def stack(
     made.up(report)
     health.wait(prepared.engine, made.prefix, f"http://localhost:{port}", report)
     yield made
-    made.destroy(report)
+    new_stack.remove(made)
 
 
 def _reached(stack: Stack, prepared: Preparation, port: int) -> Iterator[Servers]:

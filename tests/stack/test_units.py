@@ -57,7 +57,7 @@ def units(new_stack: StackFactory, prepared: Preparation, report: Report) -> Ite
     stack.up(report)
     health.wait(prepared.engine, stack.prefix, f"http://localhost:{port}", report)
     yield Units(stack.prefix, port, prepared)
-    stack.destroy(report)
+    new_stack.remove(stack)
 
 
 def test_the_loss_of_a_unit_loses_only_what_ran_in_it(units: Units) -> None:

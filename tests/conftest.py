@@ -3,7 +3,6 @@
 import functools
 import gc
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 from unittest import mock
 
@@ -105,15 +104,7 @@ def core(new_stack: StackFactory, machine: Machine, report: Report) -> Stack:
         },
         services={**ONLY_CORE, "container_exporter": {"enabled": True}},
     )
-    # A share of a processor that is enough elsewhere does not let a health check end within its 4 s there.
-    ours = f"docker ps --quiet --filter label=vps.stack={stack.prefix}"
-    faster = f"{ours} | xargs --no-run-if-empty docker update --cpus 2 || true"
-    with ThreadPoolExecutor(1) as pool:
-        up = pool.submit(stack.up, report)
-        while wait([up], timeout=10).not_done:
-            machine.shell(faster)
-        up.result()
-    machine.shell(faster)
+    stack.up(report)
     return stack
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import secrets
 import socket
 import struct
@@ -17,7 +16,6 @@ from tests.vps.host import Vps
 from tests.vps.network import Namespace
 from tests.vps.visits import Visitor
 from tests.waiting import until
-from tools.console.steps import Report
 from tools.stack.local_stack import Stack
 
 
@@ -91,8 +89,5 @@ def other_key(vps: Vps) -> str:
     return f"{kind} {key}"
 
 
-def created(report: Report, number: int) -> Callable[[], bool]:
-    """Whether Pulumi has said from now on that it created so many containers. Docker itself answers too late when it is
-    busy with them."""
-    said = len(report.log.read_text())
-    return lambda: len(re.findall(r"Container \S+ created", report.log.read_text()[said:])) >= number
+def containers(vps: Vps, stack: Stack) -> int:
+    return len(vps.shell(f"docker ps -aq --filter label=vps.stack={stack.prefix} 2>/dev/null", check=False).split())

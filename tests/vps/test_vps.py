@@ -26,7 +26,7 @@ from tests.vps.probes import (
     addresses_in,
     advertise,
     changed,
-    created,
+    containers,
     listen,
     networks_of_the_edge,
     once_certified,
@@ -111,9 +111,9 @@ def test_an_interrupted_up_is_completed_by_the_next(operator: Operator, stack: S
 
     # The connection breaks while apt installs Docker; then Pulumi is killed, and interrupted, between the 6 containers.
     cut_off(run, lambda: "docker.io" in vps.shell("ps axww"), lambda _: vps.cut_connections())
-    cut_off(run, created(report, 1), kill)
+    cut_off(run, lambda: containers(vps, stack) >= 1, kill)
     operator.mend(stack)
-    cut_off(run, created(report, 3), interrupt)
+    cut_off(run, lambda: containers(vps, stack) >= 3, interrupt)
     operator.mend(stack)
     operator.up(stack)
     assert health.wait(vps.engine, stack.prefix, None, report) == ALL_HEALTHY

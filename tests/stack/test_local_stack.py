@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import re
+import socket
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +16,13 @@ from websockets.sync.client import connect
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS, VARIANTS
 from app.wire.problems import Problem
 from tests.stacks import StackFactory
-from tools.console.steps import Report
+from tools.console.steps import Report, StepFailed
 from tools.machine.ports import free_port
 from tools.machine.preparation import Preparation
 from tools.stack import docker_objects, health
 from tools.stack.config import ONLY_CORE
 from tools.stack.local_stack import Stack
+from tools.stack.pulumi_stack import changes
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +176,7 @@ def test_no_secret_is_readable_in_the_state(stack: Stack, password: str) -> None
 
 def test_a_second_up_changes_nothing(stack: Stack, prepared: Preparation, report: Report) -> None:
     before = container_ids(stack, prepared)
-    stack.preview(report, "--expect-no-changes")
-    stack.up(report)
+    assert re.fullmatch(r"\d+ unchanged", changes(stack.up(report)))
     assert container_ids(stack, prepared) == before
     assert not stack.has_drifted(report)
 
@@ -218,12 +220,18 @@ def test_destroy_leaves_nothing_but_data(stack: Stack, prepared: Preparation, re
     assert found.volumes == (f"{stack.prefix}-prometheus-data",)
 
 
-def test_data_is_found_again_by_the_next_up(stack: Stack, prepared: Preparation, report: Report) -> None:
+def test_the_next_up_finds_the_data_again_and_completes_one_that_failed_on_a_port_in_use(
+    stack: Stack, prepared: Preparation, report: Report, port: int
+) -> None:
     client = prepared.engine.client()
     created = client.volumes.get(f"{stack.prefix}-prometheus-data").attrs["CreatedAt"]
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(StepFailed):
+        stack.up(report)
+    stack.mend(report)
     stack.up(report)
     assert client.volumes.get(f"{stack.prefix}-prometheus-data").attrs["CreatedAt"] == created
     stack.destroy(report)
+    assert docker_objects.find(client, stack.prefix).names == []
 
 
 def _problem(answer: httpx.Response) -> tuple[int, str]:

@@ -1,9 +1,9 @@
 """Stacks that Pulumi refuses. Nothing is applied in part."""
 
-import socket
+import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -13,48 +13,51 @@ from tools.console.steps import Report, StepFailed
 from tools.machine import process
 from tools.machine.preparation import Preparation
 from tools.stack import docker_objects
-from tools.stack.config import ONLY_CORE, PLATFORM, load, merge
+from tools.stack.config import PLATFORM, load, merge
 from tools.stack.local_stack import Stack
 
 UNVERSIONED = {"traefik": "traefik:latest"}
 
 
-def test_a_preview_that_violates_a_policy_fails_with_its_name(new_stack: StackFactory, report: Report) -> None:
-    with pytest.raises(StepFailed, match=r"policy pack refuses this stack.\n  image-version: "):
-        new_stack(images=UNVERSIONED).preview(report)
+@pytest.fixture(scope="module")
+def stack(new_stack: StackFactory) -> Stack:
+    """A stack that is never up. Whoever configures it wrongly puts that right."""
+    return new_stack()
 
 
-def test_an_up_that_violates_a_policy_creates_nothing(
-    new_stack: StackFactory, prepared: Preparation, report: Report
+@pytest.mark.parametrize("command", [Stack.preview, Stack.up])
+def test_a_command_that_violates_a_policy_fails_with_its_name_and_creates_nothing(
+    stack: Stack, prepared: Preparation, report: Report, command: Callable[[Stack, Report], str]
 ) -> None:
-    stack = new_stack(images=UNVERSIONED)
+    dataclasses.replace(stack, overrides={"images": UNVERSIONED}).configure(prepared.images, report)
     with pytest.raises(StepFailed, match=r"policy pack refuses this stack.\n  image-version: "):
-        stack.up(report)
+        command(stack, report)
     assert docker_objects.find(prepared.engine.client(), stack.prefix).names == []
+    stack.configure(prepared.images, report)
 
 
-@pytest.mark.parametrize(
-    ("overrides", "refusal"),
-    [
-        ({"edge": {"http_prot": 80}}, "edge.http_prot: unknown key"),
-        ({"sandbox": {"profile": {"pids": 51}}}, "sandbox.profile: the profile is weaker than the floor: pids is 51"),
-        ({"sandbox": {"allowed_origins": ["https://x.org/"]}}, "sandbox.allowed_origins.0: 'https://x.org/' is not an"),
-        ({"sandbox": {"pools": {"python": {"min": 8, "max": 2}}}}, "sandbox.pools.python: min is more than max"),
-    ],
-)
-def test_the_preview_names_the_key_of_an_invalid_setting(
-    new_stack: StackFactory, report: Report, overrides: dict[str, Any], refusal: str
-) -> None:
-    stack = new_stack()
+def test_the_preview_names_the_key_of_each_invalid_setting(stack: Stack, prepared: Preparation, report: Report) -> None:
+    sandbox = {
+        "profile": {"pids": 51},
+        "allowed_origins": ["https://x.org/"],
+        "pools": {"python": {"min": 8, "max": 2}},
+    }
     written = load(stack.config_file)
-    written["config"] = merge(written["config"], {PLATFORM: overrides})
+    written["config"] = merge(written["config"], {PLATFORM: {"edge": {"http_prot": 80}, "sandbox": sandbox}})
     stack.config_file.write_text(yaml.safe_dump(written))
     report.log.unlink(missing_ok=True)
     with pytest.raises(StepFailed):
         stack.preview(report)
     said = report.log.read_text()
-    assert refusal in said
+    for refusal in (
+        "edge.http_prot: unknown key",
+        "sandbox.profile: the profile is weaker than the floor: pids is 51",
+        "sandbox.allowed_origins.0: 'https://x.org/' is not an",
+        "sandbox.pools.python: min is more than max",
+    ):
+        assert refusal in said
     assert "Traceback" not in said
+    stack.configure(prepared.images, report)
 
 
 def test_a_program_without_config_gets_an_empty_one(prepared: Preparation, report: Report, tmp_path: Path) -> None:
@@ -72,8 +75,7 @@ def test_a_program_without_config_gets_an_empty_one(prepared: Preparation, repor
         process.run(argv, report, environment=environment, cwd=tmp_path)
 
 
-def test_a_wrong_passphrase_is_reported_and_changes_nothing(new_stack: StackFactory, report: Report) -> None:
-    stack = new_stack()
+def test_a_wrong_passphrase_is_reported_and_changes_nothing(stack: Stack, report: Report) -> None:
     right = stack.passphrase_file.read_text()
     stack.passphrase_file.write_text("wrong")
     with pytest.raises(StepFailed, match="is not the one that the stack was encrypted with"):
@@ -100,16 +102,3 @@ def _production(new_stack: StackFactory, report: Report) -> Stack:
     )
     stack.set_secret("vps:cloudflareToken", "cloudflare-secret", report)
     return stack
-
-
-def test_the_next_up_completes_one_that_failed_on_a_port_in_use(
-    new_stack: StackFactory, prepared: Preparation, report: Report
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        stack = new_stack(edge={"http_port": other.getsockname()[1]}, services=ONLY_CORE)
-        with pytest.raises(StepFailed):
-            stack.up(report)
-    stack.mend(report)
-    stack.up(report)
-    stack.destroy(report)
-    assert docker_objects.find(prepared.engine.client(), stack.prefix).names == []

@@ -20,6 +20,7 @@ _CLIENTS = {
     "kube-controller-manager": "/CN=system:kube-controller-manager",
     "kube-scheduler": "/CN=system:kube-scheduler",
     "kube-proxy": "/CN=system:kube-proxy",
+    "netpol": "/CN=netpol",
 }
 _KUBECONFIG = """apiVersion: v1
 kind: Config

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import IO, cast
 
 from offline.gomodules import Reporter
 from offline.kubernetes import archive, certificates, configuration, layout, objects
@@ -24,6 +25,7 @@ PROGRAMS: Mapping[str, str] = MappingProxyType(
         "containerd": "containerd",
         "ctr": "containerd",
         "ip": "iproute2",
+        "iptables": "iptables",
         "nft": "nftables",
         "nsenter": "util-linux",
         "openssl": "openssl",
@@ -51,10 +53,12 @@ class ClusterError(Exception):
 
 @dataclass(frozen=True)
 class Build:
-    """The folders of what was compiled: Kubernetes with CoreDNS and pause, and the plugins of the network."""
+    """The folders of what was compiled: Kubernetes with CoreDNS and pause, the plugins of the network, and the program
+    that enforces NetworkPolicies."""
 
     kubernetes: Path
     cni: Path
+    netpol: Path
     architecture: str
 
 
@@ -120,23 +124,24 @@ class Cluster:
         Raises:
             ClusterError: containerd refused it.
         """
-        chunks = list(image) if len(self.nodes) > 1 else image
-        for node in self.nodes:
-            self._until(f"containerd of {node.name}", partial(self._answers, node))
-            with subprocess.Popen(
-                self._inside(node, *_CTR, "-n", "k8s.io", "images", "import", "-"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            ) as importing:
-                assert importing.stdin and importing.stdout  # noqa: S101 - both are pipes, which the type does not show
+        with contextlib.ExitStack() as started:
+            importing = {node: started.enter_context(self._import(node)) for node in self.nodes}
+            for chunk in image:
+                for it in importing.values():
+                    with contextlib.suppress(BrokenPipeError):
+                        _pipe(it.stdin).write(chunk)
+            for it in importing.values():
                 with contextlib.suppress(BrokenPipeError):
-                    for chunk in chunks:
-                        importing.stdin.write(chunk)
-                    importing.stdin.close()
-                said = importing.stdout.read().decode(errors="replace").strip()
-            if importing.returncode:
-                raise ClusterError(f"containerd of {node.name} did not take an image: {said}")
+                    _pipe(it.stdin).close()
+            said = {node: _pipe(it.stdout).read().decode(errors="replace") for node, it in importing.items()}
+        for node, it in importing.items():
+            if it.returncode:
+                raise ClusterError(f"containerd of {node.name} did not take an image: {said[node].strip()}")
+
+    def _import(self, node: Node) -> "subprocess.Popen[bytes]":
+        self._until(f"containerd of {node.name}", partial(self._answers, node))
+        command = self._inside(node, *_CTR, "-n", "k8s.io", "images", "import", "-")
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def has_image(self, reference: str) -> bool:
         """Whether each node has an image, by its name and tag as Docker shows them."""
@@ -174,6 +179,7 @@ class Cluster:
         (self.state / "bin").mkdir()
         for name in _LINKS:
             Path(layout.program(self.state, name)).symlink_to(build.kubernetes / "kube")
+        Path(layout.program(self.state, "netpol")).symlink_to(build.netpol / "netpol")
         layout.cni(self.state).symlink_to(build.cni)
         certificates.make(layout.certificates(self.state), nodes)
         for node in nodes:
@@ -250,6 +256,11 @@ def _hierarchies() -> Iterator[Path]:
         yield CGROUPS
     else:
         yield from (it for it in CGROUPS.iterdir() if it.is_dir() and not it.is_symlink() and it.name != "unified")
+
+
+def _pipe(end: IO[bytes] | None) -> IO[bytes]:
+    """What the type of a process does not show: it was started with this pipe."""
+    return cast("IO[bytes]", end)
 
 
 def _spawn(command: Sequence[str], log: Path) -> int:

@@ -128,6 +128,11 @@ def _worker(node: Node) -> Mapping[str, Sequence[str]]:
             f"--node-ip={node.address}",
         ],
         "kube-proxy": [layout.program(node.state, "kube-proxy"), f"--config={node.etc}/kube-proxy.json"],
+        "netpol": [
+            layout.program(node.state, "netpol"),
+            f"--kubeconfig={certificates.kubeconfig(layout.certificates(node.state), 'netpol')}",
+            f"--node={node.name}",
+        ],
     }
 
 
@@ -178,7 +183,7 @@ def _network(node: Node) -> Mapping[str, Any]:
         "plugins": [
             {
                 "type": "bridge",
-                "bridge": "pods",
+                "bridge": layout.PODS_BRIDGE,
                 "isGateway": True,
                 "hairpinMode": True,
                 "ipam": {

@@ -10,6 +10,8 @@ HOST_LINK = "vps-cluster"
 HOST_ADDRESS = "10.98.0.1"
 NODE_NETWORK_BITS = 24
 PODS = "10.97.0.0/16"
+PODS_BRIDGE = "pods"
+"""The interface of each node to which its pods are connected."""
 SERVICES = "10.96.0.0/16"
 API_SERVICE = "10.96.0.1"
 """The address of the service `kubernetes`: the first one of `SERVICES`."""

@@ -20,6 +20,33 @@ CGROUPS = Path("/sys/fs/cgroup")
 UPLINK = "eth0"
 BRIDGE = "nodes"
 _SECONDS_TO_CONNECT = 10
+_POLICIES = f"""
+table ip policies {{
+  set known {{ type ipv4_addr; }}
+  chain forward {{
+    type filter hook forward priority filter - 1;
+    ct state established,related accept
+    iifname "{layout.PODS_BRIDGE}" ip saddr != @known drop
+    oifname "{layout.PODS_BRIDGE}" ip daddr != @known drop
+  }}
+  chain input {{
+    type filter hook input priority filter - 1;
+    ct state established,related accept
+    iifname "{layout.PODS_BRIDGE}" ip saddr != @known drop
+  }}
+}}
+table bridge policies {{
+  chain prerouting {{
+    type filter hook prerouting priority filter;
+    ether type ip6 drop
+  }}
+}}
+"""
+"""What a pod sends or gets is dropped until `netpol` knows the pod. No policy would hold the link-local addresses of
+IPv6, which every interface has."""
+_QUEUED = ("--match", "conntrack", "--ctstate", "NEW", "--jump", "NFQUEUE", "--queue-num", "100")
+"""The first packet of a connection waits for the verdict of `netpol`. nftables asks for a module that not every kernel
+has; iptables has another."""
 _RESTART_SECONDS = 1
 KERNEL_SETTINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -42,6 +69,7 @@ def main() -> None:
     _mount(node)
     _name(node)
     _connect(node, others)
+    _guard()
     configuration.write(node)
     _supervise(node, configuration.commands(node))
 
@@ -95,6 +123,13 @@ def _connect(node: Node, others: Iterable[Node]) -> None:
         _run("ip", "route", "add", other.pods, "via", other.address)
     for name in ("ipv4/ip_forward", "bridge/bridge-nf-call-iptables"):
         Path("/proc/sys/net", name).write_text("1")
+
+
+def _guard() -> None:
+    """Let no packet of a pod pass, neither to other pods nor to the node, unless the NetworkPolicies allow it."""
+    subprocess.run(["nft", "--file", "-"], input=_POLICIES, check=True, text=True)
+    _run("iptables", "--append", "FORWARD", *_QUEUED)
+    _run("iptables", "--append", "INPUT", "--in-interface", layout.PODS_BRIDGE, *_QUEUED)
 
 
 def _supervise(node: Node, commands: Mapping[str, Sequence[str]]) -> None:

@@ -1,6 +1,7 @@
 """What a cluster must have before anything runs on it: names (CoreDNS), and volumes of each node."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from offline.kubernetes import layout
@@ -23,7 +24,13 @@ _VOLUME_SIZE = "10Gi"
 
 def manifests(nodes: Iterable[Node]) -> list[dict[str, Any]]:
     """The objects, in the order of their creation."""
-    return [*_names(), *_storage(nodes)]
+    return [*_policies(), *_names(), *_storage(nodes)]
+
+
+def _policies() -> list[dict[str, Any]]:
+    """The rights of the program that enforces NetworkPolicies on each node."""
+    user = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "netpol"}
+    return _reader("netpol", user, {"": ["namespaces", "pods"], "networking.k8s.io": ["networkpolicies"]})
 
 
 def _names() -> list[dict[str, Any]]:
@@ -48,29 +55,18 @@ def _names() -> list[dict[str, Any]]:
     pod = {
         "serviceAccountName": _NAME,
         "dnsPolicy": "Default",
+        "nodeSelector": {"kubernetes.io/hostname": Node(1, Path()).name},
         "containers": [container],
         "volumes": [{"name": "config", "configMap": {"name": _NAME}}],
     }
-    readable = ["endpoints", "services", "pods", "namespaces"]
     ports = [{"name": name.lower(), "port": 53, "protocol": name} for name in ("UDP", "TCP")]
     return [
         _object("v1", "ServiceAccount", _NAME),
         _object("v1", "ConfigMap", _NAME, data={"Corefile": _COREFILE}),
-        _object(
-            "rbac.authorization.k8s.io/v1",
-            "ClusterRole",
+        *_reader(
             _NAME,
-            rules=[
-                {"apiGroups": [""], "resources": readable, "verbs": ["list", "watch"]},
-                {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
-            ],
-        ),
-        _object(
-            "rbac.authorization.k8s.io/v1",
-            "ClusterRoleBinding",
-            _NAME,
-            roleRef={"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": _NAME},
-            subjects=[{"kind": "ServiceAccount", "name": _NAME, "namespace": _SYSTEM}],
+            {"kind": "ServiceAccount", "name": _NAME, "namespace": _SYSTEM},
+            {"": ["endpoints", "services", "pods", "namespaces"], "discovery.k8s.io": ["endpointslices"]},
         ),
         _object(
             "apps/v1",
@@ -118,6 +114,17 @@ def _volume(node: Node, number: int) -> dict[str, Any]:
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
         },
     )
+
+
+def _reader(name: str, subject: dict[str, str], resources: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """The right to read resources, by API group."""
+    version = "rbac.authorization.k8s.io/v1"
+    rules = [{"apiGroups": [group], "resources": it, "verbs": ["list", "watch"]} for group, it in resources.items()]
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}
+    return [
+        _object(version, "ClusterRole", name, rules=rules),
+        _object(version, "ClusterRoleBinding", name, roleRef=role, subjects=[subject]),
+    ]
 
 
 def _object(version: str, kind: str, name: str, **content: Any) -> dict[str, Any]:

@@ -66,6 +66,14 @@ VAULT = GoBuild(
     tags=("osusergo", "minimal"),
 )
 """A server of secrets that speaks OpenBao's API, for tests."""
+NETPOL = GoBuild(
+    source=_FOLDER / "netpol",
+    title=f"kube-network-policies {gomodules.required(_FOLDER / 'netpol', 'sigs.k8s.io/kube-network-policies')}",
+    duration="1-3 minutes",
+    packages=(".",),
+    tags=_TAGS,
+)
+"""Enforces NetworkPolicies on a node. Its dependencies have the versions of `KUBERNETES`, so that both compile once."""
 
 
 def program(image: str, architecture: str) -> GoBuild | None:

@@ -1,4 +1,4 @@
-"""A cluster of our own with the core, which all tests of this folder share."""
+"""A cluster of two nodes with the core, which all tests of this folder share."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +24,7 @@ CORE = ("app", "executor", "traefik", "valkey")
 STACK = "vps-trial"
 UNITS = f"{STACK}-units"
 _DOCKERS = ("veth", "br-")
+OWN_NODES = "vps.units"
 
 
 def traces() -> dict[str, Any]:
@@ -54,9 +55,11 @@ def before() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def cluster(prepared: Preparation, report: Report, before: dict[str, Any]) -> Iterator[Kubernetes]:
     try:
-        made = kubernetes.bring_up(1, report)
+        made = kubernetes.bring_up(2, report)
         made.load(prepared.engine, [prepared.images.references[name] for name in CORE], report)
         assert made.ours
+        made.ours.kubectl("label", "nodes", "--all", f"{OWN_NODES}=")
+        made.ours.kubectl("taint", "node", "node-2", f"{OWN_NODES}=:NoSchedule")
         made.ours.put(seccomp.file_on_node(seccomp.for_executor()), seccomp.for_executor_on_node())
         yield made
     finally:
@@ -77,7 +80,7 @@ def stack(
             "services": config.ONLY_CORE,
             "edge": {"http_port": PORT},
             "sandbox": {"rate_store": STACKS_STORE, "requests_per_minute": 1000},
-            "cluster": {"units": {"max": 2, "by": "cpu"}},
+            "cluster": {"units": {"max": 2, "by": "cpu", "own_nodes": True}},
         },
     )
     made.configure_with({**config.image_values(prepared.images), "cluster": cluster.settings()}, report)

@@ -1,12 +1,59 @@
-"""What runs in the cluster, as this machine sees it."""
+"""What runs in the cluster, as this machine sees it: it can enter the networks of nodes and pods."""
 
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from offline.kubernetes.cluster import Cluster
+from tools.machine import kubernetes
+
+_CONNECT = """
+import json, socket, sys
+arrived = []
+for family, *address in json.loads(sys.argv[1]):
+    with socket.socket(family) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(tuple(address))
+            arrived.append(address[:2])
+        except OSError:
+            pass
+print(json.dumps(arrived))
+"""
+_LISTENING = "0A"
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod that runs: the number of a process in its network, and the identifiers of its containers."""
+
+    name: str
+    service: str
+    node: str
+    address: str
+    process: int
+    containers: frozenset[str]
+
+    def ports(self) -> list[int]:
+        """The TCP ports on which it listens for others."""
+        lines = [
+            line.split()
+            for table in ("tcp", "tcp6")
+            for line in text(Path(f"/proc/{self.process}/net/{table}")).splitlines()[1:]
+        ]
+        open_ones = [local for _, local, _, state, *_ in lines if state == _LISTENING]
+        # 127.0.0.1 as the kernel prints it.
+        return sorted({int(it.rpartition(":")[2], 16) for it in open_ones if not it.startswith("0100007F:")})
 
 
 def text(file: Path) -> str:
     """A file of a process; empty when the process has ended."""
     try:
-        return file.read_text()
+        return file.read_text(errors="replace")
     except OSError:
         return ""
 
@@ -14,3 +61,65 @@ def text(file: Path) -> str:
 def command(process: Path) -> bytes:
     """The arguments of a process, each with a zero byte behind it."""
     return text(process / "cmdline").encode()
+
+
+def processes(part: str) -> Iterator[int]:
+    """The processes of this machine in whose control group's path `part` is."""
+    return (int(it.name) for it in Path("/proc").glob("[0-9]*") if part in text(it / "cgroup"))
+
+
+def pods(cluster: Cluster, *selection: str) -> list[Pod]:
+    """The pods of the selection that run and are not ending."""
+    items = json.loads(cluster.kubectl("get", "pods", "-o", "json", *selection))["items"]
+    return [_pod(it) for it in items if it["status"]["phase"] == "Running" and not deleted(it)]
+
+
+def deleted(pod: dict[str, Any]) -> bool:
+    """Whether the pod is ending."""
+    return "deletionTimestamp" in pod["metadata"]
+
+
+def _pod(found: dict[str, Any]) -> Pod:
+    metadata, status = found["metadata"], found["status"]
+    # Those of the executor, an init container, have another network.
+    served = _containers(status["containerStatuses"])
+    return Pod(
+        metadata["name"],
+        metadata["labels"]["vps.service"],
+        found["spec"]["nodeName"],
+        status["podIP"],
+        min(process for container in served for process in processes(container)),
+        served | _containers(status.get("initContainerStatuses", [])),
+    )
+
+
+def _containers(statuses: list[dict[str, Any]]) -> frozenset[str]:
+    return frozenset(it["containerID"].rpartition("/")[2] for it in statuses)
+
+
+def node_process(name: str) -> int:
+    """PID 1 of a node."""
+    ending = f"\0-m\0offline.kubernetes.node\0{kubernetes.our_cluster().state}\0{name.removeprefix('node-')}\0".encode()
+    found = [it for it in Path("/proc").glob("[0-9]*") if ending in command(it)]
+    # `unshare`, which has started it, has the same arguments at its end.
+    (process,) = (int(it.name) for it in found if not command(it).startswith(b"unshare"))
+    return process
+
+
+def arriving(process: int, addresses: Sequence[tuple[Any, ...]]) -> set[tuple[str, int]]:
+    """Those of the addresses (family, host, port, ...) to which a TCP connection from the network of a process opens
+    within a second."""
+    return arrive({process: addresses})[process]
+
+
+def arrive(addresses: Mapping[int, Sequence[tuple[Any, ...]]]) -> dict[int, set[tuple[str, int]]]:
+    """As `arriving`, from several networks at once."""
+    probes = {
+        process: subprocess.Popen(
+            ["nsenter", f"--target={process}", "--net", "--", sys.executable, "-c", _CONNECT, json.dumps(of_one)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for process, of_one in addresses.items()
+    }
+    return {process: {(host, port) for host, port in json.loads(it.communicate()[0])} for process, it in probes.items()}

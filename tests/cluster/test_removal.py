@@ -17,7 +17,7 @@ def test_destroying_the_stack_leaves_no_object_of_it(cluster: Kubernetes, stack:
 
 def test_the_cluster_leaves_nothing(cluster: Kubernetes, before: dict[str, Any]) -> None:
     assert cluster.ours
-    assert len(cluster.ours.nodes) == 1
+    assert len(cluster.ours.nodes) == 2
     cluster.ours.down()
     assert traces() == before
     assert not cluster.ours.state.exists()

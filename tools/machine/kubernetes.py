@@ -113,9 +113,10 @@ def bring_up(nodes: int, report: Report) -> Kubernetes:
         )
     debian.ensure(own.PROGRAMS, report)
     try:
-        kubernetes, cni = (compiled().ensure(it, report.log, report.say) for it in (programs.KUBERNETES, programs.CNI))
+        wanted = (programs.KUBERNETES, programs.CNI, programs.NETPOL)
+        kubernetes, cni, netpol = (compiled().ensure(it, report.log, report.say) for it in wanted)
         ours = our_cluster()
-        ours.up(nodes, Build(kubernetes, cni, _ARCHITECTURES[platform.machine()]), report.say)
+        ours.up(nodes, Build(kubernetes, cni, netpol, _ARCHITECTURES[platform.machine()]), report.say)
     except BuildError as error:
         message = f"Kubernetes can't be compiled: {error}"
         raise StepFailed(message, "Correct that, then run this again.", error.log) from error

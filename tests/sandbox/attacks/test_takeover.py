@@ -51,6 +51,10 @@ def reach(family, kind, address):
 
 def places():
     return [line.split()[4] for line in open("/proc/self/mountinfo")]
+
+UNREACHABLE = [(2, ("1.1.1.1", 80)), (2, ("172.17.0.1", 2375)), (2, ("169.254.169.254", 80)),
+               (10, ("2606:4700::1111", 80)), (40, (2, 2375)),
+               *((1, path) for path in ("/var/run/docker.sock", "/run/docker.sock", "/run/systemd/private"))]
 """
 ATTACK = """
 found = {}
@@ -124,9 +128,6 @@ found["launcher"] = apart(of_launcher)
 found["identity"] = {"user": opened(lambda: os.setuid(65536)), "owner": opened(lambda: os.chown("/tmp", 65536, 0))}
 
 # The network, and sockets of the host.
-UNREACHABLE = [(2, ("1.1.1.1", 80)), (2, ("172.17.0.1", 2375)), (2, ("169.254.169.254", 80)),
-               (10, ("2606:4700::1111", 80)), (40, (2, 2375)),
-               *((1, path) for path in ("/var/run/docker.sock", "/run/docker.sock", "/run/systemd/private"))]
 found["reached"] = {str(address): opened(lambda: reach(family, 1, address)) for family, address in UNREACHABLE}
 found["reached"]["packets"] = opened(lambda: socket.socket(17, 3, 0x300))
 found["interfaces"] = sorted(name for _, name in socket.if_nameindex())

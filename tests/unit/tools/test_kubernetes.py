@@ -102,7 +102,7 @@ def test_every_client_has_a_kubeconfig_and_a_certificate_of_the_authority(tmp_pa
 
 
 def test_only_the_first_node_runs_the_control_plane(tmp_path: Path) -> None:
-    of_each = {"containerd", "kubelet", "kube-proxy"}
+    of_each = {"containerd", "kubelet", "kube-proxy", "netpol"}
     assert set(configuration.commands(Node(2, tmp_path))) == of_each
     leader = set(configuration.commands(Node(1, tmp_path)))
     assert leader == of_each | {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}

@@ -9,8 +9,8 @@ from pydantic import Field, IPvAnyNetwork, StringConstraints, model_validator
 from app.process.settings import Settings
 
 HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
-NOT_ON_CLUSTERS = ("container-exporter", "portainer", "status")
-"""Services that read Docker's own files, hold its socket, or share a volume with the edge."""
+NOT_ON_CLUSTERS = ("portainer", "status")
+"""Services that hold Docker's socket, or share a volume with the edge."""
 NamespaceName = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
 UNITS = "units"
 UNIT = "sandbox"

@@ -84,7 +84,7 @@ class Engine(Settings):
     socket: Annotated[str, StringConstraints(pattern=r"^/.+\.sock$")] = "/var/run/docker.sock"
     """Path of Docker's socket on Docker's host, for Portainer."""
     cgroup_version: Literal[1, 2] = 2
-    """Version of the control groups on Docker's host, as `docker info` shows it."""
+    """Version of the control groups on Docker's host, as `docker info` shows it, or on a cluster's nodes."""
     apparmor: bool = True
     """Whether Docker's host has AppArmor with the profiles of infra/host/apparmor. With `host`, its scripts load them.
     False: AppArmor holds neither the executor nor the sandboxes."""

@@ -3,9 +3,12 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, start_http_server
 
+from app.containers import docker_files, pods
 from app.containers.cgroups import Cgroups, WrongVersion
 from app.containers.figures import Figures, MemoryKills
 from app.containers.inotify import Replacements
@@ -21,15 +24,28 @@ def main() -> None:
     try:
         settings = ContainersSettings.read(os.environ)
         cgroups = Cgroups(settings.cgroups, settings.cgroup_version)
-        replacements = Replacements(settings.files)
+        figures, watch = (_on_cluster if settings.namespaces else _on_docker)(settings, cgroups)
     except (OSError, SettingsError, WrongVersion) as error:
         sys.exit(f"The exporter can't start: {error}")
-    kills = MemoryKills(settings.stack)
     registry = CollectorRegistry()
-    registry.register(Figures(settings.files, settings.stack, cgroups, kills))
+    registry.register(figures)
     start_http_server(settings.port, registry=registry)
-    for folder, name in replacements:
-        kills.changed(folder, name)
+    watch()
+
+
+def _on_cluster(settings: ContainersSettings, cgroups: Cgroups) -> tuple[Figures, Callable[[], None]]:
+    return Figures(partial(pods.read_all, settings.files, settings.namespaces), cgroups, None), signal.pause
+
+
+def _on_docker(settings: ContainersSettings, cgroups: Cgroups) -> tuple[Figures, Callable[[], None]]:
+    """The figures, and what notices kills for memory, for ever."""
+    kills, replacements = MemoryKills(settings.stack), Replacements(settings.files)
+
+    def watch() -> None:
+        for folder, name in replacements:
+            kills.changed(folder, name)
+
+    return Figures(partial(docker_files.read_all, settings.files, settings.stack), cgroups, kills), watch
 
 
 if __name__ == "__main__":

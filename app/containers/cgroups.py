@@ -1,7 +1,8 @@
 """What the kernel counts for each container, in control groups of version 1 or 2.
 
 A container's group is named after its id: `<id>` where Docker makes the groups itself, `docker-<id>.scope` where
-systemd makes them. It may lie anywhere in the tree, since Docker can be told a parent.
+systemd makes them, or `cri-containerd-<id>.scope` and `crio-<id>.scope` on a node of a cluster. It may lie anywhere in
+the tree, since Docker can be told a parent, and a pod has a group for its containers.
 """
 
 import os
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-_GROUP = re.compile(r"(?:docker-)?([0-9a-f]{64})(?:\.scope)?")
+_GROUP = re.compile(r"(?:(?:docker|cri-containerd|crio)-)?([0-9a-f]{64})(?:\.scope)?")
 
 
 class WrongVersion(Exception):
@@ -38,8 +39,7 @@ class Cgroups:
         """
         if (root / "cgroup.controllers").exists() != (version == 2):
             raise WrongVersion(
-                f"{root} does not hold control groups of version {version}. "
-                f"Set engine.cgroup_version to {3 - version}: `docker info` shows the host's."
+                f"{root} does not hold control groups of version {version}. Set engine.cgroup_version to {3 - version}."
             )
         self._root = root
         self._read = _read_v1 if version == 1 else _read_v2

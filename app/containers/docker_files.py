@@ -10,30 +10,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from app.containers.container import Container
+
 CONFIG = "config.v2.json"
 _SIGKILL = 128 + 9
 
 
-@dataclass(frozen=True)
-class Container:
-    """A service's container. `started` is in seconds since 1970, `finished` Docker's time of its last end."""
+@dataclass(frozen=True, kw_only=True)
+class DockerContainer(Container):
+    """A service's container. `finished` is Docker's time of its last end."""
 
-    id: str
-    service: str
-    restarts: int
-    started: float
     finished: str
     killed_for_memory: bool
     """It has ended and is about to be started again; its end was a kill, and Docker had noted a kill for memory."""
 
 
-def read_all(folder: Path, stack: str) -> list[Container]:
+def read_all(folder: Path, stack: str) -> list[DockerContainer]:
     """The containers of the stack's services: of each the one that was started last, when two of them overlap."""
     found = [it for entry in folder.iterdir() if (it := read(entry, stack))]
     return list({it.service: it for it in sorted(found, key=lambda it: it.started)}.values())
 
 
-def read(folder: Path, stack: str) -> Container | None:
+def read(folder: Path, stack: str) -> DockerContainer | None:
     """A container by its folder; None when it is gone, or is none of the stack's services.
 
     Raises:
@@ -49,7 +47,7 @@ def read(folder: Path, stack: str) -> Container | None:
         if labels.get("vps.stack") != stack or labels.get("vps.role") != "service":
             return None
         state = config["State"]
-        return Container(
+        return DockerContainer(
             id=config["ID"],
             service=labels["vps.service"],
             restarts=config["RestartCount"],

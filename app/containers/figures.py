@@ -1,7 +1,7 @@
 """The figures of the services' containers, as Prometheus reads them: figures.toml has their meanings."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client import Metric
@@ -9,7 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from app.containers.cgroups import Cgroups, Usage
-from app.containers.docker_files import CONFIG, Container, read, read_all
+from app.containers.container import Container
+from app.containers.docker_files import CONFIG, read
 
 _FAMILIES = {"counters": CounterMetricFamily, "gauges": GaugeMetricFamily}
 _MEANINGS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
@@ -38,26 +39,31 @@ class MemoryKills:
 
 
 class Figures(Collector):
-    """Everything is read at each scrape. One that can't be read fails, so that its target counts as down."""
+    """Everything is read at each scrape. One that can't be read fails, so that its target counts as down.
 
-    def __init__(self, folder: Path, stack: str, cgroups: Cgroups, kills: MemoryKills) -> None:
-        self._folder = folder
-        self._stack = stack
+    `containers` reads those that there are. Without `kills` nobody knows of those.
+    """
+
+    def __init__(
+        self, containers: Callable[[], Sequence[Container]], cgroups: Cgroups, kills: MemoryKills | None
+    ) -> None:
+        self._containers = containers
         self._cgroups = cgroups
         self._kills = kills
 
     def collect(self) -> Iterator[Metric]:
-        """The figures now, with the label `service` alone. A container without processes has no counters."""
+        """The figures now, with the labels `service` and, on a cluster, `pod`. A container without processes has no
+        counters."""
         metrics, usages = families(), self._cgroups.read()
-        for container in read_all(self._folder, self._stack):
+        for container in self._containers():
             for name, value in self._figures(container, usages.get(container.id)).items():
                 if value is not None:
-                    metrics[name].add_metric([container.service], value)
+                    metrics[name].add_metric([container.service, container.pod], value)
         yield from metrics.values()
 
     def _figures(self, container: Container, usage: Usage | None) -> Mapping[str, float | None]:
-        known = {
-            "container_memory_kills": self._kills.of(container.service),
+        known: dict[str, float | None] = {
+            "container_memory_kills": self._kills.of(container.service) if self._kills else None,
             "container_restarts": container.restarts,
             "container_running": usage is not None and usage.pids > 0,
         }
@@ -76,7 +82,7 @@ class Figures(Collector):
 def families() -> dict[str, CounterMetricFamily | GaugeMetricFamily]:
     """Every metric by its name, without a sample."""
     return {
-        name: _FAMILIES[kind](name, meaning, labels=["service"])
+        name: _FAMILIES[kind](name, meaning, labels=["service", "pod"])
         for kind, meanings in _MEANINGS.items()
         for name, meaning in meanings.items()
     }

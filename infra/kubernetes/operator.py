@@ -75,6 +75,8 @@ def _relabelled(labels: dict[str, str], target: Target) -> dict[str, Any]:
     """An endpoint whose series have these labels, whatever the cluster calls them."""
     endpoint: dict[str, Any] = {
         "path": target.path,
+        # The operator's own `service` and `pod` would rename those of Traefik and of the containers' figures.
+        "honorLabels": True,
         "relabelings": [{"targetLabel": name, "replacement": value} for name, value in labels.items()],
     }
     if target.parameters:

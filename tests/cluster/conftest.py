@@ -83,7 +83,7 @@ def stack(
             "cluster": {"units": {"max": 2, "by": "cpu", "own_nodes": True}},
         },
     )
-    made.configure_with({**config.image_values(prepared.images), "cluster": cluster.settings()}, report)
+    made.configure_with({**config.node_values(prepared.engine, prepared.images), "cluster": cluster.settings()}, report)
     made.up(report)
     return made
 

@@ -31,20 +31,23 @@ from tools.machine.preparation import Preparation
 from tools.stack import config
 from tools.stack.cluster_stack import ClusterStack
 
-SERVICES = ("prometheus", "alertmanager", "loki", "collector", "jaeger", "node-exporter", "blackbox-exporter")
+PROGRAMS = ("prometheus", "alertmanager", "loki", "collector", "jaeger", "node-exporter", "blackbox-exporter")
+SERVICES = (*PROGRAMS, "container-exporter")
 METRIC = f"/apis/custom.metrics.k8s.io/v1beta1/namespaces/{UNITS}/deployments.apps/sandbox/{prometheus.UNITS_LOAD}"
 VISITORS = 6
 UNIT = ("-n", UNITS)
 PORTS = {"prometheus": 9090, "alertmanager": 9093, "loki": 3100, "jaeger": 16686}
 SCRAPE_SECONDS = 2
-OF_CONTAINERS = "container_"
-"""No service on a cluster has the metrics of this name: the kubelet has its own."""
+MISSING = {
+    "container_memory_kills_total": "why a container has ended, a kubelet tells its API server alone",
+    "probe_http_last_modified_timestamp_seconds": "the status page does not run on a cluster",
+}
 
 
 @pytest.fixture(scope="module")
 def whole(cluster: Kubernetes, stack: ClusterStack, prepared: Preparation, report: Report) -> ClusterStack:
     """The same stack with all services, and units that follow the executions."""
-    cluster.load(prepared.engine, [prepared.images.references[name] for name in (*SERVICES, ADAPTER)], report)
+    cluster.load(prepared.engine, [prepared.images.references[name] for name in (*PROGRAMS, ADAPTER)], report)
     overrides = {key: value for key, value in stack.overrides.items() if key != "services"}
     units = {"units": {"max": 2, "by": "adapter", "calm_seconds": 20}}
     made = ClusterStack(
@@ -62,7 +65,7 @@ def whole(cluster: Kubernetes, stack: ClusterStack, prepared: Preparation, repor
             },
         },
     )
-    made.configure_with({**config.image_values(prepared.images), "cluster": cluster.settings()}, report)
+    made.configure_with({**config.node_values(prepared.engine, prepared.images), "cluster": cluster.settings()}, report)
     made.up(report)
     return made
 
@@ -110,15 +113,14 @@ def test_every_panel_has_data(servers: Servers, begin: float) -> None:
     silent = {
         query.expr: f"{query.dashboard}: {query.panel}"
         for query in panel_queries()
-        if OF_CONTAINERS not in query.expr
-        and not (servers.logs if query.source == "loki" else servers.series)(query.expr, begin)
+        if not (servers.logs if query.source == "loki" else servers.series)(query.expr, begin)
     }
     assert silent.keys() <= MAY_BE_EMPTY.keys(), silent
 
 
 def test_alerts_have_the_metrics_that_they_read_and_reach_alertmanager(servers: Servers, begin: float) -> None:
     read = {name for alert in rules.alerts() for name in promql.metrics(alert.expr)}
-    wanted = {name for name in read - MAY_BE_EMPTY.keys() if not name.startswith(OF_CONTAINERS)}
+    wanted = read - MAY_BE_EMPTY.keys() - MISSING.keys()
 
     def missing() -> set[str]:
         return wanted - set(servers.get("prometheus", "/api/v1/label/__name__/values", start=begin)["data"])

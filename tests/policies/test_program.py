@@ -10,6 +10,7 @@ from policies.objects import VOLUME
 from policies.sandbox_profile import VARIABLE
 from tests.policies.support import exemptions_used, violations
 from tests.program import Resource, containers, platform_config, run_program
+from tests.unit.infra.test_cluster import pods
 
 PLACES = {
     "s3": {"url": "https://s3.example.com/bucket/prod"},
@@ -78,7 +79,7 @@ def test_the_program_with_everything_on_passes_every_policy_and_needs_every_exem
 
 
 def test_every_readable_path_is_mounted() -> None:
-    """The control groups of the one version or of the other."""
+    """The control groups of the one version or of the other, on Docker's host or on a node."""
     bound = {
         (service, mount["source"])
         for version in (1, 2)
@@ -88,7 +89,13 @@ def test_every_readable_path_is_mounted() -> None:
         for mount in container.get("mounts", ())
         if mount["type"] == "bind" and not mount["source"].endswith(".sock")
     }
-    assert bound == set(READABLE_PATHS)
+    on_nodes = {
+        (service, volume["hostPath"]["path"])
+        for service, pod in pods(run_program("cluster", platform_config("cluster"))).items()
+        for volume in pod["volumes"]
+        if "hostPath" in volume
+    }
+    assert bound | on_nodes == set(READABLE_PATHS)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ class _Cluster(Preparation):
         return store or image in ("app", "executor", "traefik") or self._settings.runs(image)
 
     def _configure(self, report: Report) -> str:
-        values = config.image_values(self.images) if self.kubernetes.takes_images() else {}
+        values = config.node_values(self.engine, self.images) if self.kubernetes.takes_images() else {}
         stack = self._stack()
         stack.configure_with({**values, "cluster": self.kubernetes.settings()}, report)
         return "; ".join(stack.mend(report)) or f"{CLUSTER}, kept in {stack.home}"

@@ -88,6 +88,11 @@ def image_values(images: ImageSet) -> dict[str, Any]:
     }
 
 
+def node_values(engine: DockerEngine, images: ImageSet) -> dict[str, Any]:
+    """The values of `vps:platform` for a cluster on this machine, whose control groups are those of Docker's host."""
+    return {"engine": {"cgroup_version": engine.cgroup_version()}, **image_values(images)}
+
+
 def compose(
     template: Mapping[str, Any], machine: Mapping[str, Any], overrides: Mapping[str, Any], previous: Mapping[str, Any]
 ) -> dict[str, Any]:

@@ -1,18 +1,22 @@
 """The exporter of the containers' figures, on files as the kernel and Docker write them."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from app.containers import pods
 from app.containers.cgroups import Cgroups, Usage, WrongVersion
+from app.containers.container import Container
 from app.containers.docker_files import read, read_all
 from app.containers.figures import Figures, MemoryKills
 from app.containers.inotify import Replacements
@@ -42,7 +46,12 @@ NAMES = [
     "system.slice/docker-{}.scope",
     "machine.slice/machine-vps.slice/docker-{}.scope",
     "vps/docker/{}",
+    "kubepods/burstable/pod0f1e-2d/{}",
+    "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0f1e_2d.slice/cri-containerd-{}.scope",
+    "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0f1e_2d.slice/crio-{}.scope",
 ]
+UNITS = "s-units"
+POD = "sandbox-7d4b9c6f5-x2x4q"
 
 
 def write(root: Path, files: Mapping[str, str]) -> None:
@@ -77,7 +86,7 @@ def docker(folder: Path, id: str, labels: Mapping[str, str] = MINE, restarts: in
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_containers_group_is_found_wherever_docker_or_systemd_makes_it(
+def test_a_containers_group_is_found_wherever_docker_systemd_or_a_kubelet_makes_it(
     tmp_path: Path, version: Literal[1, 2], name: str
 ) -> None:
     groups(tmp_path, version, name.format(API))
@@ -198,25 +207,67 @@ def test_the_figures_of_a_service(tmp_path: Path) -> None:
     docker(files, API)
     docker(files, ENDED, {**MINE, "vps.service": "loki"}, restarts=0, Running=False)
     groups(host, 2, f"system.slice/docker-{API}.scope")
-    assert told(Figures(files, "s", Cgroups(host, 2), MemoryKills("s"))) == {
-        ("container_cpu_seconds_total", "api"): 2.5,
-        ("container_memory_bytes", "api"): 700,
-        ("container_memory_kills_total", "api"): 0,
-        ("container_memory_kills_total", "loki"): 0,
-        ("container_memory_limit_bytes", "api"): 4000,
-        ("container_pids", "api"): 7,
-        ("container_restarts", "api"): 2,
-        ("container_restarts", "loki"): 0,
-        ("container_running", "api"): 1,
-        ("container_running", "loki"): 0,
-        ("container_start_time_seconds", "api"): 1795954344.309724,
+    assert told(Figures(partial(read_all, files, "s"), Cgroups(host, 2), MemoryKills("s"))) == {
+        ("container_cpu_seconds_total", "api", ""): 2.5,
+        ("container_memory_bytes", "api", ""): 700,
+        ("container_memory_kills_total", "api", ""): 0,
+        ("container_memory_kills_total", "loki", ""): 0,
+        ("container_memory_limit_bytes", "api", ""): 4000,
+        ("container_pids", "api", ""): 7,
+        ("container_restarts", "api", ""): 2,
+        ("container_restarts", "loki", ""): 0,
+        ("container_running", "api", ""): 1,
+        ("container_running", "loki", ""): 0,
+        ("container_start_time_seconds", "api", ""): 1795954344.309724,
+    }
+
+
+def kubelet(
+    folder: Path, id: str, container: str = "api", *, namespace: str = UNITS, pod: str = POD, restarts: int = 0
+) -> None:
+    """Link to a container's log, as a kubelet does. The log is out of reach."""
+    link = folder / f"{pod}_{namespace}_{container}-{id}.log"
+    link.symlink_to(f"/var/log/pods/{namespace}_{pod}_0f1e-2d/{container}/{restarts}.log")
+    os.utime(link, (1, 1795954344 + restarts), follow_symlinks=False)
+
+
+def test_a_kubelets_links_tell_a_container_and_its_restarts(tmp_path: Path) -> None:
+    kubelet(tmp_path, API, "container-exporter", restarts=10)
+    (found,) = pods.read_all(tmp_path, [UNITS])
+    assert found == Container(id=API, service="container-exporter", pod=POD, restarts=10, started=1795954354)
+
+
+def test_of_a_pods_containers_those_of_the_stack_that_were_started_last_count(tmp_path: Path) -> None:
+    kubelet(tmp_path, API, restarts=9)
+    kubelet(tmp_path, LOKI, restarts=10)
+    kubelet(tmp_path, ENDED, pod=f"{POD}2")
+    kubelet(tmp_path, "c" * 64, namespace="s-units-of-others")
+    (tmp_path / f"{POD}_{UNITS}_executor-{'d' * 64}.log").symlink_to("/var/log/pods/strange")
+    (tmp_path / f"{POD}_{UNITS}_executor-{'f' * 64}.log").touch()
+    (tmp_path / "other.log").touch()
+    assert {it.id for it in pods.read_all(tmp_path, [UNITS])} == {LOKI, ENDED}
+
+
+def test_the_figures_of_a_pods_container_without_kills_that_a_kubelet_keeps_to_itself(tmp_path: Path) -> None:
+    files, host = tmp_path / "files", tmp_path / "cgroup"
+    files.mkdir()
+    kubelet(files, API, restarts=3)
+    groups(host, 1, f"kubepods/burstable/pod0f1e-2d/{API}")
+    assert told(Figures(partial(pods.read_all, files, [UNITS]), Cgroups(host, 1), None)) == {
+        ("container_cpu_seconds_total", "api", POD): 2.5,
+        ("container_memory_bytes", "api", POD): 700,
+        ("container_memory_limit_bytes", "api", POD): 4000,
+        ("container_pids", "api", POD): 7,
+        ("container_restarts", "api", POD): 3,
+        ("container_running", "api", POD): 1,
+        ("container_start_time_seconds", "api", POD): 1795954347,
     }
 
 
 def test_a_scrape_fails_when_dockers_files_cannot_be_read(tmp_path: Path) -> None:
     groups(tmp_path, 2, f"docker/{API}")
     with pytest.raises(FileNotFoundError):
-        told(Figures(tmp_path / "gone", "s", Cgroups(tmp_path, 2), MemoryKills("s")))
+        told(Figures(partial(read_all, tmp_path / "gone", "s"), Cgroups(tmp_path, 2), MemoryKills("s")))
 
 
 def test_each_kill_is_counted_once_whatever_else_is_written(tmp_path: Path) -> None:

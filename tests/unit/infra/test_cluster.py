@@ -18,7 +18,11 @@ from tests.program import IMAGES, SECRETS, Resource, platform_config, readable, 
 
 IMAGE = "registry.example.com/valkey:9"
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
-ON_NODES = {"collector": ["/var/log"], "node-exporter": ["/etc/os-release"]}
+ON_NODES = {
+    "collector": ["/var/log"],
+    "container-exporter": ["/var/log/containers", "/sys/fs/cgroup"],
+    "node-exporter": ["/etc/os-release"],
+}
 WITHOUT = {service.replace("-", "_"): {"enabled": False} for service in NOT_ON_CLUSTERS}
 
 

@@ -89,8 +89,8 @@ def test_a_cluster_with_a_monitoring_of_its_own_gets_what_that_reads() -> None:
     made = watched_by_an_operator()
     monitors = {it["metadata"]["name"]: it for it in of_kind(made, "ServiceMonitor").values()}
     assert set(monitors) == {
-        *("traefik", "api", "executor", "alertmanager", "loki", "collector", "jaeger", "node-exporter"),
-        *("blackbox-exporter", "probe"),
+        *("traefik", "api", "executor", "alertmanager", "loki", "collector", "jaeger"),
+        *("blackbox-exporter", "container-exporter", "node-exporter", "probe"),
     }
     assert all(it["metadata"]["labels"]["release"] == "theirs" for it in monitors.values())
     services = of_kind(made, "Service")
@@ -107,6 +107,7 @@ def test_a_cluster_with_a_monitoring_of_its_own_gets_what_that_reads() -> None:
             and port["name"] in ports
         ]
         assert found == list(ports), name
+    assert all(it["honorLabels"] for monitor in monitors.values() for it in monitor["spec"]["endpoints"])
     (executor,) = monitors["executor"]["spec"]["endpoints"]
     assert executor["path"] == "/metrics/executor"
     assert {it["targetLabel"]: it["replacement"] for it in executor["relabelings"]} == {"job": "executor"}

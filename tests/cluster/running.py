@@ -1,6 +1,7 @@
 """What runs in the cluster, as this machine sees it: it can enter the networks of nodes and pods."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,9 +89,15 @@ def _pod(found: dict[str, Any]) -> Pod:
         metadata["labels"]["vps.service"],
         found["spec"]["nodeName"],
         status["podIP"],
-        min(process for container in served for process in processes(container)),
+        next(process for container in served for process in processes(container) if _is_first(process)),
         served | _containers(status.get("initContainerStatuses", [])),
     )
+
+
+def _is_first(process: int) -> bool:
+    """Whether it is PID 1 of its container: it stays, while those of health checks come and go."""
+    numbers = re.search(r"^NSpid:.*\s(\d+)$", text(Path(f"/proc/{process}/status")), re.MULTILINE)
+    return numbers is not None and numbers[1] == "1"
 
 
 def _containers(statuses: list[dict[str, Any]]) -> frozenset[str]:

@@ -5,7 +5,7 @@ TOOLS := $(PYTHON) tools/bootstrap.py
 ON := $(if $(STACK),--stack $(STACK))
 
 .DEFAULT_GOAL := help
-.PHONY: help up core preview refresh down cluster cluster-down status outputs logs client backup restore publish check unit \
+.PHONY: help up core preview refresh down cluster cluster-down status outputs logs client backup restore recover publish check unit \
 	test format generate bench cost soak diagrams ranges rotate key secret pulumi doctor profile
 
 help: ## Show this list. STACK=prod, where it is named: the server of Pulumi.prod.yaml instead of this machine
@@ -55,6 +55,9 @@ backup: ## Make a backup of the stack's data now. LIST=1: list those that there 
 
 restore: ## Make the stack's data what it was in the newest backup. SNAPSHOT=id: in that one; STACK=prod
 	@$(TOOLS) restore $(ON) $(if $(SNAPSHOT),--snapshot "$(SNAPSHOT)")
+
+recover: ## From an empty server and the backups' repository to the running platform: docs/OPERATIONS.md. STACK=prod
+	@$(TOOLS) recover $(ON)
 
 publish: ## Push our own images. REGISTRY=ghcr.io/me/vps; STACK=prod: write their digests into its config
 	@$(TOOLS) publish --registry "$(REGISTRY)" $(ON)

@@ -65,11 +65,15 @@ class Recorder(pulumi.runtime.Mocks):
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         self.resources.append(Resource(args.typ, args.name, dict(args.inputs)))
+        return f"{args.name}-id", args.inputs | self.outputs(args)
+
+    def outputs(self, args: pulumi.runtime.MockResourceArgs) -> dict[str, Any]:
+        """What a provider computes."""
         computed: dict[str, dict[str, Any]] = {
             "docker:index/remoteImage:RemoteImage": {"imageId": image_id(args.name)},
             "docker:index/network:Network": {"ipamConfigs": [{"subnet": "172.30.0.0/24", "gateway": "172.30.0.1"}]},
         }
-        return f"{args.name}-id", args.inputs | computed.get(args.typ, {})
+        return computed.get(args.typ, {})
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> NoReturn:
         raise AssertionError(f"the program calls a provider's function at preview: {args.token}")

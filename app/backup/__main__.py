@@ -1,7 +1,8 @@
 """`python -m app.backup` makes backups and drills when they are due, and serves figures of them.
 
 `now` makes a backup, `list` prints all of them. `check` reads the whole repository, and prints the names of the volumes
-in a backup, which `restore` restores: the newest, or the one whose id begins as told.
+in a backup, which `restore` restores: the newest, or the one whose id begins as told. `unlock` removes the locks of a
+server that is lost.
 """
 
 import contextlib
@@ -128,12 +129,14 @@ def main() -> None:
                 print(Backups(settings).make())
             case ["list"]:
                 print("\n".join(f"{it['short_id']}  {it['time'][:19]}Z" for it in Copies(settings).all()))
+            case ["unlock"]:
+                Copies(settings).unlock()
             case ["check", *snapshot]:
                 print(json.dumps(Copies(settings).check(*snapshot)))
             case ["restore", *snapshot]:
                 print(Copies(settings).restore(*snapshot))
             case _:
-                sys.exit("usage: python -m app.backup [now | list | check [id] | restore [id]]")
+                sys.exit("usage: python -m app.backup [now | list | unlock | check [id] | restore [id]]")
     except (BackupFailed, OSError, SettingsError) as error:
         sys.exit(str(error))
 

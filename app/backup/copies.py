@@ -77,6 +77,10 @@ class Copies:
         why = f"files changed during each of {_TIMES} copies, such as {min(changed)[0]}" if not done.returncode else ""
         raise BackupFailed(why or f"files can't be read: {done.stderr.strip()[-500:]}")
 
+    def unlock(self) -> None:
+        """Remove all locks, also those that restic takes for held: half an hour long, and who held them is lost."""
+        self._restic.run("unlock", "--remove-all")
+
     def check(self, snapshot: str = "") -> list[str]:
         """See that all of the repository is as it was written. Returns the names of the volumes in a backup.
 

@@ -34,8 +34,9 @@ class Networks:
         return self._made[name]
 
     def subnets(self, name: str) -> pulumi.Output[Sequence[str]]:
-        """The subnets that Docker gave a network."""
-        return self[name].ipam_configs.apply(lambda configs: [config.subnet for config in configs if config.subnet])
+        """The subnets that Docker gave a network: none where an `up` leaves it out, as one of `make recover` does."""
+        configs = self[name].ipam_configs
+        return configs.apply(lambda found: [config.subnet for config in found or () if config.subnet])
 
     def internal(self) -> list[str]:
         """The names of the networks made so far that lead nowhere outside and that the edge is on."""

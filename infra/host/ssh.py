@@ -12,6 +12,8 @@ from infra.settings import Ssh
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _SECONDS_TO_CONNECT = 10
+OTHER_KEY = "Host key verification failed"
+"""What `ssh` says of a host with another key than the pinned one."""
 
 
 def connection(ssh: Ssh) -> command.remote.ConnectionArgs:

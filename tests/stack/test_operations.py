@@ -20,10 +20,12 @@ import pytest
 from infra.settings import STACKS_STORE
 from tests.checkout import Checkout, commands
 from tests.registry import running
+from tests.stack import s3
 from tests.stack.visitors import Visits, events, visiting, websocket
 from tests.waiting import until
 from tools.build import publish
 from tools.console.steps import Report
+from tools.machine import docker_bridge
 from tools.machine.docker_engine import DockerEngine
 from tools.machine.ports import free_port
 from tools.machine.preparation import Preparation
@@ -295,6 +297,35 @@ def test_data_goes_back_to_what_a_backup_holds(server: Server) -> None:
     store.exec_run(["valkey-cli", "set", "counted", "4"])
     assert server.replaced_by(restoring) == set()
     assert store.exec_run(["valkey-cli", "get", "counted"]).output == b"3\n"
+
+
+def test_recover_brings_back_what_docker_and_the_state_have_lost(server: Server) -> None:
+    client = server.engine.client()
+    bucket, *_ = commands("docs/OPERATIONS.md", "Backup and restore", "sh")
+    (without_state,) = commands("docs/OPERATIONS.md", "Recover on an empty server", "bash")
+    (recovering,) = commands("docs/OPERATIONS.md", "Recover on an empty server")
+    with s3.serving(docker_bridge.address(client), server.report) as repository:
+        elsewhere = bucket.replace("https://s3.example.com/bucket/prod", repository.url)
+        assert elsewhere.count("\nmake secret ") == 2
+        elsewhere = elsewhere.replace("\nmake secret ", "\necho secret | make secret ")
+        server.checkout.run(f"{elsewhere}\nmake up STACK=prod\nmake backup STACK=prod")
+        refused = server.checkout.attempt(recovering).stdout
+        assert "is not empty" in refused
+        assert "make restore STACK=prod" in refused
+
+        docker_objects.remove_volumes(client, docker_objects.remove_all(client, server.prefix))
+        server.checkout.run(f"rm -r state\n{without_state}")
+        good = server.checkout.run("pulumi config get --stack prod --path vps:platform.images.app").strip()
+        choosing = "pulumi config set --stack prod --path vps:platform.images.app"
+        broken_off = server.checkout.attempt(f"{choosing} 127.0.0.1:1/app:1\n{recovering}")
+        assert broken_off.returncode != 0
+        assert "as they were at" in broken_off.stdout
+        said = server.checkout.run(f"{choosing} {good}\n{recovering}")
+    assert "was restored before the recovery was broken off" in said
+    health.wait(server.engine, server.prefix, f"http://localhost:{server.port}", server.report)
+    store = client.containers.get(server.containers()["valkey"])
+    assert store.exec_run(["valkey-cli", "get", "counted"]).output == b"3\n"
+    assert "recovery" not in str(docker_objects.find(client, server.prefix).names)
 
 
 @pytest.mark.parametrize("service", ["api", "executor"])

@@ -83,7 +83,7 @@ def _host(settings: PlatformSettings, report: Report) -> Iterator[Finding]:
 
 
 def _unreachable(error: process.CommandFailed) -> Finding:
-    if "Host key verification failed" in error.output:
+    if ssh.OTHER_KEY in error.output:
         return Finding("host key", "it is not host.ssh.host_key", "docs/DEPLOYMENT.md#the-hosts-key")
     last = error.output.strip().rpartition("\n")[2]
     return Finding("host", last or str(error), "docs/OPERATIONS.md#the-server-does-not-answer")

@@ -12,6 +12,8 @@ from infra.host import ssh
 from infra.settings import Host
 from tools.console.steps import Report
 
+_DIAL = ("docker", "system", "dial-stdio")
+
 
 class _Sockets(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """A server with a thread for each connection."""
@@ -20,12 +22,13 @@ class _Sockets(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 @contextlib.contextmanager
-def engine(host: Host, report: Report) -> Iterator[str]:
+def engine(host: Host, report: Report, *, as_root: bool = False) -> Iterator[str]:
     """A URL at which the host's Docker answers while the block runs.
 
-    Each connection is an SSH connection of its own, as the deploy user, for whom sshd allows this command only.
+    Each connection is an SSH connection of its own, as the deploy user, for whom sshd allows this command only; or as
+    root, on a host that has no such user yet.
     """
-    argv = command(host)
+    argv = ["sh", "-c", ssh.login(host.ssh, *_DIAL)] if as_root else command(host)
 
     class Connection(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -45,4 +48,4 @@ def engine(host: Host, report: Report) -> Iterator[str]:
 def command(host: Host) -> Sequence[str]:
     """The command that passes its standard input and output on to Docker."""
     destination = ["-p", str(host.ssh.port), f"{host.deploy_user}@{host.ssh.address}"]
-    return ["ssh", "-T", *ssh.options(host.ssh), *destination, "docker system dial-stdio"]
+    return ["ssh", "-T", *ssh.options(host.ssh), *destination, " ".join(_DIAL)]

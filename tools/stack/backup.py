@@ -67,6 +67,14 @@ class Restoration:
     image: str
     keys: Mapping[str, str]
 
+    def unlock(self) -> None:
+        """Remove the locks on the repository that a lost server has left, which would keep us waiting.
+
+        Raises:
+            StepFailed: the repository can't be reached.
+        """
+        self._run(["unlock"], [])
+
     def run(self, snapshot: Sequence[str], report: Report) -> str:
         """Make the volumes what they were in a backup: the newest, or the one whose id is in `snapshot`.
 

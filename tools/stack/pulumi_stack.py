@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from tools.machine import process
 from tools.machine.docker_engine import DockerEngine
 from tools.machine.pulumi_toolchain import Toolchain
 from tools.paths import ROOT
-from tools.stack import docker_objects
+from tools.stack import config, docker_objects
 
 POLICIES = ROOT / "policies"
 CONTAINER = "docker:index/container:Container"
@@ -68,17 +68,13 @@ _CAUSES = {
         "Name the right backend, or create the stack: make pulumi, then . .vps/pulumi.env and "
         "pulumi stack init <name>.",
     ),
-    "not found for stack": (
-        "The stack has no password for its dashboards.",
-        "Set one: make pulumi, then . .vps/pulumi.env and pulumi config set --secret --stack <name> "
-        "vps:dashboardPassword.",
-    ),
     "stack is currently locked": (
         "Another `up`, `refresh` or `destroy` of this stack runs, or one was killed.",
         "Wait until it ends. If none runs: make pulumi, then . .vps/pulumi.env and pulumi cancel --stack <name>.",
     ),
 }
 """By what Pulumi says: the cause and the fix."""
+_UNSET = re.compile(r"configuration key 'vps:(\S+)' not found for stack")
 # How Pulumi prints a violation of the policy pack (see policies/rules.py).
 _REFUSAL = re.compile(r"\[mandatory\]\s+(\S+).*?Found: (.*?) Fix: ([^\n]*)", re.DOTALL)
 
@@ -118,6 +114,13 @@ class PulumiStack:
     def up(self, report: Report) -> str:
         """Deploy the program. A preview runs first, so that a policy violation changes nothing."""
         return self._run("up", "--yes", "--policy-pack", str(POLICIES), *self.config_arguments, report=report)
+
+    def up_only(self, patterns: Iterable[str], report: Report) -> str:
+        """Deploy the resources whose URN matches a pattern. Before that, the policy pack checks the whole program, of
+        which it would see only these inputs now."""
+        self.preview(report)
+        targets = (argument for pattern in patterns for argument in ("--target", pattern))
+        return self._run("up", "--yes", "--skip-preview", *targets, *self.config_arguments, report=report)
 
     def destroy(self, report: Report) -> str:
         """Remove the resources in the state."""
@@ -162,6 +165,15 @@ class PulumiStack:
         exported: dict[str, Any] = json.loads(self._capture("stack", "export", report=report))
         return exported.get("deployment") or {}
 
+    def edit(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]], report: Report) -> int:
+        """Change the state's deployment. Returns the number of resources that it has less."""
+        exported = json.loads(self._capture("stack", "export", report=report))
+        before = exported.get("deployment") or {}
+        after = change(before)
+        if after != before:
+            self._run("stack", "import", report=report, stdin=json.dumps({**exported, "deployment": after}))
+        return len(before.get("resources") or ()) - len(after.get("resources") or ())
+
     def drop_unhealthy(
         self, state: Mapping[str, Any], docker: Callable[[], AbstractContextManager[DockerEngine]], report: Report
     ) -> str:
@@ -204,6 +216,9 @@ class PulumiStack:
             found = "\n".join(f"  {rule}: {finding}" for rule, finding, _ in refusals)
             fixes = " ".join(dict.fromkeys(fix for *_, fix in refusals))
             return StepFailed(f"The policy pack refuses this stack.\n{found}", fixes)
+        if unset := _UNSET.search(error.output):
+            fix = f"Set it: make secret KEY={unset[1]}{config.argument(self.name)}"
+            return StepFailed(f"The stack has no secret {unset[1]}.", fix)
         for text, (cause, fix) in self.causes.items():
             if text in error.output:
                 return StepFailed(cause, fix, report.log)

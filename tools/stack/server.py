@@ -19,7 +19,7 @@ class Server(Preparation):
 
     def __init__(self, held: int, name: str) -> None:
         super().__init__()
-        self._settings = target.settings(name)
+        self.settings = target.settings(name)
         self._held = held
         self._name = name
 
@@ -28,7 +28,11 @@ class Server(Preparation):
 
     def up_steps(self) -> list[Step]:
         """The steps to a running platform."""
-        return [*self.steps(), Step("Deployment", self._deploy), Step("Health", self._wait)]
+        return [*self.steps(), *self.deployment()]
+
+    def deployment(self) -> list[Step]:
+        """The last of them."""
+        return [Step("Deployment", self._deploy), Step("Health", self._wait)]
 
     @property
     def stack(self) -> PulumiStack:
@@ -41,15 +45,15 @@ class Server(Preparation):
 
     def _deploy(self, report: Report) -> str:
         stack = self.stack
-        dropped = stack.drop_unhealthy(stack.export(report), lambda: target.docker(self._settings, report), report)
+        dropped = stack.drop_unhealthy(stack.export(report), lambda: target.docker(self.settings, report), report)
         return "; ".join(filter(None, [dropped, changes(stack.up(report))]))
 
     def _wait(self, report: Report) -> str:
         self.outputs = self.stack.outputs(report)
-        with target.docker(self._settings, report) as engine:
+        with target.docker(self.settings, report) as engine:
             done = health.wait(engine, self.outputs["name"], None, report)
             there = {state.service for state in health.services(engine.client(), self.outputs["name"])}
-        if missing := {service.name for service in running(self._settings)} - there:
+        if missing := {service.name for service in running(self.settings)} - there:
             raise StepFailed(
                 f"{', '.join(sorted(missing))} was removed by hand, which `up` does not notice.",
                 f"make refresh STACK={self._name}, then make up STACK={self._name}",

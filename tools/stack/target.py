@@ -49,14 +49,15 @@ def stack(name: str, report: Report) -> PulumiStack:
 
 
 @contextlib.contextmanager
-def docker(settings: PlatformSettings, report: Report) -> Iterator[DockerEngine]:
-    """The Docker of a stack, which is reached while the block runs.
+def docker(settings: PlatformSettings, report: Report, *, as_root: bool = False) -> Iterator[DockerEngine]:
+    """The Docker of a stack, which is reached while the block runs: on a server as the deploy user, or as the one who
+    prepares it.
 
     Raises:
         StepFailed: it does not answer.
     """
     if settings.host:
-        with docker_tunnel.engine(settings.host, report) as url:
+        with docker_tunnel.engine(settings.host, report, as_root=as_root) as url:
             yield _answering(url, docker_url(settings.host), report)
     else:
         yield _answering(settings.engine.host, settings.engine.host, report)

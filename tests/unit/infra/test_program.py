@@ -16,7 +16,16 @@ from infra.config import SettingsError, parse_settings
 from infra.docker.networks import unique_local
 from infra.optional_services import SERVICES, Services
 from infra.settings import STACKS_STORE
-from tests.program import SECRETS, Resource, config_files, containers, platform_config, run_program, watched_file
+from tests.program import (
+    SECRETS,
+    Recorder,
+    Resource,
+    config_files,
+    containers,
+    platform_config,
+    run_program,
+    watched_file,
+)
 
 NETWORK = "docker:index/network:Network"
 
@@ -33,6 +42,14 @@ def envs(container: dict[str, object]) -> dict[str, str]:
 
 def test_every_service_runs(local: list[Resource]) -> None:
     assert set(containers(local)) == {"traefik", "api", "executor", *SERVICES}
+
+
+def test_the_program_runs_where_an_up_leaves_dockers_resources_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recorder, "outputs", lambda *_: {})
+    whole = {"rooms": {}, "packages": {}, "rate_store": STACKS_STORE}
+    backup = {"s3": {"url": "https://s3.example.com/bucket"}}
+    found = run_program("prod", platform_config("prod", name="left-out", sandbox=whole, backup=backup))
+    assert set(containers(found)) >= {"api", "backup", "traefik", "packages", "valkey"}
 
 
 def test_every_name_begins_with_the_prefix(local: list[Resource]) -> None:

@@ -59,7 +59,11 @@ def test_the_operators_state_passphrase_and_logins_are_used(
         ("URL: PUT x/v1/transit/decrypt/vps Code: 400. Errors: * too old", "is retired", "Pulumi.prod.yaml"),
         ("Put x/v1/transit/decrypt/vps: dial tcp: connect: connection refused", "does not answer", "VAULT_ADDR"),
         ("no stack named 'prod' found", "no such stack", "pulumi stack init prod"),
-        ("configuration key 'vps:dashboardPassword' not found for stack 'prod'", "no password", "--stack prod"),
+        (
+            "configuration key 'vps:dashboardPassword' not found for stack 'prod'",
+            "no secret",
+            "KEY=dashboardPassword STACK=prod",
+        ),
         ("the stack is currently locked by 1 lock(s)", "Another", "pulumi cancel --stack prod"),
         ("something else", "something else", "resumes"),
     ],

@@ -221,14 +221,13 @@ def test_a_second_up_would_change_nothing(site: Site, report: Report) -> None:
     site.stack.preview(report, "--expect-no-changes")
 
 
-def test_a_record_removed_by_hand_is_detected_and_restored(site: Site, report: Report) -> None:
+def test_a_record_removed_by_hand_is_detected(site: Site, report: Report) -> None:
+    """The next test's `up` restores it."""
     assert not site.stack.has_drifted(report)
     lost = site.cloudflare.kept("A")[API]["id"]
     del site.cloudflare.records[lost]
     assert site.stack.has_drifted(report)
     site.stack.refresh(report)
-    site.stack.up(report)
-    assert site.cloudflare.kept("A")[API]["content"] == ADDRESSES["A"]
 
 
 @pytest.fixture
@@ -238,7 +237,7 @@ def another_authority(bridge: str, cloudflare: Cloudflare, report: Report, tmp_p
     made.close()
 
 
-def test_the_authority_can_be_changed_by_a_setting(
+def test_the_next_up_restores_the_record_and_changes_to_the_authority_of_a_setting(
     site: Site, another_authority: Pebble, prepared: Preparation, trust: ssl.SSLContext, report: Report
 ) -> None:
     _until_trusted(site, API, trust)
@@ -248,6 +247,7 @@ def test_the_authority_can_be_changed_by_a_setting(
     changed = dataclasses.replace(site.stack, overrides=overrides)
     changed.configure(prepared.images, report)
     changed.up(report)
+    assert site.cloudflare.kept("A")[API]["content"] == ADDRESSES["A"]
     trusts_another = ssl.create_default_context(cadata=another_authority.root())
     # Both names, so that no challenge is still running when the stack is destroyed.
     for name in (API, DASHBOARD):

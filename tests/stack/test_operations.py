@@ -250,20 +250,19 @@ def test_an_api_that_never_gets_healthy_leaves_the_old_one_serving(server: Serve
     assert server.containers()["executor"] == before["executor"]
 
 
-def test_a_service_that_is_added_as_documented_answers_at_the_edge(server: Server, variations: Variations) -> None:
+def test_a_service_that_is_added_as_documented_answers_and_an_incident_that_is_told_so_is_read(
+    server: Server, variations: Variations
+) -> None:
     (change,) = commands("CONTRIBUTING.md", "Add a service", "diff")
     server.checkout.apply(change)
     image = variations.make("hello", "app", "COPY hello /hello", hello=HELLO)
-    server.checkout.run(f"pulumi config set --stack prod --path vps:platform.images.hello {image}")
-    assert server.replaced_by("make up STACK=prod") == {"hello", "traefik"}
+    setting = "pulumi config set --stack prod --path vps:platform"
+    (script,) = commands("docs/OPERATIONS.md", "Tell visitors of an incident")
+    assert "make up" in script
+    script = f"{setting}.images.hello {image}\n{setting}.services.status.enabled true\n{script}"
+    assert server.replaced_by(script) == {"hello", "status", "traefik"}
     assert server.ask("hello", "guessed", "/").status_code == httpx.codes.UNAUTHORIZED
     assert server.ask("hello", server.passwords()["dashboardPassword"], "/").text == "hello"
-
-
-def test_an_incident_is_told_as_documented(server: Server) -> None:
-    (script,) = commands("docs/OPERATIONS.md", "Tell visitors of an incident")
-    switch = "pulumi config set --stack prod --path vps:platform.services.status.enabled true"
-    assert server.replaced_by(f"{switch}\n{script}") == {"status", "traefik"}
     with httpx.Client(trust_env=False, headers={"host": "status.localhost"}) as client:
         page = client.get(f"http://127.0.0.1:{server.port}/").text
     assert "Executions are slow" in page

@@ -22,8 +22,11 @@ def used_up(page_url: str) -> None:
     with httpx.Client(base_url=page_url, trust_env=False, timeout=PATIENCE) as client, ThreadPoolExecutor() as visitors:
         while time.monotonic() < deadline:
             answers = list(visitors.map(lambda _: client.post("/execute", json=nothing), range(20)))
-            if any(int(answer.headers.get("Retry-After", 0)) > ROOM for answer in answers):
+            seconds = max(int(answer.headers.get("Retry-After", 0)) for answer in answers)
+            if seconds > ROOM:
                 return
+            # The edge has a limit too, which the page's own files must not meet.
+            time.sleep(seconds)
     pytest.fail(f"no rate limit within {PATIENCE} s: start the API under test with fewer executions a minute")
 
 

@@ -25,6 +25,7 @@ from tools.stack.local_stack import Stack
 
 DOMAIN = "vps.test"
 API = f"sandbox.{DOMAIN}"
+IMAGES = ("app", "executor", "traefik", "backup", "prometheus", "loki")
 METADATA = ("169.254.169.254", "fd00:ec2::254")
 
 
@@ -32,8 +33,8 @@ METADATA = ("169.254.169.254", "fd00:ec2::254")
 class Internet:
     """The hosts of the internet.
 
-    `cloud` is the provider's metadata service, `cloudflare` an address of Cloudflare's proxy, and `authorities` runs
-    Cloudflare's API, its name server and the ACME authority.
+    `cloud` is the provider's metadata service, `cloudflare` an address of Cloudflare's proxy, `authorities` runs
+    Cloudflare's API, its name server and the ACME authority, and `storage` keeps backups.
     """
 
     vps: Namespace
@@ -42,6 +43,7 @@ class Internet:
     attacker: Namespace
     cloud: Namespace
     authorities: Namespace
+    storage: Namespace
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +59,7 @@ def internet() -> Iterator[Internet]:
             attacker=network.host("attacker", "203.0.113.66", "2001:db8:666::66"),
             cloud=network.host("cloud", *METADATA),
             authorities=network.host("authorities", "192.0.2.100", "2001:db8:3::100"),
+            storage=network.host("storage", "192.0.2.150", "2001:db8:4::150"),
         )
     finally:
         network.close()
@@ -68,7 +71,7 @@ def vps(internet: Internet, prepared: Preparation, report: Report) -> Iterator[V
     # On the file system of the images, whose files it hard-links. Not on a tmpfs, where overlays do not work.
     folder = Path(tempfile.mkdtemp(prefix="vps-", dir=cache()))
     try:
-        names = [prepared.images.references[name] for name in ("app", "executor", "traefik", "sandbox-bash")]
+        names = [prepared.images.references[name] for name in (*IMAGES, "sandbox-bash")]
         stored = images.ensure(prepared.engine, names, "vps-images", report)
         host = Vps(internet.vps, folder, distributions.ensure(distributions.chosen(), report), stored)
         try:
@@ -78,6 +81,18 @@ def vps(internet: Internet, prepared: Preparation, report: Report) -> Iterator[V
             host.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def storage(internet: Internet, report: Report) -> Iterator[Vps]:
+    """Another server with sshd, for backups."""
+    folder = Path(tempfile.mkdtemp(prefix="vps-storage-", dir=cache()))
+    host = Vps(internet.storage, folder, distributions.ensure(distributions.chosen(), report))
+    try:
+        host.start()
+        yield host
+    finally:
+        host.close()
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +162,7 @@ def production(
         },
         sandbox={"environments": ["bash"], "requests_per_minute": 1000, "pools": {"bash": {"min": 1, "max": 2}}},
         services={name: {"enabled": False} for name in Services.model_fields},
-        images={name: operator.prepared.images.references[name] for name in ("app", "executor", "traefik")},
+        images={name: operator.prepared.images.references[name] for name in IMAGES},
     )
     stack.set_secret("vps:cloudflareToken", cloudflare.token, operator.report)
     return stack

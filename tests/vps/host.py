@@ -1,4 +1,4 @@
-"""A simulated VPS: a Debian in its own namespaces (mount, PID, network, cgroup, IPC, UTS), with sshd and dockerd.
+"""A simulated server: a Debian in its own namespaces (mount, PID, network, cgroup, IPC, UTS), with sshd and dockerd.
 
 Its files are an overlay, which is removed with it. It has no systemd: init scripts start the services, and at boot the
 ExecStart of each enabled unit is run. How systemd handles a unit is therefore not tested.
@@ -18,35 +18,54 @@ from tests.vps.network import Namespace
 from tools.machine.docker_engine import DockerEngine
 
 _BOOT = Path(__file__).with_name("boot.sh")
+_HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
+_SYSCTLS = ("net.ipv4.conf", "net.ipv4.tcp_syncookies", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.eth0.accept_ra")
+"""Those of its network namespace that differ between a server that was prepared and a fresh one."""
 _SECONDS = 60
 _RESTRICTED = ("setpriv", "--bounding-set=-sys_time,-sys_module,-sys_boot,-syslog,-wake_alarm")
 
 
 class Vps:
-    """One VPS. `close` ends all its processes and removes all but its network namespace."""
+    """One server. `close` ends all its processes and removes all but its network namespace.
+
+    `docker_images` are the images that its Docker has, once one is installed.
+    """
 
     def __init__(
-        self, namespace: Namespace, folder: Path, debian: Path, docker_images: Path, name_server: str | None = None
+        self,
+        namespace: Namespace,
+        folder: Path,
+        debian: Path,
+        docker_images: Path | None = None,
+        name_server: str | None = None,
     ) -> None:
         self.namespace = namespace
         self._folder = folder
         self._debian = debian
         self._cgroups = Cgroups(namespace.name)
         self._init: subprocess.Popen[bytes] | None = None
-        for part in ("upper", "work", "root", "docker"):
-            (folder / part).mkdir(parents=True)
-        images.copy(docker_images, folder / "docker")
+        (folder / "images").mkdir()
+        (folder / "sysctls").write_text(namespace.run("sysctl", *_SYSCTLS))
+        if docker_images:
+            images.copy(docker_images, folder / "images")
+        self._name_server = name_server
         self.identity = folder / "identity"
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", str(self.identity)], check=True
-        )
+        self._set_up()
+
+    def _set_up(self) -> None:
+        """Write the first content of its disk."""
+        for part in ("upper", "work", "root", "docker"):
+            (self._folder / part).mkdir(parents=True)
+        images.copy(self._folder / "images", self._folder / "docker")
+        if not self.identity.exists():
+            _make_key(self.identity, "operator")
         self._write("root/.ssh/authorized_keys", self.public_key + "\n", mode=0o600)
-        self._write("etc/resolv.conf", f"nameserver {name_server}\n" if name_server else "")
+        self._write("etc/resolv.conf", f"nameserver {self._name_server}\n" if self._name_server else "")
         # Docker's init script raises a limit, which may not be allowed on this machine.
         self._write("etc/default/docker", 'ulimit() { command ulimit "$@" || true; }\n')
-        (folder / "upper/var/lib/apt/lists").mkdir(parents=True)
-        (folder / "upper/root/.ssh").chmod(0o700)
-        (folder / "upper/root").chmod(0o700)
+        (self._folder / "upper/var/lib/apt/lists").mkdir(parents=True)
+        (self._folder / "upper/root/.ssh").chmod(0o700)
+        (self._folder / "upper/root").chmod(0o700)
 
     @property
     def public_key(self) -> str:
@@ -55,7 +74,8 @@ class Vps:
     @property
     def host_key(self) -> str:
         """The public key of sshd, as `type base64`."""
-        kind, key, *_ = (self._debian / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
+        own = self._folder / "upper" / _HOST_KEY
+        kind, key, *_ = (own if own.exists() else self._debian / _HOST_KEY).read_text().split()
         return f"{kind} {key}"
 
     @property
@@ -109,11 +129,28 @@ class Vps:
         self._cgroups.remove()
 
     def reboot(self) -> None:
+        self._power_off()
+        self.start()
+
+    def replace(self) -> None:
+        """A fresh server at the same address, with a host key of its own, in place of this one, whose disk is lost."""
+        self._power_off()
+        for part in ("upper", "work", "root", "docker"):
+            shutil.rmtree(self._folder / part)
+        self._set_up()
+        key = self._folder / "upper" / _HOST_KEY
+        key.parent.mkdir(parents=True)
+        _make_key(key.with_suffix(""), "root")
+        for _ in range(2):  # a change of forwarding sets some of the others
+            self.namespace.run("sysctl", "--quiet", "--ignore", f"--load={self._folder / 'sysctls'}")
+        self.start()
+
+    def _power_off(self) -> None:
+        """Stop, and take away what it has made in its network namespace."""
         self.stop()
         self.namespace.run("nft", "flush", "ruleset")
         for bridge in self.namespace.run("ip", "-brief", "link", "show", "type", "bridge").splitlines():
             self.namespace.run("ip", "link", "delete", bridge.split()[0])
-        self.start()
 
     def close(self) -> None:
         self.stop()
@@ -156,3 +193,7 @@ class Vps:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         file.chmod(mode)
+
+
+def _make_key(file: Path, comment: str) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(file)], check=True)

@@ -43,4 +43,5 @@ def ensure(source: DockerEngine, names: Sequence[str], shelf: str, report: Repor
 def copy(images: Path, target: Path) -> None:
     """Copy the images into a daemon's data folder, with hard links: layers never change."""
     for store in _STORES:
-        subprocess.run(["cp", "--archive", "--link", images / store, target / store], check=True)
+        if (images / store).exists():
+            subprocess.run(["cp", "--archive", "--link", images / store, target / store], check=True)

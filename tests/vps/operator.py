@@ -12,6 +12,7 @@ from tools.commands.doctor import examine
 from tools.console.steps import Report
 from tools.machine.preparation import Preparation
 from tools.stack.local_stack import Stack
+from tools.stack.recovery import Recovery
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,14 @@ class Operator:
         with self.at.entered():
             found = list(examine(stack.settings, lambda: stack, self.report))
         return {finding.check for finding in found if finding.is_wrong}
+
+    def recover(self, stack: Stack) -> list[str]:
+        """What the steps of `make recover` before its `up` say, and the last one after it."""
+        recovery = Recovery(stack, stack.settings)
+        with self.at.entered():
+            said = [step.run(self.report) for step in recovery.steps()]
+            stack.up(self.report)
+            return [*said, recovery.end(self.report)]
 
     def sign_in(self, vps: Vps) -> None:
         """Log in over SSH as root, and log out."""

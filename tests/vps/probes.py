@@ -6,17 +6,28 @@ import secrets
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
 
+from tests.vps.conftest import API
 from tests.vps.host import Vps
 from tests.vps.network import Namespace
 from tests.vps.visits import Visitor
 from tests.waiting import until
 from tools.stack.local_stack import Stack
+
+# Files in which packages and user management keep their state: they stay with the packages. (The last three are
+# Docker's own version of a file that tests/vps/host.py writes, the file in which Ubuntu records the first login, and
+# the host key, which each server has of its own.)
+_KEPT = (
+    "/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|/etc/ld.so.cache|/etc/rc.\\.d/.*|/etc/docker/key.json"
+    "|/etc/default/docker.dpkg-dist|/root/.cache/motd.legal-displayed|/etc/ssh/ssh_host_.*"
+)
+FILES = f"find /etc /usr/local /root /home -type f -regextype egrep ! -regex '{_KEPT}' -exec sha256sum {{}} + | sort"
 
 
 def once_certified(ask: Callable[[], httpx.Response]) -> httpx.Response:
@@ -28,6 +39,14 @@ def once_certified(ask: Callable[[], httpx.Response]) -> httpx.Response:
         except httpx.ConnectError as error:
             assert time.monotonic() < deadline, error
             time.sleep(0.3)
+
+
+def execute(visitors: Sequence[Visitor], code: str) -> list[str]:
+    """Run a program for each visitor. Returns its output, or the refusal."""
+    program = {"environment": "bash", "code": code}
+    asks = [partial(visitor.ask, "POST", f"https://{API}/execute", json=program) for visitor in visitors]
+    answers = [once_certified(ask).json() for ask in asks]
+    return [str(answer.get("output", answer)) for answer in answers]
 
 
 def advertise(router: Namespace, address: str, seconds: int) -> None:

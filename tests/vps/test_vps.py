@@ -9,7 +9,7 @@ import dataclasses
 import re
 import shlex
 import ssl
-from collections.abc import Sequence
+import time
 from functools import partial
 
 import httpx
@@ -21,12 +21,15 @@ from tests.vps.attacker import NOTHING, PORTS, attack, attacker_reaches
 from tests.vps.cloudflare import Cloudflare
 from tests.vps.conftest import API, DOMAIN, METADATA, Internet
 from tests.vps.host import Vps
+from tests.vps.kept import Kept, with_backups
 from tests.vps.operator import Operator
 from tests.vps.probes import (
+    FILES,
     addresses_in,
     advertise,
     changed,
     containers,
+    execute,
     listen,
     networks_of_the_edge,
     once_certified,
@@ -37,17 +40,10 @@ from tests.vps.probes import (
 from tests.vps.visits import Visitor, all_open_ports, open_ports
 from tests.waiting import until
 from tools.console.steps import Report, StepFailed
-from tools.stack import docker_objects, health
+from tools.stack import backup, docker_objects, health
 from tools.stack.local_stack import Stack
 
 PROGRAM = "/usr/local/lib/vps/firewall"
-# Files in which packages and user management keep their state: they stay with the packages. (The last two are Docker's
-# own version of a file that tests/vps/host.py writes, and the file in which Ubuntu records the first login.)
-KEPT = (
-    "/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?|/etc/ld.so.cache|/etc/rc.\\.d/.*|/etc/docker/key.json"
-    "|/etc/default/docker.dpkg-dist|/root/.cache/motd.legal-displayed"
-)
-FILES = f"find /etc /usr/local /root /home -type f -regextype egrep ! -regex '{KEPT}' -exec sha256sum {{}} + | sort"
 ALL_HEALTHY = "3 services healthy"
 SYSCTLS = "sysctl net.ipv4.conf.all net.ipv4.tcp_syncookies net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra"
 CONTAINERS = "docker ps --no-trunc --format '{{.Names}} {{.ID}}' | sort"
@@ -69,14 +65,6 @@ def stack(production: Stack, vps: Vps) -> Stack:
 def visitors(internet: Internet, trust: ssl.SSLContext) -> list[Visitor]:
     """Visitors through Cloudflare's proxy, one over IPv4 and one over IPv6."""
     return [Visitor(internet.cloudflare, address, trust) for address in internet.vps.addresses]
-
-
-def execute(visitors: Sequence[Visitor], code: str) -> list[str]:
-    """Run a program for each visitor. Returns its output, or the refusal."""
-    program = {"environment": "bash", "code": code}
-    asks = [partial(visitor.ask, "POST", f"https://{API}/execute", json=program) for visitor in visitors]
-    answers = [once_certified(ask).json() for ask in asks]
-    return [str(answer.get("output", answer)) for answer in answers]
 
 
 def test_a_preview_of_a_fresh_host_needs_no_docker_and_changes_nothing(
@@ -381,6 +369,35 @@ def test_a_restarted_host_has_its_firewall_before_its_services(
     assert attacker_reaches(internet) == NOTHING
     assert health.wait(vps.engine, stack.prefix, None, report) == ALL_HEALTHY
     assert execute(visitors, "echo again") == ["again\n"] * 2
+
+
+def test_recover_brings_the_platform_back_on_an_empty_server(
+    operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps, storage: Vps
+) -> None:
+    backed_up = with_backups(stack, storage, operator.report)
+    operator.configure(backed_up)
+    operator.up(backed_up)
+    health.wait(vps.engine, stack.prefix, None, operator.report)
+    kept = Kept(visitors[0], API)
+    kept.make(vps)
+    until(lambda: kept.is_found(vps), 60, "what the platform keeps")
+    backup.ask(vps.engine.client(), health.services(vps.engine.client(), stack.prefix), "now")
+    # It is lost while it reads the repository, whose lock stays behind.
+    vps.shell(f"docker exec --detach {stack.prefix}-backup python -m app.backup check")
+    until(lambda: storage.shell("ls /root/backups/prod/locks"), 30, "the lock of the server that is lost next")
+    vps.replace()
+    with pytest.raises(StepFailed, match="has another key"):
+        operator.recover(backed_up)
+    renewed = dataclasses.replace(backed_up, overrides=changed(backed_up, ssh={"host_key": vps.host_key}))
+    operator.configure(renewed)
+    begin = time.monotonic()
+    operator.recover(renewed)
+    health.wait(vps.engine, stack.prefix, None, operator.report)
+    until(lambda: kept.is_found(vps), 60, "what the platform had kept")
+    assert time.monotonic() - begin < 600
+    assert not operator.sees_drift(renewed)
+    with pytest.raises(StepFailed, match="is not empty"):
+        operator.recover(renewed)
 
 
 def test_destroy_restores_the_host_but_leaves_packages(

@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import json
+import secrets
 import selectors
 import socket
 import ssl
@@ -12,6 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 import httpx
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from tests.vps.network import Namespace
 
@@ -63,3 +67,31 @@ class Visitor:
                 extensions={"sni_hostname": asked.host},
                 **options,
             )
+
+    def certificate(self, host: str) -> bytes:
+        """The certificate that is served for a host name (DER)."""
+        with self._connected() as tcp, self.trust.wrap_socket(tcp, server_hostname=host) as tls:
+            found = tls.getpeercert(binary_form=True)
+        assert found
+        return found
+
+    def room(self, host: str, links: Mapping[str, str]) -> str:
+        """The output of the program in a room, which is run by its link for editing."""
+        token = links["edit"].partition("token=")[2]
+        with connect(
+            f"wss://{host}/rooms/{links['id']}/runs",
+            sock=self._connected(),
+            ssl=self.trust,
+            proxy=None,
+            subprotocols=[Subprotocol("vps-room"), Subprotocol(f"token.{token}")],
+        ) as room:
+            room.send(json.dumps({"type": "run", "name": (name := secrets.token_hex(4))}))
+            # The frames of a former run come first.
+            frames = (json.loads(room.recv(timeout=20)) for _ in itertools.count())
+            ours = itertools.dropwhile(lambda frame: frame.get("name") != name and frame["type"] != "problem", frames)
+            last: dict[str, Any] = next(frame for frame in ours if frame["type"] in ("result", "problem"))
+        return str(last.get("output", last))
+
+    def _connected(self) -> socket.socket:
+        with self.at.entered():
+            return socket.create_connection((self.address, 443), timeout=20)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+_CAUSED = "The above exception was the direct cause of the following exception:"
+
 
 @dataclass(frozen=True)
 class Count:
@@ -47,8 +49,8 @@ def read(results: Path) -> tuple[Count, list[Failure]]:
 
 def _reason(text: str) -> str:
     """One line from pytest's text of a failure. Its messages begin with E; the last line is `<place>: <kind>`, or the
-    message of a failed import."""
-    lines = text.strip().splitlines() or ["nothing was said"]
+    message of a failed import. An exception stands behind the one that caused it."""
+    lines = text.rpartition(_CAUSED)[2].strip().splitlines() or ["nothing was said"]
     said = next((line[1:].strip() for line in lines if line.startswith("E ")), None)
     if said is None or lines[-1].startswith("E "):
         return said or lines[-1]

@@ -43,6 +43,16 @@ E       assert 6 == 7
 E        +  where 6 = sum([1, 2, 3])
 
 tests/unit/test_a.py:23: AssertionError</failure></testcase>
+<testcase classname="tests.unit.test_a" name="test_wait"><failure message="waited">def test_wait():
+E   TimeoutError
+
+tests/unit/wait.py:9: TimeoutError
+
+The above exception was the direct cause of the following exception:
+
+E   AssertionError: waited 20 s
+
+tests/unit/test_a.py:31: AssertionError</failure></testcase>
 <testcase classname="" name="tests.unit.test_c"><error message="collection failure">ImportError while importing
 E   ModuleNotFoundError: No module named 'gone'</error></testcase>
 <testcase classname="tests.unit.test_a" name="test_left"><skipped message="no need"/></testcase>
@@ -54,6 +64,7 @@ def test_failed_tests_are_listed_with_place_and_reason(tmp_path: Path) -> None:
     file.write_text(FAILURES)
     assert junit.read(file)[1] == [
         Failure("tests.unit.test_a.TestB::test_sum[1]", "tests/unit/test_a.py:23: assert 6 == 7"),
+        Failure("tests.unit.test_a::test_wait", "tests/unit/test_a.py:31: AssertionError: waited 20 s"),
         Failure("tests.unit.test_c", "ModuleNotFoundError: No module named 'gone'"),
     ]
 

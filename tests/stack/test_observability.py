@@ -330,11 +330,12 @@ def test_the_status_page_answers_while_everything_else_is_down(
 
     written(lambda api: api["up"] is True and any(api["seconds"]), "that the api answers")
     assert 0 < next(iter(get("/status.json").json()["routes"]["api"]["days"].values())) <= 1
-    assert "Everything answers." in get("/").text
+    until(lambda: "Everything answers." in get("/").text, 20, "the page that says so")
     containers["api"].kill()
     until(lambda: restarted.value('probe_success{route="api"}') == 0, 60, "the failing probe")
     written(lambda api: api["up"] is False, "that the api does not answer")
-    assert "Something does not answer." in get("/").text
+    # The job writes the page after the record.
+    until(lambda: "Something does not answer." in get("/").text, 20, "the page that says so")
     for service in containers.keys() - {"traefik", "status", "api", STOPPED}:
         containers[service].kill()
     written(lambda api: api["up"] is None and api["days"], "that nobody knows")

@@ -77,7 +77,8 @@ def test_the_loss_of_a_unit_loses_only_what_ran_in_it(units: Units) -> None:
         assert len(visits.failures) <= 1, visits.failures
         answers = [it.result() for it in long]
         whole = [it for it in answers if it.is_success and it.json()["output"] == "done\n"]
-        lost = [it for it in answers if it.status_code == httpx.codes.BAD_GATEWAY]
+        # Its executor may end a moment before its api, which then says so itself.
+        lost = [it for it in answers if it.status_code in {httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE}]
         assert len(whole) + len(lost) == AT_ONCE
         assert whole
         assert lost

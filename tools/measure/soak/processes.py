@@ -121,12 +121,18 @@ _DESCRIPTORS_EACH, _MOUNTS_EACH = 6, 2
 """Of the executor for each ready sandbox: four pipes, the script and the process; its file system and its root."""
 
 
+def _mounts(pid: int) -> int:
+    """The number of a process' mounts, where it has a namespace of its own: in this machine's, others mount too."""
+    its, ours = (Path(f"/proc/{each}/ns/mnt").readlink() for each in (pid, "self"))
+    return 0 if its == ours else len(Path(f"/proc/{pid}/mountinfo").read_text().splitlines())
+
+
 def _read(name: str, pid: int, ready: int) -> Reading:
     return Reading(
         process=name,
         pid=pid,
         descriptors=sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()) - ready * _DESCRIPTORS_EACH,
         threads=sum(1 for _ in Path(f"/proc/{pid}/task").iterdir()),
-        mounts=len(Path(f"/proc/{pid}/mountinfo").read_text().splitlines()) - ready * _MOUNTS_EACH,
+        mounts=_mounts(pid) - ready * _MOUNTS_EACH,
         memory=machine.memory([pid]),
     )

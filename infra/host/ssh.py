@@ -47,10 +47,15 @@ def options(ssh: Ssh) -> list[str]:
     ]
 
 
-def login(ssh: Ssh, *argv: str) -> str:
-    """A local shell command that runs `argv` on the VPS as root, over a new connection."""
+def arguments(ssh: Ssh, *argv: str) -> list[str]:
+    """A local program with its arguments, which runs `argv` on the VPS as root, over a new connection."""
     destination = ["-p", str(ssh.port), f"{ssh.user}@{ssh.address}"]
-    return shlex.join(["ssh", *options(ssh), *destination, shlex.join([*_root(ssh), *argv])])
+    return ["ssh", *options(ssh), *destination, shlex.join([*_root(ssh), *argv])]
+
+
+def login(ssh: Ssh, *argv: str) -> str:
+    """`arguments` as a local shell command."""
+    return shlex.join(arguments(ssh, *argv))
 
 
 def script(

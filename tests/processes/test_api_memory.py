@@ -76,24 +76,11 @@ def compressed_messages(port: int) -> socket:
     return connection
 
 
-def header_lines(port: int) -> socket:
+def endless_head(port: int, begin: bytes, more: bytes, times: int) -> socket:
+    """A request of which `more` is sent again and again after `begin`."""
     connection = connected(port)
-    connection.sendall(b"GET / HTTP/1.1\r\n")
-    assert not flood(connection, b"a: b\r\n" * 10_000, 200)
-    return connection
-
-
-def a_header(port: int) -> socket:
-    connection = connected(port)
-    connection.sendall(b"GET / HTTP/1.1\r\na: ")
-    assert not flood(connection, b"a" * 65536, 500)
-    return connection
-
-
-def a_url(port: int) -> socket:
-    connection = connected(port)
-    connection.sendall(b"GET /")
-    assert not flood(connection, b"a" * 65536, 500)
+    connection.sendall(begin)
+    assert not flood(connection, more, times)
     return connection
 
 
@@ -123,9 +110,9 @@ FLOODS: dict[str, Callable[[int], socket]] = {
     "empty fragments": lambda port: fragments(port, b""),
     "fragments of a byte": lambda port: fragments(port, b" "),
     "compressed messages": compressed_messages,
-    "header lines": header_lines,
-    "a header": a_header,
-    "a URL": a_url,
+    "header lines": lambda port: endless_head(port, b"GET / HTTP/1.1\r\n", b"a: b\r\n" * 10_000, 200),
+    "a header": lambda port: endless_head(port, b"GET / HTTP/1.1\r\na: ", b"a" * 65536, 500),
+    "a URL": lambda port: endless_head(port, b"GET /", b"a" * 65536, 500),
     "pipelined requests": pipelined_requests,
     "requests behind a run": requests_behind_a_run,
     "a body after its refusal": a_body_after_its_refusal,

@@ -67,7 +67,7 @@ def examine(settings: PlatformSettings, stack: Callable[[], PulumiStack], report
 
 def _host(settings: PlatformSettings, report: Report) -> Iterator[Finding]:
     host = settings.host
-    argv = ["sh", "-c", ssh.login(host.ssh, "sh", "-s")] if host else ["sh", "-s"]
+    argv = ssh.arguments(host.ssh, "sh", "-s") if host else ["sh", "-s"]
     try:
         found = doctor.facts(process.run(argv, report, stdin=doctor.script(of_ours=host is not None)))
     except process.CommandFailed as error:
@@ -85,8 +85,7 @@ def _host(settings: PlatformSettings, report: Report) -> Iterator[Finding]:
 def _unreachable(error: process.CommandFailed) -> Finding:
     if ssh.OTHER_KEY in error.output:
         return Finding("host key", "it is not host.ssh.host_key", "docs/DEPLOYMENT.md#the-hosts-key")
-    last = error.output.strip().rpartition("\n")[2]
-    return Finding("host", last or str(error), "docs/OPERATIONS.md#the-server-does-not-answer")
+    return Finding("host", error.last_line or str(error), "docs/OPERATIONS.md#the-server-does-not-answer")
 
 
 def _services(client: docker.DockerClient, settings: PlatformSettings) -> Iterator[Finding]:

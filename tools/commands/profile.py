@@ -59,7 +59,7 @@ def run(options: argparse.Namespace, runner: Runner) -> None:
         script = _SCRIPT.format(pid=pid, seconds=options.seconds)
         as_root = () if os.geteuid() == 0 else ("sudo", "-n")
         here = [*as_root, "sh", "-c", script]
-        argv = ["sh", "-c", ssh.login(settings.host.ssh, "sh", "-c", script)] if settings.host else here
+        argv = ssh.arguments(settings.host.ssh, "sh", "-c", script) if settings.host else here
         file.write_bytes(_picture(argv, report))
         return str(file)
 

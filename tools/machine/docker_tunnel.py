@@ -28,7 +28,7 @@ def engine(host: Host, report: Report, *, as_root: bool = False) -> Iterator[str
     Each connection is an SSH connection of its own, as the deploy user, for whom sshd allows this command only; or as
     root, on a host that has no such user yet.
     """
-    argv = ["sh", "-c", ssh.login(host.ssh, *_DIAL)] if as_root else command(host)
+    argv = ssh.arguments(host.ssh, *_DIAL) if as_root else command(host)
 
     class Connection(socketserver.BaseRequestHandler):
         def handle(self) -> None:

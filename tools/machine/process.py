@@ -40,6 +40,11 @@ class CommandFailed(Exception):
         self.code = code
         self.output = output
 
+    @property
+    def last_line(self) -> str:
+        """The last line of its output; empty when it printed nothing."""
+        return self.output.strip().rpartition("\n")[2]
+
 
 @contextlib.contextmanager
 def explained(message: str, fix: str, report: Report) -> Iterator[None]:

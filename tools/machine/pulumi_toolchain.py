@@ -139,8 +139,7 @@ def _with_plugins(toolchain: Toolchain, plugins: Iterable[str], report: Report) 
                 report.say(f"installing the {name} plugin {number}")
                 process.run([pulumi, "plugin", "install", "resource", name, number], report, environment=environment)
     except process.CommandFailed as error:
-        last = error.output.strip().rpartition("\n")[2]
-        raise _Unavailable(f"pulumi {toolchain.origin} could not get its plugins ({last})") from error
+        raise _Unavailable(f"pulumi {toolchain.origin} could not get its plugins ({error.last_line})") from error
     return toolchain
 
 

@@ -162,12 +162,11 @@ class PulumiStack:
 
     def export(self, report: Report) -> dict[str, Any]:
         """The state's deployment: `resources`, `pending_operations`, ..."""
-        exported: dict[str, Any] = json.loads(self._capture("stack", "export", report=report))
-        return exported.get("deployment") or {}
+        return self._exported(report).get("deployment") or {}
 
     def edit(self, change: Callable[[Mapping[str, Any]], Mapping[str, Any]], report: Report) -> int:
         """Change the state's deployment. Returns the number of resources that it has less."""
-        exported = json.loads(self._capture("stack", "export", report=report))
+        exported = self._exported(report)
         before = exported.get("deployment") or {}
         after = change(before)
         if after != before:
@@ -201,6 +200,10 @@ class PulumiStack:
         # Pulumi takes this variable for `--yes`, which `--preview-only` does not go with.
         environment = {**self.environment, "PULUMI_SKIP_CONFIRMATIONS": None}
         return process.run(self._argv(arguments), report, environment=environment, cwd=cwd, stdin=stdin, held=self.held)
+
+    def _exported(self, report: Report) -> dict[str, Any]:
+        exported: dict[str, Any] = json.loads(self._capture("stack", "export", report=report))
+        return exported
 
     def _capture(self, *arguments: str, report: Report) -> str:
         try:

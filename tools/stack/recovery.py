@@ -118,9 +118,8 @@ class Recovery:
         return keys
 
     def _has_docker(self, host: Ssh, report: Report) -> bool:
-        program = ssh.login(host, "sh", "-c", "command -v docker || true")
         try:
-            return bool(process.capture(["sh", "-c", program], report).strip())
+            return bool(process.capture(ssh.arguments(host, "sh", "-c", "command -v docker || true"), report).strip())
         except process.CommandFailed as error:
             raise _unreachable(error, host, self.stack.name) from error
 
@@ -193,8 +192,7 @@ def _unreachable(error: process.CommandFailed, settings: Ssh, stack: str) -> Ste
             "Compare its key with the one on the provider's console (docs/DEPLOYMENT.md, The host's key). If they are "
             f"the same: pulumi config set --stack {stack} --path vps:platform.host.ssh.host_key 'ssh-ed25519 AAAA...'",
         )
-    said = error.output.strip().rpartition("\n")[2] or str(error)
     return StepFailed(
-        f"{settings.address} can't be reached over SSH: {said}",
+        f"{settings.address} can't be reached over SSH: {error.last_line or error}",
         f"host.ssh names the new server's address, and a key that its {settings.user} accepts: {_SECTION}.",
     )

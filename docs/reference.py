@@ -22,6 +22,7 @@ from app.backup.state import families as backup_families
 from app.containers.figures import families
 from app.environments import ENVIRONMENTS, VARIANTS
 from app.executor.metrics import Metrics as ExecutorMetrics
+from app.keeper.metrics import Metrics as KeeperMetrics
 from app.packages.metrics import Metrics as PackagesMetrics
 from app.packages.store import Store
 from app.process.settings import meaning
@@ -34,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = (Path("README.md"), Path("docs/OPERATIONS.md"), Path("docs/SETTINGS.md"))
 OPENAPI = Path("frontend/openapi.json")
 """A source of the built pages: `npm run build` in frontend/ renders it and copies it to where the api serves it."""
-_OURS = ("api_", "backup_", "sandbox_", "container_", "executor_", "packages_")
+_OURS = ("api_", "backup_", "keeper_", "sandbox_", "container_", "executor_", "packages_")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _NOT_IN_ANCHORS = re.compile(r"[^\w\- ]")
 
@@ -58,6 +59,7 @@ def metrics_table() -> str:
         "packages": text_string_to_metric_families(PackagesMetrics(Store(ROOT, 1)).exposition().decode()),
         "container-exporter": families().values(),
         "backup": backup_families(),
+        "keeper": KeeperMetrics(()).registry.collect(),
     }
     rows = ["| metric | kind | from | meaning |", "|---|---|---|---|"]
     for service, found in sources.items():

@@ -9,8 +9,8 @@ from pydantic import Field, IPvAnyNetwork, StringConstraints, model_validator
 from app.process.settings import Settings
 
 HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")]
-NOT_ON_CLUSTERS = ("portainer", "status")
-"""Services that hold Docker's socket, or share a volume with the edge."""
+NOT_ON_CLUSTERS = ("portainer", "status", "openbao")
+"""Services that hold Docker's socket, or share volumes with other services."""
 NamespaceName = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
 UNITS = "units"
 UNIT = "sandbox"

@@ -55,6 +55,14 @@ class Status(Switch):
         return folder
 
 
+class OpenBao(Switch):
+    """Secrets by OpenBao, which brings a changed one to its service without an `up`. Its seal is opened by the secret
+    vps:openbaoSealKey."""
+
+    enabled: bool = False
+    """Whether the service runs."""
+
+
 class Services(Settings):
     """The services around the API. Each can be switched off, for instance on a small host.
 
@@ -72,6 +80,7 @@ class Services(Settings):
     grafana: Switch = Switch()
     status: Status = Status()
     portainer: Switch = Switch()
+    openbao: OpenBao = OpenBao()
 
 
 SERVICES = {field.replace("_", "-"): field for field in Services.model_fields}

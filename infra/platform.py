@@ -1,6 +1,7 @@
 """The platform: the component that makes everything else from the settings."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pulumi
 import pulumi_docker as docker
@@ -13,12 +14,13 @@ from infra.docker.service import Stack
 from infra.host import ssh
 from infra.host.firewall import Firewall
 from infra.host.host import Host
-from infra.service import Context, Orchestrator, Service
+from infra.service import Context, Orchestrator, Service, ServiceArgs
 from infra.services import catalog
 from infra.services.backup import BACKUP
 from infra.services.edge import TRAEFIK, USER, hosts, url
+from infra.services.openbao import KEEPER, OPENBAO, held, with_agent
 from infra.services.packages import PACKAGES
-from infra.services.sandbox import API, EXECUTOR
+from infra.services.sandbox import API, EXECUTOR, SITE_KEYS, keys_file
 from infra.services.status import STATUS
 from infra.services.valkey import STORE
 from infra.settings import PlatformSettings
@@ -46,7 +48,10 @@ class Platform(pulumi.ComponentResource):
             pulumi.log.warn(notice, self)
         child = pulumi.ResourceOptions(parent=self)
         services = catalog.running(settings)
-        self._context = Context(settings, secrets, services, _orchestrator(settings, services, child))
+        known = {**secrets, SITE_KEYS: pulumi.Output.secret(keys_file(settings.sandbox))}
+        self._context = Context(settings, known, services, _orchestrator(settings, services, child))
+        if settings.runs(OPENBAO.name):
+            self._make(OPENBAO.name, child, OPENBAO, KEEPER)
         beside = [service for service in services if service in (PACKAGES, STORE)]
         self._make("sandbox", child, *beside, EXECUTOR, API, *(service for service in services if service.unit_of))
         if observability := [service for service in self._context.services if service in catalog.OBSERVABILITY]:
@@ -91,7 +96,13 @@ class Platform(pulumi.ComponentResource):
 
     def _make(self, name: str, opts: pulumi.ResourceOptions, *services: Service) -> None:
         """Make a component with this name of services, which start in this order."""
-        self._context.orchestrator.make(name, {it.name: it.describe(self._context) for it in services}, opts)
+        described: dict[str, ServiceArgs] = {}
+        for it in services:
+            args = replace(it.describe(self._context), secrets=self._context.files(it))
+            if secrets := held(it, self._context.settings):
+                described[f"{it.name}-agent"], args = with_agent(it.name, args, secrets)
+            described[it.name] = args
+        self._context.orchestrator.make(name, described, opts)
 
 
 def _orchestrator(

@@ -12,7 +12,7 @@ import pulumi
 
 from app.backup.settings import Copying
 from infra.cloudflare import RANGES
-from infra.config import Secrets
+from infra.config import Secrets, needed_secrets
 from infra.settings import PlatformSettings
 
 STACK_LABEL = "vps.stack"
@@ -235,6 +235,16 @@ class Target:
     relabel: Sequence[Mapping[str, Any]] = ()
 
 
+@dataclass(frozen=True)
+class Secret:
+    """A file under /run/secrets: what `text` makes of the stack's secret with this name. `at_start`: the service's
+    program reads it at its start only."""
+
+    name: str
+    text: Callable[[str], str] = str
+    at_start: bool = False
+
+
 class Orchestrator(Protocol):
     """What runs the services: Docker, or a Kubernetes cluster."""
 
@@ -274,6 +284,10 @@ class Context:
         """What the edge publishes, by service."""
         return {service.name: service.route for service in self.services if service.route}
 
+    def files(self, service: "Service") -> dict[str, pulumi.Output[str]]:
+        """The texts of a service's secrets by file name."""
+        return {file: self.secrets[it.name].apply(it.text) for file, it in service.secrets(self.settings).items()}
+
     @property
     def otlp_endpoint(self) -> str | None:
         """Where spans go, as a URL of OTLP over HTTP; None where nothing takes them."""
@@ -287,7 +301,8 @@ class Context:
 
 @dataclass(frozen=True)
 class Service:
-    """One service as the rest of the platform knows it. `describe` says how it runs, the other fields who uses it.
+    """One service as the rest of the platform knows it. `describe` says how it runs, `secrets` which secrets it reads
+    as files, the other fields who uses it.
 
     Prometheus scrapes `target`, under `name` as its job; the edge publishes `route`; Grafana queries `source`, a URL.
     `unit_of` is the name of the service that runs beside this one in another unit, and shares job and route with it.
@@ -297,6 +312,7 @@ class Service:
 
     name: str
     describe: Callable[[Context], ServiceArgs]
+    secrets: Callable[[PlatformSettings], Mapping[str, Secret]] = lambda _: {}
     target: Target | None = None
     route: Route | None = None
     unit_of: str | None = None
@@ -304,6 +320,11 @@ class Service:
     otlp_endpoint: str | None = None
     alerts_address: str | None = None
     reads: Callable[[PlatformSettings], Sequence[HostPath]] = lambda _: ()
+
+
+def of_prefix(prefix: str, settings: PlatformSettings) -> dict[str, Secret]:
+    """Those of a stack's secrets whose names begin so, as files of these names."""
+    return {name: Secret(name) for name in needed_secrets(settings) if name.startswith(prefix)}
 
 
 def go_memory(memory_mb: int) -> dict[str, str]:

@@ -51,7 +51,7 @@ class DeclaredServices:
         inputs = self._inputs[service]
         for network in inputs.get("networksAdvanced", ()):
             self._network(network["name"])
-        for role in ("data", "config", "secrets", "opened", "watched"):
+        for role in (*(f"data-{number}" for number in range(1, 9)), "data", "config", "secrets", "opened", "watched"):
             loader = containers(self._resources, role).get(service)
             if loader:
                 made = self._create(loader)

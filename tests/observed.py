@@ -19,6 +19,7 @@ ROUND = (
 # Queries and metrics without a series in this test, with the reason.
 NO_CERTIFICATE = "TLS is off"
 NO_BACKUP = "backups are off"
+NO_OPENBAO = "services.openbao is off"
 NOTHING_WRONG = "it counts faults, and there was none"
 SELDOM = "it is computed less often than this test is long"
 MAY_BE_EMPTY = {
@@ -37,6 +38,9 @@ MAY_BE_EMPTY = {
     'api_room_members{kind="sync"}': "rooms are off",
     "backup_last_success_time_seconds": NO_BACKUP,
     "backup_drill_passed": NO_BACKUP,
+    "keeper_openbao_answers": NO_OPENBAO,
+    "keeper_agent_token_expires_time_seconds": NO_OPENBAO,
+    "keeper_logins_opened_total": NO_OPENBAO,
 }
 
 

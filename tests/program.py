@@ -41,6 +41,7 @@ SECRETS = {
     "alertPushoverToken": "alert-pushover-token",
     "alertPushoverUser": "alert-pushover-user",
     "alertPagerdutyKey": "alert-pagerduty-key",
+    "openbaoSealKey": "openbao-seal-key",
     "backupPassword": "backup-password",
     "backupS3Id": "backup-s3-id",
     "backupS3Key": "backup-s3-key",

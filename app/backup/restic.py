@@ -12,7 +12,8 @@ from app.backup.settings import BackupSettings
 
 NO_REPOSITORY = 10
 UNREADABLE = 3
-"""The exit codes of restic: there is no repository, and some files could not be read."""
+_WRONG_PASSWORD = 12
+"""The exit codes of restic: there is no repository, some files could not be read, and the password is another one."""
 COMPLETE, UNFINISHED = "complete", "unfinished"
 """The tags of a backup whose files fit together, and of another one."""
 _SHOWN = 2000
@@ -25,19 +26,29 @@ class BackupFailed(Exception):
 
 
 class Restic:
-    """Runs restic. `folder` is for its cache, and for a copy of the SSH key that only we can read."""
+    """Runs restic. `folder` is for its cache, and for copies of the SSH key and the password that only we can read.
+
+    When the password is changed, the repository gets the new one with the copy of the former one.
+    """
 
     def __init__(self, settings: BackupSettings, folder: Path) -> None:
         self._settings = settings
         self._folder = folder
+        self._password, self._former = settings.secrets / "backup_password", folder / "password"
         self._options: tuple[str, ...] = ()
         if settings.sftp_host:
             self._options = ("-o", f"sftp.args={_ssh(settings, folder)}")
 
     def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command. One that needs the repository for itself waits ten minutes for another."""
-        argv = ["restic", *self._options, "--retry-lock", "10m", *arguments]
-        return subprocess.run(argv, env=self._environment(), capture_output=True, text=True, check=False)
+        password = self._password.read_text()
+        done = self._attempt(self._password, *arguments)
+        if done.returncode == _WRONG_PASSWORD and self._former.exists():
+            self._attempt(self._former, "key", "passwd", "--new-password-file", str(self._password))
+            done = self._attempt(self._password, *arguments)
+        if done.returncode != _WRONG_PASSWORD:
+            _copy(password, self._former)
+        return done
 
     def run(self, *arguments: str) -> str:
         """What a command prints.
@@ -63,6 +74,11 @@ class Restic:
         elif done.returncode:
             raise failed("cat config", done)
 
+    def _attempt(self, password: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        argv = ["restic", *self._options, "--retry-lock", "10m", *arguments]
+        environment = {**self._environment(), "RESTIC_PASSWORD_FILE": str(password)}
+        return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+
     def _environment(self) -> Mapping[str, str]:
         secrets = self._settings.secrets
         keys = {name: (secrets / file).read_text() for name, file in _KEYS.items() if (secrets / file).exists()}
@@ -72,7 +88,6 @@ class Restic:
             "HOME": str(self._folder),
             "TMPDIR": str(self._folder),
             "RESTIC_REPOSITORY": self._settings.repository,
-            "RESTIC_PASSWORD_FILE": str(secrets / "backup_password"),
             "RESTIC_CACHE_DIR": str(self._folder / "cache"),
             "GOMEMLIMIT": "150MiB",
             **keys,
@@ -85,16 +100,20 @@ def failed(command: str, done: subprocess.CompletedProcess[str]) -> BackupFailed
     return BackupFailed(f"restic {command} failed ({done.returncode}): {done.stderr.strip()[-_SHOWN:]}")
 
 
+def _copy(text: str, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(text)
+
+
 def _ssh(settings: BackupSettings, folder: Path) -> str:
     """The arguments of ssh: only this private key and this host key. ssh refuses a key that others can read, and one
     whose last line has no end, which is lost where secrets are typed or piped.
 
     The host key is in a file, since for a command that prints it ssh would change its groups, which we may not.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     key = folder / "sftp-key"
-    key.touch(mode=0o600)
-    key.write_text((settings.secrets / "backup_sftp_key").read_text().rstrip("\n") + "\n")
+    _copy((settings.secrets / "backup_sftp_key").read_text().rstrip("\n") + "\n", key)
     known = folder / "sftp-hosts"
     known.write_text(f"* {settings.sftp_host}\n")
     options = {

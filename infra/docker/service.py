@@ -141,7 +141,10 @@ class _Service(pulumi.ComponentResource):
         own = _digest(inputs) if args.overlaps else None
         volumes_of = [(mount, volumes.get(mount.volume, own)) for mount in args.mounts]
         mounts = [_volume(volume.name, mount.path, mount.read_only) for mount, volume in volumes_of]
-        loaders: list[pulumi.Resource] = [self._open(volume) for mount, volume in volumes_of if not mount.in_image]
+        closed = [volume for mount, volume in volumes_of if not mount.in_image]
+        loaders: list[pulumi.Resource] = [
+            self._open(volume, f"data-{number}" if number else "data") for number, volume in enumerate(closed)
+        ]
         # Apart from the secrets, so that a preview shows how the rest of the configuration changes.
         secrets = Config(SECRETS, args.secrets) if args.secrets else None
         for kind, config in {"config": args.config, "secrets": secrets}.items():
@@ -277,7 +280,7 @@ class _Service(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _open(self, volume: docker.Volume, kind: str = "data") -> docker.Container:
+    def _open(self, volume: docker.Volume, kind: str) -> docker.Container:
         """Let the service write a fresh volume: covering /tmp, it takes the mode of that, which all may write.
 
         Only the service mounts it, so "all" is the service. Docker does that when the container is made.

@@ -7,7 +7,19 @@ import yaml
 
 from app.process.settings import Settings
 from infra.receivers import Alertmanager as AlertmanagerSettings
-from infra.service import SECRETS, Config, Context, Health, Mount, Route, Service, ServiceArgs, Target, Volume
+from infra.service import (
+    SECRETS,
+    Config,
+    Context,
+    Health,
+    Mount,
+    Route,
+    Service,
+    ServiceArgs,
+    Target,
+    Volume,
+    of_prefix,
+)
 from monitoring.files import load
 
 _ADDRESS = "alertmanager:9093"
@@ -36,7 +48,6 @@ def describe(context: Context) -> ServiceArgs:
         user="65534:65534",
         networks=["monitoring", "outbound"],
         config=Config(_CONFIG, {"alertmanager.yml": config(context.settings.services.alertmanager)}),
-        secrets={name: secret for name, secret in context.secrets.items() if name.startswith("alert_")},
         mounts=[Mount(Volume("alertmanager-data"), _DATA)],
     )
 
@@ -68,6 +79,7 @@ def _receivers(settings: AlertmanagerSettings) -> dict[str, dict[str, Any]]:
 ALERTMANAGER = Service(
     "alertmanager",
     describe,
+    secrets=lambda settings: of_prefix("alert_", settings),
     target=Target(_ADDRESS),
     # It has no users of its own: the edge asks for the password.
     route=Route(f"http://{_ADDRESS}", "password", requests_per_minute=600),

@@ -2,7 +2,7 @@
 
 from app.backup.settings import BackupOptions, BackupSettings
 from infra.backups import Backup
-from infra.service import Context, Health, Mount, Privileges, Service, ServiceArgs, Target, Volume
+from infra.service import Context, Health, Mount, Privileges, Service, ServiceArgs, Target, Volume, of_prefix
 from infra.services.healthcheck import HEALTHCHECK
 from infra.settings import PlatformSettings
 
@@ -36,7 +36,6 @@ def describe(context: Context) -> ServiceArgs:
         privileges=Privileges(CAPABILITIES, "it reads the files of all services, and a drill restores their owners"),
         networks=["outbound", *(["monitoring"] if monitored else [])],
         environment=own.variables(),
-        secrets={name: secret for name, secret in context.secrets.items() if name.startswith(SECRETS_PREFIX)},
         mounts=[
             *(Mount(Volume(name, copying=copying), f"{own.data}/{name}", True) for name, copying in volumes.items()),
             Mount(Volume("backup-scratch", data=False), str(own.scratch)),
@@ -46,7 +45,12 @@ def describe(context: Context) -> ServiceArgs:
     )
 
 
-BACKUP = Service("backup", describe, target=Target(f"backup:{_PORT}"))
+BACKUP = Service(
+    "backup",
+    describe,
+    secrets=lambda settings: of_prefix(SECRETS_PREFIX, settings),
+    target=Target(f"backup:{_PORT}"),
+)
 
 
 def is_on_the_host(backup: Backup) -> bool:

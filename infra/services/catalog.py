@@ -11,6 +11,7 @@ from infra.services.grafana import GRAFANA
 from infra.services.jaeger import JAEGER
 from infra.services.loki import LOKI
 from infra.services.node_exporter import NODE_EXPORTER
+from infra.services.openbao import KEEPER, OPENBAO
 from infra.services.packages import PACKAGES
 from infra.services.portainer import PORTAINER
 from infra.services.prometheus import PROMETHEUS
@@ -28,8 +29,9 @@ MANAGEMENT = (PORTAINER,)
 def running(settings: PlatformSettings) -> list[Service]:
     """The services of a stack. The edge is the last, after all that it publishes."""
     optional = [service for service in (*OBSERVABILITY, *MANAGEMENT, STATUS) if settings.runs(service.name)]
+    vault = [OPENBAO, KEEPER] if settings.runs(OPENBAO.name) else []
     store = [STORE] if settings.sandbox.in_valkey else []
     packages = [PACKAGES] if settings.sandbox.packages else []
     others = [service for number in range(2, settings.sandbox.units + 1) for service in unit(number)]
     backup = [BACKUP] if settings.backup else []
-    return [API, EXECUTOR, *others, *store, *packages, *optional, *backup, TRAEFIK]
+    return [API, EXECUTOR, *others, *vault, *store, *packages, *optional, *backup, TRAEFIK]

@@ -26,13 +26,14 @@ from infra.service import (
     Mount,
     Port,
     Route,
+    Secret,
     Service,
     ServiceArgs,
     Target,
     Volume,
     WatchedFile,
 )
-from infra.settings import Authority, Tls
+from infra.settings import Authority, PlatformSettings, Tls
 from infra.settings import Edge as EdgeSettings
 from monitoring.files import load
 
@@ -91,12 +92,10 @@ def describe(context: Context) -> ServiceArgs:
         several = context.settings.cluster is not None or len(hosts) > 1
         return yaml.safe_dump(dynamic_config(settings, context.routes, proxies, {"api": hosts}, several=several))
 
-    secrets = {"users": context.secrets["dashboard_password"].apply(password_line)}
     # As many threads as processors: with more, Go spends a sixth of a request's processor time on waking them.
     environment = {"GOMAXPROCS": str(math.ceil(_CPUS))}
     mounts: list[Mount] = []
     if settings.tls:
-        secrets["cloudflare-token"] = context.secrets["cloudflare_token"]
         environment["CF_DNS_API_TOKEN_FILE"] = f"{SECRETS}/cloudflare-token"
         if context.settings.dns:
             environment["CLOUDFLARE_BASE_URL"] = context.settings.dns.base_url
@@ -119,7 +118,6 @@ def describe(context: Context) -> ServiceArgs:
         watched=WatchedFile(
             _ROUTES, _ROUTES_FILE, pulumi.Output.all(*map(context.orchestrator.host, apis)).apply(routes)
         ),
-        secrets=secrets,
         mounts=mounts,
         ports=[
             Port(entry.internal, entry.external, str(entry.address))
@@ -129,10 +127,17 @@ def describe(context: Context) -> ServiceArgs:
     )
 
 
+def secrets(settings: PlatformSettings) -> dict[str, Secret]:
+    """The edge's own: the dashboards' password, and the token with which it proves that a domain is its own."""
+    token = {"cloudflare-token": Secret("cloudflare_token", at_start=True)} if settings.edge.tls else {}
+    return {"users": Secret("dashboard_password", password_line, at_start=True), **token}
+
+
 METRICS = Target(f"traefik:{_METRICS_PORT}")
 TRAEFIK = Service(
     "traefik",
     describe,
+    secrets,
     target=METRICS,
     route=Route("api@internal", "password", requests_per_minute=600),
 )

@@ -3,7 +3,7 @@
 import yaml
 
 from app.backup.settings import Copying
-from infra.service import SECRETS, Config, Context, Health, Mount, Route, Service, ServiceArgs, Volume
+from infra.service import SECRETS, Config, Context, Health, Mount, Route, Secret, Service, ServiceArgs, Volume
 from infra.services.edge import url
 from monitoring.files import render
 from monitoring.grafana.files import dashboard_files
@@ -41,12 +41,14 @@ def describe(context: Context) -> ServiceArgs:
                 **{f"dashboards/{name}": content for name, content in dashboard_files().items()},
             },
         ),
-        secrets={"admin-password": context.secrets["grafana_password"]},
         mounts=[Mount(Volume("grafana-data", copying=Copying(databases=("grafana.db",))), "/var/lib/grafana")],
         tmp_mb=64,
     )
 
 
 GRAFANA = Service(
-    "grafana", describe, route=Route(_URL, "none", 1200, health_path="/api/health", login="grafana_password")
+    "grafana",
+    describe,
+    secrets=lambda _: {"admin-password": Secret("grafana_password")},
+    route=Route(_URL, "none", 1200, health_path="/api/health", login="grafana_password"),
 )

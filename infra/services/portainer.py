@@ -1,7 +1,7 @@
 """Management of Docker through a page: Portainer. It holds Docker's socket, so whoever logs in owns the host."""
 
 from app.backup.settings import Copying
-from infra.service import SECRETS, Context, DockerSocket, Health, Mount, Route, Service, ServiceArgs, Volume
+from infra.service import SECRETS, Context, DockerSocket, Health, Mount, Route, Secret, Service, ServiceArgs, Volume
 
 
 def describe(context: Context) -> ServiceArgs:
@@ -17,11 +17,15 @@ def describe(context: Context) -> ServiceArgs:
         user="0:0",
         root_reason="Docker's socket belongs to root; all capabilities are dropped",
         docker_socket=DockerSocket(context.settings.engine.socket, "its purpose is to manage Docker"),
-        secrets={"admin-password": context.secrets["portainer_password"]},
         mounts=[Mount(Volume("portainer-data", copying=Copying(steady=("portainer.db",))), "/data")],
         tmp_mb=64,
     )
 
 
 # The edge's password comes before Portainer's own log-in: it manages the host.
-PORTAINER = Service("portainer", describe, route=Route("http://portainer:9000", "password", requests_per_minute=1200))
+PORTAINER = Service(
+    "portainer",
+    describe,
+    secrets=lambda _: {"admin-password": Secret("portainer_password")},
+    route=Route("http://portainer:9000", "password", requests_per_minute=1200),
+)

@@ -15,11 +15,13 @@ from app.executor import settings as executor
 from app.process.settings import ProcessSettings, Settings
 from infra.service import (
     SECONDS_TO_BE_LEFT,
+    SECRETS,
     Context,
     Health,
     Mount,
     Privileges,
     Route,
+    Secret,
     Service,
     ServiceArgs,
     Target,
@@ -33,7 +35,10 @@ from infra.settings import Sandbox as SandboxSettings
 API_PORT = 8000
 _METRICS_PORT = 9000
 _RUN_PATH = "/run/executor"
-_KEYS = Path("/etc/api/keys.json")
+SITE_KEYS = "site_keys"
+"""The name of the keys of sites beside those of secrets: the config has their hashes in clear."""
+_KEYS = "keys.json"
+_KEYS_FOLDER = "/etc/api"
 _SOCKET = Path(_RUN_PATH, "executor.sock")
 _ROOMS, _ROOMS_PATH = Volume("rooms-data", copying=Copying(databases=("*.sqlite",))), "/var/lib/rooms"
 EXECUTOR_ENTRYPOINT = ("env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher")
@@ -78,7 +83,8 @@ def describe_executor(context: Context, run: Volume) -> ServiceArgs:
 def describe_api(context: Context, run: Volume) -> ServiceArgs:
     """The api's networks lead nowhere outside."""
     settings = context.settings.sandbox
-    own = api_settings(settings, context.otlp_endpoint)
+    vault = context.settings.runs("openbao")
+    own = api_settings(settings, context.otlp_endpoint, SECRETS if vault else _KEYS_FOLDER)
     # Prometheus scrapes the api, which sends its spans to Jaeger.
     monitored = context.settings.runs("prometheus") or context.otlp_endpoint
     # Only the edge and the api are on the network "api", so requests from there are the edge's. The edge forwards the
@@ -91,7 +97,7 @@ def describe_api(context: Context, run: Volume) -> ServiceArgs:
         memory_mb=192 + (settings.rooms.memory_mb if settings.rooms else 0),
         cpus=1.0,
         networks=["api", *(["monitoring"] if monitored else []), *(["store"] if settings.in_valkey else [])],
-        watched=WatchedFile(str(_KEYS.parent), _KEYS.name, keys_file(settings), polled=True),
+        watched=None if vault else WatchedFile(_KEYS_FOLDER, _KEYS, keys_file(settings), polled=True),
         mounts=[
             Mount(run, _RUN_PATH, read_only=True),
             *([packages.SOCKET_TO_USE] if settings.packages else []),
@@ -122,6 +128,7 @@ def unit(number: int) -> tuple[Service, Service]:
         Service(
             f"api{own}",
             partial(describe_api, run=run),
+            secrets=lambda settings: {_KEYS: Secret(SITE_KEYS)} if settings.runs("openbao") else {},
             target=Target(address),
             route=None if own else route,
             unit_of="api" if own else None,
@@ -147,13 +154,15 @@ def executor_settings(
     )
 
 
-def api_settings(settings: SandboxSettings, otlp_endpoint: str | None) -> api.ApiSettings:
+def api_settings(
+    settings: SandboxSettings, otlp_endpoint: str | None, keys_folder: str = _KEYS_FOLDER
+) -> api.ApiSettings:
     """What the api reads at its start, but for the networks of its proxies: they are known at deployment."""
     return api.ApiSettings(
         **_options(settings, api.ApiOptions),
         profile=settings.profile,
         executor_socket=_SOCKET,
-        keys_file=_KEYS,
+        keys_file=Path(keys_folder, _KEYS),
         port=API_PORT,
         metrics_port=_METRICS_PORT,
         packages_socket=packages.SOCKET,

@@ -85,6 +85,16 @@ def packages(**changes: Any) -> Resource:
     return container("packages", **{"mounts": mounts, "networksAdvanced": networks, **changes})
 
 
+def agent(**changes: Any) -> Resource:
+    mounts = [
+        {"type": "volume", "source": "vps-test-openbao-run", "target": "/run/openbao", "readOnly": True},
+        {"type": "volume", "source": "vps-test-traefik-login", "target": "/login"},
+        {"type": "volume", "source": "vps-test-traefik-files", "target": "/run/secrets"},
+    ]
+    inputs = {"mounts": mounts, "networkMode": "none", "networksAdvanced": None}
+    return container("traefik-agent", **{**inputs, **changes})
+
+
 def backup(**changes: Any) -> Resource:
     inputs = {
         "user": "0:0",
@@ -156,6 +166,7 @@ def stack() -> list[Resource]:
         container("api"),
         executor(),
         packages(),
+        agent(),
         backup(),
         portainer(),
         collector(),

@@ -73,9 +73,17 @@ def test_the_program_with_backups_passes_every_policy(place: dict[str, object]) 
 
 def test_the_program_with_everything_on_passes_every_policy_and_needs_every_exemption() -> None:
     sandbox = {"rooms": {}, "packages": {}, "mcp": True, "rate_store": STACKS_STORE, "keep_counts": True}
-    made = inputs(run_program("local", platform_config("local", sandbox=sandbox, backup={})))
+    vault = {"openbao": {"enabled": True}}
+    made = inputs(run_program("local", platform_config("local", sandbox=sandbox, backup={}, services=vault)))
     assert violations(made) == []
     assert exemptions_used(made) == set(EXEMPTIONS)
+
+
+def test_units_whose_secrets_openbao_brings_pass_every_policy() -> None:
+    sandbox = {"rate_store": STACKS_STORE, "units": 2}
+    made = run_program("prod", platform_config("prod", sandbox=sandbox, services={"openbao": {"enabled": True}}))
+    assert violations(inputs(made)) == []
+    assert {"api-agent", "api-2-agent", "traefik-agent"} <= set(containers(made))
 
 
 def test_every_readable_path_is_mounted() -> None:

@@ -53,6 +53,10 @@ def _bind(source: str, **more: Any) -> list[dict[str, Any]]:
     return [{"type": "bind", "source": source, "target": "/x", **more}]
 
 
+def _volume(source: str, **more: Any) -> list[dict[str, Any]]:
+    return [{"type": "volume", "source": source, "target": "/x", **more}]
+
+
 def _ports(external: int | None, ip: str) -> list[dict[str, Any]]:
     return [{"internal": 8000, "external": external, "ip": ip}]
 
@@ -140,6 +144,23 @@ BAD = [
             service(mounts=[{"type": "volume", "source": "x-rooms-data", "target": "/x", "readOnly": True}]),
         )
         for service in (executor, edge)
+    ),
+    _bad("openbao-network container-default-bridge", samples.agent(networkMode="bridge")),
+    _bad("openbao-network", samples.agent(networksAdvanced=[{"name": "vps-test-monitoring"}])),
+    _bad("openbao-network", container("openbao")),
+    *(
+        _bad("openbao-mounts", made(mounts=_volume(source, readOnly=read_only)))
+        for made, source, read_only in (
+            (edge, "vps-test-traefik-files", False),
+            (edge, "vps-test-backup-files", True),
+            (edge, "vps-test-traefik-login", True),
+            (edge, "vps-test-openbao-run", True),
+            (edge, "vps-test-openbao-data", True),
+            (samples.agent, "vps-test-backup-files", False),
+            (samples.agent, "vps-test-backup-login", True),
+            (samples.agent, "vps-test-openbao-run", False),
+            (samples.agent, "vps-test-openbao-data", True),
+        )
     ),
     _bad("container-swap", executor(memorySwap=-1)),
     *(_bad("container-user", container("x", user=user)) for user in (None, "", "0", "0:0", "root", "65532:0", "65532")),
@@ -284,6 +305,7 @@ BAD = [
 
 
 GOOD = [
+    container("keeper", mounts=_volume("vps-test-traefik-login")),
     container("x", image=f"traefik:v3.7.15@{ID}"),
     container("x", user="1000:1000"),
     container("x", networkMode="none", networksAdvanced=None),

@@ -67,7 +67,7 @@ class Rooms:
     image: str
     prefix: str = field(default_factory=lambda: f"test-{secrets.token_hex(4)}")
 
-    def start(self, *command: str, mode: str = "rw") -> Container:
+    def start(self, *command: str, mode: str = "rw", password: str = KEYS["backup_password"]) -> Container:
         volumes = {"rooms": Copying(databases=("*.db",))}
         own = BackupSettings(stack="test", repository="/repository", volumes=volumes)
         made = self.client.containers.create(
@@ -85,7 +85,7 @@ class Rooms:
                 **{self.volume(name): {"bind": f"/{name}", "mode": "rw"} for name in ("scratch", "repository")},
             },
         )
-        made.put_archive("/run", backup.archive("secrets", KEYS))
+        made.put_archive("/run", backup.archive("secrets", {**KEYS, "backup_password": password}))
         made.start()
         return made
 
@@ -283,3 +283,13 @@ def test_a_database_is_copied_whole_while_it_is_written(rooms: Rooms) -> None:
     reader = rooms.start("-c", READS)
     reader.wait()
     assert reader.logs().decode().splitlines() == ["ok", "(0, 1)"]
+
+
+def test_the_repository_gets_a_changed_password(rooms: Rooms) -> None:
+    for password in ("former", "changed"):
+        ended = rooms.start("-m", "app.backup", "now", password=password)
+        assert ended.wait()["StatusCode"] == 0, ended.logs()
+    rooms.start("-c", "import os; os.remove('/scratch/password')").wait()
+    for password, code in (("former", 1), ("changed", 0)):
+        ended = rooms.start("-m", "app.backup", "list", password=password)
+        assert ended.wait()["StatusCode"] == code, ended.logs()

@@ -33,7 +33,7 @@ from tools.machine.preparation import Preparation
 from tools.stack import health
 from tools.stack.local_stack import Stack
 
-OBSERVABILITY = tuple(name for name in SERVICES if name not in ("grafana", "portainer"))
+OBSERVABILITY = tuple(name for name in SERVICES if name not in ("grafana", "portainer", "openbao"))
 SCRAPED = tuple(name for name in OBSERVABILITY if name != "status")
 STOPPED = "node-exporter"
 PORTS = {"prometheus": 9090, "alertmanager": 9093, "loki": 3100, "jaeger": 16686}

@@ -15,6 +15,7 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
         "app.api.rooms.settings",
         "app.api.settings",
         "app.backup.settings",
+        "app.keeper.settings",
         "app.containers.settings",
         "app.environments",
         "app.executor.apparmor",

@@ -34,6 +34,8 @@ ROOTS = "/environments"
 # Builds wait for downloads more than for the CPU: on two cores, two at once are faster than one.
 _AT_ONCE = 2
 _PLAIN_FILE, _PROGRAM = 0o644, 0o755
+_ON_REQUEST = ("openbao",)
+"""Of services that are off by default, and come from a registry."""
 _DOCKERFILE = "Dockerfile"
 _COMMON = "app-base"
 _COPY_ROOTS = b"# COPY ROOTS\n"
@@ -157,8 +159,12 @@ def recipes_of_ours(base: str, environments: Iterable[str], root: Path = ROOT) -
     ]
 
 
-def ensure(engine: DockerEngine, environments: Iterable[str], report: Report) -> ImageSet:
+def ensure(
+    engine: DockerEngine, environments: Iterable[str], report: Report, runs: Callable[[str], bool] = lambda _: False
+) -> ImageSet:
     """Every image of the platform with these environments on the engine, or the reason why not.
+
+    Of services that are off by default, it has those that run, by name.
 
     Raises:
         StepFailed: an image that can be built could not be.
@@ -173,6 +179,8 @@ def ensure(engine: DockerEngine, environments: Iterable[str], report: Report) ->
     builds = [own for own in ours if not _is_there(client, own.reference)]
     uncompiled: list[tuple[Recipe, GoBuild]] = []
     for name, upstream in UPSTREAM_IMAGES.items():
+        if name in _ON_REQUEST and not runs(name):
+            continue
         program = programs.program(name, architecture)
         own = recipe(name, base, program) if (FOLDER / name).is_dir() else None
         there = [it for it in (upstream, own and own.reference) if it and _is_there(client, it)]

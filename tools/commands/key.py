@@ -10,9 +10,10 @@ import secrets
 from collections.abc import Sequence
 
 from app.api.settings import NAME_OF_KEY, Key
+from infra.services.sandbox import SITE_KEYS, keys_file
 from tools.console.steps import Report, Runner, Step, StepFailed
 from tools.paths import HOME
-from tools.stack import config, lock, target
+from tools.stack import config, lock, openbao, target
 from tools.stack.config import LOCAL, PLATFORM
 
 _KEYS = f"{PLATFORM}.sandbox.keys"
@@ -39,15 +40,17 @@ class NewSecret:
 
     def __init__(self, name: str, stack: str) -> None:
         self.secret = f"{_PREFIX}{secrets.token_urlsafe(_SECRET_BYTES)}"
+        self.told = ""
         self._name = name
         self._stack = stack
 
     def write(self, report: Report) -> str:
-        """Write its hash with Pulumi's own command, which keeps the file's comments."""
+        """Write its hash with Pulumi's own command, which keeps the file's comments, and give it to OpenBao."""
         file = config.template_file(self._stack)
         digest = f"sha256:{hashlib.sha256(self.secret.encode()).hexdigest()}"
         found = paths(target.settings(self._stack).sandbox.keys, self._name, digest)
         target.stack(self._stack, report).set_values(found, file, report)
+        self.told = openbao.give(self._stack, {SITE_KEYS: keys_file(target.settings(self._stack).sandbox)}, report)
         return f"{file.name} has the hash of a new secret of {self._name}"
 
 
@@ -63,5 +66,4 @@ def run(options: argparse.Namespace, runner: Runner) -> None:
     with lock.exclusive(HOME, "make key"):
         runner.run([Step("Key", new.write)])
     runner.say(f"\nThe secret, which is shown only now: {new.secret}")
-    up = f"make up{config.argument(options.stack)}"
-    runner.say(f"`{up}` puts it in force, without a restart. Its entry in sandbox.keys says what it may do.")
+    runner.say(f"{new.told} Its entry in sandbox.keys says what it may do.")

@@ -1,5 +1,7 @@
 """`make rotate SECRET=dashboardPassword`: set a new password; only the services that read it are replaced.
 
+Where the stack has services.openbao, OpenBao brings it to them first, and none is replaced.
+
 The new password is written to the stack's config before a service gets it, and the old one stays in the state until the
 new one is deployed. So an interrupted rotation loses neither, and the next one tries both.
 """
@@ -13,7 +15,7 @@ from infra.config import NAMESPACE, SECRET_KEYS
 from tools.commands.up import LocalStack, deployment
 from tools.console.steps import Report, Runner, Step, StepFailed
 from tools.paths import HOME
-from tools.stack import config, lock, passwords
+from tools.stack import config, lock, openbao, passwords
 from tools.stack.local_stack import PASSWORD_BYTES
 from tools.stack.passwords import Address, Keeper
 from tools.stack.pulumi_stack import PulumiStack
@@ -88,7 +90,10 @@ def steps(rotation: Rotation, chosen: LocalStack | Server) -> list[Step]:
     """The steps of `make up`, with the change of the password before the deployment."""
 
     def change(report: Report) -> str:
-        return rotation.change(chosen.stack, chosen.address, report)
+        said = rotation.change(chosen.stack, chosen.address, report)
+        (name,) = [name for name, key in SECRET_KEYS.items() if key == rotation.key]
+        openbao.give(chosen.stack.name, {name: str(rotation.new)}, report)
+        return said
 
     *ready, deploy, wait = chosen.up_steps()
     return [*ready, Step("Password", change), deploy, wait]

@@ -59,7 +59,8 @@ class LocalStack(Preparation):
         """If the platform runs, all programs are compiled first, so that no service is missing meanwhile. Else the
         core is brought up first."""
         settings = config.settings()
-        self.images = images.ensure(self.engine, settings.sandbox.environments, report).only(settings.runs)
+        self.images = images.ensure(self.engine, settings.sandbox.environments, report, settings.runs)
+        self.images = self.images.only(settings.runs)
         services = health.services(self.engine.client(), settings.name)
         answers = any(state.service == "api" and state.is_well for state in services)
         return self.compile_programs(report) if answers and not self._only_core else self.images.summary()

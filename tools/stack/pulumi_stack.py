@@ -21,9 +21,9 @@ CONTAINER = "docker:index/container:Container"
 _VARIABLES = "set -a; . ./.env; set +a (docs/DEPLOYMENT.md, State, passphrase, stack)"
 _CAUSES = {
     "failed to be in healthy state": (
-        "The new api did not get healthy, so the old one serves on.",
-        "See why in its log and in the executor's: make logs SERVICE=api (on a server: docker logs). Mend it, or put "
-        "back what was changed; the next make up removes the new one first.",
+        "A new container did not get healthy, so the old one serves on.",
+        "make status names it. See why in its log (make logs SERVICE=api), and for an api in the executor's. Mend it, "
+        "or put back what was changed; the next make up removes the new one first.",
     ),
     "must be set for login": (
         "Nothing tells where the state is: PULUMI_BACKEND_URL is not set, and you are logged in nowhere.",

@@ -15,6 +15,7 @@ from app.profile import SandboxProfile
 from infra.config import SettingsError, parse_settings
 from infra.docker.networks import unique_local
 from infra.optional_services import SERVICES, Services
+from infra.services.openbao import OPENBAO
 from infra.settings import STACKS_STORE
 from tests.program import (
     SECRETS,
@@ -41,7 +42,7 @@ def envs(container: dict[str, object]) -> dict[str, str]:
 
 
 def test_every_service_runs(local: list[Resource]) -> None:
-    assert set(containers(local)) == {"traefik", "api", "executor", *SERVICES}
+    assert set(containers(local)) == {"traefik", "api", "executor", *SERVICES} - {OPENBAO.name}
 
 
 def test_the_program_runs_where_an_up_leaves_dockers_resources_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,10 +249,10 @@ def test_only_the_api_reaches_the_stacks_store(kept: bool) -> None:
     assert volumes == (["vps-local-valkey-data"] if kept else [])
 
 
-@pytest.mark.parametrize("off", Services.model_fields)
+@pytest.mark.parametrize("off", [field for field in Services.model_fields if field != OPENBAO.name])
 def test_each_service_can_be_switched_off_alone(off: str) -> None:
     resources = run_program("local", platform_config("local", services={off: {"enabled": False}}))
-    (service,) = set(SERVICES) - set(containers(resources))
+    (service,) = set(SERVICES) - set(containers(resources)) - {OPENBAO.name}
     assert SERVICES[service] == off
     # No scrape target and no route of the service is left.
     for other in ("prometheus", "traefik"):

@@ -121,8 +121,8 @@ def _no_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(kind, "fetch", lambda *_: folder)
 
 
-def ensure(engine: Any, report: Report) -> ImageSet:
-    return images.ensure(engine, ENVIRONMENTS, report)
+def ensure(engine: Any, report: Report, *running: str) -> ImageSet:
+    return images.ensure(engine, ENVIRONMENTS, report, running.__contains__)
 
 
 @pytest.mark.usefixtures("_no_packages", "compiled")
@@ -134,6 +134,8 @@ def test_without_a_registry_what_has_a_recipe_is_built_and_the_rest_has_a_reason
     assert {"grafana", "portainer"} < set(found.unavailable)
     assert "no container registry answers" in found.unavailable["grafana"]
     assert engine.asked == 1
+    assert "openbao" not in found.unavailable
+    assert "openbao" in ensure(engine, report, "openbao").unavailable
 
 
 @pytest.mark.usefixtures("_no_packages")

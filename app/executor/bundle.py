@@ -18,6 +18,9 @@ INIT, PROBE = "/init", "/probe"
 _MB = 1024 * 1024
 COMMON = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 """What all sandboxes have in common, in the structure of a config.json."""
+SYSFS = "/mnt"
+"""Where images/executor/enter.c mounts the sysfs of a sandbox's network, for runtimes without a kernel of their own."""
+_READ_ONLY = ["nosuid", "noexec", "nodev", "ro"]
 
 
 def configuration(
@@ -56,11 +59,14 @@ def configuration(
     if apparmor:
         process["apparmorProfile"] = f"&{apparmor_profiles.SANDBOX}"
     files = {"destination": TMP, "type": "bind", "source": str(tmp), "options": ["bind", "nosuid", "noexec", "nodev"]}
+    system = {"destination": "/sys", "type": "bind", "source": SYSFS, "options": ["bind", *_READ_ONLY]}
+    if own_kernel:
+        system = {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": _READ_ONLY}
     own = {
         **COMMON,
         "root": {"path": str(root), "readonly": profile.read_only_root},
         "process": process,
-        "mounts": [*COMMON["mounts"], files],
+        "mounts": [*COMMON["mounts"], system, files],
     }
     del own["linux"]
     return f'{json.dumps(own)[:-1]}, "linux": {_linux(own_kernel)}}}'
@@ -69,7 +75,11 @@ def configuration(
 @cache
 def _linux(own_kernel: bool) -> str:
     """The part that all sandboxes have in common, as JSON: encoding it each time took longer than all else here."""
-    return json.dumps({**COMMON["linux"], "seccomp": seccomp.for_gvisor() if own_kernel else seccomp.for_oci()})
+    common = COMMON["linux"]
+    if own_kernel:
+        namespaces = [*common["namespaces"], {"type": "network"}]
+        return json.dumps({**common, "namespaces": namespaces, "seccomp": seccomp.for_gvisor()})
+    return json.dumps({**common, "seccomp": seccomp.for_oci()})
 
 
 def _rlimit(name: str, value: int) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def spawn(command: Sequence[str], pipes: Pipes) -> Child:
 
 
 def reap_orphans() -> None:
-    """Reap ended processes that this one, as PID 1 of its namespace, has inherited: gVisor leaves such."""
+    """Reap ended processes that this one, as PID 1 of its namespace, has inherited: both runtimes leave such."""
     with contextlib.suppress(ChildProcessError):
         while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if child := _children.get(ended.si_pid):

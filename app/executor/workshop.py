@@ -114,6 +114,7 @@ class OciWorkshop:
             command = found.command(main, args, self._pattern.profile.memory_mb)
             await self._start(sandbox, command, found.variables, execution)
             await sandbox.ready()
+            reap_orphans()  # crun leaves a process behind, which counts as one of the sandbox's until then
         except BaseException as error:
             await self.destroy(sandbox)
             if isinstance(error, OSError | CgroupError):
@@ -217,7 +218,8 @@ class OciWorkshop:
         log = folder / "log"
         child = spawn(
             (
-                *(str(PROGRAMS / "enter"), devices.folder_of(sandbox.slot), *sandbox.group.entrances, "--"),
+                *(str(PROGRAMS / "enter"), devices.folder_of(sandbox.slot)),
+                *("" if self._runtime.own_kernel else bundle.SYSFS, *sandbox.group.entrances, "--"),
                 *(name, *self._runtime.options, f"--root={self._state}", f"--log={log}", "run", "--detach"),
                 *(*self._runtime.run_options, f"--pid-file={folder / 'pid'}", f"--bundle={folder}", sandbox.id),
             ),

@@ -111,9 +111,14 @@ def test_the_sizes_of_what_can_be_written(config: dict[str, Any]) -> None:
     assert "bind" in places["/tmp"]  # The executor has mounted it already, with a size limit.
 
 
-def test_nothing_is_shared_with_the_host_or_another_sandbox(config: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("own_kernel", "network"), [(False, set()), (True, {"network"})])
+def test_nothing_is_shared_with_the_host_or_another_sandbox(own_kernel: bool, network: set[str]) -> None:
+    """Without a kernel of its own, images/executor/enter.c has made its network, with a sysfs of that."""
+    config = configured(own_kernel=own_kernel)
     namespaces = config["linux"]["namespaces"]
-    assert {space["type"] for space in namespaces} == {"ipc", "mount", "network", "pid", "uts"}
+    assert {space["type"] for space in namespaces} == {"ipc", "mount", "pid", "uts"} | network
+    (system,) = [mount for mount in config["mounts"] if mount["destination"] == "/sys"]
+    assert system["source"] == ("sysfs" if own_kernel else bundle.SYSFS)
     assert not any("path" in space for space in namespaces)
     assert "/dev/mqueue" not in mounts(config)
 
@@ -128,5 +133,6 @@ def test_a_kernel_of_its_own_counts_the_processes_itself(config: dict[str, Any])
     assert rlimits(own) == {**rlimits(config), "NPROC": FLOOR.pids}
     assert (config["linux"]["seccomp"], own["linux"]["seccomp"]) == (seccomp.for_oci(), seccomp.for_gvisor())
     for changed in (config, own):
-        del changed["process"]["rlimits"], changed["linux"]["seccomp"]
+        del changed["process"]["rlimits"], changed["linux"]["seccomp"], changed["linux"]["namespaces"]
+        changed["mounts"] = [mount for mount in changed["mounts"] if mount["destination"] != "/sys"]
     assert own == config

@@ -44,11 +44,19 @@ class Units(Settings):
     own_nodes: bool = False
     """Whether units run on nodes with the label `vps.units` only. They tolerate a taint of that name, which keeps other
     pods off."""
+    isolation: Literal["launcher", "cluster"] = "launcher"
+    """Who keeps the executor's users apart from the node's. `launcher`: its launcher, as on Docker. `cluster`: the
+    cluster, by a user namespace for each unit; the launcher then has no capability on the node, and refuses a cluster
+    that gives none."""
+    runtime_class: NamespaceName | None = None
+    """Runtime class that gives the units' pods control groups that they may write. Unset: all pods have them."""
 
     @model_validator(mode="after")
-    def _in_order(self) -> "Units":
+    def _fits_together(self) -> "Units":
         if self.min > self.max:
             raise ValueError(f"min is {self.min}, and max is {self.max}")
+        if self.runtime_class and self.isolation != "cluster":
+            raise ValueError("runtime_class is for isolation: cluster. Set both, or neither")
         return self
 
     @property

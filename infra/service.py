@@ -126,15 +126,17 @@ class HostPath:
 class Privileges:
     """Linux capabilities, by name without `CAP_`, the system calls that the service may use in place of the default
     ones (the text of a seccomp profile in JSON), and the name of its AppArmor profile. Other services have no
-    capability. Without a name, a profile is Docker's default one.
+    capability. Without a name, a profile is Docker's default one. With `own_users`, which clusters have, its pod has a
+    user namespace of its own and an uncovered /proc: the capabilities reach no further than that.
 
-    The policy pack knows all three by the service's name, and refuses any others.
+    The policy pack knows all of them by the service's name, and refuses any others.
     """
 
     capabilities: Sequence[str]
     reason: str
     seccomp: str | None = None
     apparmor: str | None = None
+    own_users: bool = False
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class Privileges(_Entry):
     """What one service may have beyond the others. With an AppArmor profile comes the executor's seccomp profile."""
 
     capabilities: frozenset[str]
+    with_own_users: frozenset[str] = frozenset()
     apparmor: frozenset[str] = frozenset()
 
 
@@ -58,10 +59,12 @@ def may_read(service: str | None, path: object) -> bool:
     return (service, path) in READABLE_PATHS
 
 
-def capabilities_of(service: str | None) -> frozenset[str]:
-    """The capabilities that a service has."""
+def capabilities_of(service: str | None, *, own_users: bool = False) -> frozenset[str]:
+    """The capabilities that a service has, or those that it has with a user namespace of its own."""
     privileges = PRIVILEGES.get(service or "")
-    return privileges.capabilities if privileges else frozenset()
+    if not privileges:
+        return frozenset()
+    return privileges.with_own_users if own_users else privileges.capabilities
 
 
 def security_options_of(service: str | None) -> frozenset[str]:

@@ -40,6 +40,7 @@ _UNIT, _UNITS, _NODES, _EDGE = "sandbox", "units", "nodes", "traefik"
 _ADAPTER, _SCALING, _METRICS = "prometheus-adapter", "scaling", "custom.metrics.k8s.io"
 _ROLES = ("system:auth-delegator", "extension-apiserver-authentication-reader")
 """What a server of a part of the API needs: to ask who may read it, and which certificate the API server shows."""
+_HOST_USERS = "EXECUTOR_HOST_USERS"
 _VOLUMES = {"name", "configMap", "emptyDir", "persistentVolumeClaim", "secret"}
 
 
@@ -53,6 +54,17 @@ class _Container:
     """The service's name, if it has the exemptions of one that reads its node's files."""
     paths: frozenset[Any]
     """The names of the pod's volumes that are paths of the node."""
+
+    @property
+    def own_users(self) -> bool:
+        """Whether it is an executor that expects a user namespace of the pod's own."""
+        return self.is_executor and _declared(self, _HOST_USERS) == ["false"]
+
+
+def _declared(container: _Container, variable: str) -> list[Any]:
+    """The values that a container has for a variable."""
+    known = [it for it in container.values.sequence("env") if isinstance(it, dict)]
+    return [it.get("value") for it in known if it.get("name") == variable]
 
 
 def _pod(inputs: Inputs) -> Inputs:
@@ -150,11 +162,34 @@ def not_privileged(container: _Container) -> Iterator[str]:
 
 @_of_each("proc")
 def proc(container: _Container) -> Iterator[str]:
-    """The sensitive parts of /proc are covered.
+    """The sensitive parts of /proc are covered, but for an executor in a user namespace of its pod's own.
 
-    Fix: Leave securityContext.procMount out.
+    Fix: Leave securityContext.procMount out, or set it to Unmasked for that executor.
     """
-    return other_than({"procMount": ["Default"]}, container.security)
+    value = container.security.get("procMount")
+    if value != "Unmasked" if container.own_users else value not in (None, "Default"):
+        yield f"procMount is {value!r}"
+
+
+@rule("pod-host-users", resource_type=WORKLOAD)
+def host_users(inputs: Inputs) -> Iterator[str]:
+    """The executor's pod has a user namespace of its own if the executor expects one, and only then.
+
+    Fix: Set hostUsers of the pod and EXECUTOR_HOST_USERS of the executor to false, or leave both out.
+    """
+    for container in _containers(inputs):
+        if container.is_executor and container.own_users != (_pod(inputs).get("hostUsers") is False):
+            yield f"hostUsers is {_pod(inputs).get('hostUsers')!r}"
+
+
+@rule("pod-runtime-class", resource_type=WORKLOAD)
+def runtime_class(inputs: Inputs) -> Iterator[str]:
+    """Pods have no runtime class, but for that of units with a user namespace of their own.
+
+    Fix: Leave runtimeClassName out.
+    """
+    if not any(container.own_users for container in _containers(inputs)):
+        yield from other_than({"runtimeClassName": []}, _pod(inputs))
 
 
 @_of_each("capabilities")
@@ -164,7 +199,8 @@ def capabilities(container: _Container) -> Iterator[str]:
     Fix: Set securityContext.capabilities to {drop: [ALL]}.
     """
     given = Inputs(container.security.mapping("capabilities"))
-    allowed = {name.removeprefix("CAP_") for name in capabilities_of(EXECUTOR)} if container.is_executor else set()
+    own = capabilities_of(EXECUTOR, own_users=container.own_users) if container.is_executor else ()
+    allowed = {name.removeprefix("CAP_") for name in own}
     if given.sequence("drop") != ["ALL"] or not allowed.issuperset(given.sequence("add")):
         yield f"capabilities is {container.security.get('capabilities')!r}"
 
@@ -260,10 +296,9 @@ def sandbox_profile(container: _Container) -> Iterator[str]:
     """
     if not container.is_executor:
         return
-    known = [it for it in container.values.sequence("env") if isinstance(it, dict) and it.get("name") == VARIABLE]
     try:
-        (declared,) = (SandboxProfile.model_validate_json(it["value"]) for it in known)
-    except (KeyError, ValueError, ValidationError):
+        (declared,) = map(SandboxProfile.model_validate_json, _declared(container, VARIABLE))
+    except (ValueError, ValidationError):
         yield f"{VARIABLE} is not declared once as the JSON of a profile"
     else:
         yield from declared.weaknesses().values()

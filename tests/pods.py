@@ -8,6 +8,9 @@ from typing import Any
 from app.profile import FLOOR
 
 Pod = dict[str, Any]
+RUNTIME_CLASS = "vps-writable"
+ISOLATED = {"isolation": "cluster", "runtime_class": RUNTIME_CLASS}
+"""The settings `cluster.units` of units that the cluster isolates."""
 
 
 def _container(pod: Pod, name: str) -> dict[str, Any]:
@@ -47,6 +50,12 @@ def _weak_profile(pod: Pod) -> None:
     profile["value"] = json.dumps({"pids": FLOOR.pids + 1})
 
 
+def _of_the_node(pod: Pod) -> None:
+    # The API server takes an uncovered /proc in a user namespace only.
+    pod["hostUsers"] = True
+    del _container(pod, "executor")["securityContext"]["procMount"]
+
+
 FAULTS: Mapping[str, tuple[set[str], Callable[[Pod], None]]] = MappingProxyType(
     {
         "an image without a version": ({"image"}, _api(image="registry.example.com/x")),
@@ -56,7 +65,9 @@ FAULTS: Mapping[str, tuple[set[str], Callable[[Pod], None]]] = MappingProxyType(
             {"not-privileged", "no-new-privileges"},
             _security(privileged=True, allowPrivilegeEscalation=True),
         ),
-        "an unmasked /proc": ({"proc"}, _unmasked),
+        "an unmasked /proc": ({"proc", "host-users"}, _unmasked),
+        "a user namespace that the executor does not expect": ({"host-users"}, _pod(hostUsers=False)),
+        "a runtime class": ({"runtime-class"}, _pod(runtimeClassName=RUNTIME_CLASS)),
         "a capability": ({"capabilities"}, _security(capabilities={"drop": ["ALL"], "add": ["NET_ADMIN"]})),
         "capabilities that are not dropped": ({"capabilities"}, _security(capabilities={})),
         "the executor's capability in the api": (
@@ -80,3 +91,15 @@ FAULTS: Mapping[str, tuple[set[str], Callable[[Pod], None]]] = MappingProxyType(
     }
 )
 """By what is wrong."""
+ISOLATED_FAULTS: Mapping[str, tuple[set[str], Callable[[Pod], None]]] = MappingProxyType(
+    {
+        "the node's users": ({"proc", "host-users"}, _of_the_node),
+        "a covered /proc": ({"proc"}, _security("executor", procMount="Default")),
+        "an uncovered /proc of the api": ({"proc"}, _security(procMount="Unmasked")),
+        "a capability that only a launcher needs": (
+            {"capabilities"},
+            _security("executor", capabilities={"drop": ["ALL"], "add": ["SYS_ADMIN"]}),
+        ),
+    }
+)
+"""The same of units that the cluster isolates."""

@@ -15,7 +15,7 @@ import uvloop
 
 from app.executor.cgroups import CgroupError
 from app.executor.engine import EngineError
-from app.executor.launcher import LISTENER, NEEDS
+from app.executor.launcher import LISTENER, WITH_HOST_USERS, WITH_OWN_USERS
 from app.executor.metrics import Metrics
 from app.executor.pool import Pool
 from app.executor.proof import Unheld, prove
@@ -84,7 +84,8 @@ async def _serve(settings: ExecutorSettings) -> None:
         os.set_inheritable(LISTENER, False)
         await prove(workshop, settings.profile, apparmor=settings.apparmor and not own_kernel)
     except (EngineError, OSError) as error:
-        raise EngineError(f"{error}. {NEEDS}.") from error
+        fix = (WITH_HOST_USERS if settings.host_users else WITH_OWN_USERS).fix
+        raise EngineError(f"{error}. {fix}.") from error
     if not settings.apparmor:
         _log.warning("no AppArmor profile holds the executor and its sandboxes; docs/SECURITY.md says what is lost")
     engine.start()

@@ -70,11 +70,17 @@ def delegate(owner: int) -> None:
     for mount in syscalls.mounts():
         if mount.type == "cgroup" and mount.options & missing:
             missing -= mount.options
-            syscalls.mount("", mount.place, "", syscalls.REMOUNT | syscalls.BIND)
+            _open(mount.place)
             folder = Path(mount.place) / _FOLDER
             folder.mkdir(exist_ok=True)
             os.chown(folder, owner, owner)
     _need(missing)
+
+
+def _open(place: str) -> None:
+    """Make a hierarchy writable, where it is not."""
+    if os.statvfs(place).f_flag & os.ST_RDONLY:
+        syscalls.mount("", place, "", syscalls.REMOUNT | syscalls.BIND)
 
 
 def _need(missing: set[str]) -> None:
@@ -86,7 +92,7 @@ def _delegate_v2(owner: int) -> None:
     if _NAMESPACE.read_text().strip() != "0::/":
         raise CgroupError("namespace for this container", "Start the container with `--cgroupns=private`")
     _need(set(_V2) - set((ROOT / "cgroup.controllers").read_text().split()))
-    syscalls.mount("", str(ROOT), "", syscalls.REMOUNT | syscalls.BIND)
+    _open(str(ROOT))
     # Version 2 allows processes only in groups that pass no controllers on, so the container's processes move first.
     launcher, sandboxes = ROOT / "launcher", ROOT / _FOLDER
     for folder in (launcher, sandboxes, sandboxes / _OURS):

@@ -95,5 +95,8 @@ class ExecutorSettings(ExecutorOptions, ProcessSettings):
     """the path of the Unix socket on which to serve."""
     apparmor: bool = False
     """true where the profiles of infra/host/apparmor are loaded: each sandbox is then held by both, or none is made."""
+    host_users: bool = True
+    """false where the container has a user namespace of its own, an uncovered /proc and control groups that it may
+    write. Where it lacks one of them, the executor does not start."""
     traces: bool = False
     """true to keep spans of executions, which the api takes when it has an API_OTLP_ENDPOINT."""

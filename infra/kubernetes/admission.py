@@ -34,7 +34,11 @@ class AdmissionRule:
 
 
 def rules(
-    prefix: str, own: ServiceArgs, images: Iterable[str], readable: Mapping[str, Sequence[str]]
+    prefix: str,
+    own: ServiceArgs,
+    images: Iterable[str],
+    readable: Mapping[str, Sequence[str]],
+    runtime_class: str | None = None,
 ) -> list[AdmissionRule]:
     """The rules for the pods of a stack.
 
@@ -44,6 +48,7 @@ def rules(
         own: the executor's description, which says what it may have beyond the others.
         images: the references that a container may have.
         readable: the paths of a node that containers in the nodes' namespace may read, by the names of those.
+        runtime_class: that of the units.
     """
     units, nodes, scaling = (json.dumps(f"{prefix}-{name}") for name in (UNITS, NODES, SCALING))
     privileges = own.privileges or Privileges((), "")
@@ -57,6 +62,9 @@ def rules(
         "images": json.dumps(sorted(images)),
         "capabilities": json.dumps(sorted(privileges.capabilities)),
         "seccomp": json.dumps(file_on_node(privileges.seccomp or "")),
+        "proc": json.dumps("Unmasked" if privileges.own_users else "Default"),
+        "host_users": json.dumps(not privileges.own_users),
+        "runtime_class": json.dumps(runtime_class or ""),
         "profile": json.dumps(str(own.environment[ExecutorSettings.variable("profile")])),
     }
     return [AdmissionRule(name, _expression(rule, values), rule["message"]) for name, rule in _RULES.items()]
@@ -70,17 +78,10 @@ def _expression(rule: Mapping[str, str], values: Mapping[str, str]) -> str:
 class Admission(pulumi.ComponentResource):
     """One policy for each rule, in force in the namespaces of the stack."""
 
-    def __init__(
-        self,
-        prefix: str,
-        own: ServiceArgs,
-        images: Iterable[str],
-        readable: Mapping[str, Sequence[str]],
-        opts: pulumi.ResourceOptions,
-    ) -> None:
+    def __init__(self, rules: Iterable[AdmissionRule], prefix: str, opts: pulumi.ResourceOptions) -> None:
         super().__init__("vps:infra:Admission", "admission", None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        for rule in rules(prefix, own, images, readable):
+        for rule in rules:
             name = f"{prefix}-{rule.name}"
             policy = kubernetes.admissionregistration.v1.ValidatingAdmissionPolicy(
                 f"{rule.name}-rule",

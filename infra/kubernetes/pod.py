@@ -162,6 +162,8 @@ def _security(args: ServiceArgs) -> Object:
         "runAsUser": int(user),
         "seccompProfile": {"type": "RuntimeDefault"},
     }
+    if own and own.own_users:
+        found["procMount"] = "Unmasked"
     if own and own.seccomp:
         found["seccompProfile"] = {"type": "Localhost", "localhostProfile": file_on_node(own.seccomp)}
         found["appArmorProfile"] = (

@@ -9,7 +9,7 @@ import pulumi_kubernetes as kubernetes
 from infra.cluster import UNIT, UNITS, Cluster
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from infra.kubernetes import arrows
-from infra.kubernetes.admission import Admission
+from infra.kubernetes.admission import Admission, rules
 from infra.kubernetes.namespaces import NODES, Namespaces, trust, workload
 from infra.kubernetes.operator import Monitors
 from infra.kubernetes.scaling import MetricsApi, Scaler
@@ -80,7 +80,14 @@ class ClusterStack:
         """The pods of these services: api and executor share one. The executor's are the first."""
         if executor := services.get(EXECUTOR.name):
             paths = {it: [path.path for path in found] for it, found in self._reads.items()}
-            self._admission = [Admission(self._settings.name, executor, self._images(), paths, opts)]
+            runtime_class = self._cluster.units.runtime_class
+            self._admission = [
+                Admission(
+                    rules(self._settings.name, executor, self._images(), paths, runtime_class),
+                    self._settings.name,
+                    opts,
+                )
+            ]
         for found in dict.fromkeys(map(workload, services)):
             self._make(found, {it: args for it, args in services.items() if workload(it) == found}, opts)
 
@@ -102,6 +109,7 @@ class ClusterStack:
             ports={service: self._ports(service) for service in services},
             replicas=None if first in self._reads else (units.min, units.max) if API.name in services else (1, 1),
             own_nodes=units.own_nodes and API.name in services,
+            runtime_class=units.runtime_class if API.name in services else None,
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=self._admission)),
         )
         below = pulumi.ResourceOptions(parent=made)

@@ -42,6 +42,7 @@ class Workload(pulumi.ComponentResource):
         replicas: pods that run, at least and at most: between them, as many as their load takes. None: one on each
             node.
         own_nodes: whether its pods run on nodes for units only.
+        runtime_class: of its pods, if not the cluster's own.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Workload(pulumi.ComponentResource):
         ports: Mapping[str, Sequence[int]],
         replicas: tuple[int, int] | None,
         own_nodes: bool,
+        runtime_class: str | None,
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("vps:infra:Workload", name, None, opts)
@@ -96,6 +98,10 @@ class Workload(pulumi.ComponentResource):
         if before := containers[:-1]:
             # They are started before the last one, and stopped after it.
             spec["initContainers"] = [{**it, "restartPolicy": "Always"} for it in before]
+        if any(args.privileges and args.privileges.own_users for args in services.values()):
+            spec["hostUsers"] = False
+        if runtime_class:
+            spec["runtimeClassName"] = runtime_class
         if own_nodes:
             there = {"matchExpressions": [{"key": _OWN_NODES, "operator": "Exists"}]}
             required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [there]}}

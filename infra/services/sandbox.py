@@ -44,6 +44,8 @@ _ROOMS, _ROOMS_PATH = Volume("rooms-data", copying=Copying(databases=("*.sqlite"
 EXECUTOR_ENTRYPOINT = ("env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher")
 """The kernel drops a signal to a PID 1 without a handler. A blocked one stays pending until the executor is up."""
 EXECUTOR_CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD")
+WITH_OWN_USERS = ("SETUID", "SETGID", "CHOWN")
+"""The executor's capabilities in a pod that has a user namespace of its own."""
 _SECONDS_TO_BEGIN = 10
 """How long an execution may wait before it begins, and take to answer, while a unit is drained."""
 _AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -55,7 +57,8 @@ def describe_executor(context: Context, run: Volume) -> ServiceArgs:
 
     The sandboxes are in its container: its memory and its processors are also the limit of all of them together.
     """
-    settings = context.settings.sandbox
+    settings, cluster = context.settings.sandbox, context.settings.cluster
+    own_users = cluster is not None and cluster.units.isolation == "cluster"
     return ServiceArgs(
         image="executor",
         entrypoint=EXECUTOR_ENTRYPOINT,
@@ -65,18 +68,21 @@ def describe_executor(context: Context, run: Volume) -> ServiceArgs:
         user="0:0",
         root_reason="the launcher prepares the container as root; the executor itself is in a user namespace",
         privileges=Privileges(
-            EXECUTOR_CAPABILITIES,
+            WITH_OWN_USERS if own_users else EXECUTOR_CAPABILITIES,
             "the launcher makes control groups, devices and a user namespace; nothing that runs later has a capability "
             "outside of that namespace",
             seccomp.for_executor(),
             # Docker's own profile lets nobody mount.
             apparmor.EXECUTOR if context.settings.engine.apparmor else "unconfined",
+            own_users,
         ),
         mounts=[Mount(run, _RUN_PATH), *([packages.STORE_TO_READ] if settings.packages else [])],
         tmp_mb=16,
         run_mb=16,
         overlaps=True,
-        environment=executor_settings(settings, context.otlp_endpoint, context.settings.engine.apparmor).variables(),
+        environment=executor_settings(
+            settings, context.otlp_endpoint, context.settings.engine.apparmor, host_users=not own_users
+        ).variables(),
     )
 
 
@@ -140,7 +146,7 @@ EXECUTOR, API = unit(1)
 
 
 def executor_settings(
-    settings: SandboxSettings, otlp_endpoint: str | None, has_apparmor: bool
+    settings: SandboxSettings, otlp_endpoint: str | None, has_apparmor: bool, *, host_users: bool = True
 ) -> executor.ExecutorSettings:
     """What the executor reads at its start."""
     return executor.ExecutorSettings(
@@ -150,6 +156,7 @@ def executor_settings(
         package_store=packages.STORE if settings.packages else None,
         socket=_SOCKET,
         apparmor=has_apparmor,
+        host_users=host_users,
         traces=otlp_endpoint is not None,
     )
 

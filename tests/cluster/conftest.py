@@ -1,5 +1,6 @@
 """A cluster of two nodes with the core, which all tests of this folder share."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from infra.settings import STACKS_STORE
 from offline.kubernetes.layout import Node
 from offline.kubernetes.node import CGROUPS, KERNEL_SETTINGS
 from tests.cluster.running import command
+from tests.pods import RUNTIME_CLASS
 from tools.console.steps import Report
 from tools.machine import kubernetes, pulumi_toolchain
 from tools.machine.kubernetes import Kubernetes
@@ -25,6 +27,7 @@ STACK = "vps-trial"
 UNITS = f"{STACK}-units"
 _DOCKERS = ("veth", "br-")
 OWN_NODES = "vps.units"
+CLASS = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": RUNTIME_CLASS}, "handler": "runc"}
 
 
 def traces() -> dict[str, Any]:
@@ -60,6 +63,7 @@ def cluster(prepared: Preparation, report: Report, before: dict[str, Any]) -> It
         assert made.ours
         made.ours.kubectl("label", "nodes", "--all", f"{OWN_NODES}=")
         made.ours.kubectl("taint", "node", "node-2", f"{OWN_NODES}=:NoSchedule")
+        made.ours.kubectl("create", "-f", "-", stdin=json.dumps(CLASS))
         made.ours.put(seccomp.file_on_node(seccomp.for_executor()), seccomp.for_executor_on_node())
         yield made
     finally:

@@ -11,6 +11,7 @@ from typing import Any
 
 from offline.kubernetes.cluster import Cluster
 from tools.machine import kubernetes
+from tools.machine.kubernetes import Kubernetes
 
 _CONNECT = """
 import json, socket, sys
@@ -111,6 +112,32 @@ def node_process(name: str) -> int:
     # `unshare`, which has started it, has the same arguments at its end.
     (process,) = (int(it.name) for it in found if not command(it).startswith(b"unshare"))
     return process
+
+
+def refusal(cluster: Kubernetes, pod: Mapping[str, Any], stack: str, trust: str = "units") -> str:
+    """What the API server says against a pod in a namespace of a stack; nothing if it would take it."""
+    assert cluster.ours
+    metadata = {"name": "tried", "labels": {"vps.stack": stack, "vps.service": "sandbox"}}
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
+    create = ("-n", f"{stack}-{trust}", "create", "--dry-run=server", "-f", "-")
+    try:
+        cluster.ours.kubectl(*create, stdin=json.dumps(manifest))
+    except subprocess.CalledProcessError as error:
+        return str(error.stderr)
+    return ""
+
+
+def memory_limit(container: str) -> tuple[Path, int]:
+    """The file with the memory limit of a container's control group, and the bytes that its processes have of it."""
+    groups = text(Path(f"/proc/{next(processes(container))}/cgroup"))
+    version_1 = re.search(rf":memory:(/.*{container})", groups)
+    if version_1:
+        folder, name, used = Path(f"/sys/fs/cgroup/memory{version_1[1]}"), "memory.limit_in_bytes", "total_rss"
+    else:
+        (path,) = re.findall(rf"^0::(/.*{container})", groups, re.MULTILINE)
+        folder, name, used = Path(f"/sys/fs/cgroup{path}"), "memory.max", "anon"
+    (held,) = re.findall(rf"^{used} (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
+    return folder / name, int(held)
 
 
 def arriving(process: int, addresses: Sequence[tuple[Any, ...]]) -> set[tuple[str, int]]:

@@ -13,7 +13,7 @@ import pytest
 
 from app.environments import DEFAULT_ENVIRONMENTS, ENVIRONMENTS
 from tests.cluster.conftest import STACK, UNITS
-from tests.cluster.running import command, text
+from tests.cluster.running import command, refusal, text
 from tests.pods import FAULTS
 from tools.console.steps import Report
 from tools.machine.kubernetes import Kubernetes
@@ -59,18 +59,6 @@ def test_no_pod_holds_a_token(cluster: Kubernetes) -> None:
         assert "No such file" in said
 
 
-def _refusal(cluster: Kubernetes, pod: dict[str, Any], namespace: str = UNITS) -> str:
-    """What the API server says against a pod; nothing if it would take it."""
-    assert cluster.ours
-    labels = {"vps.stack": STACK, "vps.service": "sandbox"}
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tried", "labels": labels}, "spec": pod}
-    try:
-        cluster.ours.kubectl("-n", namespace, "create", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest))
-    except subprocess.CalledProcessError as error:
-        return str(error.stderr)
-    return ""
-
-
 def _unit(cluster: Kubernetes) -> dict[str, Any]:
     assert cluster.ours
     found: dict[str, Any] = json.loads(cluster.ours.kubectl(*UNIT, "get", "deployment", "sandbox", "-o", "json"))
@@ -82,8 +70,8 @@ def _unit(cluster: Kubernetes) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("stack")
 def test_the_api_server_takes_a_units_pod_in_the_units_namespace_alone(cluster: Kubernetes) -> None:
-    assert _refusal(cluster, _unit(cluster)) == ""
-    assert "violates PodSecurity" in _refusal(cluster, _unit(cluster), f"{STACK}-edge")
+    assert refusal(cluster, _unit(cluster), STACK) == ""
+    assert "violates PodSecurity" in refusal(cluster, _unit(cluster), STACK, "edge")
 
 
 @pytest.mark.usefixtures("stack")
@@ -92,7 +80,7 @@ def test_the_api_server_refuses_a_pod_with_one_fault(cluster: Kubernetes, fault:
     refused_by, change = FAULTS[fault]
     pod = _unit(cluster)
     change(pod)
-    said = _refusal(cluster, pod)
+    said = refusal(cluster, pod, STACK)
     assert any(f"{STACK}-{name}: " in said for name in refused_by), said
 
 
@@ -103,13 +91,13 @@ def test_a_container_without_limits_gets_those_of_its_namespace_and_is_refused_w
     assert cluster.ours
     pod = _unit(cluster)
     FAULTS[NO_LIMITS][1](pod)
-    assert _refusal(cluster, pod) == ""
+    assert refusal(cluster, pod, STACK) == ""
     bare = f"{STACK}-bare"
     cluster.ours.kubectl("create", "namespace", bare)
     try:
         cluster.ours.kubectl("label", "namespace", bare, f"vps.stack={STACK}")
         del pod["initContainers"]
-        assert f"{STACK}-limits: " in _refusal(cluster, pod, bare)
+        assert f"{STACK}-limits: " in refusal(cluster, pod, STACK, "bare")
     finally:
         cluster.ours.kubectl("delete", "namespace", bare)
 

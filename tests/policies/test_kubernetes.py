@@ -13,7 +13,7 @@ from infra.service import ServiceArgs
 from infra.settings import STACKS_STORE
 from policies.kubernetes import KINDS
 from policies.pack import RULES
-from tests.pods import FAULTS
+from tests.pods import FAULTS, ISOLATED, ISOLATED_FAULTS
 from tests.policies.support import Resource, violations
 from tests.program import IMAGES, platform_config, run_program
 
@@ -43,6 +43,13 @@ def unit(made: list[Resource]) -> Resource:
     return copy.deepcopy(next(it for it in made if it.name == "sandbox-deployment"))
 
 
+@pytest.fixture
+def isolated() -> list[Resource]:
+    """The resources of a stack whose units the cluster isolates."""
+    found = run_program("cluster", platform_config("cluster", cluster={"edge": "NodePort", "units": ISOLATED}))
+    return [Resource(it.type, it.name, it.inputs) for it in found]
+
+
 def pod(workload: Resource) -> dict[str, Any]:
     found: dict[str, Any] = workload.inputs["spec"]["template"]["spec"]
     return found
@@ -68,6 +75,18 @@ def test_the_preview_refuses_what_the_api_server_would(unit: Resource, fault: st
     change(pod(unit))
     found = {name.removeprefix("pod-") for name in fired(unit)}
     assert found == refused_by - ({"volumes"} if fault == "a token" else set())
+
+
+def test_units_that_the_cluster_isolates_pass_every_policy(isolated: list[Resource]) -> None:
+    assert violations(isolated) == []
+
+
+@pytest.mark.parametrize("fault", ISOLATED_FAULTS)
+def test_the_preview_refuses_a_fault_of_a_unit_that_the_cluster_isolates(isolated: list[Resource], fault: str) -> None:
+    unit = next(it for it in isolated if it.name == "sandbox-deployment")
+    refused_by, change = ISOLATED_FAULTS[fault]
+    change(pod(unit))
+    assert {name.removeprefix("pod-") for name in fired(unit)} == refused_by
 
 
 def test_each_rule_of_admission_is_one_of_the_pack_and_has_a_fault() -> None:

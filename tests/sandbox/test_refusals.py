@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.executor.launcher import CAPABILITIES
+from app.executor.launcher import WITH_HOST_USERS
 from infra.services.sandbox import EXECUTOR_CAPABILITIES, EXECUTOR_ENTRYPOINT
 from tests.sandbox.executor import Executor, Host
 
@@ -27,7 +27,7 @@ def without(capability: str) -> dict[str, Any]:
 REFUSED: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     **{
         f"without {name}": (without(name), ("Operation not permitted", f"the capabilities that it lacks: {name}"))
-        for name in CAPABILITIES
+        for name in WITH_HOST_USERS.capabilities
     },
     "Docker's own seccomp profile": (
         {"security_opt": ["no-new-privileges:true", "apparmor=unconfined"]},

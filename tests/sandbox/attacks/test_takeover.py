@@ -149,7 +149,7 @@ print(json.dumps(found), flush=True)
 LAUNCHER = """
 from app.executor import launcher
 run = launcher._run
-launcher._run = lambda command, users: run([command[0], "-c", {attack!r}], users)
+launcher._run = lambda container, command, users: run(container, [command[0], "-c", {attack!r}], users)
 launcher.main()
 """
 """The launcher, which runs the attack instead of the executor."""

@@ -12,8 +12,9 @@ from infra.cluster import NOT_ON_CLUSTERS
 from infra.config import SettingsError, parse_settings
 from infra.kubernetes.arrows import Arrow, arrows, ports
 from infra.services import catalog
-from infra.services.sandbox import EXECUTOR_CAPABILITIES
+from infra.services.sandbox import EXECUTOR_CAPABILITIES, WITH_OWN_USERS
 from infra.settings import STACKS_STORE
+from tests.pods import ISOLATED, RUNTIME_CLASS
 from tests.program import IMAGES, SECRETS, Resource, platform_config, readable, run_program
 
 IMAGE = "registry.example.com/valkey:9"
@@ -258,6 +259,7 @@ def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) 
         ({"sandbox": {"packages": {}}}, "sandbox.packages is for Docker"),
         ({"sandbox": {"rooms": {}}}, "sandbox.rooms is for Docker, where there is one unit: a room is in one"),
         ({"cluster": {"units": {"min": 2, "max": 1}}}, "min is 2, and max is 1"),
+        ({"cluster": {"units": {"runtime_class": "x"}}}, "runtime_class is for isolation: cluster"),
         ({"cluster": {"units": {"max": 2}}}, "cluster.units.max is 2, and each unit would count by itself"),
         (
             {
@@ -285,7 +287,7 @@ def test_every_rule_of_admission_is_in_force_in_the_stacks_namespaces(made: list
     policies = of_kind(made, "ValidatingAdmissionPolicy")
     bindings = of_kind(made, "ValidatingAdmissionPolicyBinding")
     assert set(policies) == set(bindings)
-    assert len(policies) == 14
+    assert len(policies) == 16
     for name, binding in bindings.items():
         assert policies[name]["spec"]["failurePolicy"] == "Fail"
         assert binding["spec"]["validationActions"] == ["Deny"]
@@ -294,6 +296,18 @@ def test_every_rule_of_admission_is_in_force_in_the_stacks_namespaces(made: list
     (declared,) = (it["value"] for it in containers(made)["executor"]["env"] if it["name"] == "EXECUTOR_PROFILE")
     assert SandboxProfile.model_validate_json(declared) == SandboxProfile()
     assert json.dumps(declared) in profile["expression"]
+
+
+def test_a_unit_that_the_cluster_isolates_has_a_user_namespace_and_the_capabilities_for_one() -> None:
+    made = run_program("cluster", platform_config("cluster", cluster={"edge": "NodePort", "units": ISOLATED}))
+    unit = pods(made)["sandbox"]
+    assert (unit["hostUsers"], unit["runtimeClassName"]) == (False, RUNTIME_CLASS)
+    executor, api = (it["securityContext"] for it in (*unit["initContainers"], *unit["containers"]))
+    assert executor["procMount"] == "Unmasked"
+    assert executor["capabilities"] == {"drop": ["ALL"], "add": list(WITH_OWN_USERS)}
+    assert "procMount" not in api
+    assert {it["value"] for it in unit["initContainers"][0]["env"] if it["name"] == "EXECUTOR_HOST_USERS"} == {"false"}
+    assert not [name for name, pod in pods(made).items() if "hostUsers" in pod and name != "sandbox"]
 
 
 def test_several_units_count_in_a_store_that_the_api_alone_reaches() -> None:

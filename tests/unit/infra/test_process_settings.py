@@ -110,6 +110,7 @@ NOT_THE_OPERATORS = {
     ("executor", "roots"): "a folder of the executor's image",
     ("executor", "apparmor"): "follows from engine.apparmor",
     ("executor", "traces"): "follows from services.jaeger",
+    ("executor", "host_users"): "follows from cluster.units.isolation",
 }
 """By process and field: why the operator can't set it."""
 

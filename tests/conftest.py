@@ -10,7 +10,7 @@ import httpx
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-from tests.emulated.machine import HTTP_PORT, SSH_SOURCE, Machine
+from tests.emulated.machine import HTTP_PORT, IMAGES, SSH_SOURCE, Machine
 from tests.stacks import StackFactory
 from tools.console.steps import Report
 from tools.machine.preparation import Preparation, prepare
@@ -76,7 +76,7 @@ def new_stack(
 @pytest.fixture(scope="session")
 def machine(prepared: Preparation, report: Report) -> Iterator[Machine]:
     """An emulated VPS that has booted: a fresh Debian, which has not been prepared yet."""
-    names = [prepared.images.references[name] for name in ("app", "executor", "traefik")]
+    names = [prepared.images.references[name] for name in IMAGES]
     made = Machine(prepared.engine, names, report)
     try:
         made.boot()

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-_SECONDS = 240
+from tests.waiting import SLOWNESS
+
+_SECONDS = 240 * SLOWNESS
 
 
 def cut_off(run: Callable[[], object], is_time: Callable[[], bool], strike: Callable[[int], None]) -> None:
     """Run `run` in a process group of its own, call `strike` with its process id once `is_time` holds, and check that
-    it fails. Each wait takes at most 240 s.
+    it fails. Each wait takes at most 240 s of a usual machine.
     """
     running = multiprocessing.get_context("fork").Process(target=_in_own_group, args=(run,))
     running.start()

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from app.profile import FLOOR
 from infra.host import ssh
 from infra.settings import Ssh
 from tests.vps import distributions, images
+from tests.vps.network import Namespace
 from tests.waiting import until
 from tools.console.steps import Report
 from tools.machine import process
@@ -28,18 +30,23 @@ from tools.paths import cache, private_folder
 from tools.stack import health
 
 SSH_PORT, HTTP_PORT = 2222, 8000
+TAP = "machine"
+"""Of a machine on a switch: its interface there."""
 SSH_SOURCE = "10.0.2.2/32"
 """From where QEMU's own network forwards connections."""
 EMULATED = "VPS_TEST_EMULATED"
-"""The variable that makes an emulated VPS the host of tests/sandbox."""
+"""The variable that makes an emulated VPS the host of tests/sandbox, and the VPS of tests/vps."""
+IMAGES = ("app", "executor", "traefik")
+"""Those on the disk of each machine."""
 SECONDS = 60
 """Of a usual machine, until the core works: the executor tries every limit and environment first."""
 _BOOT_SECONDS = 600
+_HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
+_BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 _COMMAND_SECONDS = 1200
 _MEMORY_MB = 6144
-_DISTRIBUTION = "debian-12"
-_PACKAGES = ("apparmor", "dbus", "initramfs-tools", "linux-image-amd64", "systemd-sysv", "udev", *distributions.CACHED)
-"""Those that the host's scripts install too: tests/vps shows that they do, and emulated it takes ten minutes."""
+_PACKAGES = ("apparmor", "dbus", "initramfs-tools", "linux-image-amd64", "systemd-sysv", "udev")
+_DISKS = ("etc/fstab", "/dev/vda / ext4 defaults 0 0\n/dev/vdb /var/lib/docker ext4 defaults 0 0\n")
 _SHARES = """
 while sleep 2; do
     for group in /sys/fs/cgroup/system.slice/docker-*.scope /sys/fs/cgroup/docker/*/; do
@@ -49,31 +56,65 @@ done
 """
 """Each container may use both processors. With the share that is enough elsewhere, no health check ends within its
 4 s."""
-_FILES = (
-    ("etc/fstab", "/dev/vda / ext4 defaults 0 0\n/dev/vdb /var/lib/docker ext4 defaults 0 0\n"),
-    ("etc/ssh/sshd_config.d/port.conf", f"Port {SSH_PORT}\n"),
-    ("etc/systemd/network/eth0.network", "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n"),
-    ("var/lib/docker/.keep", ""),
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a machine is made of: its distribution, packages and files besides, and the port of its sshd."""
+
+    distribution: str
+    packages: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+    ssh_port: int
+
+
+PREPARED = Plan(
+    "debian-12",
+    # Those that the host's scripts would install: tests/vps shows that they do, and emulated it takes ten minutes.
+    packages=distributions.CACHED,
+    files=(
+        ("etc/ssh/sshd_config.d/port.conf", f"Port {SSH_PORT}\n"),
+        ("etc/systemd/network/eth0.network", "[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n"),
+    ),
+    ssh_port=SSH_PORT,
 )
+"""A machine that only this one reaches."""
 
 
 class Machine:
-    """One machine, with the images of a Docker's data folder. `close` ends it; what it has written is lost."""
+    """One machine, with the images of a Docker's data folder. `close` ends it; what it has written is lost.
 
-    def __init__(self, source: DockerEngine, names: Sequence[str], report: Report) -> None:
+    It runs in the network namespace `at`, on whose switch its first interface then is. Without one, this machine alone
+    reaches it.
+    """
+
+    def __init__(
+        self,
+        source: DockerEngine,
+        names: Sequence[str],
+        report: Report,
+        plan: Plan = PREPARED,
+        at: Namespace | None = None,
+    ) -> None:
         self._report = report
+        self._plan = plan
+        self._at = at
+        self._beside = ("nsenter", f"--net={at.path}") if at else ()
         self.identity = _identity()
         keys = ("root/.ssh/authorized_keys", self.public_key + "\n")
-        boot = distributions.Boot(_PACKAGES, ("systemd-networkd",), (*_FILES, keys))
-        self._system = distributions.ensure(_DISTRIBUTION, report, boot)
+        packages, files = (*_PACKAGES, *plan.packages), (_DISKS, *plan.files, ("var/lib/docker/.keep", ""), keys)
+        boot = distributions.Boot(packages, ("systemd-networkd",), files)
+        self._system = distributions.ensure(plan.distribution, report, boot)
         stored = images.ensure(source, names, "emulated-images", report)
         self._disks = [_disk(self._system, "6G", report), _disk(stored, "12G", report)]
         self._folder = Path(tempfile.mkdtemp(prefix="vps-emulated-"))
         # All of 127.0.0.0/8 is this machine's: no port that it uses is taken.
         self.address = f"127.{'.'.join(str(2 + secrets.randbelow(250)) for _ in range(3))}"
+        self._console = self._folder / "console.log"
         self._docker = self._folder / "docker.sock"
         self.engine = DockerEngine(f"unix://{self._docker}")
         self._running = contextlib.ExitStack()
+        self._new_key = ""
 
     @property
     def public_key(self) -> str:
@@ -81,10 +122,14 @@ class Machine:
         return self.identity.with_suffix(".pub").read_text().strip()
 
     @property
+    def host_key(self) -> str:
+        """The public key of its sshd, as `type base64`."""
+        return " ".join((self._new_key or (self._system / _HOST_KEY).read_text()).split()[:2])
+
+    @property
     def ssh(self) -> Ssh:
         """How its root is reached."""
-        key = (self._system / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
-        return Ssh(address=self.address, port=SSH_PORT, host_key=" ".join(key[:2]), identity_file=str(self.identity))
+        return Ssh(address=self.address, port=SSH_PORT, host_key=self.host_key, identity_file=str(self.identity))
 
     def boot(self) -> None:
         """Start it, and wait until its sshd answers: a minute, or several where processors are busy.
@@ -92,40 +137,67 @@ class Machine:
         Raises:
             AssertionError: it has not answered within 600 s.
         """
-        log = self._folder / "console.log"
         (kernel,), (initial,) = (list(self._system.glob(f"boot/{name}-*")) for name in ("vmlinuz", "initrd.img"))
-        forwards = "".join(f",hostfwd=tcp:{self.address}:{port}-:{port}" for port in (SSH_PORT, HTTP_PORT))
+        ports = {SSH_PORT: self._plan.ssh_port, HTTP_PORT: HTTP_PORT}
+        forwards = "".join(f",hostfwd=tcp:{self.address}:{here}-:{there}" for here, there in ports.items())
+        tap = (
+            "-netdev",
+            f"tap,id=switch,ifname={TAP},script=no,downscript=no",
+            "-device",
+            "virtio-net-pci,netdev=switch",
+        )
         # A processor with less than `max` is emulated faster: Python starts in 0.5 s in place of 0.8.
         self._start(
+            *self._beside,
             *("nice", "-n", "5", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "Nehalem", "-smp", "2"),
-            *("-m", str(_MEMORY_MB), "-display", "none", "-serial", f"file:{log}", "-snapshot"),
+            *("-m", str(_MEMORY_MB), "-display", "none", "-serial", f"file:{self._console}", "-snapshot"),
             *("-kernel", str(kernel), "-initrd", str(initial), "-append"),
             "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off",
             *(part for disk in self._disks for part in ("-drive", f"file={disk},format=raw,if=virtio,cache=unsafe")),
+            *(tap if self._at else ()),
             *("-netdev", f"user,id=net,restrict=on{forwards}", "-device", "virtio-net-pci,netdev=net"),
         )
-        deadline = time.monotonic() + _BOOT_SECONDS
-        while self._ssh("true", seconds=60).returncode:
-            assert time.monotonic() < deadline, f"no sshd answers: {log.read_text(errors='replace')[-2000:]}"
-            time.sleep(1)
-        # One connection for all commands and forwarded sockets: a new one takes a second.
-        self._start("ssh", *self._control("-M", "-N"), f"root@{self.address}")
-        while not self._master.exists():
-            assert time.monotonic() < deadline, "no SSH connection stays"
-            time.sleep(0.1)
-        self._forward("/run/docker.sock", self._docker)
-        self.shell(f"systemd-run --quiet --unit=shares sh -c {shlex.quote(_SHARES)}")
+        self._connect()
         # Otherwise apt would ask for newer lists than those of the disk, and there is no network.
         self.shell("touch /var/lib/apt/lists")
 
-    def shell(self, script: str) -> str:
+    def reboot(self) -> None:
+        """Restart it as its root does, and wait until its sshd answers again."""
+        boot = self.shell(_BOOT_ID)
+        self.shell("systemctl reboot", check=False)
+        self._tell_connection("exit")
+        self._connect(other_than=boot)
+
+    def replace(self) -> None:
+        """A fresh machine at the same address, with a host key of its own, in place of this one, whose disk is lost."""
+        self._running.close()
+        self._new_key = ""
+        self.boot()
+        self._new_key = self.shell(f"rm /etc/ssh/ssh_host_*; ssh-keygen -A >/dev/null; cat /{_HOST_KEY}")
+
+    def _connect(self, other_than: str = "") -> None:
+        deadline = time.monotonic() + _BOOT_SECONDS
+        while (said := self._ssh(_BOOT_ID, seconds=60)).returncode or said.stdout == other_than:
+            assert time.monotonic() < deadline, f"no sshd answers: {self._console.read_text(errors='replace')[-2000:]}"
+            time.sleep(1)
+        # One connection for all commands and forwarded sockets: a new one takes a second.
+        self._start(*self._beside, "ssh", *self._control("-M", "-N"), f"root@{self.address}")
+        while self._tell_connection("check"):
+            assert time.monotonic() < deadline, "no SSH connection stays"
+            time.sleep(0.1)
+        self._docker.unlink(missing_ok=True)
+        self._forward("/run/docker.sock", self._docker)
+        self.shell(f"systemd-run --quiet --unit=shares sh -c {shlex.quote(_SHARES)}")
+
+    def shell(self, script: str, check: bool = True) -> str:
         """Run a shell script as root. Returns its stdout.
 
         Raises:
-            AssertionError: it fails, or has not ended after 20 minutes.
+            AssertionError: it fails and `check` is true, or it has not ended after 20 minutes.
         """
         done = self._ssh(script)
-        assert not done.returncode, f"{script!r} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        if check:
+            assert not done.returncode, f"{script!r} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 
     def execute(self, environment: str, code: str) -> dict[str, Any]:
@@ -150,29 +222,25 @@ class Machine:
             self._forward(str(socket), socket)
 
     def _forward(self, there: str, here: Path) -> None:
-        subprocess.run(
-            ["ssh", *self._control("-O", "forward"), "-L", f"{here}:{there}", f"root@{self.address}"],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
+        assert not self._tell_connection("forward", "-L", f"{here}:{there}"), f"{there} can't be reached"
+
+    def _tell_connection(self, *command: str) -> int:
+        """The exit code of a command to the SSH connection that stays."""
+        argv = ["ssh", *self._control("-O", *command), f"root@{self.address}"]
+        return subprocess.run(argv, capture_output=True, timeout=60, check=False).returncode
 
     def close(self) -> None:
         """End it. What it said at its console is in the log of the report."""
         self._running.close()
-        if (console := self._folder / "console.log").exists():
-            self._report.write(console.read_text(errors="replace"))
+        if self._console.exists():
+            self._report.write(self._console.read_text(errors="replace"))
         shutil.rmtree(self._folder)
 
-    @property
-    def _master(self) -> Path:
-        return self._folder / "ssh"
-
     def _control(self, *options: str) -> list[str]:
-        return [*ssh.options(self.ssh), "-p", str(SSH_PORT), "-S", str(self._master), *options]
+        return [*ssh.options(self.ssh), "-p", str(SSH_PORT), "-S", str(self._folder / "ssh"), *options]
 
     def _ssh(self, script: str, seconds: float = _COMMAND_SECONDS) -> subprocess.CompletedProcess[str]:
-        argv = ["ssh", *self._control(), f"root@{self.address}", f"sh -c {shlex.quote(script)}"]
+        argv = [*self._beside, "ssh", *self._control(), f"root@{self.address}", f"sh -c {shlex.quote(script)}"]
         try:
             return subprocess.run(
                 argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False

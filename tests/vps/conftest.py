@@ -1,5 +1,8 @@
 """A simulated internet with a VPS, and a stack with the production settings for it."""
 
+import contextlib
+import dataclasses
+import os
 import secrets
 import shutil
 import ssl
@@ -11,13 +14,18 @@ from pathlib import Path
 import pytest
 
 from infra.optional_services import Services
+from tests.emulated.machine import EMULATED, SSH_SOURCE, TAP
 from tests.stacks import StackFactory
 from tests.vps import distributions, images, pebble
 from tests.vps.cloudflare import ZONE_ID, Cloudflare
-from tests.vps.host import Vps
+from tests.vps.emulated import EmulatedVps
+from tests.vps.host import NamespaceVps
+from tests.vps.kinds import Vps
 from tests.vps.network import Namespace, Network, available
 from tests.vps.operator import Operator
 from tests.vps.pebble import Pebble
+from tests.vps.visits import Visitor
+from tests.waiting import SLOWNESS
 from tools.console.steps import Report
 from tools.machine.preparation import Preparation
 from tools.paths import cache
@@ -27,6 +35,7 @@ DOMAIN = "vps.test"
 API = f"sandbox.{DOMAIN}"
 IMAGES = ("app", "executor", "traefik", "backup", "prometheus", "loki")
 METADATA = ("169.254.169.254", "fd00:ec2::254")
+IS_EMULATED = EMULATED in os.environ
 
 
 @dataclass(frozen=True)
@@ -51,9 +60,10 @@ def internet() -> Iterator[Internet]:
     if reason := available():
         pytest.skip(f"a VPS can't be simulated here: {reason}")
     network = Network(f"vps-{secrets.token_hex(3)}")
+    own = ("198.51.100.10", "2001:db8:1::10")
     try:
         yield Internet(
-            vps=network.host("host", "198.51.100.10", "2001:db8:1::10"),
+            vps=network.machine(TAP, *own) if IS_EMULATED else network.host("host", *own),
             operator=network.host("operator", "192.0.2.10", "2001:db8:2::10"),
             cloudflare=network.host("cloudflare", "173.245.48.10", "2400:cb00::10"),
             attacker=network.host("attacker", "203.0.113.66", "2001:db8:666::66"),
@@ -68,12 +78,17 @@ def internet() -> Iterator[Internet]:
 @pytest.fixture(scope="session")
 def vps(internet: Internet, prepared: Preparation, report: Report) -> Iterator[Vps]:
     """A fresh VPS with sshd, which accepts the operator's key."""
+    names = [prepared.images.references[name] for name in IMAGES]
+    if IS_EMULATED:
+        with contextlib.closing(EmulatedVps(internet.vps, prepared.engine, names, report)) as machine:
+            machine.boot()
+            yield machine
+        return
     # On the file system of the images, whose files it hard-links. Not on a tmpfs, where overlays do not work.
     folder = Path(tempfile.mkdtemp(prefix="vps-", dir=cache()))
     try:
-        names = [prepared.images.references[name] for name in (*IMAGES, "sandbox-bash")]
         stored = images.ensure(prepared.engine, names, "vps-images", report)
-        host = Vps(internet.vps, folder, distributions.ensure(distributions.chosen(), report), stored)
+        host = NamespaceVps(internet.vps, folder, distributions.ensure(distributions.chosen(), report), stored)
         try:
             host.start()
             yield host
@@ -87,7 +102,7 @@ def vps(internet: Internet, prepared: Preparation, report: Report) -> Iterator[V
 def storage(internet: Internet, report: Report) -> Iterator[Vps]:
     """Another server with sshd, for backups."""
     folder = Path(tempfile.mkdtemp(prefix="vps-storage-", dir=cache()))
-    host = Vps(internet.storage, folder, distributions.ensure(distributions.chosen(), report))
+    host = NamespaceVps(internet.storage, folder, distributions.ensure(distributions.chosen(), report))
     try:
         host.start()
         yield host
@@ -133,18 +148,25 @@ def production(
     """The stack of Pulumi.prod.yaml for this VPS, without optional services: configured, but not up yet."""
     stack = new_stack(
         "prod",
-        # The VPS has this machine's kernel, whose AppArmor it can't load profiles into.
-        engine={"socket": "/var/run/docker.sock", "apparmor": False},
+        # In namespaces, the VPS has this machine's kernel, whose AppArmor it can't load profiles into.
+        engine={
+            "socket": "/var/run/docker.sock",
+            "apparmor": IS_EMULATED,
+            **({"cgroup_version": 2} if IS_EMULATED else {}),
+        },
         host={
             "ssh": {
                 "address": vps.namespace.ipv4,
                 "host_key": vps.host_key,
                 "identity_file": str(vps.identity),
             },
-            "firewall": {"ssh_sources": ["192.0.2.0/24", "2001:db8:2::/64"], "rollback_seconds": 6},
+            "firewall": {
+                "ssh_sources": ["192.0.2.0/24", "2001:db8:2::/64", *([SSH_SOURCE] if IS_EMULATED else [])],
+                "rollback_seconds": round(6 * SLOWNESS),
+            },
             "deploy_keys": [vps.public_key],
-            # A swap file would be one of this machine.
-            "swap_mb": 0,
+            # In namespaces, a swap file would be one of this machine.
+            "swap_mb": 64 if IS_EMULATED else 0,
         },
         edge={
             "domain": DOMAIN,
@@ -160,9 +182,26 @@ def production(
             "ipv6": vps.namespace.ipv6,
             "base_url": cloudflare.base_url,
         },
-        sandbox={"environments": ["bash"], "requests_per_minute": 1000, "pools": {"bash": {"min": 1, "max": 2}}},
+        sandbox={
+            "environments": list(vps.environments),
+            "requests_per_minute": 1000,
+            "pools": {name: {"min": 1, "max": 2} for name in vps.environments},
+            "start_seconds": round(120 * SLOWNESS),
+        },
         services={name: {"enabled": False} for name in Services.model_fields},
         images={name: operator.prepared.images.references[name] for name in IMAGES},
     )
     stack.set_secret("vps:cloudflareToken", cloudflare.token, operator.report)
     return stack
+
+
+@pytest.fixture
+def stack(production: Stack, vps: Vps) -> Stack:
+    """The stack, with the VPS's Docker, reached by its socket's path, which changes when the VPS restarts."""
+    return dataclasses.replace(production, engine=vps.engine)
+
+
+@pytest.fixture(scope="module")
+def visitors(internet: Internet, trust: ssl.SSLContext) -> list[Visitor]:
+    """Visitors through Cloudflare's proxy, one over IPv4 and one over IPv6."""
+    return [Visitor(internet.cloudflare, address, trust) for address in internet.vps.addresses]

@@ -25,11 +25,13 @@ _SECONDS = 60
 _RESTRICTED = ("setpriv", "--bounding-set=-sys_time,-sys_module,-sys_boot,-syslog,-wake_alarm")
 
 
-class Vps:
-    """One server. `close` ends all its processes and removes all but its network namespace.
+class NamespaceVps:
+    """One VPS. `close` ends all its processes and removes all but its network namespace.
 
     `docker_images` are the images that its Docker has, once one is installed.
     """
+
+    environments = ("bash",)
 
     def __init__(
         self,

@@ -83,6 +83,13 @@ class Network:
         host.run("ip", "-6", "route", "add", "default", "dev", _INTERFACE)
         return host
 
+    def machine(self, tap: str, *addresses: str) -> Namespace:
+        """The switch itself, where the process of a machine with these addresses runs, whose interface is `tap`."""
+        self._switch.run("ip", "link", "set", "lo", "up")
+        self._switch.run("ip", "tuntap", "add", "dev", tap, "mode", "tap")
+        self._switch.run("ip", "link", "set", tap, "master", "switch", "up")
+        return Namespace(self._switch.name, addresses)
+
     def close(self) -> None:
         for namespace in (*self._hosts, self._switch):
             with contextlib.suppress(subprocess.CalledProcessError):

@@ -3,10 +3,11 @@
 import dataclasses
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from infra.host import ssh
 from infra.settings import Ssh
-from tests.vps.host import Vps
+from tests.vps.kinds import Vps
 from tests.vps.network import Namespace
 from tools.commands.doctor import examine
 from tools.console.steps import Report
@@ -57,11 +58,13 @@ class Operator:
             stack.up(self.report)
             return [*said, recovery.end(self.report)]
 
-    def sign_in(self, vps: Vps) -> None:
-        """Log in over SSH as root, and log out."""
-        argv = ssh.options(Ssh(address=vps.namespace.ipv4, host_key=vps.host_key, identity_file=str(vps.identity)))
+    def signs_in(self, vps: Vps, *options: str, identity: Path | None = None) -> int:
+        """Log in over SSH as root, and log out. Returns the exit code of `ssh`."""
+        address, key = vps.namespace.ipv4, identity or vps.identity
+        argv = ssh.options(Ssh(address=address, host_key=vps.host_key, identity_file=str(key)))
         with self.at.entered():
-            subprocess.run(["ssh", *argv, f"root@{vps.namespace.ipv4}", "true"], check=True, capture_output=True)
+            done = subprocess.run(["ssh", *argv, *options, f"root@{address}", "true"], capture_output=True, check=False)
+        return done.returncode
 
     def destroy(self, stack: Stack) -> None:
         with self.at.entered():

@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from app.profile import FLOOR
 from tests.vps.conftest import API
-from tests.vps.host import Vps
+from tests.vps.kinds import Vps
 from tests.vps.network import Namespace
 from tests.vps.visits import Visitor
-from tests.waiting import until
+from tests.waiting import SLOWNESS, until
+from tools.stack import health
 from tools.stack.local_stack import Stack
 
 # Files in which packages and user management keep their state: they stay with the packages. (The last three are
@@ -32,7 +34,7 @@ FILES = f"find /etc /usr/local /root /home -type f -regextype egrep ! -regex '{_
 
 def once_certified(ask: Callable[[], httpx.Response]) -> httpx.Response:
     """The answer, once the edge has its certificate, for which a minute is allowed."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 60 * SLOWNESS
     while True:
         try:
             return ask()
@@ -41,9 +43,9 @@ def once_certified(ask: Callable[[], httpx.Response]) -> httpx.Response:
             time.sleep(0.3)
 
 
-def execute(visitors: Sequence[Visitor], code: str) -> list[str]:
+def execute(visitors: Sequence[Visitor], code: str, environment: str = "bash") -> list[str]:
     """Run a program for each visitor. Returns its output, or the refusal."""
-    program = {"environment": "bash", "code": code}
+    program = {"environment": environment, "code": code, "timeout": FLOOR.timeout_seconds}
     asks = [partial(visitor.ask, "POST", f"https://{API}/execute", json=program) for visitor in visitors]
     answers = [once_certified(ask).json() for ask in asks]
     return [str(answer.get("output", answer)) for answer in answers]
@@ -54,6 +56,11 @@ def advertise(router: Namespace, address: str, seconds: int) -> None:
     with router.entered(), socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as sending:
         sending.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 255)
         sending.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 0, 0, seconds, 0, 0), (f"{address}%eth0", 0))
+
+
+def connect(host: str, port: int) -> str:
+    """A shell command that succeeds where it can connect."""
+    return f"timeout {2 * SLOWNESS:g} bash -c '</dev/tcp/{host}/{port}'"
 
 
 def listen(at: Namespace, address: str, port: int) -> socket.socket:
@@ -106,6 +113,26 @@ def changed(stack: Stack, **host: Any) -> dict[str, Any]:
 def other_key(vps: Vps) -> str:
     kind, key, *_ = vps.public_key.split()
     return f"{kind} {key}"
+
+
+def units_that_failed(vps: Vps) -> str:
+    """systemd's list of them, once it has started all."""
+    return vps.shell("systemctl is-system-running --wait >/dev/null; systemctl --failed --no-legend --plain")
+
+
+def seconds_from_boot(vps: Vps, unit: str) -> float:
+    """When systemd has started the unit; 0: not yet."""
+    return int(vps.shell(f"systemctl show --value --property ActiveEnterTimestampMonotonic {unit}")) / 1e6
+
+
+def healthy(vps: Vps, stack: Stack) -> set[str]:
+    """The services, once all are healthy."""
+
+    def found() -> set[str]:
+        states = health.services(vps.engine.client(), stack.prefix)
+        return {state.service for state in states if all(each.is_well for each in states)}
+
+    return until(found, health.SECONDS_TO_BE_HEALTHY, "healthy services")
 
 
 def containers(vps: Vps, stack: Stack) -> int:

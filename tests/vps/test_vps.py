@@ -10,42 +10,51 @@ import re
 import shlex
 import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.emulated.test_core import HELLOS
 from tests.interruptions import cut_off, interrupt, kill
 from tests.stack.visitors import events, visiting
 from tests.vps.attacker import NOTHING, PORTS, attack, attacker_reaches
 from tests.vps.cloudflare import Cloudflare
-from tests.vps.conftest import API, DOMAIN, METADATA, Internet
-from tests.vps.host import Vps
+from tests.vps.conftest import API, DOMAIN, IS_EMULATED, METADATA, Internet
 from tests.vps.kept import Kept, with_backups
+from tests.vps.kinds import Vps
 from tests.vps.operator import Operator
 from tests.vps.probes import (
     FILES,
     addresses_in,
     advertise,
     changed,
+    connect,
     containers,
     execute,
+    healthy,
     listen,
     networks_of_the_edge,
     once_certified,
     other_key,
+    seconds_from_boot,
     seen_by_the_edge,
+    units_that_failed,
     without_rules,
 )
 from tests.vps.visits import Visitor, all_open_ports, open_ports
-from tests.waiting import until
+from tests.waiting import SLOWNESS, until
 from tools.console.steps import Report, StepFailed
 from tools.stack import backup, docker_objects, health
 from tools.stack.local_stack import Stack
 
 PROGRAM = "/usr/local/lib/vps/firewall"
-ALL_HEALTHY = "3 services healthy"
+SERVICES = {"api", "executor", "traefik"}
 SYSCTLS = "sysctl net.ipv4.conf.all net.ipv4.tcp_syncookies net.ipv6.conf.all.forwarding net.ipv6.conf.eth0.accept_ra"
+WHOLE = pytest.mark.skipif(not IS_EMULATED, reason="needs a machine of its own, as `make test VM=1` has it")
+STARTS = "docker inspect --format '{{.Name}} {{.State.StartedAt}}' $(docker ps -q) | sort"
 CONTAINERS = "docker ps --no-trunc --format '{{.Names}} {{.ID}}' | sort"
 
 
@@ -53,18 +62,6 @@ CONTAINERS = "docker ps --no-trunc --format '{{.Names}} {{.ID}}' | sort"
 def before(vps: Vps) -> dict[str, str]:
     """The files and kernel parameters of the fresh host."""
     return {"files": vps.shell(FILES), "sysctls": vps.shell(SYSCTLS)}
-
-
-@pytest.fixture
-def stack(production: Stack, vps: Vps) -> Stack:
-    """The stack, with the VPS's Docker, reached by its socket's path, which changes when the VPS restarts."""
-    return dataclasses.replace(production, engine=vps.engine)
-
-
-@pytest.fixture(scope="module")
-def visitors(internet: Internet, trust: ssl.SSLContext) -> list[Visitor]:
-    """Visitors through Cloudflare's proxy, one over IPv4 and one over IPv6."""
-    return [Visitor(internet.cloudflare, address, trust) for address in internet.vps.addresses]
 
 
 def test_a_preview_of_a_fresh_host_needs_no_docker_and_changes_nothing(
@@ -77,7 +74,7 @@ def test_a_preview_of_a_fresh_host_needs_no_docker_and_changes_nothing(
 
 
 def test_the_host_key_in_the_settings_is_what_ssh_keyscan_prints(internet: Internet, vps: Vps) -> None:
-    printed = internet.operator.run("ssh-keyscan", "-t", "ed25519", vps.namespace.ipv4)
+    printed = internet.operator.run("ssh-keyscan", "-T", "60", "-t", "ed25519", vps.namespace.ipv4)
     assert printed.strip() == f"{vps.namespace.ipv4} {vps.host_key}"
 
 
@@ -93,7 +90,7 @@ def test_a_host_with_another_key_than_the_pinned_one_is_refused(
     operator.configure(production)
 
 
-def test_an_interrupted_up_is_completed_by_the_next(operator: Operator, stack: Stack, vps: Vps, report: Report) -> None:
+def test_an_interrupted_up_is_mended(operator: Operator, stack: Stack, vps: Vps) -> None:
     def run() -> None:
         operator.up(stack)
 
@@ -103,8 +100,11 @@ def test_an_interrupted_up_is_completed_by_the_next(operator: Operator, stack: S
     operator.mend(stack)
     cut_off(run, lambda: containers(vps, stack) >= 3, interrupt)
     operator.mend(stack)
+
+
+def test_up_ends_with_healthy_services(operator: Operator, stack: Stack, vps: Vps) -> None:
     operator.up(stack)
-    assert health.wait(vps.engine, stack.prefix, None, report) == ALL_HEALTHY
+    assert healthy(vps, stack) == SERVICES
 
 
 def test_every_host_name_has_records_with_the_hosts_addresses(cloudflare: Cloudflare, internet: Internet) -> None:
@@ -120,8 +120,9 @@ def test_the_api_answers_over_https_with_a_certificate_of_the_authority(visitors
         assert answer.headers["strict-transport-security"]
 
 
-def test_an_execution_works(visitors: list[Visitor]) -> None:
-    assert execute(visitors, "echo hello from the VPS") == ["hello from the VPS\n"] * 2
+def test_each_environment_works(visitors: list[Visitor], vps: Vps) -> None:
+    said = {name: execute(visitors, HELLOS[name], name) for name in vps.environments}
+    assert said == dict.fromkeys(vps.environments, ["hello\n"] * 2)
 
 
 def test_the_dashboard_asks_for_the_password(visitors: list[Visitor], stack: Stack, report: Report) -> None:
@@ -146,7 +147,7 @@ def test_docker_runs_with_its_settings(vps: Vps, operator: Operator) -> None:
         "true",
         "json-file",
     ]
-    image = operator.prepared.images.references["sandbox-bash"]
+    image = operator.prepared.images.references["executor"]
     any_container = f"docker run --rm --network none --entrypoint grep {image} NoNewPrivs /proc/self/status"
     assert vps.shell(any_container).split() == ["NoNewPrivs:", "1"]
     assert "docker-proxy" not in vps.shell("ps ax")
@@ -170,7 +171,7 @@ def test_the_settings_of_the_host_are_in_force(vps: Vps) -> None:
 
 def test_the_hosts_log_is_in_files_that_the_collector_reads(operator: Operator, vps: Vps) -> None:
     vps.start_rsyslogd()
-    operator.sign_in(vps)
+    assert operator.signs_in(vps) == 0
     until(lambda: "Accepted publickey for root" in vps.shell("cat /var/log/auth.log", check=False), 30, "sshd's line")
     assert vps.shell("stat -c %G /var/log/auth.log").strip() == "adm"
     assert "/var/log/auth.log" in vps.shell("cat /etc/logrotate.d/rsyslog")
@@ -217,15 +218,15 @@ def test_containers_reach_neither_the_metadata_addresses_nor_the_hosts_services(
     network = f"{stack.prefix}-public-ipv6"
     public = networks_of_the_edge(vps, stack)[network]
     gateways = (public["Gateway"], public["IPv6Gateway"])
-    image = operator.prepared.images.references["sandbox-bash"]
+    image = operator.prepared.images.references["executor"]
 
     hosts = [*((address, 80) for address in METADATA), *((host, 22) for host in (*gateways, *internet.vps.addresses))]
-    probes = "".join(f"(timeout 2 bash -c '</dev/tcp/{host}/{port}' && echo {host}) & " for host, port in hosts)
+    probes = "".join(f"({connect(host, port)} && echo {host}) & " for host, port in hosts)
     container = f"docker run --rm --network {network} --entrypoint bash {image} -c {shlex.quote(f'{probes} wait')}"
     with contextlib.ExitStack() as listening:
         for address in METADATA:
             listening.enter_context(listen(internet.cloud, address, 80))
-            assert open_ports(internet.vps, address, (80,)) == {80}
+            vps.shell(connect(address, 80))
         assert vps.shell(f"{container} 2>/dev/null") == ""
         # Without the rules, the same probes succeed.
         with without_rules(vps):
@@ -247,13 +248,26 @@ def test_without_the_rules_a_strangers_forwarded_header_is_ignored(
 
 
 def test_a_restart_of_docker_opens_no_port(internet: Internet, visitors: list[Visitor], vps: Vps, stack: Stack) -> None:
-    with attack(internet, scans=2):
+    with attack(internet, scans=2), ThreadPoolExecutor() as pool:
+        during = pool.submit(execute, visitors[:1], "sleep 15; echo through")
+        until(lambda: "sleep 15" in vps.shell("ps axww"), 10, "an execution")
         vps.shell("service docker restart")
         until(lambda: "true" in vps.shell("docker info -f '{{.LiveRestoreEnabled}}'", check=False), 30, "Docker")
+    assert during.result() == ["through\n"]
     # Docker's health states may still be those from before the restart.
     well = partial(visitors[0].ask, "GET", f"https://{API}/health")
     until(lambda: well().status_code == httpx.codes.OK, 60, "a healthy api")
     assert execute(visitors, "echo still") == ["still\n"] * 2
+
+
+@WHOLE
+def test_an_upgrade_of_docker_restarts_no_service(visitors: list[Visitor], vps: Vps) -> None:
+    before = vps.shell(STARTS)
+    # There is no newer version without a network. For the same one, the package's scripts leave dockerd running.
+    vps.shell("DEBIAN_FRONTEND=noninteractive apt-get install --reinstall --yes docker.io")
+    vps.shell("systemctl restart docker")
+    assert until(lambda: vps.shell(STARTS, check=False), 60, "Docker") == before
+    assert execute(visitors, "echo through") == ["through\n"] * 2
 
 
 def test_no_port_opens_while_rules_are_replaced(internet: Internet, vps: Vps) -> None:
@@ -318,13 +332,13 @@ def test_changed_settings_replace_only_what_depends_on_them(
 
 
 def test_a_container_that_was_removed_by_hand_is_noticed_and_made_again(
-    operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps, report: Report
+    operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps
 ) -> None:
     vps.shell("docker rm -f $(docker ps --quiet --filter label=vps.service=api)")
     assert operator.sees_drift(stack)
     operator.mend(stack)
     operator.up(stack)
-    assert health.wait(vps.engine, stack.prefix, None, report) == ALL_HEALTHY
+    assert healthy(vps, stack) == SERVICES
     assert execute(visitors, "echo back") == ["back\n"] * 2
 
 
@@ -363,12 +377,41 @@ def test_no_secret_is_readable_anywhere(stack: Stack, vps: Vps, report: Report) 
 
 
 def test_a_restarted_host_has_its_firewall_before_its_services(
-    internet: Internet, visitors: list[Visitor], stack: Stack, vps: Vps, report: Report
+    internet: Internet, visitors: list[Visitor], stack: Stack, vps: Vps
 ) -> None:
-    vps.reboot()
-    assert attacker_reaches(internet) == NOTHING
-    assert health.wait(vps.engine, stack.prefix, None, report) == ALL_HEALTHY
+    with attack(internet, scans=2):
+        vps.reboot()
+    assert healthy(vps, stack) == SERVICES
     assert execute(visitors, "echo again") == ["again\n"] * 2
+
+
+@WHOLE
+def test_systemd_has_started_all_of_it_in_order(vps: Vps) -> None:
+    assert units_that_failed(vps) == ""
+    began = [seconds_from_boot(vps, unit) for unit in ("vps-firewall", "systemd-networkd", "docker")]
+    assert 0 < began[0] < began[1] < began[2]
+    assert all(seconds_from_boot(vps, unit) for unit in ("fail2ban", "rsyslog", "apt-daily-upgrade.timer"))
+
+
+@WHOLE
+def test_swap_profiles_and_kernel_parameters_hold_after_a_restart(vps: Vps) -> None:
+    assert "/var/swap-vps" in vps.shell("cat /proc/swaps")
+    loaded = vps.shell("cat /sys/kernel/security/apparmor/profiles").splitlines()
+    assert {"vps-executor (enforce)", "vps-sandbox (enforce)"} <= set(loaded)
+    wanted = vps.shell("grep ' = ' /etc/sysctl.d/99-vps.conf").splitlines()
+    assert vps.shell(f"sysctl {' '.join(line.split()[0] for line in wanted)}").splitlines() == wanted
+
+
+@WHOLE
+def test_whoever_guesses_keys_is_banned(internet: Internet, operator: Operator, vps: Vps, tmp_path: Path) -> None:
+    guesser = "192.0.2.66"
+    internet.operator.run("ip", "address", "add", f"{guesser}/32", "dev", "eth0")
+    internet.operator.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other"))
+    for _ in range(6):
+        assert operator.signs_in(vps, "-b", guesser, identity=tmp_path / "other") != 0
+    until(lambda: guesser in vps.shell("fail2ban-client status sshd"), 30, "a ban")
+    assert operator.signs_in(vps, "-b", guesser) != 0
+    assert operator.signs_in(vps) == 0
 
 
 def test_recover_brings_the_platform_back_on_an_empty_server(
@@ -377,7 +420,7 @@ def test_recover_brings_the_platform_back_on_an_empty_server(
     backed_up = with_backups(stack, storage, operator.report)
     operator.configure(backed_up)
     operator.up(backed_up)
-    health.wait(vps.engine, stack.prefix, None, operator.report)
+    healthy(vps, stack)
     kept = Kept(visitors[0], API)
     kept.make(vps)
     until(lambda: kept.is_found(vps), 60, "what the platform keeps")
@@ -392,9 +435,9 @@ def test_recover_brings_the_platform_back_on_an_empty_server(
     operator.configure(renewed)
     begin = time.monotonic()
     operator.recover(renewed)
-    health.wait(vps.engine, stack.prefix, None, operator.report)
+    healthy(vps, stack)
     until(lambda: kept.is_found(vps), 60, "what the platform had kept")
-    assert time.monotonic() - begin < 600
+    assert time.monotonic() - begin < 600 * SLOWNESS
     assert not operator.sees_drift(renewed)
     with pytest.raises(StepFailed, match="is not empty"):
         operator.recover(renewed)

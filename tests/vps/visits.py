@@ -18,10 +18,11 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from tests.vps.network import Namespace
+from tests.waiting import SLOWNESS
 
 
 def open_ports(visitor: Namespace, address: str, ports: Iterable[int], seconds: float = 2) -> set[int]:
-    """The TCP ports that accept a connection within `seconds`. All are tried at once."""
+    """The TCP ports that accept a connection within `seconds` of a usual machine. All are tried at once."""
     return all_open_ports(visitor, [address], ports, seconds)[address]
 
 
@@ -37,7 +38,7 @@ def all_open_ports(
             attempt.setblocking(False)
             attempt.connect_ex((address, port))
             waiting.register(attempt, selectors.EVENT_WRITE, (attempt, address, port))
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * SLOWNESS
         while waiting.get_map() and (left := deadline - time.monotonic()) > 0:
             for key, _ in waiting.select(left):
                 attempt, address, port = key.data
@@ -59,7 +60,7 @@ class Visitor:
         self, method: str, url: str, headers: Mapping[str, str] = MappingProxyType({}), **options: Any
     ) -> httpx.Response:
         asked = httpx.URL(url)
-        with self.at.entered(), httpx.Client(verify=self.trust, timeout=20, trust_env=False) as client:
+        with self.at.entered(), httpx.Client(verify=self.trust, timeout=20 * SLOWNESS, trust_env=False) as client:
             return client.request(
                 method,
                 asked.copy_with(host=self.address),

@@ -79,6 +79,26 @@ class Operator(Settings):
     """Label of the ConfigMaps with dashboards, whose value is 1."""
 
 
+class Gateway(Settings):
+    """A Gateway of the cluster's own edge (Gateway API), which leads visitors to the stack's."""
+
+    name: NamespaceName
+    """Its name."""
+    namespace: NamespaceName
+    """Its namespace."""
+    listeners: tuple[HostName, ...] = Field(min_length=1)
+    """Names of its listeners that take the host names, and HTTPRoutes of the namespace `<name>-edge`."""
+    https: bool = True
+    """Whether visitors speak HTTPS to these listeners. The certificates are the Gateway's."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Port of these listeners, for URLs. Unset: 443, or 80 without `https`."""
+    proxies: NamespaceName | tuple[IPvAnyNetwork, ...] | None = Field(None, min_length=1)
+    """What carries its traffic: the pods of a namespace, or networks. Nobody else may connect to the edge, or tell it a
+    visitor's address. Unset: the pods of its own namespace."""
+    timeouts: bool = True
+    """Whether routes ask it to set no time limit on requests. False: it refuses a route that has `timeouts`."""
+
+
 class Cluster(Settings):
     """A Kubernetes cluster that exists, in place of Docker. `name` begins the names of its namespaces."""
 
@@ -93,15 +113,28 @@ class Cluster(Settings):
     """Storage class of volumes. Unset: the cluster's default."""
     volume_gb: Annotated[int, Field(ge=1, le=65536)] = 10
     """Size of each volume in GiB."""
-    edge: Literal["LoadBalancer", "NodePort"] = "LoadBalancer"
-    """How the edge is reached: by the cluster's load balancer, or, with `NodePort`, on edge.http_port and edge.tls.port
-    of every node, which must be from 30000 to 32767."""
+    edge: Literal["LoadBalancer", "NodePort"] | Gateway = "LoadBalancer"
+    """How the edge is reached: by the cluster's load balancer; with `NodePort`, on edge.http_port and edge.tls.port of
+    every node, which must be from 30000 to 32767; or by a Gateway (`name`, `namespace`, ...)."""
     operator: Operator | None = None
     """The cluster's own monitoring. Unset: the stack's Prometheus watches it."""
     pod_networks: tuple[IPvAnyNetwork, ...] = Field(
         tuple(map(ip_network, _PRIVATE_NETWORKS)), min_length=1, validate_default=True
     )
     """Networks of the cluster's pods. The api takes a visitor's address only from a proxy in one of them."""
+
+    @property
+    def gateway(self) -> Gateway | None:
+        """The Gateway in front of the edge."""
+        return self.edge if isinstance(self.edge, Gateway) else None
+
+    @property
+    def proxies(self) -> list[str]:
+        """The networks of the Gateway's proxies; empty without one."""
+        if not self.gateway:
+            return []
+        named = self.gateway.proxies
+        return [str(it) for it in (named if isinstance(named, tuple) else self.pod_networks)]
 
     def check_monitoring(self, prometheus: bool, unavailable: Mapping[str, str]) -> None:
         """Raise ValueError if nothing tells of the units' load, or if two would.
@@ -119,7 +152,9 @@ class Cluster(Settings):
             raise ValueError(f"cluster.units.by is adapter, but {reason}. Provide its image, or set cluster.units.by")
 
     def check_ports(self, http: int, tls: int | None) -> None:
-        """Raise ValueError if a port of the edge is none that nodes publish."""
+        """Raise ValueError if a port of the edge is none that nodes publish, or if HTTPS is twice."""
+        if self.gateway and tls:
+            raise ValueError("cluster.edge is a Gateway, which has the certificates. Leave edge.tls out")
         for key, port in (("edge.http_port", http), ("edge.tls.port", tls)):
             if self.edge == "NodePort" and port and port not in NODE_PORTS:
                 raise ValueError(f"{key} is {port}; with cluster.edge: NodePort it must be from 30000 to 32767")

@@ -76,8 +76,8 @@ class Platform(pulumi.ComponentResource):
     @property
     def urls(self) -> Mapping[str, str]:
         """The public URL of each service that has a route, by name."""
-        edge = self._context.settings.edge
-        return {service: url(edge, hosts(edge, service)[0]) for service in self._context.routes}
+        settings = self._context.settings
+        return {service: url(settings, hosts(settings.edge, service)[0]) for service in self._context.routes}
 
     @property
     def logins(self) -> Mapping[str, Mapping[str, str]]:

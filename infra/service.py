@@ -297,8 +297,9 @@ class Context:
 
     @property
     def proxies_in_front(self) -> list[str]:
-        """The networks of the proxy between the visitors and the edge."""
-        return RANGES.networks if self.settings.behind_cloudflare else []
+        """The networks of the proxies between the visitors and the edge."""
+        cluster = self.settings.cluster
+        return [*(RANGES.networks if self.settings.behind_cloudflare else []), *(cluster.proxies if cluster else [])]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from app.executor.settings import EnvironmentName, ExecutorOptions, StrongProfil
 from app.process.settings import Settings
 from app.profile import EXECUTOR_LEAST_MB, FLOOR
 from infra.backups import Backup, HostKey, Port, UserName
-from infra.cluster import ADAPTER, NOT_ON_CLUSTERS, Cluster, HostName
+from infra.cluster import ADAPTER, NOT_ON_CLUSTERS, Cluster, Gateway, HostName
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from infra.optional_services import SERVICES, Services
 from infra.receivers import Address
@@ -339,6 +339,16 @@ class PlatformSettings(Settings):
         if service == ADAPTER:
             return self.cluster is not None and self.cluster.units.scaled_by == "adapter"
         return service in self._switched_on() and service not in self.unavailable
+
+    @property
+    def gateway(self) -> Gateway | None:
+        """The Gateway in front of the edge."""
+        return self.cluster.gateway if self.cluster else None
+
+    @property
+    def https(self) -> bool:
+        """Whether visitors speak HTTPS."""
+        return self.gateway.https if self.gateway else self.edge.tls is not None
 
     @property
     def behind_cloudflare(self) -> bool:

@@ -19,6 +19,7 @@ from policies.sandbox_profile import EXECUTOR, VARIABLE
 WORKLOAD = "kubernetes:apps/v1:*"
 BINDING, API = "kubernetes:rbac.authorization.k8s.io/v1:*", "kubernetes:apiregistration.k8s.io/v1:APIService"
 SERVICE, NAMESPACE = "kubernetes:core/v1:Service", "kubernetes:core/v1:Namespace"
+ROUTE = "kubernetes:gateway.networking.k8s.io/v1:HTTPRoute"
 KINDS = frozenset(
     f"kubernetes:{kind}"
     for kind in (
@@ -30,6 +31,7 @@ KINDS = frozenset(
         *("apiregistration.k8s.io/v1:APIService", "keda.sh/v1alpha1:ScaledObject"),
         *("monitoring.coreos.com/v1:PrometheusRule", "monitoring.coreos.com/v1:ServiceMonitor"),
         *("networking.k8s.io/v1:NetworkPolicy", "policy/v1:PodDisruptionBudget"),
+        "gateway.networking.k8s.io/v1:HTTPRoute",
         "admissionregistration.k8s.io/v1:ValidatingAdmissionPolicy",
         "admissionregistration.k8s.io/v1:ValidatingAdmissionPolicyBinding",
     )
@@ -37,6 +39,7 @@ KINDS = frozenset(
 """What a stack may have. Of those that start pods, the rules for pods know the shape, and `rights` of those that give
 any."""
 _UNIT, _UNITS, _NODES, _EDGE = "sandbox", "units", "nodes", "traefik"
+_EDGE_NAMESPACE, _VISITORS = "edge", f"{_EDGE}-visitors"
 _ADAPTER, _SCALING, _METRICS = "prometheus-adapter", "scaling", "custom.metrics.k8s.io"
 _ROLES = ("system:auth-delegator", "extension-apiserver-authentication-reader")
 """What a server of a part of the API needs: to ask who may read it, and which certificate the API server shows."""
@@ -354,3 +357,22 @@ def service_published(inputs: Inputs) -> Iterator[str]:
     """
     if _labels(inputs).get(SERVICE_LABEL) != _EDGE:
         yield from other_than({"type": ["ClusterIP"], "externalIPs": [[]]}, Inputs(inputs.mapping("spec")))
+
+
+@rule("gateway-route", resource_type=ROUTE)
+def gateway_route(inputs: Inputs) -> Iterator[str]:
+    """A Gateway leads to the edge alone, which asks for passwords and limits rates.
+
+    Fix: Name the Service of the edge, in its own namespace, as the only one in spec.rules.
+    """
+    rules = Inputs(inputs.mapping("spec")).sequence("rules")
+    if not (rules and all(map(_leads_to_edge, rules)) and _is_in(_EDGE_NAMESPACE, inputs)):
+        yield f"its rules are {rules!r}"
+
+
+def _leads_to_edge(rule: Any) -> bool:
+    """Whether a route's rule has the edge as its only target, and no filter: one could mirror requests elsewhere."""
+    if not isinstance(rule, dict) or not {"backendRefs", "timeouts"}.issuperset(rule):
+        return False
+    targets = Inputs(rule).sequence("backendRefs")
+    return [isinstance(it, dict) and {**it, "port": 0} == {"name": _VISITORS, "port": 0} for it in targets] == [True]

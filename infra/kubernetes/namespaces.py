@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from infra.cluster import ADAPTER, NAMESPACES, UNIT, UNITS, Cluster
+from infra.cluster import ADAPTER, NAMESPACES, UNIT, UNITS, Cluster, Gateway
 from infra.kubernetes.arrows import Arrow
 from infra.service import SERVICE_LABEL, STACK_LABEL, Service
 from infra.settings import VALKEY, PlatformSettings
@@ -70,9 +70,16 @@ class Namespaces(pulumi.ComponentResource):
         self._policy(f"{name}-out", arrow.source, {"policyTypes": ["Egress"], "egress": [egress]})
         self._policy(f"{name}-in", arrow.target, {"policyTypes": ["Ingress"], "ingress": [ingress]})
 
-    def admit_visitors(self, service: str, ports: Sequence[int]) -> None:
-        """Let everybody connect to the edge's ports."""
-        ingress = {"ports": [{"port": port, "protocol": "TCP"} for port in ports]}
+    def admit_visitors(self, service: str, ports: Sequence[int], gateway: Gateway | None = None) -> None:
+        """Let everybody connect to the edge's ports; with a Gateway in front, its proxies alone."""
+        ingress: dict[str, Any] = {"ports": [{"port": port, "protocol": "TCP"} for port in ports]}
+        if gateway:
+            proxies = gateway.proxies or gateway.namespace
+            ingress["from"] = (
+                [{"namespaceSelector": {"matchLabels": {_NAMESPACE: proxies}}}]
+                if isinstance(proxies, str)
+                else [{"ipBlock": {"cidr": str(it)}} for it in proxies]
+            )
         self._policy(f"visitors-to-{service}", service, {"policyTypes": ["Ingress"], "ingress": [ingress]})
 
     def let_to(self, service: str, namespace: str) -> None:

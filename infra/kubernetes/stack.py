@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from infra.cluster import UNIT, UNITS, Cluster
+from infra.cluster import UNIT, UNITS, Cluster, Gateway
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
 from infra.kubernetes import arrows
 from infra.kubernetes.admission import Admission, rules
@@ -15,10 +15,12 @@ from infra.kubernetes.operator import Monitors
 from infra.kubernetes.scaling import MetricsApi, Scaler
 from infra.kubernetes.workload import Place, Workload
 from infra.service import SERVICE_LABEL, STACK_LABEL, Context, Port, Service, ServiceArgs, Volume
+from infra.services.edge import hosts
 from infra.services.sandbox import API, EXECUTOR
 from infra.settings import PlatformSettings
 
 _OUTWARD = ("public", "outbound")
+_GATEWAY_API = "gateway.networking.k8s.io/v1"
 
 
 def provider(cluster: Cluster) -> pulumi.ProviderResource:
@@ -151,8 +153,9 @@ class ClusterStack:
     def _publish(self, service: str, ports: Sequence[Port], made: Workload) -> None:
         """The edge's ports for visitors. Its nodes pass them on without hiding the visitor's address."""
         by_number = {port.external: port.internal for port in ports}
-        self._namespaces.admit_visitors(service, list(by_number.values()))
-        kind = self._cluster.edge
+        gateway = self._cluster.gateway
+        self._namespaces.admit_visitors(service, list(by_number.values()), gateway)
+        kind = "ClusterIP" if gateway else self._cluster.edge
         numbers = [
             {
                 "name": f"web-{external}",
@@ -162,9 +165,45 @@ class ClusterStack:
             }
             for external, internal in by_number.items()
         ]
-        kubernetes.core.v1.Service(
+        below = pulumi.ResourceOptions(parent=made)
+        published = kubernetes.core.v1.Service(
             f"{service}-visitors",
             metadata=self._metadata(f"{service}-visitors", service),
-            spec={"type": kind, "externalTrafficPolicy": "Local", "selector": made.labels, "ports": numbers},
-            opts=pulumi.ResourceOptions(parent=made),
+            spec={
+                "type": kind,
+                "selector": made.labels,
+                "ports": numbers,
+                **({} if gateway else {"externalTrafficPolicy": "Local"}),
+            },
+            opts=below,
         )
+        if gateway:
+            self._lead(gateway, service, published, below)
+
+    def _lead(
+        self, gateway: Gateway, edge: str, published: kubernetes.core.v1.Service, opts: pulumi.ResourceOptions
+    ) -> None:
+        """A route from the Gateway to the edge for each service's host names. `up` fails if the Gateway isn't there."""
+        found = kubernetes.apiextensions.CustomResource.get(
+            "cluster.edge",
+            api_version=_GATEWAY_API,
+            kind="Gateway",
+            id=f"{gateway.namespace}/{gateway.name}",
+            opts=opts,
+        )
+        backend = {"name": published.metadata["name"], "port": self._settings.edge.http_port}
+        rule = {"backendRefs": [backend], **({"timeouts": {"request": "0s"}} if gateway.timeouts else {})}
+        parent = {"name": gateway.name, "namespace": gateway.namespace}
+        for routed in (it.name for it in self._services if it.route):
+            kubernetes.apiextensions.CustomResource(
+                f"{routed}-route",
+                api_version=_GATEWAY_API,
+                kind="HTTPRoute",
+                metadata=self._metadata(routed, edge),
+                spec={
+                    "parentRefs": [{**parent, "sectionName": name} for name in gateway.listeners],
+                    "hostnames": list(hosts(self._settings.edge, routed)),
+                    "rules": [rule],
+                },
+                opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[found])),
+            )

@@ -34,15 +34,15 @@ def probes(context: Context) -> list[Target]:
     """
     if BLACKBOX not in context.services:
         return []
-    edge = context.settings.edge
+    edge, https = context.settings.edge, context.settings.https
     found = []
     for service, route in context.routes.items():
         host = hosts(edge, service)[0]
-        outside = url(edge, host) + route.health_path
+        outside = url(context.settings, host) + route.health_path
         module = "asks_for_password" if route.authentication == "password" else "answers"
         parameters = {
-            "module": f"{module}_over_tls" if edge.tls else module,
-            "target": outside if edge.tls else INSIDE_URL + route.health_path,
+            "module": f"{module}_over_tls" if https else module,
+            "target": outside if https else INSIDE_URL + route.health_path,
             "hostname": host,
         }
         found.append(Target(_ADDRESS, "/probe", parameters, {"route": service, "instance": outside}))

@@ -64,7 +64,8 @@ _AUTHORITIES = {
     "staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
     "production": "https://acme-v02.api.letsencrypt.org/directory",
 }
-_HSTS = {"stsSeconds": 31536000, "stsIncludeSubdomains": False}
+_HSTS = {"stsSeconds": 31536000, "stsIncludeSubdomains": False, "forceSTSHeader": True}
+"""Forced: behind a Gateway, the edge itself is asked over HTTP."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,10 @@ def describe(context: Context) -> ServiceArgs:
 
     def routes(hosts: Sequence[str]) -> str:
         several = context.settings.cluster is not None or len(hosts) > 1
-        return yaml.safe_dump(dynamic_config(settings, context.routes, proxies, {"api": hosts}, several=several))
+        https = context.settings.https
+        return yaml.safe_dump(
+            dynamic_config(settings, context.routes, proxies, {"api": hosts}, several=several, https=https)
+        )
 
     # As many threads as processors: with more, Go spends a sixth of a request's processor time on waking them.
     environment = {"GOMAXPROCS": str(math.ceil(_CPUS))}
@@ -148,9 +152,14 @@ def hosts(settings: EdgeSettings, service: str) -> Sequence[str]:
     return settings.api_hosts if service == "api" else [settings.host(service)]
 
 
-def url(settings: EdgeSettings, host: str) -> str:
+def url(platform: PlatformSettings, host: str) -> str:
     """The public URL of a host name, without the port where it is the scheme's default."""
-    scheme, port, usual = ("https", settings.tls.port, 443) if settings.tls else ("http", settings.http_port, 80)
+    settings = platform.edge
+    scheme, usual = ("https", 443) if platform.https else ("http", 80)
+    if platform.gateway:
+        port = platform.gateway.port or usual
+    else:
+        port = settings.tls.port if settings.tls else settings.http_port
     return f"{scheme}://{host}" if port == usual else f"{scheme}://{host}:{port}"
 
 
@@ -241,16 +250,17 @@ def dynamic_config(
     hosts_of: Mapping[str, Sequence[str]] = MappingProxyType({}),
     *,
     several: bool = False,
+    https: bool = False,
 ) -> dict[str, Any]:
     """Routers, services and middlewares for the routes. Rate limits count visitors, not the proxies in front.
 
     `hosts_of` a service are its containers, in place of the host in its route's target. With `several` units behind one
-    name, a connection that is refused is tried again.
+    name, a connection that is refused is tried again. With `https` browsers are told to use nothing else.
     """
     visitor = {"sourceCriterion": {"ipStrategy": {"excludedIPs": list(trusted_proxies)}}} if trusted_proxies else {}
     config: dict[str, Any] = load(_FOLDER / "routes.yml", secrets=SECRETS)
     routers, services, middlewares = (config["http"][kind] for kind in ("routers", "services", "middlewares"))
-    if settings.tls:
+    if https:
         middlewares["security-headers"]["headers"] |= _HSTS
     middlewares["admitted"] = _plugin("admitted")
     middlewares["answer-unreachable"] = _plugin(

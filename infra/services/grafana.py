@@ -15,7 +15,7 @@ _CONFIG = "/etc/grafana"
 
 def describe(context: Context) -> ServiceArgs:
     """Its dashboards and data sources are files, so its volume holds only what its users make."""
-    edge = context.settings.edge
+    settings = context.settings
     sources = {service.name: service.source for service in context.services if service.source}
     return ServiceArgs(
         image="grafana",
@@ -26,7 +26,7 @@ def describe(context: Context) -> ServiceArgs:
         user="472:472",
         networks=["monitoring"],
         environment={
-            "GF_SERVER_ROOT_URL": url(edge, edge.host("grafana")),
+            "GF_SERVER_ROOT_URL": url(settings, settings.edge.host("grafana")),
             "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{SECRETS}/admin-password",
             "GF_AUTH_ANONYMOUS_ENABLED": "false",
             "GF_USERS_ALLOW_SIGN_UP": "false",

@@ -38,7 +38,7 @@ def status_settings(context: Context, has_notices: bool) -> StatusSettings:
     edge = context.settings.edge
     return StatusSettings(
         title=f"Status of {edge.api_hosts[0]}",
-        url=url(edge, hosts(edge, _NAME)[0]),
+        url=url(context.settings, hosts(edge, _NAME)[0]),
         routes=tuple(
             name for name, it in context.routes.items() if it.authentication == "none" and not it.login and not it.files
         ),

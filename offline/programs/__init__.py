@@ -1,5 +1,5 @@
 """Programs that no distribution packages, compiled from Go modules: for images, where no container registry answers,
-and for this machine itself: actionlint, an S3 server, a Vault, go-judge and a Kubernetes, for tests and
+and for this machine itself: actionlint, an S3 server, a Vault, go-judge, a Kubernetes and cert-manager, for tests and
 measurements.
 
 Each folder is a Go module that locks one program and its dependencies. After a change of a `go.mod`: remove its
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from offline import gomodules
-from offline.gomodules import GoBuild
+from offline.gomodules import GoBuild, ModuleFile
 
 _FOLDER = Path(__file__).resolve().parent
 _TAGS = ("osusergo", "grpcnotrace")
@@ -74,6 +74,28 @@ NETPOL = GoBuild(
     tags=_TAGS,
 )
 """Enforces NetworkPolicies on a node. Its dependencies have the versions of `KUBERNETES`, so that both compile once."""
+_CERT_MANAGER, _GATEWAY_API = "github.com/cert-manager/cert-manager", "sigs.k8s.io/gateway-api"
+CERT_MANAGER = GoBuild(
+    source=_FOLDER / "cert-manager",
+    title=f"cert-manager {gomodules.required(_FOLDER / 'cert-manager', _CERT_MANAGER)}",
+    duration="1-3 minutes",
+    packages=(".",),
+    tags=_TAGS,
+    files=(
+        *(
+            ModuleFile(_CERT_MANAGER, f"deploy/crds/cert-manager.io_{kind}.yaml")
+            for kind in ("certificaterequests", "certificates", "clusterissuers", "issuers")
+        ),
+        *(
+            ModuleFile(_GATEWAY_API, f"config/crd/standard/gateway.networking.k8s.io_{kind}.yaml")
+            for kind in (
+                *("gatewayclasses", "gateways", "httproutes", "referencegrants"),
+                *("backendtlspolicies", "grpcroutes", "tlsroutes"),  # Traefik watches these too
+            )
+        ),
+    ),
+)
+"""Issues the certificates of a cluster, with the definitions of its objects and of the Gateway API's, for tests."""
 
 
 def program(image: str, architecture: str) -> GoBuild | None:

@@ -33,6 +33,12 @@ def several(by: str, operator: dict[str, str] | None = None) -> list[Resource]:
     return [Resource(it.type, it.name, it.inputs) for it in found]
 
 
+def behind_gateway() -> list[Resource]:
+    gateway = {"name": "x", "namespace": "y", "listeners": ["z"]}
+    found = run_program("cluster", platform_config("cluster", cluster={"edge": gateway}))
+    return [Resource(it.type, it.name, it.inputs) for it in found]
+
+
 @pytest.fixture(scope="module")
 def made() -> list[Resource]:
     return several("adapter")
@@ -64,7 +70,7 @@ def test_the_program_passes_every_policy(made: list[Resource]) -> None:
 
 
 def test_it_makes_each_kind_that_the_pack_allows(made: list[Resource]) -> None:
-    every = [*made, *several("keda", {})]
+    every = [*made, *several("keda", {}), *behind_gateway()]
     assert {it.type for it in every if it.type.startswith("kubernetes:")} == KINDS
     assert violations(every) == []
 
@@ -110,6 +116,26 @@ def test_a_nodes_files_are_for_the_services_that_read_them_in_their_namespace(ma
         other = copy.deepcopy(collector)
         other.inputs["metadata"]["labels"][key] = value
         assert fired(other) == {"pod-user", "pod-volumes"}
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [],
+        [{"backendRefs": []}],
+        [{"backendRefs": [{"name": "prometheus", "port": 9090}]}],
+        [{"backendRefs": [{"name": "traefik-visitors", "port": 80, "namespace": "other"}]}],
+        [{"backendRefs": [{"name": "traefik-visitors", "port": 80}]}, {"filters": [{"type": "RequestRedirect"}]}],
+        [{"backendRefs": [{"name": "traefik-visitors", "port": 80}], "filters": [{"type": "RequestMirror"}]}],
+        [{"backendRefs": [{"name": "traefik-visitors", "port": 80}, {"name": "traefik-visitors", "port": 81}]}],
+    ],
+)
+def test_a_gateway_leads_to_the_edge_alone(rules: list[dict[str, Any]]) -> None:
+    route = next(it for it in behind_gateway() if it.name == "api-route")
+    assert fired(route) == set()
+    for key, value in (("rules", rules), ("rules", None)):
+        route.inputs["spec"][key] = value
+        assert fired(route) == {"gateway-route"}
 
 
 def test_a_token_and_rights_are_for_the_adapter_alone(made: list[Resource]) -> None:

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import pytest
+import yaml
 
 from app.executor.seccomp import file_on_node, for_executor
 from app.profile import SandboxProfile
@@ -12,6 +13,7 @@ from infra.cluster import NOT_ON_CLUSTERS
 from infra.config import SettingsError, parse_settings
 from infra.kubernetes.arrows import Arrow, arrows, ports
 from infra.services import catalog
+from infra.services.edge import url
 from infra.services.sandbox import EXECUTOR_CAPABILITIES, WITH_OWN_USERS
 from infra.settings import STACKS_STORE
 from tests.pods import ISOLATED, RUNTIME_CLASS
@@ -234,6 +236,68 @@ def test_visitors_reach_the_edge_alone(made: list[Resource]) -> None:
     assert spec["ports"] == [{"name": "web-30080", "port": 30080, "targetPort": 8080, "nodePort": 30080}]
 
 
+GATEWAY = {"name": "public", "namespace": "gateways", "listeners": ["https"]}
+
+
+def behind_gateway(**gateway: Any) -> list[Resource]:
+    return run_program("cluster", platform_config("cluster", cluster={"edge": GATEWAY | gateway}))
+
+
+def test_a_gateway_leads_to_the_edge_which_believes_its_pods_alone() -> None:
+    made = behind_gateway()
+    service = of_kind(made, "Service")["vps-cluster-edge/traefik-visitors"]["spec"]
+    assert service["type"] == "ClusterIP"
+    assert "externalTrafficPolicy" not in service
+    routes = of_kind(made, "HTTPRoute")
+    assert routes["vps-cluster-edge/api"]["spec"] == {
+        "parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}],
+        "hostnames": ["localhost"],
+        "rules": [
+            {"backendRefs": [{"name": "traefik-visitors", "port": 30080}], "timeouts": {"request": "0s"}},
+        ],
+    }
+    assert routes["vps-cluster-edge/grafana"]["spec"]["hostnames"] == ["grafana.localhost"]
+    policy = of_kind(made, "NetworkPolicy")["vps-cluster-edge/visitors-to-traefik"]["spec"]
+    of_gateway = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "gateways"}}}
+    assert [it["from"] for it in policy["ingress"]] == [[of_gateway]]
+    (files,) = (it["data"] for name, it in of_kind(made, "ConfigMap").items() if "/traefik-config-" in name)
+    entry = yaml.safe_load(files["traefik.yml"])["entryPoints"]["web"]
+    assert "10.0.0.0/8" in entry["forwardedHeaders"]["trustedIPs"]
+    (routes,) = (it["data"] for name, it in of_kind(made, "ConfigMap").items() if "/traefik-watched-" in name)
+    assert yaml.safe_load(routes["routes.yml"])["http"]["middlewares"]["security-headers"]["headers"]["forceSTSHeader"]
+
+
+def test_a_gateway_may_have_several_listeners_pods_elsewhere_and_no_time_limits_of_its_own() -> None:
+    made = behind_gateway(listeners=["api", "dashboards"], proxies="envoy-gateway-system", timeouts=False, https=False)
+    spec = of_kind(made, "HTTPRoute")["vps-cluster-edge/api"]["spec"]
+    assert [it["sectionName"] for it in spec["parentRefs"]] == ["api", "dashboards"]
+    assert list(spec["rules"][0]) == ["backendRefs"]
+    policy = of_kind(made, "NetworkPolicy")["vps-cluster-edge/visitors-to-traefik"]["spec"]
+    proxies = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "envoy-gateway-system"}}}
+    assert [it["from"] for it in policy["ingress"]] == [[proxies]]
+    (routes,) = (it["data"] for name, it in of_kind(made, "ConfigMap").items() if "/traefik-watched-" in name)
+    assert "stsSeconds" not in routes["routes.yml"]
+
+
+def test_proxies_outside_of_the_cluster_are_known_by_their_networks() -> None:
+    made = behind_gateway(proxies=["192.0.2.0/24"])
+    policy = of_kind(made, "NetworkPolicy")["vps-cluster-edge/visitors-to-traefik"]["spec"]
+    assert [it["from"] for it in policy["ingress"]] == [[{"ipBlock": {"cidr": "192.0.2.0/24"}}]]
+    (files,) = (it["data"] for name, it in of_kind(made, "ConfigMap").items() if "/traefik-config-" in name)
+    assert yaml.safe_load(files["traefik.yml"])["entryPoints"]["web"]["forwardedHeaders"] == {
+        "trustedIPs": ["192.0.2.0/24"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("gateway", "shown"),
+    [({}, "https://x"), ({"port": 8443}, "https://x:8443"), ({"https": False, "port": 80}, "http://x")],
+)
+def test_urls_are_those_of_the_gateway(gateway: dict[str, Any], shown: str) -> None:
+    settings = parse_settings(platform_config("cluster", cluster={"edge": GATEWAY | gateway}), "cluster")
+    assert url(settings, "x") == shown
+
+
 def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) -> None:
     claims = {
         name.partition("/")[2]: [claim["metadata"]["name"] for claim in it["spec"]["volumeClaimTemplates"]]
@@ -255,6 +319,10 @@ def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) 
         (
             {"edge": {"http_port": 80}},
             "edge.http_port is 80; with cluster.edge: NodePort it must be from 30000 to 32767",
+        ),
+        (
+            {"cluster": {"edge": GATEWAY}, "edge": {"tls": {"email": "a@example.com"}}},
+            "cluster.edge is a Gateway, which has the certificates. Leave edge.tls out",
         ),
         ({"sandbox": {"packages": {}}}, "sandbox.packages is for Docker"),
         ({"sandbox": {"rooms": {}}}, "sandbox.rooms is for Docker, where there is one unit: a room is in one"),

@@ -9,9 +9,11 @@ import pytest
 from pydantic import ValidationError
 
 from app.wire.problems import Problem
+from infra.config import parse_settings
 from infra.service import Route
 from infra.services.edge import INSIDE_URL, dynamic_config, password_line, static_config, url
 from infra.settings import Authority, Edge, Tls
+from tests.program import platform_config
 
 
 def test_the_password_line_is_a_bcrypt_hash_that_only_changes_with_the_password() -> None:
@@ -24,9 +26,12 @@ def test_the_password_line_is_a_bcrypt_hash_that_only_changes_with_the_password(
 
 
 def test_the_default_port_of_a_scheme_is_left_out_of_urls() -> None:
-    assert url(Edge(http_port=8000), "localhost") == "http://localhost:8000"
-    assert url(Edge(http_port=80), "example.com") == "http://example.com"
-    assert url(Edge(http_port=80, tls=Tls(email="a@example.com")), "example.com") == "https://example.com"
+    def public(edge: Edge) -> str:
+        return url(parse_settings(platform_config("local"), "local").model_copy(update={"edge": edge}), "example.com")
+
+    assert public(Edge(http_port=8000)) == "http://example.com:8000"
+    assert public(Edge(http_port=80)) == "http://example.com"
+    assert public(Edge(http_port=80, tls=Tls(email="a@example.com"))) == "https://example.com"
 
 
 def _edge(**tls: Any) -> Edge:

@@ -116,6 +116,9 @@ class Cluster(Settings):
     edge: Literal["LoadBalancer", "NodePort"] | Gateway = "LoadBalancer"
     """How the edge is reached: by the cluster's load balancer; with `NodePort`, on edge.http_port and edge.tls.port of
     every node, which must be from 30000 to 32767; or by a Gateway (`name`, `namespace`, ...)."""
+    issuer: HostName | None = None
+    """Name of a ClusterIssuer of the cluster's cert-manager, which issues the certificate for the host names. Unset: by
+    ACME the edge gets its own, as `edge.tls` says, or the Gateway has them."""
     operator: Operator | None = None
     """The cluster's own monitoring. Unset: the stack's Prometheus watches it."""
     pod_networks: tuple[IPvAnyNetwork, ...] = Field(
@@ -152,9 +155,11 @@ class Cluster(Settings):
             raise ValueError(f"cluster.units.by is adapter, but {reason}. Provide its image, or set cluster.units.by")
 
     def check_ports(self, http: int, tls: int | None) -> None:
-        """Raise ValueError if a port of the edge is none that nodes publish, or if HTTPS is twice."""
+        """Raise ValueError if a port of the edge is none that nodes publish, or if HTTPS is twice or never."""
         if self.gateway and tls:
             raise ValueError("cluster.edge is a Gateway, which has the certificates. Leave edge.tls out")
+        if self.issuer and not (self.gateway or tls):
+            raise ValueError("cluster.issuer is set, and the edge has no HTTPS. Set edge.tls, as in {port: 443}")
         for key, port in (("edge.http_port", http), ("edge.tls.port", tls)):
             if self.edge == "NodePort" and port and port not in NODE_PORTS:
                 raise ValueError(f"{key} is {port}; with cluster.edge: NodePort it must be from 30000 to 32767")

@@ -152,7 +152,8 @@ class ServiceArgs:
     With `overlaps` the next container is made before this one is stopped. `up` goes on when the service is healthy, and
     fails when it isn't within `start_seconds`; None: `up` does not wait. A cluster does both by itself.
 
-    A service that holds a token of a cluster's API says why in `api_server_reason`.
+    A service that holds a token of a cluster's API says why in `api_server_reason`. `certificate` is the directory of
+    `tls.crt` and `tls.key`, which the issuer of a cluster renews.
     """
 
     image: str
@@ -179,6 +180,7 @@ class ServiceArgs:
     watched: WatchedFile | None = None
     overlaps: bool = False
     api_server_reason: str | None = None
+    certificate: str | None = None
     start_seconds: int | None = None
 
     def weakenings(self) -> dict[str, str]:

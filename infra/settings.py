@@ -100,12 +100,13 @@ class Authority(Settings):
 
 
 class Tls(Settings):
-    """HTTPS with certificates from an ACME authority. DNS-01 challenges are answered through Cloudflare."""
+    """HTTPS with certificates from an ACME authority, whose DNS-01 challenges are answered through Cloudflare; on a
+    cluster, `cluster.issuer` may issue them. Then `port` and `wildcard` are the only keys."""
 
     port: Port = 443
     """Port for HTTPS."""
-    email: Address
-    """Address to which the authority reports problems with a certificate."""
+    email: Address | None = None
+    """Address to which the authority reports problems with a certificate. The authority needs one."""
     authority: Literal["staging", "production"] | Authority = "staging"
     """Let's Encrypt's `staging` or `production`, or a private authority (`url`, `certificate`). Begin with staging:
     browsers do not trust its certificates, but its quotas are large."""
@@ -289,6 +290,17 @@ class PlatformSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _certificates_have_one_source(self) -> "PlatformSettings":
+        if not (tls := self.edge.tls):
+            return self
+        acme = sorted(tls.model_fields_set - {"port", "wildcard"})
+        if self.issuer and acme:
+            raise ValueError(f"edge.tls.{acme[0]} is for ACME, and cluster.issuer issues the certificate. Leave it out")
+        if not (self.issuer or tls.email):
+            raise ValueError("edge.tls.email is missing: the ACME authority needs it")
+        return self
+
+    @model_validator(mode="after")
     def _records_lead_to_the_edge(self) -> "PlatformSettings":
         if not (self.host and self.dns):
             return self
@@ -344,6 +356,11 @@ class PlatformSettings(Settings):
     def gateway(self) -> Gateway | None:
         """The Gateway in front of the edge."""
         return self.cluster.gateway if self.cluster else None
+
+    @property
+    def issuer(self) -> str | None:
+        """What issues the certificate, if it is not the edge itself by ACME."""
+        return self.cluster.issuer if self.cluster else None
 
     @property
     def https(self) -> bool:

@@ -20,6 +20,7 @@ WORKLOAD = "kubernetes:apps/v1:*"
 BINDING, API = "kubernetes:rbac.authorization.k8s.io/v1:*", "kubernetes:apiregistration.k8s.io/v1:APIService"
 SERVICE, NAMESPACE = "kubernetes:core/v1:Service", "kubernetes:core/v1:Namespace"
 ROUTE = "kubernetes:gateway.networking.k8s.io/v1:HTTPRoute"
+CERTIFICATE, GRANT = "cert-manager.io/v1:Certificate", "gateway.networking.k8s.io/v1beta1:ReferenceGrant"
 KINDS = frozenset(
     f"kubernetes:{kind}"
     for kind in (
@@ -31,7 +32,7 @@ KINDS = frozenset(
         *("apiregistration.k8s.io/v1:APIService", "keda.sh/v1alpha1:ScaledObject"),
         *("monitoring.coreos.com/v1:PrometheusRule", "monitoring.coreos.com/v1:ServiceMonitor"),
         *("networking.k8s.io/v1:NetworkPolicy", "policy/v1:PodDisruptionBudget"),
-        "gateway.networking.k8s.io/v1:HTTPRoute",
+        *("gateway.networking.k8s.io/v1:HTTPRoute", GRANT, CERTIFICATE),
         "admissionregistration.k8s.io/v1:ValidatingAdmissionPolicy",
         "admissionregistration.k8s.io/v1:ValidatingAdmissionPolicyBinding",
     )
@@ -39,7 +40,7 @@ KINDS = frozenset(
 """What a stack may have. Of those that start pods, the rules for pods know the shape, and `rights` of those that give
 any."""
 _UNIT, _UNITS, _NODES, _EDGE = "sandbox", "units", "nodes", "traefik"
-_EDGE_NAMESPACE, _VISITORS = "edge", f"{_EDGE}-visitors"
+_EDGE_NAMESPACE, _VISITORS, _CERTIFICATE = "edge", f"{_EDGE}-visitors", f"{_EDGE}-certificate"
 _ADAPTER, _SCALING, _METRICS = "prometheus-adapter", "scaling", "custom.metrics.k8s.io"
 _ROLES = ("system:auth-delegator", "extension-apiserver-authentication-reader")
 """What a server of a part of the API needs: to ask who may read it, and which certificate the API server shows."""
@@ -376,3 +377,27 @@ def _leads_to_edge(rule: Any) -> bool:
         return False
     targets = Inputs(rule).sequence("backendRefs")
     return [isinstance(it, dict) and {**it, "port": 0} == {"name": _VISITORS, "port": 0} for it in targets] == [True]
+
+
+@rule("certificate", resource_type=f"kubernetes:{CERTIFICATE}")
+def certificate(inputs: Inputs) -> Iterator[str]:
+    """A certificate is the edge's, in a Secret of its own, and certifies no other certificates.
+
+    Fix: Set spec.secretName to traefik-certificate, in the edge's namespace, and leave spec.isCA out.
+    """
+    spec = Inputs(inputs.mapping("spec"))
+    if spec.get("secretName") != _CERTIFICATE or spec.get("isCA") or not _is_in(_EDGE_NAMESPACE, inputs):
+        yield f"the Secret {spec.get('secretName')!r}, and isCA is {spec.get('isCA')!r}"
+
+
+@rule("certificate-grant", resource_type=f"kubernetes:{GRANT}")
+def certificate_grant(inputs: Inputs) -> Iterator[str]:
+    """Objects of other namespaces refer to nothing of the stack, but for Gateways to the edge's certificate.
+
+    Fix: Name the kind Gateway in spec.from, and the Secret traefik-certificate in spec.to.
+    """
+    spec = Inputs(inputs.mapping("spec"))
+    kinds = [it.get("kind") for it in spec.sequence("from") if isinstance(it, dict)]
+    target = [{"group": "", "kind": "Secret", "name": _CERTIFICATE}]
+    if kinds != ["Gateway"] or spec.sequence("to") != target or not _is_in(_EDGE_NAMESPACE, inputs):
+        yield f"{spec.get('to')!r}, for {spec.get('from')!r}"

@@ -59,14 +59,12 @@ class Resource:
 
 
 class Recorder(pulumi.runtime.Mocks):
-    """Mocks that record every resource that is made, and give the outputs that the program reads."""
+    """Mocks that record every resource, and give the outputs that the program reads."""
 
     def __init__(self) -> None:
         self.resources: list[Resource] = []
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        if args.resource_id:  # it is there already
-            return args.resource_id, args.inputs
         self.resources.append(Resource(args.typ, args.name, dict(args.inputs)))
         return f"{args.name}-id", args.inputs | self.outputs(args)
 

@@ -39,6 +39,11 @@ def key(path: str) -> str:
     return path.replace("/", "__")
 
 
+def certificate(service: str) -> str:
+    """The name of a service's certificate, and of the Secret that holds it."""
+    return f"{service}-certificate"
+
+
 def container(service: str, args: ServiceArgs, image: str) -> Object:
     """One container of a pod. Its volumes are those of `volumes`, by the same names."""
     environment = {**({} if args.api_server_reason else _NO_API_SERVER), **args.environment}
@@ -85,6 +90,9 @@ def volumes(service: str, args: ServiceArgs, objects: Mapping[str, pulumi.Output
     if args.secrets:
         secret = {"secretName": objects["secrets"], "defaultMode": _READABLE}
         found.append({"name": f"{service}-secrets", "secret": secret})
+    if args.certificate:
+        secret = {"secretName": certificate(service), "defaultMode": _READABLE}
+        found.append({"name": certificate(service), "secret": secret})
     found += [
         {"name": f"{service}-memory-{name}", "emptyDir": _memory(size_mb)} for name, size_mb in _in_memory(args).items()
     ]
@@ -123,6 +131,8 @@ def _mounts(service: str, args: ServiceArgs) -> list[Object]:
     found += [
         {"name": f"{service}-memory-{name}", "mountPath": f"/{name}", "readOnly": False} for name in _in_memory(args)
     ]
+    if args.certificate:
+        found.append({"name": certificate(service), "mountPath": args.certificate, "readOnly": True})
     if args.secrets:
         found.append({"name": f"{service}-secrets", "mountPath": SECRETS, "readOnly": True})
     found += [

@@ -8,14 +8,16 @@ import pulumi_kubernetes as kubernetes
 
 from infra.cluster import UNIT, UNITS, Cluster, Gateway
 from infra.images import IMAGES_OF_OURS, UPSTREAM_IMAGES
-from infra.kubernetes import arrows
+from infra.kubernetes import arrows, pod
 from infra.kubernetes.admission import Admission, rules
+from infra.kubernetes.certificates import Certificate
+from infra.kubernetes.existing import require
 from infra.kubernetes.namespaces import NODES, Namespaces, trust, workload
 from infra.kubernetes.operator import Monitors
 from infra.kubernetes.scaling import MetricsApi, Scaler
 from infra.kubernetes.workload import Place, Workload
 from infra.service import SERVICE_LABEL, STACK_LABEL, Context, Port, Service, ServiceArgs, Volume
-from infra.services.edge import hosts
+from infra.services.edge import certified, hosts
 from infra.services.sandbox import API, EXECUTOR
 from infra.settings import PlatformSettings
 
@@ -103,6 +105,7 @@ class ClusterStack:
             self._cluster.storage_class,
             self._cluster.volume_gb,
         )
+        before = [*self._admission, *(self._certify(first, opts) if services[first].ports else [])]
         made = Workload(
             name,
             place,
@@ -112,7 +115,7 @@ class ClusterStack:
             replicas=None if first in self._reads else (units.min, units.max) if API.name in services else (1, 1),
             own_nodes=units.own_nodes and API.name in services,
             runtime_class=units.runtime_class if API.name in services else None,
-            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=self._admission)),
+            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=before)),
         )
         below = pulumi.ResourceOptions(parent=made)
         if name == UNIT and units.scaled_by:
@@ -180,17 +183,19 @@ class ClusterStack:
         if gateway:
             self._lead(gateway, service, published, below)
 
+    def _certify(self, edge: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
+        """The certificate for visitors, where the cluster issues it."""
+        if not self._cluster.issuer:
+            return []
+        metadata = self._metadata(pod.certificate(edge), edge)
+        names = certified(self._settings.edge, [it.name for it in self._services if it.route])
+        return [Certificate(self._cluster.issuer, metadata, names, self._cluster.gateway, opts)]
+
     def _lead(
         self, gateway: Gateway, edge: str, published: kubernetes.core.v1.Service, opts: pulumi.ResourceOptions
     ) -> None:
         """A route from the Gateway to the edge for each service's host names. `up` fails if the Gateway isn't there."""
-        found = kubernetes.apiextensions.CustomResource.get(
-            "cluster.edge",
-            api_version=_GATEWAY_API,
-            kind="Gateway",
-            id=f"{gateway.namespace}/{gateway.name}",
-            opts=opts,
-        )
+        require("cluster.edge", _GATEWAY_API, "Gateway", f"{gateway.namespace}/{gateway.name}", opts)
         backend = {"name": published.metadata["name"], "port": self._settings.edge.http_port}
         rule = {"backendRefs": [backend], **({"timeouts": {"request": "0s"}} if gateway.timeouts else {})}
         parent = {"name": gateway.name, "namespace": gateway.namespace}
@@ -205,5 +210,5 @@ class ClusterStack:
                     "hostnames": list(hosts(self._settings.edge, routed)),
                     "rules": [rule],
                 },
-                opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[found])),
+                opts=opts,
             )

@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -49,6 +49,9 @@ _CONFIG = "/etc/traefik"
 _ROUTES = "/etc/traefik-routes"
 _ROUTES_FILE = "routes.yml"
 _CERTIFICATES = "/certificates"
+_BESIDE_CERTIFICATE = f"{_CERTIFICATES}/routes"
+"""Where the routes are, if a file has the certificate: Traefik reads both again when anything changes in the directory
+above, and does not see a certificate change elsewhere."""
 _PLUGIN = "problems"
 _FOLDER = Path(__file__).parent
 _PLUGIN_FOLDER = _FOLDER / "traefik_problems"
@@ -59,6 +62,7 @@ _AGAIN = {"retry": {"attempts": 10, "initialInterval": "200ms"}}
 They are tried again for 2 to 4 seconds; what was sent once is not sent again."""
 _HEALTH = {"interval": "3s", "timeout": "2s"}
 """Of units, where there are several. Without one that is healthy, Traefik would answer 503 with a text of its own."""
+_CERTIFICATE = {"certFile": f"{_CERTIFICATES}/tls.crt", "keyFile": f"{_CERTIFICATES}/tls.key"}
 _AUTHORITY = "authority.pem"
 _AUTHORITIES = {
     "staging": "https://acme-staging-v02.api.letsencrypt.org/directory",
@@ -82,8 +86,9 @@ class EntryPoint:
 def describe(context: Context) -> ServiceArgs:
     """The edge alone is on the public network. It is on each internal one too, to reach the services it publishes."""
     settings, proxies = context.settings.edge, context.proxies_in_front
+    issued = settings.tls is not None and context.settings.issuer is not None
     config = {
-        "traefik.yml": yaml.safe_dump(static_config(settings, proxies, context.otlp_endpoint)),
+        "traefik.yml": yaml.safe_dump(static_config(settings, proxies, context.otlp_endpoint, issued=issued)),
         **{f"plugins-local/src/{_PLUGIN}/{name}": (_PLUGIN_FOLDER / name).read_text() for name in _PLUGIN_FILES},
     }
 
@@ -94,12 +99,13 @@ def describe(context: Context) -> ServiceArgs:
         https = context.settings.https
         return yaml.safe_dump(
             dynamic_config(settings, context.routes, proxies, {"api": hosts}, several=several, https=https)
+            | ({"tls": {"certificates": [_CERTIFICATE]}} if issued else {})
         )
 
     # As many threads as processors: with more, Go spends a sixth of a request's processor time on waking them.
     environment = {"GOMAXPROCS": str(math.ceil(_CPUS))}
     mounts: list[Mount] = []
-    if settings.tls:
+    if settings.tls and not issued:
         environment["CF_DNS_API_TOKEN_FILE"] = f"{SECRETS}/cloudflare-token"
         if context.settings.dns:
             environment["CLOUDFLARE_BASE_URL"] = context.settings.dns.base_url
@@ -120,8 +126,11 @@ def describe(context: Context) -> ServiceArgs:
         environment=environment,
         config=Config(_CONFIG, config),
         watched=WatchedFile(
-            _ROUTES, _ROUTES_FILE, pulumi.Output.all(*map(context.orchestrator.host, apis)).apply(routes)
+            _BESIDE_CERTIFICATE if issued else _ROUTES,
+            _ROUTES_FILE,
+            pulumi.Output.all(*map(context.orchestrator.host, apis)).apply(routes),
         ),
+        certificate=_CERTIFICATES if issued else None,
         mounts=mounts,
         ports=[
             Port(entry.internal, entry.external, str(entry.address))
@@ -133,7 +142,8 @@ def describe(context: Context) -> ServiceArgs:
 
 def secrets(settings: PlatformSettings) -> dict[str, Secret]:
     """The edge's own: the dashboards' password, and the token with which it proves that a domain is its own."""
-    token = {"cloudflare-token": Secret("cloudflare_token", at_start=True)} if settings.edge.tls else {}
+    acme = settings.edge.tls and not settings.issuer
+    token = {"cloudflare-token": Secret("cloudflare_token", at_start=True)} if acme else {}
     return {"users": Secret("dashboard_password", password_line, at_start=True), **token}
 
 
@@ -150,6 +160,13 @@ TRAEFIK = Service(
 def hosts(settings: EdgeSettings, service: str) -> Sequence[str]:
     """The host names of a service's route. The first one is shown in URLs."""
     return settings.api_hosts if service == "api" else [settings.host(service)]
+
+
+def certified(settings: EdgeSettings, services: Iterable[str]) -> list[str]:
+    """The names in one certificate for the routes of these services."""
+    if settings.tls and settings.tls.wildcard:
+        return [settings.domain, f"*.{settings.domain}"]
+    return sorted({host for service in services for host in hosts(settings, service)})
 
 
 def url(platform: PlatformSettings, host: str) -> str:
@@ -194,9 +211,13 @@ def password_line(password: str) -> str:
 
 
 def static_config(
-    settings: EdgeSettings, trusted_proxies: Sequence[str] = (), otlp_endpoint: str | None = None
+    settings: EdgeSettings,
+    trusted_proxies: Sequence[str] = (),
+    otlp_endpoint: str | None = None,
+    *,
+    issued: bool = False,
 ) -> dict[str, Any]:
-    """Traefik's start-up configuration."""
+    """Traefik's start-up configuration. The certificate is `issued` by another, or Traefik gets some by ACME."""
     forwarded = {"forwardedHeaders": {"trustedIPs": list(trusted_proxies)}} if trusted_proxies else {}
     values = {"metrics_port": _METRICS_PORT, "routes": f"{_ROUTES}/{_ROUTES_FILE}", "plugin": _PLUGIN}
     config: dict[str, Any] = load(_FOLDER / "traefik.yml", **values)
@@ -205,13 +226,15 @@ def static_config(
     for entry in entry_points(settings):
         made = config["entryPoints"][entry.name] = load(_FOLDER / "entry_point.yml", port=entry.internal) | forwarded
         if settings.tls and entry.secure:
-            made["http"]["tls"] = {"certResolver": _RESOLVER}
-            if settings.tls.wildcard:
+            made["http"]["tls"] = {} if issued else {"certResolver": _RESOLVER}
+            if settings.tls.wildcard and not issued:
                 made["http"]["tls"]["domains"] = [{"main": settings.domain, "sans": [f"*.{settings.domain}"]}]
         elif settings.tls:
             redirect = {"to": f":{settings.tls.port}", "scheme": "https", "permanent": True}
             made["http"]["redirections"] = {"entryPoint": redirect}
-    if settings.tls:
+    if issued:
+        config["providers"]["file"] = {"directory": _CERTIFICATES, "watch": True}
+    elif settings.tls:
         config["certificatesResolvers"] = {_RESOLVER: {"acme": _acme(settings.tls)}}
     return config
 

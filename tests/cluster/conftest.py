@@ -10,8 +10,11 @@ import pytest
 
 from app.executor import seccomp
 from infra.settings import STACKS_STORE
+from offline.kubernetes.cluster import Cluster
 from offline.kubernetes.layout import Node
 from offline.kubernetes.node import CGROUPS, KERNEL_SETTINGS
+from tests.cluster import issuing
+from tests.cluster.issuing import Definitions
 from tests.cluster.running import command
 from tests.pods import RUNTIME_CLASS
 from tools.console.steps import Report
@@ -71,9 +74,7 @@ def cluster(prepared: Preparation, report: Report, before: dict[str, Any]) -> It
 
 
 @pytest.fixture(scope="session")
-def stack(
-    cluster: Kubernetes, prepared: Preparation, report: Report, tmp_path_factory: pytest.TempPathFactory
-) -> ClusterStack:
+def stack(machine_values: dict[str, Any], report: Report, tmp_path_factory: pytest.TempPathFactory) -> ClusterStack:
     """The core, up and ready: Pulumi waits for the pods' health checks."""
     made = ClusterStack(
         pulumi_toolchain.ensure(report, clusters=True),
@@ -87,9 +88,33 @@ def stack(
             "cluster": {"units": {"max": 2, "by": "cpu", "own_nodes": True}},
         },
     )
-    made.configure_with({**config.node_values(prepared.engine, prepared.images), "cluster": cluster.settings()}, report)
+    made.configure_with(machine_values, report)
     made.up(report)
     return made
+
+
+@pytest.fixture(scope="session")
+def machine_values(cluster: Kubernetes, prepared: Preparation) -> dict[str, Any]:
+    """What this machine says in the config of a stack."""
+    return {**config.node_values(prepared.engine, prepared.images), "cluster": cluster.settings()}
+
+
+@pytest.fixture(scope="session")
+def ours(cluster: Kubernetes) -> Cluster:
+    assert cluster.ours
+    return cluster.ours
+
+
+@pytest.fixture(scope="session")
+def definitions(report: Report) -> Definitions:
+    return issuing.definitions(report)
+
+
+@pytest.fixture(scope="session")
+def authority(definitions: Definitions, ours: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The certificate with which the issuer of a cert-manager signs, which runs from now on."""
+    with definitions.issuing(ours, tmp_path_factory.mktemp("authority")) as certificate:
+        yield certificate
 
 
 @pytest.fixture(scope="session")

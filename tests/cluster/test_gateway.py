@@ -14,17 +14,15 @@ import pytest
 from websockets.sync.client import connect
 
 from infra.service import SERVICE_LABEL
-from offline import programs
 from offline.kubernetes import layout
 from offline.kubernetes.cluster import Cluster
 from tests.cluster.conftest import PORT, STACK
+from tests.cluster.issuing import ISSUER, Definitions
 from tests.cluster.running import Pod, arrive, pods
 from tests.waiting import until
-from tools.build.images import compiled
 from tools.console.steps import Report, StepFailed
 from tools.machine.kubernetes import Kubernetes
 from tools.machine.preparation import Preparation
-from tools.stack import config
 from tools.stack.cluster_stack import ClusterStack
 
 NAMESPACE = "gateways"
@@ -34,24 +32,6 @@ VISITORS = range(101, 106)
 LIMIT = 5
 """Executions a minute for one address."""
 HELLO = {"environment": "python", "code": "print('hello')"}
-HOSTS = ("localhost", "traefik.localhost", "unknown.localhost")
-
-
-@pytest.fixture(scope="module")
-def ours(cluster: Kubernetes) -> Cluster:
-    assert cluster.ours
-    return cluster.ours
-
-
-@pytest.fixture(scope="module")
-def trusted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Gateway's certificate, with its key beside it."""
-    folder = tmp_path_factory.mktemp("certificate")
-    names = ",".join(f"DNS:{it}" for it in HOSTS)
-    request = ("openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
-    made = ("-subj", "/CN=gateway", "-addext", f"subjectAltName={names}", "-keyout", "tls.key", "-out", "tls.crt")
-    subprocess.run([*request, *made], cwd=folder, check=True, capture_output=True)
-    return folder / "tls.crt"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,41 +48,19 @@ def addresses(cluster: Kubernetes) -> Iterator[None]:
 def behind(stack: ClusterStack, edge: dict[str, Any]) -> ClusterStack:
     """The same stack with another edge, and a limit that a test can reach."""
     sandbox = {**stack.overrides["sandbox"], "requests_per_minute": LIMIT}
-    cluster = {**stack.overrides["cluster"], "edge": edge, "pod_networks": [layout.PODS]}
+    cluster = {**stack.overrides["cluster"], "edge": edge, "issuer": ISSUER, "pod_networks": [layout.PODS]}
     overrides = {**stack.overrides, "sandbox": sandbox, "cluster": cluster}
     return ClusterStack(stack.toolchain, stack.name, template=stack.template, home=stack.home, overrides=overrides)
 
 
 @pytest.fixture(scope="module")
-def machine(cluster: Kubernetes, prepared: Preparation) -> dict[str, Any]:
-    """The values of this machine for a stack's config."""
-    return {**config.node_values(prepared.engine, prepared.images), "cluster": cluster.settings()}
-
-
-@pytest.fixture(scope="module")
-def without_api(stack: ClusterStack, machine: dict[str, Any], report: Report) -> str:
-    """What `up` says on a cluster that has no Gateway API."""
-    made = behind(stack, GATEWAY)
-    made.configure_with(machine, report)
-    with pytest.raises(StepFailed) as failed:
-        made.up(report)
-    return f"{failed.value} {failed.value.fix}"
-
-
-@pytest.fixture(scope="module")
-def gateway(ours: Cluster, without_api: str, trusted: Path, prepared: Preparation, report: Report) -> Iterator[Pod]:
-    assert without_api
-    definitions = compiled().ensure(programs.CERT_MANAGER, report.log, report.say)
-    for file in sorted(definitions.glob("gateway.networking.k8s.io_*.yaml")):
-        ours.kubectl("apply", "--server-side", "-f", str(file))
-    ours.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+def gateway(ours: Cluster, definitions: Definitions, prepared: Preparation) -> Iterator[Pod]:
+    definitions.teach(ours, "gateway.networking.k8s.io")
     images = prepared.images.references
     manifest = Template(Path(__file__).with_name("gateway.yml").read_text()).substitute(
-        namespace=NAMESPACE, port=GATEWAY["port"], traefik=images["traefik"], app=images["app"]
+        namespace=NAMESPACE, port=GATEWAY["port"], traefik=images["traefik"], app=images["app"], stack=STACK
     )
     ours.kubectl("apply", "-f", "-", stdin=manifest)
-    key = trusted.with_suffix(".key")
-    ours.kubectl("-n", NAMESPACE, "create", "secret", "tls", "certificate", f"--cert={trusted}", f"--key={key}")
     try:
         ours.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/gateway", "--timeout=120s")
         ours.kubectl("wait", "--for=condition=Ready", "pod/stranger", "--timeout=120s")
@@ -114,13 +72,14 @@ def gateway(ours: Cluster, without_api: str, trusted: Path, prepared: Preparatio
 
 
 @pytest.fixture(scope="module")
-def led(gateway: Pod, stack: ClusterStack, machine: dict[str, Any], trusted: Path, report: Report) -> ClusterStack:
+def led(
+    gateway: Pod, stack: ClusterStack, machine_values: dict[str, Any], authority: Path, report: Report
+) -> ClusterStack:
     """The stack behind the Gateway, which has heard of its routes."""
     made = behind(stack, GATEWAY)
-    made.configure_with(machine, report)
+    made.configure_with(machine_values, report)
     made.up(report)
-    with visitor(101, gateway, trusted) as client:
-        until(lambda: ask(client, "GET", "/health").is_success or None, 60, "a route of the Gateway")
+    until(lambda: is_open(gateway, authority) or None, 60, "a listener with a certificate and routes")
     return made
 
 
@@ -133,9 +92,9 @@ def place(gateway: Pod) -> tuple[str, int]:
     return layout.Node(int(gateway.node.removeprefix("node-")), Path()).address, GATEWAY["port"]
 
 
-def visitor(number: int, gateway: Pod, trusted: Path) -> httpx.Client:
+def visitor(number: int, gateway: Pod, authority: Path) -> httpx.Client:
     host, port = place(gateway)
-    context = ssl.create_default_context(cafile=trusted)
+    context = ssl.create_default_context(cafile=authority)
     transport = httpx.HTTPTransport(verify=context, local_address=address(number))
     return httpx.Client(base_url=f"https://{host}:{port}", transport=transport, timeout=40, trust_env=False)
 
@@ -145,25 +104,28 @@ def ask(client: httpx.Client, method: str, path: str, host: str = "localhost", *
     return client.request(method, path, headers=headers, extensions={"sni_hostname": host}, **more)
 
 
+def is_open(gateway: Pod, authority: Path) -> bool:
+    try:
+        with visitor(101, gateway, authority) as client:
+            return ask(client, "GET", "/health").is_success
+    except httpx.TransportError:
+        return False
+
+
 def execute(client: httpx.Client, **more: Any) -> httpx.Response:
     return ask(client, "POST", "/execute", json=HELLO, **more)
 
 
-def test_a_cluster_without_gateways_is_told_what_it_lacks(without_api: str) -> None:
-    assert "The cluster has no Gateway API" in without_api
-    assert "set cluster.edge to LoadBalancer or NodePort" in without_api
-
-
-@pytest.mark.usefixtures("gateway")
+@pytest.mark.usefixtures("gateway", "authority")
 def test_a_gateway_that_does_not_exist_is_named_with_the_fix(
-    stack: ClusterStack, machine: dict[str, Any], report: Report
+    stack: ClusterStack, machine_values: dict[str, Any], report: Report
 ) -> None:
     made = behind(stack, {**GATEWAY, "name": "absent"})
-    made.configure_with(machine, report)
+    made.configure_with(machine_values, report)
     with pytest.raises(StepFailed) as failed:
         made.up(report)
-    assert f"cluster.edge names the Gateway {NAMESPACE}/absent" in str(failed.value)
-    assert "kubectl get gateways" in failed.value.fix
+    assert failed.value.message == f"The cluster has no Gateway {NAMESPACE}/absent, and cluster.edge names it."
+    assert failed.value.fix.startswith("Name one that `kubectl get gateways --all-namespaces` shows")
 
 
 def test_a_second_up_changes_nothing_and_nothing_has_drifted(led: ClusterStack, report: Report) -> None:
@@ -173,28 +135,29 @@ def test_a_second_up_changes_nothing_and_nothing_has_drifted(led: ClusterStack, 
 
 
 @pytest.mark.usefixtures("led")
-def test_visitors_come_through_the_gateway(gateway: Pod, trusted: Path) -> None:
-    with visitor(101, gateway, trusted) as client:
+def test_visitors_come_through_the_gateway(gateway: Pod, authority: Path) -> None:
+    with visitor(101, gateway, authority) as client:
         answer = execute(client)
         assert (answer.status_code, answer.json()["output"]) == (httpx.codes.OK, "hello\n")
         assert "max-age=" in answer.headers["strict-transport-security"]
         dashboard = ask(client, "GET", "/", "traefik.localhost")
         assert (dashboard.status_code, dashboard.headers["www-authenticate"][:5]) == (401, "Basic")
-        assert ask(client, "GET", "/", "unknown.localhost").status_code == httpx.codes.NOT_FOUND
+        other = client.get("/", headers={"host": "unknown.localhost"}, extensions={"sni_hostname": "localhost"})
+        assert other.status_code == httpx.codes.NOT_FOUND
 
 
 @pytest.mark.usefixtures("led")
-def test_server_sent_events_come_through_the_gateway(gateway: Pod, trusted: Path) -> None:
-    with visitor(102, gateway, trusted) as client:
+def test_server_sent_events_come_through_the_gateway(gateway: Pod, authority: Path) -> None:
+    with visitor(102, gateway, authority) as client:
         answer = execute(client, headers={"accept": "text/event-stream"})
     events = [line.removeprefix("event: ") for line in answer.text.splitlines() if line.startswith("event: ")]
     assert (events[0], events[-1], set(events)) == ("started", "result", {"started", "output", "result"})
 
 
 @pytest.mark.usefixtures("led")
-def test_a_dialogue_by_websocket_comes_through_the_gateway(gateway: Pod, trusted: Path) -> None:
+def test_a_dialogue_by_websocket_comes_through_the_gateway(gateway: Pod, authority: Path) -> None:
     opened = socket.create_connection(place(gateway), 10, (address(103), 0))
-    context = ssl.create_default_context(cafile=trusted)
+    context = ssl.create_default_context(cafile=authority)
     with connect("wss://localhost/execute/stream", sock=opened, ssl=context, proxy=None) as stream:
         stream.send(json.dumps({"type": "start", "environment": "python", "code": "print(input('Who? '))"}))
         seen = ""
@@ -206,11 +169,11 @@ def test_a_dialogue_by_websocket_comes_through_the_gateway(gateway: Pod, trusted
 
 
 @pytest.mark.usefixtures("led")
-def test_the_rate_limit_counts_a_visitors_own_address(gateway: Pod, trusted: Path) -> None:
-    with visitor(104, gateway, trusted) as client:
+def test_the_rate_limit_counts_a_visitors_own_address(gateway: Pod, authority: Path) -> None:
+    with visitor(104, gateway, authority) as client:
         assert [execute(client).status_code for _ in range(LIMIT + 1)] == [*[httpx.codes.OK] * LIMIT, 429]
         assert execute(client, headers={"x-forwarded-for": "203.0.113.9"}).status_code == 429
-    with visitor(105, gateway, trusted) as client:
+    with visitor(105, gateway, authority) as client:
         assert execute(client).status_code == httpx.codes.OK
 
 

@@ -34,8 +34,8 @@ def several(by: str, operator: dict[str, str] | None = None) -> list[Resource]:
 
 
 def behind_gateway() -> list[Resource]:
-    gateway = {"name": "x", "namespace": "y", "listeners": ["z"]}
-    found = run_program("cluster", platform_config("cluster", cluster={"edge": gateway}))
+    cluster = {"edge": {"name": "x", "namespace": "y", "listeners": ["z"]}, "issuer": "w"}
+    found = run_program("cluster", platform_config("cluster", cluster=cluster))
     return [Resource(it.type, it.name, it.inputs) for it in found]
 
 
@@ -136,6 +136,30 @@ def test_a_gateway_leads_to_the_edge_alone(rules: list[dict[str, Any]]) -> None:
     for key, value in (("rules", rules), ("rules", None)):
         route.inputs["spec"][key] = value
         assert fired(route) == {"gateway-route"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"from": []},
+        {"from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "y"}]},
+        {"to": [{"group": "", "kind": "Secret"}]},
+        {"to": [{"group": "", "kind": "Service", "name": "traefik-certificate"}]},
+    ],
+)
+def test_gateways_may_refer_to_the_edges_certificate_alone(change: dict[str, Any]) -> None:
+    grant = next(it for it in behind_gateway() if it.type.endswith(":ReferenceGrant"))
+    assert fired(grant) == set()
+    grant.inputs["spec"].update(change)
+    assert fired(grant) == {"certificate-grant"}
+
+
+@pytest.mark.parametrize("change", [{"secretName": "traefik-secrets"}, {"isCA": True}, {"isCA": UNKNOWN_STRING_VALUE}])
+def test_a_certificate_is_the_edges_and_certifies_no_others(change: dict[str, Any]) -> None:
+    certificate = next(it for it in behind_gateway() if it.type.endswith("/v1:Certificate"))
+    assert fired(certificate) == set()
+    certificate.inputs["spec"].update(change)
+    assert fired(certificate) == {"certificate"}
 
 
 def test_a_token_and_rights_are_for_the_adapter_alone(made: list[Resource]) -> None:

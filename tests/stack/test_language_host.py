@@ -22,7 +22,7 @@ def test_a_program_whose_stack_has_no_config_runs(tmp_path: Path) -> None:
     environment = {**os.environ, **found.environment, **own}
 
     def run(*arguments: str) -> str:
-        command = [found.pulumi, *arguments, "--stack", "bare", "--non-interactive"]
+        command = [str(found.pulumi), *arguments, "--stack", "bare", "--non-interactive"]
         done = subprocess.run(command, check=False, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -16,21 +16,13 @@ class ClusterStack(HomeStack):
 
     @property
     def causes(self) -> Mapping[str, tuple[str, str]]:
-        if not (gateway := self.settings.gateway):
-            return super().causes
-        named = f"{gateway.namespace}/{gateway.name}"
-        return {
-            **super().causes,
-            'no matches for kind "Gateway"': (
-                "The cluster has no Gateway API, and cluster.edge names a Gateway.",
-                "Install the API and an implementation, or set cluster.edge to LoadBalancer or NodePort, then run this "
-                "again.",
-            ),
-            f"'{named}' does not exist": (
-                f"cluster.edge names the Gateway {named}, and the cluster has none of that name.",
-                "Name one that `kubectl get gateways --all-namespaces` shows, then run this again.",
-            ),
-        }
+        settings, found = self.settings, dict(super().causes)
+        if gateway := settings.gateway:
+            name = f"{gateway.namespace}/{gateway.name}"
+            found |= _absent("Gateway", name, "cluster.edge", "gateways --all-namespaces", "the Gateway API")
+        if settings.issuer:
+            found |= _absent("ClusterIssuer", settings.issuer, "cluster.issuer", "clusterissuers", "cert-manager")
+        return found
 
     def mend(self, report: Report) -> list[str]:
         """Repair what an interrupted command left, or a cluster that was made anew. Returns what was done."""
@@ -39,3 +31,13 @@ class ClusterStack(HomeStack):
             self.refresh(report)
             done.append("compared the state with the cluster")
         return done
+
+
+def _absent(kind: str, name: str, key: str, listed: str, program: str) -> dict[str, tuple[str, str]]:
+    """What to tell when an object that a setting names is not in the cluster, which may not know its kind at all."""
+    return {
+        f"'{name}' does not exist": (
+            f"The cluster has no {kind} {name}, and {key} names it.",
+            f"Name one that `kubectl get {listed}` shows, then run this again. If that knows none, install {program}.",
+        )
+    }

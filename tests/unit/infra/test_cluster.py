@@ -298,6 +298,52 @@ def test_urls_are_those_of_the_gateway(gateway: dict[str, Any], shown: str) -> N
     assert url(settings, "x") == shown
 
 
+ISSUED: dict[str, Any] = {
+    "cluster": {"edge": "NodePort", "issuer": "letsencrypt"},
+    "edge": {"http_port": 30080, "tls": {"port": 30443}},
+}
+
+
+def test_the_clusters_issuer_certifies_the_host_names_in_place_of_acme() -> None:
+    secrets = {name: it for name, it in SECRETS.items() if name != "cloudflareToken"}
+    made = run_program("cluster", platform_config("cluster", **ISSUED), secrets)
+    (certificate,) = of_kind(made, "Certificate").values()
+    spec = certificate["spec"]
+    assert (spec["issuerRef"]["name"], spec["secretName"]) == ("letsencrypt", "traefik-certificate")
+    assert {"localhost", "grafana.localhost", "traefik.localhost"} <= set(spec["dnsNames"])
+    assert "vps-cluster-edge/traefik" in of_kind(made, "Deployment")
+    edge = pods(made)["traefik"]
+    (mount,) = (it for it in edge["containers"][0]["volumeMounts"] if it["name"] == "traefik-certificate")
+    assert mount == {"name": "traefik-certificate", "mountPath": "/certificates", "readOnly": True}
+    assert {it["secret"]["secretName"] for it in edge["volumes"] if it["name"] == "traefik-certificate"} == {
+        "traefik-certificate"
+    }
+    (files,) = (it["data"] for name, it in of_kind(made, "ConfigMap").items() if "/traefik-config-" in name)
+    static = yaml.safe_load(files["traefik.yml"])
+    assert static["providers"]["file"] == {"directory": "/certificates", "watch": True}
+    assert static["entryPoints"]["websecure"]["http"]["tls"] == {}
+    assert "certificatesResolvers" not in static
+    (routes,) = (it["data"] for name, it in of_kind(made, "ConfigMap").items() if "/traefik-watched-" in name)
+    assert yaml.safe_load(routes["routes.yml"])["tls"]["certificates"] == [
+        {"certFile": "/certificates/tls.crt", "keyFile": "/certificates/tls.key"}
+    ]
+
+
+def test_a_wildcard_is_one_name_and_its_domain() -> None:
+    config = {**ISSUED, "edge": {"http_port": 30080, "tls": {"port": 30443, "wildcard": True}}}
+    (certificate,) = of_kind(run_program("cluster", platform_config("cluster", **config)), "Certificate").values()
+    assert certificate["spec"]["dnsNames"] == ["localhost", "*.localhost"]
+
+
+def test_listeners_of_a_gateway_may_refer_to_the_certificate() -> None:
+    config = platform_config("cluster", cluster={"edge": GATEWAY, "issuer": "letsencrypt"})
+    made = run_program("cluster", config)
+    (grant,) = of_kind(made, "ReferenceGrant").values()
+    assert grant["spec"]["from"][0]["namespace"] == "gateways"
+    assert grant["spec"]["to"][0]["name"] == "traefik-certificate"
+    assert "traefik-certificate" not in {it["name"] for it in pods(made)["traefik"]["volumes"]}
+
+
 def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) -> None:
     claims = {
         name.partition("/")[2]: [claim["metadata"]["name"] for claim in it["spec"]["volumeClaimTemplates"]]
@@ -323,6 +369,11 @@ def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) 
         (
             {"cluster": {"edge": GATEWAY}, "edge": {"tls": {"email": "a@example.com"}}},
             "cluster.edge is a Gateway, which has the certificates. Leave edge.tls out",
+        ),
+        ({"cluster": {"issuer": "x"}}, "cluster.issuer is set, and the edge has no HTTPS. Set edge.tls, as in"),
+        (
+            {**ISSUED, "edge": {"http_port": 30080, "tls": {"port": 30443, "email": "a@example.com"}}},
+            "edge.tls.email is for ACME, and cluster.issuer issues the certificate. Leave it out",
         ),
         ({"sandbox": {"packages": {}}}, "sandbox.packages is for Docker"),
         ({"sandbox": {"rooms": {}}}, "sandbox.rooms is for Docker, where there is one unit: a room is in one"),

@@ -41,7 +41,7 @@ def test_tracked_local_config_is_valid_and_frozen() -> None:
         ({"sandbox": {"runtime": "runc"}}, ["sandbox.runtime", "no runtime 'runc'; known are crun, runsc"]),
         ({"unavailable": {"traefik": "x"}}, ["unavailable has unknown names ['traefik']"]),
         ({"name": "Not Allowed"}, ["name", "Not Allowed"]),
-        ({"edge": {"tls": {"port": 443}}}, ["edge.tls.email: missing"]),
+        ({"edge": {"tls": {"port": 443}}}, ["edge.tls.email is missing: the ACME authority needs it"]),
         ({"edge": {"tls": {"email": "a@b.c", "authority": {"url": "http:"}}}}, ["edge.tls.authority.url: String"]),
         ({"edge": {"tls": {"email": "a@b.c", "authority": "prod"}}}, ["edge.tls.authority: Input", "'production'"]),
         ({"edge": {"http_port": 443, "tls": {"email": "a@b.c"}}}, ["edge: http_port and tls.port are both 443"]),

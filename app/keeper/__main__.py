@@ -56,7 +56,7 @@ def main() -> None:
             case ["change"]:
                 keeper = Keeper(settings)
                 keeper.log_in()
-                print(", ".join(keeper.change(settings.changed)))
+                print(", ".join(keeper.change(settings.changed or {})))
             case _:
                 sys.exit("usage: python -m app.keeper [change]")
     except (VaultFailed, OSError, SettingsError) as error:

@@ -33,5 +33,5 @@ class KeeperSettings(ProcessSettings):
     """the port on which to serve the metrics."""
     ready: Path = Path("/tmp/ready")  # noqa: S108 - the container's own
     """the file that is there while the vault answers."""
-    changed: Annotated[Secrets, FROM_JSON] = Field(default_factory=dict)
+    changed: Annotated[Secrets | None, FROM_JSON] = None
     """for `change`: the other secrets, by service and file name."""

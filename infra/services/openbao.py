@@ -59,7 +59,7 @@ def agent_config(service: str, names: Collection[str]) -> dict[str, Any]:
     }
     return {
         "vault": {"address": f"unix://{SOCKET}", "retry": {"num_retries": -1}},
-        "auto_auth": {"method": [{"type": "approle", "config": login}]},
+        "auto_auth": {"method": [{"type": "approle", "max_backoff": "30s", "config": login}]},
         "template_config": {"static_secret_render_interval": f"{SECONDS_TO_NOTICE}s"},
         "template": [
             _template(f"{LOGIN}/{EXPIRES}", "auth/token/lookup-self", ".Data.expire_time"),

@@ -10,6 +10,7 @@ from infra.settings import Ssh
 from tests.vps.kinds import Vps
 from tests.vps.network import Namespace
 from tools.commands.doctor import examine
+from tools.commands.rotate import Rotation
 from tools.console.steps import Report
 from tools.machine.preparation import Preparation
 from tools.stack.local_stack import Stack
@@ -49,6 +50,14 @@ class Operator:
         with self.at.entered():
             found = list(examine(stack.settings, lambda: stack, self.report))
         return {finding.check for finding in found if finding.is_wrong}
+
+    def rotate(self, stack: Stack, key: str) -> str:
+        """Put a new password with this key in force, and return it."""
+        rotation = Rotation(key)
+        with self.at.entered():
+            rotation.change(stack, None, self.report)
+            stack.up(self.report)
+        return str(rotation.new)
 
     def recover(self, stack: Stack) -> list[str]:
         """What the steps of `make recover` before its `up` say, and the last one after it."""

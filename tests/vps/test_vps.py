@@ -342,6 +342,19 @@ def test_a_container_that_was_removed_by_hand_is_noticed_and_made_again(
     assert execute(visitors, "echo back") == ["back\n"] * 2
 
 
+def test_a_rotated_password_replaces_only_the_edge_which_refuses_the_old_one(
+    operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps, report: Report
+) -> None:
+    old, running = stack.secret("vps:dashboardPassword", report), set(vps.shell(CONTAINERS).splitlines())
+    new = operator.rotate(stack, "dashboardPassword")
+    assert healthy(vps, stack) == SERVICES
+    ask = partial(visitors[0].ask, "GET", f"https://traefik.{DOMAIN}/dashboard/")
+    answers = [once_certified(partial(ask, auth=("admin", password))).status_code for password in (old, new)]
+    assert answers == [httpx.codes.UNAUTHORIZED, httpx.codes.OK]
+    replaced = {line.split()[0] for line in running ^ set(vps.shell(CONTAINERS).splitlines())}
+    assert replaced == {f"{stack.prefix}-traefik"}
+
+
 def test_no_request_is_lost_while_a_unit_is_replaced_over_ssh(
     operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps
 ) -> None:

@@ -22,6 +22,11 @@ class ClusterStack(HomeStack):
             found |= _absent("Gateway", name, "cluster.edge", "gateways --all-namespaces", "the Gateway API")
         if settings.issuer:
             found |= _absent("ClusterIssuer", settings.issuer, "cluster.issuer", "clusterissuers", "cert-manager")
+            found["timed out waiting for the condition"] = (
+                f"The ClusterIssuer {settings.issuer} has not issued the certificate in time.",
+                f"`kubectl -n {settings.name}-edge describe certificates,certificaterequests` says why. Correct that, "
+                "then run this again.",
+            )
         return found
 
     def mend(self, report: Report) -> list[str]:

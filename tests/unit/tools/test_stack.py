@@ -14,6 +14,7 @@ from tools.build.images import ImageSet
 from tools.console.steps import Report, StepFailed
 from tools.machine.pulumi_toolchain import Toolchain
 from tools.stack import config
+from tools.stack.cluster_stack import CLUSTER, ClusterStack
 from tools.stack.local_stack import Stack, forget
 
 IMAGES = ImageSet({name: f"vps/{name}:1" for name in (*IMAGES_OF_OURS, "sandbox-bash")}, {"grafana": "it can't be had"})
@@ -166,6 +167,34 @@ def test_an_error_of_pulumi_is_explained(
         stack.up(report)
     assert re.search(fix, caught.value.fix)
     assert said in report.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        (
+            "error: resource 'a/public' does not exist",
+            "The cluster has no Gateway a/public, and cluster.edge names it.",
+        ),
+        ("error: resource 'own' does not exist", "The cluster has no ClusterIssuer own, and cluster.issuer names it."),
+        ("* timed out waiting for the condition", "The ClusterIssuer own has not issued the certificate in time."),
+    ],
+)
+def test_what_a_cluster_lacks_is_explained(
+    program: Program, report: Report, tmp_path: Path, said: str, cause: str
+) -> None:
+    pulumi = program("pulumi", f'echo "{said}"; exit 255')
+    edge = {"name": "public", "namespace": "a", "listeners": ["https"]}
+    stack = ClusterStack(
+        Toolchain(pulumi, {}, "3", "here"),
+        "trial",
+        home=tmp_path,
+        template=CLUSTER,
+        overrides={"cluster": {"edge": edge, "issuer": "own"}},
+    )
+    with pytest.raises(StepFailed) as failed:
+        stack.up(report)
+    assert failed.value.message == cause
 
 
 def test_a_missing_passphrase_is_never_replaced(make_stack: MakeStack, report: Report) -> None:

@@ -15,7 +15,7 @@ import pytest
 from app.wire.problems import Code
 from offline.kubernetes.cluster import Cluster
 from tests.cluster.conftest import STACK, UNITS
-from tests.cluster.running import Pod, pods, processes
+from tests.cluster.running import Pod, memory_limit, pods, processes
 from tests.waiting import until
 from tools.machine.kubernetes import Kubernetes
 from tools.stack.cluster_stack import ClusterStack
@@ -24,6 +24,8 @@ VISITORS = 6
 SECONDS = 1
 """What each execution takes, so that some run in each unit at any time."""
 DRAINED = "node-2"
+LEFT = 100 * 2**20
+"""Bytes that an executor may take besides those that it has. Code in one sandbox may take more."""
 
 
 @dataclass
@@ -90,6 +92,51 @@ def drainable(ours: Cluster) -> Iterator[Cluster]:
     assert {pod.service for pod in found if pod.node == DRAINED} == {"sandbox"}
     yield ours
     ours.kubectl("uncordon", DRAINED)
+
+
+def restarts(cluster: Cluster) -> list[str]:
+    """How often each container of the units was started again."""
+    kinds = ("initContainerStatuses", "containerStatuses")
+    counts = "".join(f"{{.items[*].status.{kind}[*].restartCount}} " for kind in kinds)
+    return cluster.kubectl("-n", UNITS, "get", "pods", "-o", f"jsonpath={counts}").split()
+
+
+def run(edge: httpx.Client, code: str) -> tuple[str, str]:
+    """The status and the output of an execution in Python."""
+    answer = edge.post("/execute", json={"environment": "python", "code": code})
+    assert answer.status_code == httpx.codes.OK, answer.text
+    return answer.json()["status"], answer.json()["output"]
+
+
+def test_code_that_takes_all_memory_of_its_sandbox_ends_with_a_status(ours: Cluster, edge: httpx.Client) -> None:
+    before = restarts(ours)
+    assert run(edge, "held = []\nwhile True: held.append(bytes([1]) * 2**20)")[0] == "memory_limit"
+    assert run(edge, "print('done')") == ("success", "done\n")
+    assert restarts(ours) == before
+
+
+def test_units_without_memory_end_code_with_a_status_and_go_on(ours: Cluster, edge: httpx.Client) -> None:
+    """The code stays below the memory of its own sandbox, and its unit has less left."""
+    hog = "held = bytes([1]) * 2**20 * 200\nprint('held')"
+    assert run(edge, hog) == ("success", "held\n")
+    before = restarts(ours)
+    limits = [memory_limit(executor) for executor in executors(ours)]
+    earlier = {limit: limit.read_text() for limit, _ in limits}
+    try:
+        for limit, held in limits:
+            limit.write_text(str(held + LEFT))
+        assert run(edge, hog) == ("memory_limit", "")
+    finally:
+        for limit, value in earlier.items():
+            limit.write_text(value)
+    assert run(edge, "print('done')") == ("success", "done\n")
+    assert restarts(ours) == before
+
+
+def executors(cluster: Cluster) -> list[str]:
+    """The identifiers of the units' executors."""
+    ids = "jsonpath={.items[*].status.initContainerStatuses[0].containerID}"
+    return [it.rpartition("/")[2] for it in cluster.kubectl("-n", UNITS, "get", "pods", "-o", ids).split()]
 
 
 def test_no_execution_is_lost_while_a_node_is_drained(drainable: Cluster, load: Load) -> None:

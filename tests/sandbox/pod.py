@@ -155,7 +155,11 @@ class PodExecutor:
         def ready() -> bool:
             ended, log = self.state()
             assert not ended, log
-            return '"message": "ready"' in log
+            try:
+                with self._client() as client:
+                    return client.get("/health").status_code == httpx.codes.OK
+            except httpx.TransportError:  # it does not listen yet
+                return False
 
         until(ready, _SECONDS, "an executor that is ready")
 
@@ -167,10 +171,14 @@ class PodExecutor:
     def execute(self, environment: str, code: str) -> dict[str, Any]:
         """The result of an execution."""
         body = {"environment": environment, "code": code, "timeout": FLOOR.timeout_seconds}
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), timeout=100) as client:
-            answer = client.post("http://executor/execute", json=body)
+        with self._client() as client:
+            answer = client.post("/execute", json=body)
         assert answer.status_code == httpx.codes.OK, answer.text
         return dict(answer.json())
+
+    def _client(self) -> httpx.Client:
+        transport = httpx.HTTPTransport(uds=str(self.socket))
+        return httpx.Client(transport=transport, base_url="http://executor", timeout=100)
 
     def remove(self) -> None:
         """Remove it, with all that was made for it."""

@@ -22,7 +22,8 @@ def test_the_program_is_started_again_with_a_changed_file_and_ends_with_the_scri
     running = start(tmp_path, WRITES)
     try:
         until(lambda: said.exists() and said.read_text() == "first ", 30, "the program")
-        (tmp_path / "one").write_text("second ")
+        (tmp_path / "two").write_text("second ")
+        (tmp_path / "two").replace(tmp_path / "one")
         until(lambda: said.read_text() == "first second ", 30, "the program, started again")
     finally:
         running.send_signal(signal.SIGTERM)

@@ -156,7 +156,8 @@ def test_a_batch_waits_for_its_reader(shared: Shared, api: ApiProcess, executor:
         connection.sendall(post("/execute/batch", body))
         time.sleep(2)
         assert 0 < len(executor.ran) < 20
-        assert shared.grown_mb < _GROWTH_MB
+        # All hundred answers would be 140 MB.
+        assert shared.grown_mb < 2 * _GROWTH_MB
 
 
 @pytest.mark.parametrize("kind", FLOODS)

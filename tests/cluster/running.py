@@ -76,6 +76,13 @@ def pods(cluster: Cluster, *selection: str) -> list[Pod]:
     return [_pod(it) for it in items if it["status"]["phase"] == "Running" and not deleted(it)]
 
 
+def ending(cluster: Cluster, stack: str) -> bool:
+    """Whether a pod of the stack is ending. An edge that ends cuts off what takes longer than some seconds, and a unit
+    that ends answers with its former settings."""
+    found = cluster.kubectl("get", "pods", "--all-namespaces", "-l", f"vps.stack={stack}", "-o", "json")
+    return any(map(deleted, json.loads(found)["items"]))
+
+
 def deleted(pod: dict[str, Any]) -> bool:
     """Whether the pod is ending."""
     return "deletionTimestamp" in pod["metadata"]

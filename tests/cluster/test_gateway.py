@@ -18,7 +18,7 @@ from offline.kubernetes import layout
 from offline.kubernetes.cluster import Cluster
 from tests.cluster.conftest import PORT, STACK
 from tests.cluster.issuing import ISSUER, Definitions
-from tests.cluster.running import Pod, arrive, deleted, pods
+from tests.cluster.running import Pod, arrive, ending, pods
 from tests.waiting import until
 from tools.console.steps import Report, StepFailed
 from tools.machine.kubernetes import Kubernetes
@@ -80,7 +80,7 @@ def led(
     made.configure_with(machine_values, report)
     made.up(report)
     until(lambda: is_open(gateway, authority) or None, 60, "a listener with a certificate and routes")
-    until(lambda: not ending(ours), 120, "the pods that others have replaced to end")
+    until(lambda: not ending(ours, STACK), 120, "the pods that others have replaced to end")
     return made
 
 
@@ -103,12 +103,6 @@ def visitor(number: int, gateway: Pod, authority: Path) -> httpx.Client:
 def ask(client: httpx.Client, method: str, path: str, host: str = "localhost", **more: Any) -> httpx.Response:
     headers = {"host": host, **more.pop("headers", {})}
     return client.request(method, path, headers=headers, extensions={"sni_hostname": host}, **more)
-
-
-def ending(cluster: Cluster) -> bool:
-    """Whether a pod of the stack is ending. An edge that ends cuts off what takes longer than some seconds."""
-    found = cluster.kubectl("get", "pods", "--all-namespaces", "-l", f"vps.stack={STACK}", "-o", "json")
-    return any(map(deleted, json.loads(found)["items"]))
 
 
 def is_open(gateway: Pod, authority: Path) -> bool:

@@ -21,7 +21,9 @@ from monitoring import promql
 from monitoring.grafana.files import panel_queries
 from monitoring.prometheus import rules
 from offline.kubernetes import certificates, layout
+from offline.kubernetes.cluster import Cluster
 from tests.cluster.conftest import STACK, UNITS
+from tests.cluster.running import ending
 from tests.observed import MAY_BE_EMPTY, ROUND, execute
 from tests.stack.servers import Servers
 from tests.waiting import until
@@ -45,7 +47,9 @@ MISSING = {
 
 
 @pytest.fixture(scope="module")
-def whole(cluster: Kubernetes, stack: ClusterStack, prepared: Preparation, report: Report) -> ClusterStack:
+def whole(
+    cluster: Kubernetes, ours: Cluster, stack: ClusterStack, prepared: Preparation, report: Report
+) -> ClusterStack:
     """The same stack with all services, and units that follow the executions."""
     cluster.load(prepared.engine, [prepared.images.references[name] for name in (*PROGRAMS, ADAPTER)], report)
     overrides = {key: value for key, value in stack.overrides.items() if key != "services"}
@@ -67,6 +71,7 @@ def whole(cluster: Kubernetes, stack: ClusterStack, prepared: Preparation, repor
     )
     made.configure_with({**config.node_values(prepared.engine, prepared.images), "cluster": cluster.settings()}, report)
     made.up(report)
+    until(lambda: not ending(ours, STACK), 120, "the pods that others have replaced to end")
     return made
 
 

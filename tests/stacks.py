@@ -3,10 +3,21 @@
 import secrets
 from pathlib import Path
 
+from docker.models.containers import Container
+
+from infra.service import ROLE_LABEL, SERVICE_LABEL, STACK_LABEL
 from tools.console.steps import Report
+from tools.machine.docker_engine import DockerEngine
 from tools.machine.preparation import Preparation
 from tools.stack import docker_objects
 from tools.stack.local_stack import Stack
+
+
+def containers(engine: DockerEngine, prefix: str) -> dict[str, Container]:
+    """The container of each service of a stack."""
+    labels = [f"{STACK_LABEL}={prefix}", f"{ROLE_LABEL}=service"]
+    found = engine.client().containers.list(filters={"label": labels})
+    return {container.labels[SERVICE_LABEL]: container for container in found}
 
 
 class StackFactory:

@@ -121,10 +121,14 @@ def node_process(name: str) -> int:
     return process
 
 
-def refusal(cluster: Kubernetes, pod: Mapping[str, Any], stack: str, trust: str = "units") -> str:
-    """What the API server says against a pod in a namespace of a stack; nothing if it would take it."""
+def refusal(
+    cluster: Kubernetes, pod: Mapping[str, Any], stack: str, trust: str = "units", *, is_unit: bool = True
+) -> str:
+    """What the API server says against a pod in a namespace of a stack; nothing if it would take it. With `is_unit` it
+    has the labels of a unit, else none."""
     assert cluster.ours
-    metadata = {"name": "tried", "labels": {"vps.stack": stack, "vps.service": "sandbox"}}
+    labels = {"vps.stack": stack, "vps.service": "sandbox"} if is_unit else {}
+    metadata = {"name": "tried", "labels": labels}
     manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}
     create = ("-n", f"{stack}-{trust}", "create", "--dry-run=server", "-f", "-")
     try:

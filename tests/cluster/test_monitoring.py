@@ -23,7 +23,7 @@ from monitoring.prometheus import rules
 from offline.kubernetes import certificates, layout
 from offline.kubernetes.cluster import Cluster
 from tests.cluster.conftest import STACK, UNITS
-from tests.cluster.running import ending
+from tests.cluster.running import ending, refusal
 from tests.observed import MAY_BE_EMPTY, ROUND, execute
 from tests.stack.servers import Servers
 from tests.waiting import until
@@ -167,15 +167,7 @@ def _pod(cluster: Kubernetes, workload: str, namespace: str) -> dict[str, Any]:
 
 
 def _refusal(cluster: Kubernetes, pod: dict[str, Any], namespace: str) -> str:
-    """What the API server says against a pod; nothing if it would take it."""
-    assert cluster.ours
-    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tried"}, "spec": pod}
-    create = ("-n", f"{STACK}-{namespace}", "create", "--dry-run=server", "-f", "-")
-    try:
-        cluster.ours.kubectl(*create, stdin=json.dumps(manifest))
-    except subprocess.CalledProcessError as error:
-        return str(error.stderr)
-    return ""
+    return refusal(cluster, pod, STACK, namespace, is_unit=False)
 
 
 @pytest.mark.usefixtures("whole")

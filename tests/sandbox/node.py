@@ -1,4 +1,5 @@
-"""What a node does for the executor of a pod, by runc. It is sent to the host under test, and runs there as root.
+"""Does, with runc, what a node does for the executor of a pod. The tests send this file to their host, and run it there
+as root.
 
 The one thing that no runtime does: with version 1 of control groups, it gives the pod groups that it may write.
 """

@@ -42,7 +42,7 @@ def configuration(
     *,
     delegated: bool,
 ) -> dict[str, Any]:
-    """What a runtime is told of the pod's executor: a config.json of the OCI runtime specification.
+    """The config.json, of the OCI runtime specification, with which a runtime starts the pod's executor.
 
     `variables` replace the program's. `image` is what Docker tells of the image. The socket will be in `folder`/run.
     `cgroup` is the name of its control group in the form of runc, and `delegated` says whether it may write that.

@@ -14,6 +14,7 @@ import pytest
 from app.executor.launcher import WITH_OWN_USERS
 from app.profile import FLOOR
 from infra.services.sandbox import EXECUTOR_ENTRYPOINT
+from tests.emulated.test_core import FORKS, MEMORY_BOMB
 from tests.sandbox import node, pod
 from tests.sandbox.attacks.carrier import CALLS
 from tests.sandbox.attacks.test_takeover import (
@@ -36,17 +37,6 @@ __all__ = (
     "test_nothing_of_the_image_or_on_the_disk_is_written",
 )
 VARIABLES = {"EXECUTOR_ENVIRONMENTS": '["python", "bash"]'}
-MEMORY_BOMB = "held = []\nwhile True: held.append(bytes([1]) * 2**20)"
-FORKS = """
-import os, signal
-made = 0
-try:
-    while True:
-        if os.fork() == 0: signal.pause()
-        made += 1
-except OSError as error:
-    print(made, error.errno)
-"""
 LOOK = """
 import json, os
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))

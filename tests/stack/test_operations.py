@@ -22,6 +22,7 @@ from tests.checkout import Checkout, commands
 from tests.registry import running
 from tests.stack import s3
 from tests.stack.visitors import Visits, events, visiting, websocket
+from tests.stacks import containers
 from tests.waiting import until
 from tools.build import publish
 from tools.console.steps import Report
@@ -86,9 +87,7 @@ class Server:
 
     def containers(self) -> dict[str, str]:
         """The id of each service's container."""
-        labels = [f"vps.stack={self.prefix}", "vps.role=service"]
-        found = self.engine.client().containers.list(filters={"label": labels})
-        return {container.labels["vps.service"]: str(container.id) for container in found}
+        return {name: str(it.id) for name, it in containers(self.engine, self.prefix).items()}
 
     def image(self, service: str) -> str:
         return str(self.engine.client().containers.get(self.containers()[service]).attrs["Image"])

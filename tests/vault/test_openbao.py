@@ -21,6 +21,7 @@ from infra.services import openbao
 from offline.programs import VAULT
 from tests.checkout import Checkout, commands
 from tests.stack import s3
+from tests.stacks import containers
 from tests.waiting import until
 from tools.build.images import compiled
 from tools.console.steps import Report
@@ -57,9 +58,7 @@ class Vaulted:
     report: Report
 
     def containers(self) -> dict[str, Container]:
-        labels = [f"vps.stack={self.prefix}", "vps.role=service"]
-        found = self.engine.client().containers.list(filters={"label": labels})
-        return {container.labels["vps.service"]: container for container in found}
+        return containers(self.engine, self.prefix)
 
     def starts(self) -> dict[str, tuple[str | None, str]]:
         """The id of each service's container, and when it was started."""

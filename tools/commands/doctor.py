@@ -18,7 +18,7 @@ from infra.settings import PlatformSettings
 from tools.console.steps import EXIT_FAILED, Report, Runner, StepFailed
 from tools.machine import process
 from tools.paths import HOME
-from tools.stack import doctor, health, target
+from tools.stack import docker_objects, doctor, health, target
 from tools.stack.config import LOCAL
 from tools.stack.doctor import Finding
 from tools.stack.health import ServiceState
@@ -119,8 +119,7 @@ def _said(client: docker.DockerClient, state: ServiceState, *argv: str) -> str:
     Raises:
         StepFailed: it fails.
     """
-    code, said = client.containers.get(state.container).exec_run(list(argv))
-    assert isinstance(said, bytes)  # noqa: S101 - not a stream, which the type does not show
+    code, said = docker_objects.execute(client, state.container, argv)
     if code:
-        raise StepFailed(f"{state.service} can't be asked: {said.decode(errors='replace').strip()[-200:]}", "")
-    return said.decode()
+        raise StepFailed(f"{state.service} can't be asked: {said[-200:]}", "")
+    return said

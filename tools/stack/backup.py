@@ -23,6 +23,7 @@ from infra.services.backup import (
 )
 from infra.settings import PlatformSettings
 from tools.console.steps import Report, StepFailed
+from tools.stack import docker_objects
 from tools.stack.health import ServiceState
 from tools.stack.pulumi_stack import PulumiStack
 
@@ -39,11 +40,10 @@ def ask(client: docker.DockerClient, states: Sequence[ServiceState], *command: s
     found = [state for state in states if state.service == BACKUP.name]
     if not found:
         raise StepFailed("The stack has no backup service: the setting `backup` is not set.", _READ_FIRST)
-    code, said = client.containers.get(found[0].container).exec_run([*_PROGRAM, *command])
-    assert isinstance(said, bytes)  # noqa: S101 - not a stream, which the type does not show
+    code, said = docker_objects.execute(client, found[0].container, [*_PROGRAM, *command])
     if code:
-        raise StepFailed(said.decode(errors="replace").strip(), _READ_FIRST)
-    return said.decode().strip()
+        raise StepFailed(said, _READ_FIRST)
+    return said
 
 
 def secrets(settings: PlatformSettings, stack: PulumiStack, report: Report) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The containers, networks and volumes of a stack in Docker, found by their label and not by Pulumi's state."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import docker
@@ -93,3 +93,17 @@ def remove_volumes(client: docker.DockerClient, names: Iterable[str]) -> None:
     """Remove volumes and the data in them."""
     for name in names:
         client.api.remove_volume(name)
+
+
+def execute(
+    client: docker.DockerClient, container: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> tuple[int | None, str]:
+    """Run a program in a container. Returns its exit code, and what it prints, without white space around it.
+
+    Raises:
+        docker.errors.APIError: the container is gone, or does not run.
+    """
+    found = client.containers.get(container)
+    code, said = found.exec_run(list(command), environment=dict(environment or {}))
+    assert isinstance(said, bytes)  # noqa: S101 - not a stream, which the type does not show
+    return code, said.decode(errors="replace").strip()

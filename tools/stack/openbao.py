@@ -7,7 +7,7 @@ import docker
 from infra.services.catalog import running
 from infra.services.openbao import KEEPER, SECONDS_TO_NOTICE, change, held
 from tools.console.steps import Report, StepFailed
-from tools.stack import config, health, target
+from tools.stack import config, docker_objects, health, target
 
 
 def give(stack: str, values: Mapping[str, str], report: Report) -> str:
@@ -25,6 +25,7 @@ def give(stack: str, values: Mapping[str, str], report: Report) -> str:
     changed = {service: files for service, files in texts.items() if files}
     if not changed:
         return later
+    code: int | None
     with target.docker(settings, report) as engine:
         client = engine.client()
         keepers = [it.container for it in health.services(client, settings.name) if it.service == KEEPER.name]
@@ -32,14 +33,12 @@ def give(stack: str, values: Mapping[str, str], report: Report) -> str:
             return later
         command, environment = change(changed)
         try:
-            code, said = client.containers.get(keepers[0]).exec_run(command, environment=environment)
+            code, said = docker_objects.execute(client, keepers[0], command, environment)
         except docker.errors.APIError as error:
-            code, said = error.status_code, str(error.explanation).encode()
-    assert isinstance(said, bytes)  # noqa: S101 - not a stream, which the type does not show
-    text = said.decode(errors="replace").strip()
+            code, said = error.status_code, str(error.explanation)
     if code:
         raise StepFailed(
-            f"The stack's config has it, and OpenBao has not: {text}",
+            f"The stack's config has it, and OpenBao has not: {said}",
             f"docs/OPERATIONS.md, OpenBaoAway, tells more. Once it answers: {later}",
         )
-    return f"OpenBao has it, and within {SECONDS_TO_NOTICE} s so has {text}." if text else later
+    return f"OpenBao has it, and within {SECONDS_TO_NOTICE} s so has {said}." if said else later

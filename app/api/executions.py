@@ -1,6 +1,5 @@
 """What every interface does with an execution: rate limit, pattern check, run, metrics, log."""
 
-import asyncio
 import contextlib
 import hashlib
 import logging
@@ -19,6 +18,7 @@ from app.api.metrics import Metrics
 from app.api.packages import Packages
 from app.api.patterns import Pattern, dangerous
 from app.api.rate import RateLimit
+from app.process.later import later
 from app.process.tracing import Tracing
 from app.profile import SandboxProfile
 from app.wire.admission import read_body
@@ -107,8 +107,7 @@ class Executions:
                 raise
             finally:
                 if not refused:
-                    # After the answer was sent, for which nobody should wait longer.
-                    asyncio.get_running_loop().call_soon(self._account, execution, record)
+                    later(self._account, execution, record)
                 if record.result is not None:
                     annotate("sandbox.environment", record.result.environment)
                     annotate("sandbox.execution_id", record.result.execution_id)

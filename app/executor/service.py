@@ -1,6 +1,5 @@
 """Executions through the engine, and their ends in words."""
 
-import asyncio
 import json
 import logging
 import math
@@ -14,6 +13,7 @@ from app.environments import ENVIRONMENTS, VARIANTS, Environment
 from app.executor.engine import Busy, Engine, EngineError, Outcome, Sandbox, Visitor
 from app.executor.metrics import Metrics
 from app.executor.settings import ExecutorSettings
+from app.process.later import later
 from app.process.tracing import Tracing
 from app.profile import NOT_EXECUTABLE, SandboxProfile
 from app.wire.problems import Code, Refused
@@ -202,8 +202,7 @@ class Service:
         finally:
             if sandbox:
                 self._engine.release(sandbox)
-                # After the answer was sent, for which nobody should wait longer.
-                asyncio.get_running_loop().call_soon(self._account, execution.environment, sandbox.id, end, outcome)
+                later(self._account, execution.environment, sandbox.id, end, outcome)
 
     def _account(self, environment: str, identity: str, end: str, outcome: Outcome | None) -> None:
         """Count and log an execution that had a sandbox."""

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from app.api.agents import Agents
     from app.api.rooms.rooms import Rooms
 
+_ROOMS_ELSEWHERE = "This unit has no rooms. The edge has to send /rooms, and all below it, to the one that has them."
 _READABLE_BY_PAGES = ["Retry-After", "WWW-Authenticate", "RateLimit", "RateLimit-Policy", REQUEST_ID]
 
 
@@ -90,6 +91,7 @@ def build_api(settings: ApiSettings) -> Api:
     overview = Overview(executor, metrics.statistics, settings.profile, packages, settings.rooms is not None)
     agents = _agents(settings, executions, overview, allowed)
     rooms = _rooms(settings, executions, allowed)
+    no_rooms = _ROOMS_ELSEWHERE if settings.rooms else "The operator has not switched rooms on."
     piston = Piston(executions)
     files = page_files(PAGE)
     endpoints: dict[str, Endpoint] = {
@@ -109,10 +111,10 @@ def build_api(settings: ApiSettings) -> Api:
         "/api/v2/connect": stream(lambda: PistonDialect(executions)).serve,
         "/v1/exec": Codapi(executions).execute,
         "/v1/health": overview.health,
-        "/mcp": agents.answer if agents else _switched_off,
-        "/rooms": rooms.make if rooms else _switched_off,
-        "/rooms/{id}/sync": rooms.sync if rooms else _no_rooms,
-        "/rooms/{id}/runs": rooms.runs if rooms else _no_rooms,
+        "/mcp": agents.answer if agents else _absent("The operator has not switched /mcp on."),
+        "/rooms": rooms.make if rooms else _absent(no_rooms),
+        "/rooms/{id}/sync": rooms.sync if rooms else partial(_deny, detail=no_rooms),
+        "/rooms/{id}/runs": rooms.runs if rooms else partial(_deny, detail=no_rooms),
     }
     described = {operation.path for operation in OPERATIONS}
     routes = [
@@ -154,19 +156,18 @@ def _agents(
 
 
 def _rooms(settings: ApiSettings, executions: Executions, allowed: Callable[[str], bool]) -> "Rooms | None":
-    if settings.rooms is None:
+    if settings.rooms is None or settings.rooms_folder is None:
         return None
     from app.api.rooms.rooms import Rooms  # noqa: PLC0415 - only where there are rooms: pycrdt takes 7 MB
 
     return Rooms(executions, settings.rooms, settings.rooms_folder, allowed)
 
 
-async def _switched_off(request: Request) -> Response:
-    raise Refused(Code.NOT_FOUND, f"The operator has not switched {request.url.path} on.")
+def _absent(detail: str) -> HttpEndpoint:
+    async def absent(_: Request) -> Response:
+        raise Refused(Code.NOT_FOUND, detail)
 
-
-async def _no_rooms(websocket: WebSocket) -> None:
-    await _deny(websocket, "The operator has not switched rooms on.")
+    return absent
 
 
 @asynccontextmanager

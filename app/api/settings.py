@@ -119,7 +119,7 @@ class ApiOptions(Settings):
     """packages that executions can ask for. Unset: none, and no service for them; {} for all of PyPI and npm."""
     rooms: Annotated[RoomsOptions | None, FROM_JSON] = None
     """rooms in which visitors edit and run together. Unset: none; {} for the defaults. They take 5 MB of the api's
-    memory when nobody is there."""
+    memory when nobody is there. Beside several units, and on a cluster, they are in a unit of their own."""
     refuse_patterns: bool = False
     """true to refuse code that looks dangerous instead of warning. Isolation doesn't need it."""
     log_code: bool = False
@@ -149,8 +149,8 @@ class ApiSettings(ApiOptions, ProcessSettings):
     """how long what runs may go on when the api is told to stop, from 0 to 120 s. It takes nothing new meanwhile."""
     packages_socket: Path = Path("/run/packages/packages.sock")
     """the path of the packages service's Unix socket, where there are packages."""
-    rooms_folder: Path = Path("/var/lib/rooms")
-    """the folder of the rooms' file, where there are rooms."""
+    rooms_folder: Path | None = None
+    """the path of the folder with the rooms' file; unset where there are no rooms, or where another unit has them."""
     linger_seconds: int = Field(0, ge=0, le=60)
     """how long the api serves on before that, from 0 to 60 s: until the edge sends its requests elsewhere."""
     otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+$")] | None = None

@@ -37,7 +37,7 @@ class RoomLinks:
 
 async def made(address: str, **given: Any) -> RoomLinks:
     """A new room of Python at the api with this host and port."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.post(f"http://{address}/rooms", json={"environment": "python", **given})
     assert answer.status_code == 201, answer.text
     return RoomLinks.of(answer.json())
@@ -50,6 +50,7 @@ def opened(address: str, room: str, token: str, kind: str = "sync", **headers: s
         subprotocols=[Subprotocol("vps-room"), Subprotocol(f"token.{token}")],
         additional_headers=headers,
         max_size=None,
+        proxy=None,
     )
 
 
@@ -161,6 +162,16 @@ class Member:
         except ConnectionClosed:
             pass
         self.closed = (connection.close_code or 0, connection.close_reason or "")
+
+
+async def run(address: str, room: RoomLinks) -> list[dict[str, Any]]:
+    """Run a room's files by its link for editing, and return the result as an editor and a viewer hear of it."""
+    async with (
+        opened(address, room.id, room.edit, "runs") as editor,
+        opened(address, room.id, room.view, "runs") as viewer,
+    ):
+        await editor.send(json.dumps({"type": "run", "name": USER["name"]}))
+        return [(await frames(it))[-1] for it in (editor, viewer)]
 
 
 async def frames(connection: ClientConnection, until: str = "result") -> list[dict[str, Any]]:

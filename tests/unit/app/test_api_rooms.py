@@ -242,6 +242,21 @@ async def test_rooms_are_off_by_default(executor: FakeExecutor) -> None:
     assert refused.value.response.status_code == 404
 
 
+async def test_where_another_unit_has_the_rooms_they_are_told_of_and_refused(executor: FakeExecutor) -> None:
+    with listening(executor, ROOMS="{}") as address:
+        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+            assert (await client.get("/environments")).json()["rooms"] is True
+            answer = await client.post("/rooms", json={"environment": "python"})
+        assert (answer.status_code, problem(answer).code) == (404, "not_found")
+        assert "the one that has them" in problem(answer).detail
+        for kind in ("sync", "runs"):
+            with pytest.raises(InvalidStatus) as refused:
+                async with opened(address, "0" * 16, "x", kind):
+                    pass
+            assert refused.value.response.status_code == 404
+            assert b"the one that has them" in (refused.value.response.body or b"")
+
+
 def _bytes(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.iterdir())
 

@@ -15,6 +15,8 @@ NamespaceName = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-z0
 UNITS = "units"
 UNIT = "sandbox"
 """The Deployment of the units, and the label `vps.service` of their pods."""
+ROOMS_UNIT = "sandbox-rooms"
+"""The StatefulSet of the unit that has the rooms, and the label `vps.service` of its pod."""
 BY_LOAD = ("adapter", "keda")
 """What changes the number of units by the executions that run or wait."""
 ADAPTER = "prometheus-adapter"
@@ -28,7 +30,8 @@ _PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.
 
 
 class Units(Settings):
-    """The pods of an api and an executor. Between `min` and `max`, as many run as their load takes."""
+    """The pods of an api and an executor. Between `min` and `max`, as many run as their load takes. Where rooms are on,
+    the unit that has them comes on top."""
 
     min: Annotated[int, Field(ge=1, le=1000)] = 1
     """Units that run at least."""

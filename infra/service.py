@@ -226,6 +226,14 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The part of another service's route that leads to this one: `path` and all below it. `target` is a URL inside."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True)
 class Target:
     """Metrics that Prometheus scrapes: `host:port` and path, and relabelling of the series before they are kept.
 
@@ -311,6 +319,7 @@ class Service:
 
     Prometheus scrapes `target`, under `name` as its job; the edge publishes `route`; Grafana queries `source`, a URL.
     `unit_of` is the name of the service that runs beside this one in another unit, and shares job and route with it.
+    With `part` this one serves that part of the route, and the others serve the rest.
     Spans are sent to `otlp_endpoint`, a URL of OTLP over HTTP, and alerts to `alerts_address`, a `host:port`. A service
     that `reads` files of its machine runs on each node of a cluster.
     """
@@ -321,6 +330,7 @@ class Service:
     target: Target | None = None
     route: Route | None = None
     unit_of: str | None = None
+    part: Part | None = None
     source: str | None = None
     otlp_endpoint: str | None = None
     alerts_address: str | None = None

@@ -202,7 +202,8 @@ class Sandbox(ApiOptions, ExecutorOptions):
 
     units: Annotated[int, Field(ge=1, le=16)] = 1
     """Units side by side on Docker, 1 to 16: each is an api and an executor with its own `memory_mb`, `cpus`,
-    `concurrency` and pool. More than one need a Valkey as `rate_store`. On a cluster: `cluster.units`."""
+    `concurrency` and pool. More than one need a Valkey as `rate_store`, and with `rooms` one more has these. On a
+    cluster: `cluster.units`."""
     start_seconds: Annotated[int, Field(ge=10, le=3600)] = 120
     """Seconds within which a new api must be healthy, from 10 to 3600. Else `up` fails, and the old one serves on."""
 
@@ -283,8 +284,6 @@ class PlatformSettings(Settings):
                 f"sandbox.units is {self.sandbox.units}, and each unit would count by itself. "
                 f"Set sandbox.rate_store: {STACKS_STORE}"
             )
-        if self.sandbox.units > 1 and self.sandbox.rooms:
-            raise ValueError("sandbox.rooms is for one unit, since a room is in one. Leave it out, or sandbox.units")
         if self.sandbox.in_valkey and (reason := self.unavailable.get(VALKEY)):
             raise ValueError(f"sandbox.rate_store is {STACKS_STORE}, but {reason}. Provide its image, or set another")
         return self
@@ -325,17 +324,15 @@ class PlatformSettings(Settings):
             raise ValueError("host and cluster are both set: the platform runs on one of them")
         if self.sandbox.units > 1:
             raise ValueError("sandbox.units is for Docker. Leave it out, and set cluster.units")
-        if self.cluster.units.max > 1 and self.sandbox.rate_store == IN_MEMORY:
-            raise ValueError(
-                f"cluster.units.max is {self.cluster.units.max}, and each unit would count by itself. "
-                f"Set sandbox.rate_store: {STACKS_STORE}"
-            )
+        if self.sandbox.rate_store == IN_MEMORY and (self.cluster.units.max > 1 or self.sandbox.rooms):
+            several = f"cluster.units.max is {self.cluster.units.max}"
+            if self.sandbox.rooms:
+                several = "on a cluster, sandbox.rooms have a unit of their own"
+            raise ValueError(f"{several}, and each unit would count by itself. Set sandbox.rate_store: {STACKS_STORE}")
         if self.backup:
             raise ValueError("backup is for Docker: on a cluster, its storage makes snapshots of volumes. Leave it out")
         if self.sandbox.packages:
             raise ValueError("sandbox.packages is for Docker: units of a cluster share no store yet. Leave it out")
-        if self.sandbox.rooms:
-            raise ValueError("sandbox.rooms is for Docker, where there is one unit: a room is in one. Leave it out")
         for field in (SERVICES[service] for service in NOT_ON_CLUSTERS):
             if getattr(self.services, field).enabled:
                 raise ValueError(f"services.{field} does not run on a cluster. Set services.{field}.enabled: false")
@@ -351,6 +348,12 @@ class PlatformSettings(Settings):
         if service == ADAPTER:
             return self.cluster is not None and self.cluster.units.scaled_by == "adapter"
         return service in self._switched_on() and service not in self.unavailable
+
+    @property
+    def rooms_apart(self) -> bool:
+        """Whether the rooms are in a unit of their own: where there are several, or on a cluster, since two pods of a
+        unit overlap when it is replaced."""
+        return self.sandbox.rooms is not None and (self.cluster is not None or self.sandbox.units > 1)
 
     @property
     def gateway(self) -> Gateway | None:

@@ -17,7 +17,7 @@ from pulumi_policy.proxy import UnknownValueError
 
 STACK_LABEL = "vps.stack"
 SERVICE_LABEL = "vps.service"
-_UNIT = re.compile(r"(?<=^api)-\d+\Z|(?<=^executor)-\d+\Z")
+_UNIT = re.compile(r"(?<=^api)-(\d+|rooms)\Z|(?<=^executor)-(\d+|rooms)\Z")
 
 
 class Unknown(Enum):

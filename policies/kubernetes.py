@@ -39,7 +39,8 @@ KINDS = frozenset(
 )
 """What a stack may have. Of those that start pods, the rules for pods know the shape, and `rights` of those that give
 any."""
-_UNIT, _UNITS, _NODES, _EDGE = "sandbox", "units", "nodes", "traefik"
+ROOMS_UNIT = "sandbox-rooms"
+_UNIT_PODS, _UNITS, _NODES, _EDGE = ("sandbox", ROOMS_UNIT), "units", "nodes", "traefik"
 _EDGE_NAMESPACE, _VISITORS, _CERTIFICATE = "edge", f"{_EDGE}-visitors", f"{_EDGE}-certificate"
 _ADAPTER, _SCALING, _METRICS = "prometheus-adapter", "scaling", "custom.metrics.k8s.io"
 _ROLES = ("system:auth-delegator", "extension-apiserver-authentication-reader")
@@ -71,32 +72,33 @@ def _declared(container: _Container, variable: str) -> list[Any]:
     return [it.get("value") for it in known if it.get("name") == variable]
 
 
-def _pod(inputs: Inputs) -> Inputs:
+def pod_of(inputs: Inputs) -> Inputs:
     """The specification of a workload's pods."""
     return Inputs(Inputs(Inputs(inputs.mapping("spec")).mapping("template")).mapping("spec"))
 
 
-def _labels(inputs: Inputs) -> Any:
+def labels_of(inputs: Inputs) -> Any:
+    """The labels of an object."""
     return Inputs(inputs.mapping("metadata")).mapping("labels")
 
 
 def _containers(inputs: Inputs) -> Iterator[_Container]:
     """All containers of a workload's pods. One that is unknown has no values, which no rule accepts."""
-    pod = _pod(inputs)
-    service = _labels(inputs).get(SERVICE_LABEL)
+    pod = pod_of(inputs)
+    service = labels_of(inputs).get(SERVICE_LABEL)
     paths = frozenset(it.get("name") for it in pod.sequence("volumes") if isinstance(it, dict) and "hostPath" in it)
     for found in [item for kind in ("containers", "initContainers") for item in pod.sequence(kind)] or [None]:
         values = Inputs(found if isinstance(found, dict) else {})
         name = values.get("name")
         security = Inputs(values.mapping("securityContext"))
         on_node = service if service == name and _is_in(_NODES, inputs) else None
-        yield _Container(name, values, security, service == _UNIT and name == EXECUTOR, on_node, paths)
+        yield _Container(name, values, security, service in _UNIT_PODS and name == EXECUTOR, on_node, paths)
 
 
 def _is_in(namespace: str, inputs: Inputs) -> bool:
     """Whether an object is in one of its stack's namespaces."""
     found = Inputs(inputs.mapping("metadata")).get("namespace")
-    return bool(found == f"{_labels(inputs).get(STACK_LABEL)}-{namespace}")
+    return bool(found == f"{labels_of(inputs).get(STACK_LABEL)}-{namespace}")
 
 
 def _of_each(name: str) -> Callable[[Callable[[_Container], Iterator[str]]], Rule]:
@@ -182,8 +184,8 @@ def host_users(inputs: Inputs) -> Iterator[str]:
     Fix: Set hostUsers of the pod and EXECUTOR_HOST_USERS of the executor to false, or leave both out.
     """
     for container in _containers(inputs):
-        if container.is_executor and container.own_users != (_pod(inputs).get("hostUsers") is False):
-            yield f"hostUsers is {_pod(inputs).get('hostUsers')!r}"
+        if container.is_executor and container.own_users != (pod_of(inputs).get("hostUsers") is False):
+            yield f"hostUsers is {pod_of(inputs).get('hostUsers')!r}"
 
 
 @rule("pod-runtime-class", resource_type=WORKLOAD)
@@ -193,7 +195,7 @@ def runtime_class(inputs: Inputs) -> Iterator[str]:
     Fix: Leave runtimeClassName out.
     """
     if not any(container.own_users for container in _containers(inputs)):
-        yield from other_than({"runtimeClassName": []}, _pod(inputs))
+        yield from other_than({"runtimeClassName": []}, pod_of(inputs))
 
 
 @_of_each("capabilities")
@@ -254,7 +256,7 @@ def token(inputs: Inputs) -> Iterator[str]:
     """
     if _is_in(_SCALING, inputs) and {it.name for it in _containers(inputs)} == {_ADAPTER}:
         return
-    if (value := _pod(inputs).get("automountServiceAccountToken")) is not False:
+    if (value := pod_of(inputs).get("automountServiceAccountToken")) is not False:
         yield f"automountServiceAccountToken is {value!r}"
 
 
@@ -264,7 +266,7 @@ def host_namespaces(inputs: Inputs) -> Iterator[str]:
 
     Fix: Leave hostNetwork, hostPID and hostIPC out.
     """
-    return other_than({key: [False] for key in ("hostNetwork", "hostPID", "hostIPC")}, _pod(inputs))
+    return other_than({key: [False] for key in ("hostNetwork", "hostPID", "hostIPC")}, pod_of(inputs))
 
 
 @rule("pod-volumes", resource_type=WORKLOAD)
@@ -273,8 +275,8 @@ def volumes(inputs: Inputs) -> Iterator[str]:
 
     Fix: Use configMap, emptyDir, persistentVolumeClaim or secret. Name what a service must read in exemptions.toml.
     """
-    service = _labels(inputs).get(SERVICE_LABEL) if _is_in(_NODES, inputs) else None
-    for volume in _pod(inputs).sequence("volumes"):
+    service = labels_of(inputs).get(SERVICE_LABEL) if _is_in(_NODES, inputs) else None
+    for volume in pod_of(inputs).sequence("volumes"):
         known = isinstance(volume, dict) and _VOLUMES.issuperset(volume)
         path = Inputs(Inputs(volume).mapping("hostPath")).get("path") if isinstance(volume, dict) else None
         if not known and not (may_read(service, path) and set(volume) == {"name", "hostPath"}):
@@ -318,7 +320,7 @@ def rights(inputs: Inputs) -> Iterator[str]:
     account = {
         "kind": "ServiceAccount",
         "name": _ADAPTER,
-        "namespace": f"{_labels(inputs).get(STACK_LABEL)}-{_SCALING}",
+        "namespace": f"{labels_of(inputs).get(STACK_LABEL)}-{_SCALING}",
     }
     if role not in _ROLES or inputs.sequence("subjects") != [account]:
         yield f"the role {role!r} for {inputs.get('subjects')!r}"
@@ -332,7 +334,7 @@ def metrics_api(inputs: Inputs) -> Iterator[str]:
     """
     spec = Inputs(inputs.mapping("spec"))
     place = Inputs(spec.mapping("service")).get("namespace")
-    if spec.get("group") != _METRICS or place != f"{_labels(inputs).get(STACK_LABEL)}-{_SCALING}":
+    if spec.get("group") != _METRICS or place != f"{labels_of(inputs).get(STACK_LABEL)}-{_SCALING}":
         yield f"the group {spec.get('group')!r}, answered in {place!r}"
 
 
@@ -343,7 +345,7 @@ def namespace_security(inputs: Inputs) -> Iterator[str]:
 
     Fix: Set the label pod-security.kubernetes.io/enforce to restricted.
     """
-    labels = _labels(inputs)
+    labels = labels_of(inputs)
     held = [f"{labels.get(STACK_LABEL)}-{name}" for name in (_UNITS, _NODES)]
     level = labels.get("pod-security.kubernetes.io/enforce")
     if level != "restricted" and not (Inputs(inputs.mapping("metadata")).get("name") in held and level == "privileged"):
@@ -356,7 +358,7 @@ def service_published(inputs: Inputs) -> Iterator[str]:
 
     Fix: Leave spec.type and spec.externalIPs out.
     """
-    if _labels(inputs).get(SERVICE_LABEL) != _EDGE:
+    if labels_of(inputs).get(SERVICE_LABEL) != _EDGE:
         yield from other_than({"type": ["ClusterIP"], "externalIPs": [[]]}, Inputs(inputs.mapping("spec")))
 
 

@@ -283,9 +283,10 @@ class _Service(pulumi.ComponentResource):
     def _open(self, volume: docker.Volume, kind: str) -> docker.Container:
         """Let the service write a fresh volume: covering /tmp, it takes the mode of that, which all may write.
 
-        Only the service mounts it, so "all" is the service. Docker does that when the container is made.
+        Only the service mounts it, so "all" is the service. Docker does that when the container is made. Each service
+        has an opener of its own: one that gets the volume from another is made before the other's is removed.
         """
-        name = pulumi.Output.concat(volume.name, "-opener")
+        name = pulumi.Output.concat(volume.name, "-opener-", self._name)
         return self._loader(kind, name, _volume(volume.name, "/tmp"), uploads=[])  # noqa: S108 - the container's own
 
     def _loader(

@@ -1,6 +1,6 @@
 """Who connects to whom: the arrows between the services, from what each service says of itself."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -37,15 +37,19 @@ def ports(service: str, services: Sequence[Service], scraped: bool = False) -> l
     return sorted({arrow.port for arrow in arrows(services) if arrow.target == service} | of_metrics)
 
 
-def _uses(services: Iterable[Service]) -> Iterator[tuple[str, str]]:
+def _uses(services: Sequence[Service]) -> Iterator[tuple[str, str]]:
     """A service and the URL or address of what it uses."""
     yield _BLACKBOX, INSIDE_URL
-    yield _API, STACKS_STORE
     yield _COLLECTOR, loki.ADDRESS
     yield ADAPTER, prometheus.URL
+    apis = [it.name for it in services if _API in (it.name, it.unit_of)]
+    for api in apis:
+        yield api, STACKS_STORE
     for service in services:
         if service.route:
             yield _EDGE, service.route.target
+        if service.part:
+            yield _EDGE, service.part.target
         if service.target:
             yield _PROMETHEUS, service.target.address
         if service.alerts_address:
@@ -53,8 +57,8 @@ def _uses(services: Iterable[Service]) -> Iterator[tuple[str, str]]:
         if service.source:
             yield _GRAFANA, service.source
         if service.otlp_endpoint:
-            yield _API, service.otlp_endpoint
-            yield _EDGE, service.otlp_endpoint
+            for source in (_EDGE, *apis):
+                yield source, service.otlp_endpoint
 
 
 def _place(address: str) -> tuple[str, int] | None:

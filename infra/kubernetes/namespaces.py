@@ -7,13 +7,13 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from infra.cluster import ADAPTER, NAMESPACES, UNIT, UNITS, Cluster, Gateway
+from infra.cluster import ADAPTER, NAMESPACES, ROOMS_UNIT, UNIT, UNITS, Cluster, Gateway
 from infra.kubernetes.arrows import Arrow
 from infra.service import SERVICE_LABEL, STACK_LABEL, Service
 from infra.settings import VALKEY, PlatformSettings
 
 EDGE, _, STORE, MONITORING, NODES, SCALING = NAMESPACES
-_WORKLOADS = {"api": UNIT, "executor": UNIT}
+_WORKLOADS = {"api": UNIT, "executor": UNIT, "api-rooms": ROOMS_UNIT, "executor-rooms": ROOMS_UNIT}
 _PRIVILEGED = (UNITS, NODES)
 """The executor's capabilities, and paths of a node, are beyond Pod Security's levels: policies of the stack hold these
 two namespaces."""
@@ -49,7 +49,8 @@ class Namespaces(pulumi.ComponentResource):
         self._trusts = trusts
         self._child = pulumi.ResourceOptions(parent=self)
         wanted = sorted({*trusts.values(), *([MONITORING] if cluster.operator else [])})
-        pods = {**_PODS, UNITS: 2 * cluster.units.max}
+        # The rooms' unit has never two: one is gone before the next one is made.
+        pods = {**_PODS, UNITS: 2 * cluster.units.max + (ROOMS_UNIT in map(workload, trusts))}
         self._made = {name: self._make(name, pods[name]) for name in wanted}
         self.searches = [f"{prefix}-{name}.svc.{cluster.domain}" for name in wanted]
         self.register_outputs({})

@@ -27,11 +27,14 @@ class Monitors(pulumi.ComponentResource):
         self._namespaces = namespaces
         self._child = pulumi.ResourceOptions(parent=self)
         self._interval = f"{context.settings.services.prometheus.scrape_seconds}s"
-        for service in context.services:
-            if service.target:
-                self._scrape(service.name, service.target, [_relabelled({"job": service.name}, service.target)])
+        monitored = {it.name: (it.unit_of or it.name, [it.target]) for it in context.services if it.target}
         if found := probes(context):
-            self._scrape("probe", found[0], [_relabelled({"job": "probe", **it.labels}, it) for it in found])
+            monitored["probe"] = ("probe", found)
+        for address in sorted({targets[0].address for _, targets in monitored.values()}):
+            host, _, port = address.partition(":")
+            namespaces.admit_from(operator.namespace, host, int(port))
+        for name, (job, targets) in monitored.items():
+            self._scrape(name, targets[0], [_relabelled({"job": job, **it.labels}, it) for it in targets])
         for file, text in rules(context.settings).items():
             name = file.removesuffix(".yml")
             self._custom("PrometheusRule", name, yaml.safe_load(text))
@@ -48,7 +51,6 @@ class Monitors(pulumi.ComponentResource):
     def _scrape(self, name: str, target: Target, endpoints: list[dict[str, Any]]) -> None:
         """Scrape each pod behind the Service of a target."""
         host, _, port = target.address.partition(":")
-        self._namespaces.admit_from(self._operator.namespace, host, int(port))
         labels = {STACK_LABEL: self._stack, SERVICE_LABEL: workload(host)}
         spec = {
             "namespaceSelector": {"matchNames": [self._namespaces.of(host)]},

@@ -18,7 +18,7 @@ from infra.kubernetes.scaling import MetricsApi, Scaler
 from infra.kubernetes.workload import Place, Workload
 from infra.service import SERVICE_LABEL, STACK_LABEL, Context, Port, Service, ServiceArgs, Volume
 from infra.services.edge import certified, hosts
-from infra.services.sandbox import API, EXECUTOR
+from infra.services.sandbox import EXECUTOR
 from infra.settings import PlatformSettings
 
 _OUTWARD = ("public", "outbound")
@@ -48,6 +48,7 @@ class ClusterStack:
         self._services = services
         self._reads = {it.name: paths for it in services if (paths := it.reads(settings))}
         self._trusts = {it.name: trust(it, settings) for it in services}
+        self._containers = {it.name: it.unit_of or it.name for it in services}
         self._namespaces = Namespaces(settings.name, cluster, self._trusts, opts)
         self._admission: list[pulumi.Resource] = []
         for arrow in arrows.arrows(services):
@@ -81,7 +82,7 @@ class ClusterStack:
             Monitors(self._cluster.operator, context, self._namespaces, opts)
 
     def make(self, name: str, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions) -> None:
-        """The pods of these services: api and executor share one. The executor's are the first."""
+        """The pods of these services: the api and the executor of a unit share one. The executor's are the first."""
         if executor := services.get(EXECUTOR.name):
             paths = {it: [path.path for path in found] for it, found in self._reads.items()}
             runtime_class = self._cluster.units.runtime_class
@@ -97,7 +98,7 @@ class ClusterStack:
 
     def _make(self, name: str, services: Mapping[str, ServiceArgs], opts: pulumi.ResourceOptions) -> None:
         first = next(iter(services))
-        units = self._cluster.units
+        units, is_unit = self._cluster.units, self._trusts[first] == UNITS
         place = Place(
             self._settings.name,
             self._namespaces.of(first),
@@ -110,11 +111,12 @@ class ClusterStack:
             name,
             place,
             services,
+            containers=self._containers,
             images={args.image: self._settings.image(args.image) for args in services.values()},
             ports={service: self._ports(service) for service in services},
-            replicas=None if first in self._reads else (units.min, units.max) if API.name in services else (1, 1),
-            own_nodes=units.own_nodes and API.name in services,
-            runtime_class=units.runtime_class if API.name in services else None,
+            replicas=None if first in self._reads else (units.min, units.max) if name == UNIT else (1, 1),
+            own_nodes=units.own_nodes and is_unit,
+            runtime_class=units.runtime_class if is_unit else None,
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=before)),
         )
         below = pulumi.ResourceOptions(parent=made)

@@ -36,7 +36,8 @@ class Workload(pulumi.ComponentResource):
     Args:
         name: of the objects, and the value of the label `vps.service` on the pods.
         place: what it has in common with others of its namespace.
-        services: the containers of a pod, by name.
+        services: what runs in a pod, by name.
+        containers: the name of each service's container.
         images: the reference of each image by its name.
         ports: those that other services connect to, by the service that has them.
         replicas: pods that run, at least and at most: between them, as many as their load takes. None: one on each
@@ -51,6 +52,7 @@ class Workload(pulumi.ComponentResource):
         place: Place,
         services: Mapping[str, ServiceArgs],
         *,
+        containers: Mapping[str, str],
         images: Mapping[str, str],
         ports: Mapping[str, Sequence[int]],
         replicas: tuple[int, int] | None,
@@ -73,10 +75,10 @@ class Workload(pulumi.ComponentResource):
         held = [mount.volume for args in services.values() for mount in args.mounts if mount.volume.data]
         outliving = held if replicas else []
         passing = {mount.volume: None for args in services.values() for mount in args.mounts if not mount.volume.data}
-        containers = [pod.container(it, args, images[args.image]) for it, args in services.items()]
+        *before, last = [pod.container(containers[it], args, images[args.image]) for it, args in services.items()]
         spec: Object = {
             "automountServiceAccountToken": asks,
-            "containers": [containers[-1]],
+            "containers": [last],
             "dnsConfig": {"searches": list(place.searches)},
             "enableServiceLinks": False,
             "serviceAccountName": account.metadata["name"],
@@ -92,10 +94,10 @@ class Workload(pulumi.ComponentResource):
             "volumes": [
                 *(pod.shared(volume) for volume in passing),
                 *(pod.on_node(volume) for volume in held if not replicas),
-                *(it for service, args in services.items() for it in self._volumes(service, args)),
+                *(it for service, args in services.items() for it in self._volumes(service, containers[service], args)),
             ],
         }
-        if before := containers[:-1]:
+        if before:
             # They are started before the last one, and stopped after it.
             spec["initContainers"] = [{**it, "restartPolicy": "Always"} for it in before]
         if any(args.privileges and args.privileges.own_users for args in services.values()):
@@ -109,7 +111,7 @@ class Workload(pulumi.ComponentResource):
             spec["tolerations"] = [{"key": _OWN_NODES, "operator": "Exists", "effect": "NoSchedule"}]
         if outliving:
             # A new volume belongs to root, and is opened to the service's group.
-            (group,) = {args.user.partition(":")[2] for args in services.values()}
+            (group,) = {args.user.partition(":")[2] for args in services.values() if _has_data(args)}
             spec["securityContext"] = {"fsGroup": int(group), "fsGroupChangePolicy": "OnRootMismatch"}
         template = {"metadata": {"labels": self.labels, "annotations": self._annotations(services)}, "spec": spec}
         if replicas:
@@ -181,7 +183,7 @@ class Workload(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _volumes(self, service: str, args: ServiceArgs) -> list[Object]:
+    def _volumes(self, service: str, container: str, args: ServiceArgs) -> list[Object]:
         objects: dict[str, pulumi.Output[str]] = {}
         if args.config:
             objects["config"] = self._hold("config", service, args.config.files)
@@ -189,7 +191,7 @@ class Workload(pulumi.ComponentResource):
             objects["watched"] = self._hold("watched", service, {own.name: own.content}, changes=own.polled)
         if args.secrets:
             objects["secrets"] = self._hold("secrets", service, args.secrets)
-        return pod.volumes(service, args, objects)
+        return pod.volumes(container, args, objects)
 
     def _hold(
         self, kind: str, service: str, files: Mapping[str, pulumi.Input[str]], *, changes: bool = False
@@ -221,6 +223,10 @@ class Workload(pulumi.ComponentResource):
             for service, args in services.items()
             for what, why in args.weakenings().items()
         }
+
+
+def _has_data(args: ServiceArgs) -> bool:
+    return any(mount.volume.data for mount in args.mounts)
 
 
 def _base64(text: str) -> str:

@@ -16,7 +16,7 @@ from infra.services.packages import PACKAGES
 from infra.services.portainer import PORTAINER
 from infra.services.prometheus import PROMETHEUS
 from infra.services.prometheus_adapter import METRICS_ADAPTER
-from infra.services.sandbox import API, EXECUTOR, unit
+from infra.services.sandbox import API, EXECUTOR, ROOMS_API, ROOMS_EXECUTOR, unit
 from infra.services.status import STATUS
 from infra.services.valkey import STORE
 from infra.settings import PlatformSettings
@@ -34,4 +34,5 @@ def running(settings: PlatformSettings) -> list[Service]:
     packages = [PACKAGES] if settings.sandbox.packages else []
     others = [service for number in range(2, settings.sandbox.units + 1) for service in unit(number)]
     backup = [BACKUP] if settings.backup else []
+    others += [ROOMS_EXECUTOR, ROOMS_API] if settings.rooms_apart else []
     return [API, EXECUTOR, *others, *vault, *store, *packages, *optional, *backup, TRAEFIK]

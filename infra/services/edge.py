@@ -1,5 +1,6 @@
 """The edge: Traefik, the only service that publishes ports. Its routes come from a file, not from Docker."""
 
+import copy
 import hashlib
 import math
 import re
@@ -92,13 +93,15 @@ def describe(context: Context) -> ServiceArgs:
         **{f"plugins-local/src/{_PLUGIN}/{name}": (_PLUGIN_FOLDER / name).read_text() for name in _PLUGIN_FILES},
     }
 
-    apis = ["api", *(it.name for it in context.services if it.unit_of == "api")]
+    apis = ["api", *(it.name for it in context.services if it.unit_of == "api" and not it.part)]
+    parts = [it for it in context.services if it.part]
 
-    def routes(hosts: Sequence[str]) -> str:
-        several = context.settings.cluster is not None or len(hosts) > 1
+    def routes(hosts: Mapping[str, str]) -> str:
+        hosts_of = {"api": [hosts[it] for it in apis], **{it.name: [hosts[it.name]] for it in parts}}
+        several = context.settings.cluster is not None or len(apis) > 1
         https = context.settings.https
         return yaml.safe_dump(
-            dynamic_config(settings, context.routes, proxies, {"api": hosts}, several=several, https=https)
+            dynamic_config(settings, context.routes, proxies, hosts_of, parts=parts, several=several, https=https)
             | ({"tls": {"certificates": [_CERTIFICATE]}} if issued else {})
         )
 
@@ -128,7 +131,9 @@ def describe(context: Context) -> ServiceArgs:
         watched=WatchedFile(
             _BESIDE_CERTIFICATE if issued else _ROUTES,
             _ROUTES_FILE,
-            pulumi.Output.all(*map(context.orchestrator.host, apis)).apply(routes),
+            pulumi.Output.all(
+                **{it: context.orchestrator.host(it) for it in (*apis, *(it.name for it in parts))}
+            ).apply(routes),
         ),
         certificate=_CERTIFICATES if issued else None,
         mounts=mounts,
@@ -272,13 +277,15 @@ def dynamic_config(
     trusted_proxies: Sequence[str] = (),
     hosts_of: Mapping[str, Sequence[str]] = MappingProxyType({}),
     *,
+    parts: Sequence[Service] = (),
     several: bool = False,
     https: bool = False,
 ) -> dict[str, Any]:
     """Routers, services and middlewares for the routes. Rate limits count visitors, not the proxies in front.
 
-    `hosts_of` a service are its containers, in place of the host in its route's target. With `several` units behind one
-    name, a connection that is refused is tried again. With `https` browsers are told to use nothing else.
+    `hosts_of` a service are its containers, in place of the host in its route's target. `parts` are services that serve
+    a part of one of the routes. With `several` units behind one name, a connection that is refused is tried again. With
+    `https` browsers are told to use nothing else.
     """
     visitor = {"sourceCriterion": {"ipStrategy": {"excludedIPs": list(trusted_proxies)}}} if trusted_proxies else {}
     config: dict[str, Any] = load(_FOLDER / "routes.yml", secrets=SECRETS)
@@ -324,6 +331,13 @@ def dynamic_config(
                 fallen = f"{service}-or-unreachable"
                 services[fallen] = {"failover": {"service": service, "fallback": "unreachable"}}
                 routers[service]["service"] = fallen
+    for it in parts:
+        if it.part and it.unit_of:
+            whole, path = copy.deepcopy(routers[it.unit_of]), it.part.path
+            # Traefik asks the router with the longest rule first.
+            rule = f"({whole['rule']}) && (Path(`{path}`) || PathPrefix(`{path}/`))"
+            routers[it.name] = {**whole, "rule": rule, "service": it.name}
+            services[it.name] = {"loadBalancer": {"servers": _servers(it.part.target, hosts_of.get(it.name))}}
     return config
 
 

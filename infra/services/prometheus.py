@@ -1,5 +1,6 @@
 """Metrics: Prometheus with its rules, and its data on a volume of its own."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,7 +75,7 @@ PROMETHEUS = Service(
 def _config(context: Context) -> dict[str, Any]:
     """The content of prometheus.yml: a job for each service with metrics, and the probes as one job.
 
-    Targets of one job have their path and relabelling in common.
+    Targets of one job have their port, path and relabelling in common.
     """
     config: dict[str, Any] = load(
         "prometheus/prometheus.yml", scrape_seconds=context.settings.services.prometheus.scrape_seconds
@@ -95,16 +96,24 @@ def _config(context: Context) -> dict[str, Any]:
 
 
 def _job(name: str, targets: Sequence[Target], context: Context) -> dict[str, Any]:
-    host, _, port = targets[0].address.partition(":")
+    port = int(targets[0].address.partition(":")[2])
     job: dict[str, Any] = {"job_name": name, "metrics_path": targets[0].path}
-    if each := context.orchestrator.each(host):
+    if names := {each: it for it in targets if (each := context.orchestrator.each(it.address.partition(":")[0]))}:
         seconds = f"{context.settings.services.prometheus.scrape_seconds}s"
-        job["dns_sd_configs"] = [{"names": [each], "type": "A", "port": int(port), "refresh_interval": seconds}]
+        job["dns_sd_configs"] = [{"names": [*names], "type": "A", "port": port, "refresh_interval": seconds}]
+        if found := [_labelled(each, *label) for each, it in names.items() for label in it.labels.items()]:
+            job["relabel_configs"] = found
     else:
         job["static_configs"] = [_static(target) for target in targets]
     if targets[0].relabel:
         job["metric_relabel_configs"] = [dict(rule) for rule in targets[0].relabel]
     return job
+
+
+def _labelled(name: str, label: str, value: str) -> dict[str, Any]:
+    """A rule that gives a label to the targets that were found by this name."""
+    found = {"source_labels": ["__meta_dns_name"], "regex": re.escape(name)}
+    return {**found, "target_label": label, "replacement": value}
 
 
 def _static(target: Target) -> Mapping[str, Any]:

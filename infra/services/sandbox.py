@@ -19,6 +19,7 @@ from infra.service import (
     Context,
     Health,
     Mount,
+    Part,
     Privileges,
     Route,
     Secret,
@@ -40,7 +41,10 @@ SITE_KEYS = "site_keys"
 _KEYS = "keys.json"
 _KEYS_FOLDER = "/etc/api"
 _SOCKET = Path(_RUN_PATH, "executor.sock")
-_ROOMS, _ROOMS_PATH = Volume("rooms-data", copying=Copying(databases=("*.sqlite",))), "/var/lib/rooms"
+_ROOMS, _ROOMS_FOLDER = Volume("rooms-data", copying=Copying(databases=("*.sqlite",))), Path("/var/lib/rooms")
+_ROOMS_URL_PATH = "/rooms"
+_ROOMS_LABELS = {"unit": "rooms"}
+"""The label of the metrics of the rooms' unit: what scales the other units leaves its load out."""
 EXECUTOR_ENTRYPOINT = ("env", "--block-signal=TERM,INT,CHLD", "python", "-m", "app.executor.launcher")
 """The kernel drops a signal to a PID 1 without a handler. A blocked one stays pending until the executor is up."""
 EXECUTOR_CAPABILITIES = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "MKNOD")
@@ -86,11 +90,17 @@ def describe_executor(context: Context, run: Volume) -> ServiceArgs:
     )
 
 
-def describe_api(context: Context, run: Volume) -> ServiceArgs:
-    """The api's networks lead nowhere outside."""
+def describe_api(context: Context, run: Volume, *, of_rooms: bool) -> ServiceArgs:
+    """The api's networks lead nowhere outside. One api has the rooms: where there is a unit `of_rooms`, that one's."""
     settings = context.settings.sandbox
     vault = context.settings.runs("openbao")
-    own = api_settings(settings, context.otlp_endpoint, SECRETS if vault else _KEYS_FOLDER)
+    rooms = settings.rooms if context.settings.rooms_apart is of_rooms else None
+    own = api_settings(
+        settings,
+        context.otlp_endpoint,
+        keys_folder=SECRETS if vault else _KEYS_FOLDER,
+        rooms_folder=_ROOMS_FOLDER if rooms else None,
+    )
     # Prometheus scrapes the api, which sends its spans to Jaeger.
     monitored = context.settings.runs("prometheus") or context.otlp_endpoint
     # Only the edge and the api are on the network "api", so requests from there are the edge's. The edge forwards the
@@ -100,14 +110,14 @@ def describe_api(context: Context, run: Volume) -> ServiceArgs:
         image="app",
         entrypoint=["python", "-m", "app.api"],
         health=Health([*HEALTHCHECK, f"http://127.0.0.1:{API_PORT}/health"]),
-        memory_mb=192 + (settings.rooms.memory_mb if settings.rooms else 0),
+        memory_mb=192 + (rooms.memory_mb if rooms else 0),
         cpus=1.0,
         networks=["api", *(["monitoring"] if monitored else []), *(["store"] if settings.in_valkey else [])],
         watched=None if vault else WatchedFile(_KEYS_FOLDER, _KEYS, keys_file(settings), polled=True),
         mounts=[
             Mount(run, _RUN_PATH, read_only=True),
             *([packages.SOCKET_TO_USE] if settings.packages else []),
-            *([Mount(_ROOMS, _ROOMS_PATH, in_image=False)] if settings.rooms else []),
+            *([Mount(_ROOMS, str(_ROOMS_FOLDER), in_image=False)] if rooms else []),
         ],
         tmp_mb=16,
         drain_seconds=own.grace_seconds,
@@ -119,30 +129,37 @@ def describe_api(context: Context, run: Volume) -> ServiceArgs:
 
 def unit(number: int) -> tuple[Service, Service]:
     """The executor and the api of one unit. Units are numbered from 1."""
-    own = "" if number == 1 else f"-{number}"
+    return _unit("" if number == 1 else f"-{number}")
+
+
+def _unit(own: str, *, of_rooms: bool = False) -> tuple[Service, Service]:
+    """A unit whose names end in `own`."""
     run = Volume(f"executor-run{own}", data=False)
-    address = f"api{own}:{_METRICS_PORT}"
+    address, labels = f"api{own}:{_METRICS_PORT}", _ROOMS_LABELS if of_rooms else {}
     route = Route(f"http://api:{API_PORT}", "none", 600, health_path="/health", problems=True)
     # The executor has no network, so the api serves its metrics.
     return (
         Service(
             f"executor{own}",
             partial(describe_executor, run=run),
-            target=Target(address, "/metrics/executor"),
+            target=Target(address, "/metrics/executor", labels=labels),
             unit_of="executor" if own else None,
         ),
         Service(
             f"api{own}",
-            partial(describe_api, run=run),
+            partial(describe_api, run=run, of_rooms=of_rooms),
             secrets=lambda settings: {_KEYS: Secret(SITE_KEYS)} if settings.runs("openbao") else {},
-            target=Target(address),
+            target=Target(address, labels=labels),
             route=None if own else route,
             unit_of="api" if own else None,
+            part=Part(_ROOMS_URL_PATH, f"http://api{own}:{API_PORT}") if of_rooms else None,
         ),
     )
 
 
 EXECUTOR, API = unit(1)
+ROOMS_EXECUTOR, ROOMS_API = _unit("-rooms", of_rooms=True)
+"""The unit that has all rooms, where there are several units. The edge finds it by the rooms' path."""
 
 
 def executor_settings(
@@ -162,7 +179,11 @@ def executor_settings(
 
 
 def api_settings(
-    settings: SandboxSettings, otlp_endpoint: str | None, keys_folder: str = _KEYS_FOLDER
+    settings: SandboxSettings,
+    otlp_endpoint: str | None,
+    *,
+    keys_folder: str = _KEYS_FOLDER,
+    rooms_folder: Path | None = None,
 ) -> api.ApiSettings:
     """What the api reads at its start, but for the networks of its proxies: they are known at deployment."""
     return api.ApiSettings(
@@ -173,7 +194,7 @@ def api_settings(
         port=API_PORT,
         metrics_port=_METRICS_PORT,
         packages_socket=packages.SOCKET,
-        rooms_folder=Path(_ROOMS_PATH),
+        rooms_folder=rooms_folder,
         otlp_endpoint=otlp_endpoint,
         grace_seconds=ceil(settings.profile.timeout_seconds) + _SECONDS_TO_BEGIN,
         linger_seconds=SECONDS_TO_BE_LEFT,

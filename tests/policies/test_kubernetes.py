@@ -17,14 +17,17 @@ from tests.pods import FAULTS, ISOLATED, ISOLATED_FAULTS
 from tests.policies.support import Resource, violations
 from tests.program import IMAGES, platform_config, run_program
 
+ROOMS = {"rate_store": STACKS_STORE, "rooms": {}}
+UNITS = ("sandbox-deployment", "sandbox-rooms-set")
+"""The workload of the units, and that of the unit that has the rooms."""
 WITHOUT = {service.replace("-", "_"): {"enabled": False} for service in NOT_ON_CLUSTERS}
 NAMES = {rule.name for rule in RULES if rule.resource_type.startswith("kubernetes:")}
 
 
 def several(by: str, operator: dict[str, str] | None = None) -> list[Resource]:
-    """The resources of a stack with several units."""
+    """The resources of a stack with several units, and one that has the rooms."""
     settings = {
-        "sandbox": {"rate_store": STACKS_STORE},
+        "sandbox": ROOMS,
         "cluster": {"units": {"max": 2, "by": by}, "operator": operator},
         "services": {**WITHOUT, "prometheus": {"enabled": operator is None}},
         "images": {**IMAGES, "valkey": "registry.example.com/valkey:9"},
@@ -44,15 +47,17 @@ def made() -> list[Resource]:
     return several("adapter")
 
 
-@pytest.fixture
-def unit(made: list[Resource]) -> Resource:
-    return copy.deepcopy(next(it for it in made if it.name == "sandbox-deployment"))
+@pytest.fixture(params=UNITS)
+def unit(made: list[Resource], request: pytest.FixtureRequest) -> Resource:
+    return copy.deepcopy(next(it for it in made if it.name == request.param))
 
 
 @pytest.fixture
 def isolated() -> list[Resource]:
     """The resources of a stack whose units the cluster isolates."""
-    found = run_program("cluster", platform_config("cluster", cluster={"edge": "NodePort", "units": ISOLATED}))
+    cluster = {"edge": "NodePort", "units": ISOLATED}
+    images = {**IMAGES, "valkey": "registry.example.com/valkey:9"}
+    found = run_program("cluster", platform_config("cluster", cluster=cluster, sandbox=ROOMS, images=images))
     return [Resource(it.type, it.name, it.inputs) for it in found]
 
 
@@ -87,9 +92,12 @@ def test_units_that_the_cluster_isolates_pass_every_policy(isolated: list[Resour
     assert violations(isolated) == []
 
 
+@pytest.mark.parametrize("name", UNITS)
 @pytest.mark.parametrize("fault", ISOLATED_FAULTS)
-def test_the_preview_refuses_a_fault_of_a_unit_that_the_cluster_isolates(isolated: list[Resource], fault: str) -> None:
-    unit = next(it for it in isolated if it.name == "sandbox-deployment")
+def test_the_preview_refuses_a_fault_of_a_unit_that_the_cluster_isolates(
+    isolated: list[Resource], fault: str, name: str
+) -> None:
+    unit = next(it for it in isolated if it.name == name)
     refused_by, change = ISOLATED_FAULTS[fault]
     change(pod(unit))
     assert {name.removeprefix("pod-") for name in fired(unit)} == refused_by
@@ -187,8 +195,23 @@ def test_containers_that_are_unknown_before_the_update_are_refused(unit: Resourc
 
 
 def test_the_executors_privileges_are_for_the_unit_alone(unit: Resource) -> None:
+    has_rooms = unit.name == "sandbox-rooms-set"
     unit.inputs["metadata"]["labels"]["vps.service"] = "other"
-    assert fired(unit) == {"pod-capabilities", "pod-user", "pod-seccomp"}
+    assert fired(unit) == {"pod-capabilities", "pod-user", "pod-seccomp", *(["rooms-claim"] if has_rooms else [])}
+
+
+def test_the_volume_of_the_rooms_is_for_the_api_of_their_unit_alone(made: list[Resource]) -> None:
+    claim = {"name": "other", "persistentVolumeClaim": {"claimName": "rooms-data-sandbox-rooms-0"}}
+    for name, kind, volume in (
+        ("sandbox-rooms-set", "initContainers", "rooms-data"),
+        ("sandbox-deployment", "containers", "other"),
+        ("sandbox-deployment", "initContainers", "other"),
+    ):
+        changed = copy.deepcopy(next(it for it in made if it.name == name))
+        pod(changed)["volumes"] += [claim, {"name": "rooms-data", "emptyDir": {}}]
+        assert fired(changed) == set()
+        pod(changed)[kind][0]["volumeMounts"].append({"name": volume, "mountPath": "/rooms", "readOnly": True})
+        assert fired(changed) == {"rooms-claim"}
 
 
 @pytest.mark.parametrize(

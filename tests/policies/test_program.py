@@ -49,6 +49,14 @@ def test_the_program_with_rooms_passes_every_policy_and_keeps_them_on_a_volume()
     assert "rooms-data" not in str(containers(run_program("local", platform_config("local")))["api"]["mounts"])
 
 
+def test_several_units_with_rooms_pass_every_policy() -> None:
+    sandbox = {"rate_store": STACKS_STORE, "units": 2, "rooms": {}}
+    services = {"openbao": {"enabled": True}}
+    made = run_program("prod", platform_config("prod", sandbox=sandbox, backup={}, services=services))
+    assert violations(inputs(made)) == []
+    assert {"api-rooms", "executor-rooms", "api-rooms-agent"} <= set(containers(made))
+
+
 def test_without_packages_nothing_is_made_for_them() -> None:
     made = run_program("local", platform_config("local"))
     assert [resource.name for resource in made if "packages" in resource.name] == []

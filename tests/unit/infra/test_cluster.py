@@ -376,7 +376,11 @@ def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) 
             "edge.tls.email is for ACME, and cluster.issuer issues the certificate. Leave it out",
         ),
         ({"sandbox": {"packages": {}}}, "sandbox.packages is for Docker"),
-        ({"sandbox": {"rooms": {}}}, "sandbox.rooms is for Docker, where there is one unit: a room is in one"),
+        (
+            {"sandbox": {"rooms": {}}},
+            "on a cluster, sandbox.rooms have a unit of their own, and each unit would count by itself. Set "
+            "sandbox.rate_store: valkey://valkey:6379/0",
+        ),
         ({"cluster": {"units": {"min": 2, "max": 1}}}, "min is 2, and max is 1"),
         ({"cluster": {"units": {"runtime_class": "x"}}}, "runtime_class is for isolation: cluster"),
         ({"cluster": {"units": {"max": 2}}}, "cluster.units.max is 2, and each unit would count by itself"),

@@ -101,7 +101,7 @@ NOT_THE_OPERATORS = {
     ("api", "metrics_port"): "a port inside the container, which Prometheus's configuration names",
     ("api", "trusted_proxies"): "the subnet that Docker gives the edge's network, and Cloudflare's published networks",
     ("api", "packages_socket"): "a path in the volume that the two containers share",
-    ("api", "rooms_folder"): "the path of a volume, where sandbox.rooms is set",
+    ("api", "rooms_folder"): "the path of a volume, in the unit that has the rooms where sandbox.rooms is set",
     ("api", "grace_seconds"): "what an execution may take",
     ("api", "linger_seconds"): "what the edge needs to send its requests elsewhere",
     ("api", "otlp_endpoint"): "the address of Jaeger, which the program starts",

@@ -24,8 +24,6 @@ def test_units_that_would_each_count_by_themselves_are_refused_with_the_fix() ->
         SettingsError, match=r"units is 2, and each unit would count by itself\. Set sandbox\.rate_store"
     ):
         parse_settings(platform_config("local", sandbox={"units": 2}), "local")
-    with pytest.raises(SettingsError, match=r"sandbox\.rooms is for one unit"):
-        parse_settings(platform_config("local", sandbox={**TWO, "rooms": {}}), "local")
     with pytest.raises(SettingsError, match=r"sandbox\.units is for Docker\. Leave it out, and set cluster\.units"):
         parse_settings(platform_config("cluster", sandbox=TWO), "cluster")
 
@@ -87,8 +85,12 @@ def test_metrics_tell_units_apart(two: list[Resource]) -> None:
         ("executor-2", "executor"),
         ("api-16", "api"),
         ("executor", "executor"),
+        ("api-rooms", "api"),
+        ("executor-rooms", "executor"),
         ("executor-", "executor-"),
         ("executor-2b", "executor-2b"),
+        ("api-rooms-2", "api-rooms-2"),
+        ("traefik-rooms", "traefik-rooms"),
         ("container-exporter-2", "container-exporter-2"),
         ("my-executor-2", "my-executor-2"),
         ("executor-2\n", "executor-2\n"),

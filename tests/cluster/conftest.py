@@ -15,8 +15,9 @@ from offline.kubernetes.layout import Node
 from offline.kubernetes.node import CGROUPS, KERNEL_SETTINGS
 from tests.cluster import issuing
 from tests.cluster.issuing import Definitions
-from tests.cluster.running import command
+from tests.cluster.running import command, ending, pods
 from tests.pods import RUNTIME_CLASS
+from tests.waiting import until
 from tools.console.steps import Report
 from tools.machine import kubernetes, pulumi_toolchain
 from tools.machine.kubernetes import Kubernetes
@@ -103,6 +104,26 @@ def machine_values(cluster: Kubernetes, prepared: Preparation) -> dict[str, Any]
 def ours(cluster: Kubernetes) -> Cluster:
     assert cluster.ours
     return cluster.ours
+
+
+@pytest.fixture(scope="module")
+def with_rooms(stack: ClusterStack, machine_values: dict[str, Any], ours: Cluster, report: Report) -> ClusterStack:
+    """The same stack with rooms and two units beside theirs. Its edge also answers for the address of its node."""
+    units = {**stack.overrides["cluster"]["units"], "min": 2, "max": 3}
+    overrides = {
+        **stack.overrides,
+        "edge": {**stack.overrides["edge"], "api_hosts": ["localhost", Node(1, Path()).address]},
+        "sandbox": {**stack.overrides["sandbox"], "rooms": {}},
+        "cluster": {**stack.overrides["cluster"], "units": units},
+    }
+    made = ClusterStack(stack.toolchain, stack.name, template=stack.template, home=stack.home, overrides=overrides)
+    made.configure_with(machine_values, report)
+    made.up(report)
+    # An autoscaler without metrics still keeps the least number.
+    until(lambda: len(pods(ours, "-n", UNITS, "-l", "vps.service=sandbox")) == 2, 120, "two units")
+    ours.kubectl("-n", UNITS, "rollout", "status", "deployment/sandbox", "--timeout=180s")
+    until(lambda: not ending(ours, STACK), 120, "the pods that others have replaced to end")
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,13 @@
-"""Two units of a real stack: the edge sends to both, and the loss of one loses only what ran in it."""
+"""Two units of a real stack: the edge sends to both, and the loss of one loses only what ran in it. A third one has the
+rooms, which the only unit had before. The tests build on each other, in order."""
 
+import asyncio
+import dataclasses
 import functools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from infra.settings import STACKS_STORE
 from tests.stack.visitors import visiting
 from tests.stacks import StackFactory
+from tests.unit.app.room_member import Member, RoomLinks, made, run
 from tests.waiting import until
 from tools.console.steps import Report
 from tools.machine.ports import free_port
@@ -21,6 +26,9 @@ from tools.stack.config import ONLY_CORE
 ASKS = "import urllib.request as it; print(it.urlopen('http://127.0.0.1:9000/metrics/executor').read().decode())"
 LONG = {"environment": "bash", "code": "sleep 25; echo done", "timeout": 30}
 AT_ONCE = 4
+PROGRAM = [{"name": "main.sh", "content": "echo from the room"}]
+TYPED = "echo of a member\n"
+VISITS = 20
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,13 @@ class Units:
     stack: str
     port: int
     prepared: Preparation
+    room: RoomLinks
+    """It was made when there was one unit."""
+
+    @property
+    def address(self) -> str:
+        """The edge's host and port."""
+        return f"localhost:{self.port}"
 
     def containers(self, *services: str) -> list[str]:
         found = health.services(self.prepared.engine.client(), self.stack)
@@ -52,12 +67,42 @@ class Units:
 @pytest.fixture(scope="module")
 def units(new_stack: StackFactory, prepared: Preparation, report: Report) -> Iterator[Units]:
     port = free_port()
-    sandbox = {"units": 2, "rate_store": STACKS_STORE, "environments": ["bash"], "requests_per_minute": 10_000}
-    stack = new_stack(edge={"http_port": port}, sandbox={**sandbox, "concurrency": AT_ONCE}, services=ONLY_CORE)
-    stack.up(report)
-    health.wait(prepared.engine, stack.prefix, f"http://localhost:{port}", report)
-    yield Units(stack.prefix, port, prepared)
-    new_stack.remove(stack)
+    sandbox = {"rate_store": STACKS_STORE, "environments": ["bash"], "requests_per_minute": 10_000, "rooms": {}}
+    one = new_stack(edge={"http_port": port}, sandbox={**sandbox, "concurrency": AT_ONCE}, services=ONLY_CORE)
+    one.up(report)
+    health.wait(prepared.engine, one.prefix, f"http://localhost:{port}", report)
+    room = asyncio.run(made(f"localhost:{port}", environment="bash", files=PROGRAM))
+    two = dataclasses.replace(one, overrides={**one.overrides, "sandbox": {**one.overrides["sandbox"], "units": 2}})
+    two.configure(prepared.images, report)
+    two.up(report)
+    health.wait(prepared.engine, one.prefix, f"http://localhost:{port}", report)
+    yield Units(one.prefix, port, prepared, room)
+    new_stack.remove(one)
+
+
+def test_a_room_moves_into_a_unit_for_rooms_and_each_visit_finds_it(units: Units) -> None:
+    """Each is a connection of its own, for which the edge would choose one of the two others."""
+
+    async def visit() -> list[dict[str, Any]]:
+        room = units.room
+        async with Member().connected(units.address, room.id, room.edit) as one:
+            await one.sees(lambda it: "main.sh" in it.files)
+            one.text("main.sh").insert(0, TYPED)
+            for _ in range(VISITS):
+                async with Member().connected(units.address, room.id, room.view) as other:
+                    await other.sees(lambda it: TYPED in it.files.get("main.sh", ""))
+            return await run(units.address, room)
+
+    results = asyncio.run(visit())
+    assert {(it["status"], it["stdout"]) for it in results} == {("success", "of a member\nfrom the room\n")}
+    client = units.prepared.engine.client()
+    held = {
+        service
+        for service in ("api", "api-2", "api-rooms")
+        for container in units.containers(service)
+        if "/var/lib/rooms" in {it["Destination"] for it in client.containers.get(container).attrs["Mounts"]}
+    }
+    assert held == {"api-rooms"}
 
 
 def test_the_loss_of_a_unit_loses_only_what_ran_in_it(units: Units) -> None:

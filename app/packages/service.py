@@ -8,6 +8,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 from limits import RateLimitItemPerHour
@@ -19,16 +20,18 @@ from app.packages.index import Index
 from app.packages.metrics import Metrics
 from app.packages.npm import Npm
 from app.packages.pypi import PyPi
-from app.packages.settings import PackagesSettings
+from app.packages.settings import AT_ONCE, PackagesSettings
 from app.packages.store import Store, complete
 from app.packages.unpacking import Away, Locked, Room, fetch
 from app.wire.packages import LAYER, News, PackageSet, Prepared, Unprepared, Wanted, asked
 from app.wire.problems import Code, Refused
 from app.wire.protocol import Preparing
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-_AT_ONCE, _WAITING = 2, 32
+WAITING = 32
+"""Sets that are being made, or wait for that."""
 _MB = 1024 * 1024
 _BUSY_SECONDS = 5
 _REFUSAL_SECONDS = 1.0
@@ -58,7 +61,7 @@ class Preparations:
         self._indexes = {"pypi": PyPi(settings, folder / "uv"), "npm": Npm(settings, folder)}
         self._metrics = metrics
         self._running: dict[str, tuple[_Preparation, asyncio.Task[PackageSet]]] = {}
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._places = asyncio.Semaphore(AT_ONCE)
         self._counted = MovingWindowRateLimiter(MemoryStorage())
         self._limit = RateLimitItemPerHour(settings.sets_per_hour)
         self._client = httpx.AsyncClient(trust_env=False, timeout=settings.seconds)
@@ -66,7 +69,7 @@ class Preparations:
     async def prepare(self, wanted: Wanted) -> News:
         """The set or its refusal, or the next step towards it. Whoever stops waiting stops nothing."""
         try:
-            environment = _with_packages(wanted.environment)
+            environment = with_packages(wanted.environment)
             key = asked(self._settings.store, wanted.environment, wanted.packages).name
             if key not in self._running:
                 if found := self._store.find(key):
@@ -84,8 +87,8 @@ class Preparations:
             return Unprepared(problem=refused.problem)
 
     def _start(self, key: str, environment: Environment, wanted: Wanted) -> None:
-        if sum(not task.done() for _, task in self._running.values()) >= _WAITING:
-            raise Refused(Code.PACKAGES_UNAVAILABLE, "Too many sets are being prepared.", _BUSY_SECONDS)
+        if sum(not task.done() for _, task in self._running.values()) >= WAITING:
+            raise busy()
         if not self._counted.hit(self._limit, wanted.client):
             reset = self._counted.get_window_stats(self._limit, wanted.client).reset_time
             raise Refused(
@@ -158,16 +161,21 @@ class Preparations:
             archive = place / "archive"
             for locked in lock:
                 await fetch(self._client, locked, archive, fetched)
-                await _finished(asyncio.to_thread(index.unpack, locked, archive, site, room))
+                await finished(asyncio.to_thread(index.unpack, locked, archive, site, room))
                 archive.unlink()
             size = self._settings.set_mb * _MB - room.bytes
             made = PackageSet(id=identity, environment=environment.name, packages=packages, size=size)
-            await _finished(asyncio.to_thread(complete, made, place))
-            self._store.keep(made, place)
+            self._store.keep(await finished(asyncio.to_thread(complete, made, place)), place)
         return made
 
 
-def _with_packages(name: str) -> Environment:
+def busy() -> Refused:
+    """The refusal when too many sets are being made."""
+    return Refused(Code.PACKAGES_UNAVAILABLE, "Too many sets are being prepared.", _BUSY_SECONDS)
+
+
+def with_packages(name: str) -> Environment:
+    """The environment of this name; `Refused` when it takes no packages."""
     environment = ENVIRONMENTS.get(name)
     if environment is None or environment.index is None:
         can = ", ".join(it.name for it in ENVIRONMENTS.values() if it.index)
@@ -175,11 +183,11 @@ def _with_packages(name: str) -> Environment:
     return environment
 
 
-async def _finished(work: Coroutine[None, None, None]) -> None:
+async def finished(work: Coroutine[None, None, T]) -> T:
     """Wait for work in a thread to its end, even when cancelled: it uses files that are removed afterwards."""
     task = asyncio.ensure_future(work)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise

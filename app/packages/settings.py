@@ -29,6 +29,11 @@ def _name(name: str) -> str:
     return normalized(name)
 
 
+AT_ONCE = 2
+"""Sets that are made at the same time."""
+_BESIDE_MB = 256
+"""MB that the files of a set that is being made take beyond their bytes: each has whole blocks, and a tar's header."""
+
 Names = Annotated[tuple[Annotated[str, AfterValidator(_name)], ...], FROM_JSON]
 
 
@@ -54,6 +59,11 @@ class PackagesOptions(Settings):
     sets_per_hour: int = Field(20, ge=1)
     """Sets an hour that one client may have prepared. Sets that are in the store are not counted."""
 
+    @property
+    def disk_mb(self) -> int:
+        """Disk of a store at most, in MB: for its sets, and for those that are being made, with their archives."""
+        return self.store_mb + AT_ONCE * (2 * self.set_mb + _BESIDE_MB)
+
 
 class PackagesSettings(PackagesOptions, ProcessSettings):
     """Each field is the variable PACKAGES_<FIELD>."""
@@ -64,3 +74,7 @@ class PackagesSettings(PackagesOptions, ProcessSettings):
     """the folder of the sets, which the executor mounts read-only."""
     socket: Path = Path("/run/packages/packages.sock")
     """the path of the Unix socket on which to serve."""
+    port: int | None = Field(None, ge=1, le=65535)
+    """the TCP port on which to serve the copy services of a cluster's units, in place of the socket."""
+    source: Annotated[str, AfterValidator(_index)] | None = None
+    """URL of the packages service whose sets are copied, in place of making them from the indexes."""

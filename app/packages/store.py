@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,19 +27,28 @@ from app.process.libc import LIBC, checked
 from app.wire.packages import LAYER, PackageSet
 from app.wire.protocol import Message
 
-_DESCRIPTION = "set.json"
+DESCRIPTION = "set.json"
 _MB = 1024 * 1024
 _FRESH_SECONDS = 24 * 3600.0
 """After this time a request is resolved anew."""
+_BLOCK = 4096
+"""Bytes of a block of the disk, of which each file takes whole ones, and a folder one."""
 _RECENT_SECONDS = 120.0
 """A set that was asked for within this time is not removed: its execution may still wait for a sandbox."""
 
 
-class _Entry(Message):
-    """The content of set.json."""
+class Entry(Message):
+    """The content of set.json. `digest` is that of the set's files, and `disk` the bytes that they take there; 0 where
+    an earlier version has written it."""
 
     set: PackageSet
     digest: str
+    disk: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        return self.disk or self.set.size
 
 
 class Store:
@@ -54,7 +64,7 @@ class Store:
 
     @property
     def size(self) -> int:
-        """Bytes of all sets."""
+        """Bytes of all sets on disk."""
         return sum(self._sizes.values())
 
     def __len__(self) -> int:
@@ -68,7 +78,7 @@ class Store:
             folder.mkdir(exist_ok=True)
         for place in self._sets.iterdir():
             if entry := self._read(place.name):
-                self._sizes[place.name] = entry.set.size
+                self._sizes[place.name] = entry.size
             else:
                 self._remove(place)
 
@@ -106,14 +116,19 @@ class Store:
         os.utime(self._sets / identity)
         return entry.set
 
-    def keep(self, made: PackageSet, place: Path) -> None:
+    def hold(self, identity: str) -> "HeldSet | None":
+        """The set with this id, which counts as used now, with a lock as the executor's."""
+        found = self.use(identity)
+        return HeldSet(found, self._sets / identity) if found else None
+
+    def keep(self, entry: Entry, place: Path) -> None:
         """Move a set that is `complete` into the store from its workplace; `Away` when there is no room."""
-        if made.id in self._sizes:  # another request had the same lock
+        if entry.set.id in self._sizes:  # another request had the same lock
             return
-        self._make_room(made.size)
-        place.rename(self._sets / made.id)
+        self._make_room(entry.size)
+        place.rename(self._sets / entry.set.id)
         _sync(self._sets)
-        self._sizes[made.id] = made.size
+        self._sizes[entry.set.id] = entry.size
 
     def link(self, asked: str, identity: str) -> None:
         """Remember the set of a request. A day later it is forgotten."""
@@ -136,9 +151,9 @@ class Store:
         if self.size + size > self._most:
             raise Away("There is no room for more packages at this moment.", "all sets of the store are in use")
 
-    def _read(self, identity: str) -> _Entry | None:
+    def _read(self, identity: str) -> Entry | None:
         try:
-            return _Entry.model_validate_json((self._sets / identity / _DESCRIPTION).read_bytes())
+            return Entry.model_validate_json((self._sets / identity / DESCRIPTION).read_bytes())
         except (OSError, ValidationError):
             return None
 
@@ -152,11 +167,27 @@ class Store:
         self.on_removal()
 
 
-def complete(made: PackageSet, place: Path) -> None:
+class HeldSet:
+    """A set of the store, in its folder, that is not removed until `close`."""
+
+    def __init__(self, held: PackageSet, place: Path) -> None:
+        self.set = held
+        self.place = place
+        self._folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(self._folder, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        """To be called once."""
+        os.close(self._folder)
+
+
+def complete(made: PackageSet, place: Path) -> Entry:
     """Describe the set in a workplace, whose folder `LAYER` it is, and write all of it to disk. May run in a thread."""
-    entry = _Entry(set=made, digest=_digest(place / LAYER))
-    (place / _DESCRIPTION).write_text(entry.model_dump_json())
+    layer = place / LAYER
+    entry = Entry(set=made, digest=_digest(layer), disk=sum(map(_disk, layer.rglob("*"))))
+    (place / DESCRIPTION).write_text(entry.model_dump_json())
     _sync(place)
+    return entry
 
 
 def unused(place: Path) -> bool:
@@ -183,6 +214,12 @@ def _digest(layer: Path) -> str:
                 content = hashlib.file_digest(file, "sha256").digest()
         digest.update(place.relative_to(layer).as_posix().encode() + b"\0" + content + b"\0")
     return digest.hexdigest()
+
+
+def _disk(place: Path) -> int:
+    """Bytes that a file or a folder takes on disk."""
+    status = place.lstat()
+    return -(-status.st_size // _BLOCK) * _BLOCK if stat.S_ISREG(status.st_mode) else _BLOCK
 
 
 def _sync(folder: Path) -> None:

@@ -5,52 +5,31 @@ import json
 import tarfile
 from pathlib import Path, PurePosixPath
 
+from app.packages.tars import entries
 from app.packages.unpacking import Locked, Room, not_allowed, parts_of, usable, write
 from app.wire.problems import Code, Refused
 
-_MOST_HEADERS = 1024 * 1024
-"""Bytes of the headers before one file. tarfile reads them into memory."""
 _LONGEST_DESCRIPTION = 4 * 1024 * 1024
 _DESCRIPTION, _BUILT = "package.json", "binding.gyp"
 _SCRIPTS = ("preinstall", "install", "postinstall")
 
 
-class _Archive(gzip.GzipFile):
-    """What a tarball unpacks to. `headers` is what may still be read of it as headers, None while a file is read."""
-
-    headers: int | None = _MOST_HEADERS
-
-    def read(self, size: int | None = -1) -> bytes:
-        if self.headers is not None:
-            self.headers -= _MOST_HEADERS + 1 if size is None or size < 0 else size
-            if self.headers < 0:
-                raise tarfile.ReadError("the headers are too long")
-        return super().read(size)
-
-
 def unpack(locked: Locked, tarball: Path, site: Path, room: Room) -> None:
     """Unpack a tarball into its place below `site`; `Refused` when it is none, or has a file that may not be there."""
     folder = site.joinpath(*parts_of(locked, locked.place))
-    with (
-        usable(locked, tarfile.TarError, gzip.BadGzipFile),
-        _Archive(tarball) as archive,
-        tarfile.open(fileobj=archive, mode="r:") as entries,
-    ):
-        while entry := entries.next():
-            target = _target(locked, entry)
-            source = entries.extractfile(entry)
+    with usable(locked, tarfile.TarError, gzip.BadGzipFile):
+        for entry, source in entries(gzip.GzipFile(tarball)):
+            target = _target(locked, entry, is_file=source is not None)
             if target and source:
-                archive.headers = None
                 write(source, folder, target, room)
             else:
                 room.take(0, files=1)
-            archive.headers = _MOST_HEADERS
     _check_built(locked, folder)
 
 
-def _target(locked: Locked, entry: tarfile.TarInfo) -> PurePosixPath | None:
+def _target(locked: Locked, entry: tarfile.TarInfo, *, is_file: bool) -> PurePosixPath | None:
     """Where an entry belongs below the package's folder; None: nowhere."""
-    if entry.issparse() or not (entry.isfile() or entry.isdir()):
+    if not (is_file or entry.isdir()):
         raise not_allowed(locked, f"{entry.name!r} is neither a file nor a folder")
     # npm takes the first part away, whatever it is.
     _, *parts = parts_of(locked, entry.name)

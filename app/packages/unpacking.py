@@ -75,7 +75,7 @@ def not_allowed(locked: Locked, why: str) -> Refused:
 @contextlib.contextmanager
 def usable(locked: Locked, *faults: type[Exception]) -> Iterator[None]:
     """Refuse an archive that is damaged, or whose files do not fit. `faults` are the errors of its format alone."""
-    damages: tuple[type[Exception], ...] = (*faults, zlib.error, EOFError, RuntimeError, ValueError)
+    damages: tuple[type[Exception], ...] = (*faults, zlib.error, EOFError, OverflowError, RuntimeError, ValueError)
     try:
         yield
     except damages as error:
@@ -105,6 +105,14 @@ async def fetch(client: httpx.AsyncClient, locked: Locked, place: Path, room: Ro
 
 def parts_of(locked: Locked, name: str) -> Sequence[str]:
     """The parts of a file's name below the package's folder, or `Refused`."""
+    try:
+        return parts_below(name)
+    except ValueError as error:
+        raise not_allowed(locked, str(error)) from error
+
+
+def parts_below(name: str) -> Sequence[str]:
+    """The parts of the name of a file below a folder. Raises ValueError when it leads elsewhere, or is unusual."""
     parts = name.split("/")
     if (
         "\\" in name
@@ -112,7 +120,7 @@ def parts_of(locked: Locked, name: str) -> Sequence[str]:
         or any(part in ("", ".", "..") or len(part.encode(errors="surrogatepass")) > _LONGEST_PART for part in parts)
         or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name)
     ):
-        raise not_allowed(locked, f"{name!r} is not the name of a file below its folder")
+        raise ValueError(f"{name!r} is not the name of a file below its folder")
     return parts
 
 

@@ -21,9 +21,9 @@ BY_LOAD = ("adapter", "keda")
 """What changes the number of units by the executions that run or wait."""
 ADAPTER = "prometheus-adapter"
 """The service by which a stack on a cluster may learn how many units its load takes."""
-NAMESPACES = ("edge", UNITS, "store", "monitoring", "nodes", "scaling")
+NAMESPACES = ("edge", UNITS, "store", "monitoring", "nodes", "scaling", "packages")
 """Those of a stack, by trust, without its name before them. In `nodes` are services that read their node's files, in
-`scaling` the one that answers the cluster's API server."""
+`scaling` the one that answers the cluster's API server, in `packages` the one that reaches the package indexes."""
 NODE_PORTS = range(30000, 32768)
 """The ports that a cluster publishes on its nodes."""
 _PRIVATE_NETWORKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fd00::/8")

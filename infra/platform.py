@@ -19,7 +19,7 @@ from infra.services import catalog
 from infra.services.backup import BACKUP
 from infra.services.edge import TRAEFIK, USER, hosts, url
 from infra.services.openbao import KEEPER, OPENBAO, held, with_agent
-from infra.services.packages import PACKAGES
+from infra.services.packages import COPY, PACKAGES, SENDING
 from infra.services.sandbox import API, EXECUTOR, SITE_KEYS, keys_file
 from infra.services.status import STATUS
 from infra.services.valkey import STORE
@@ -52,7 +52,7 @@ class Platform(pulumi.ComponentResource):
         self._context = Context(settings, known, services, _orchestrator(settings, services, child))
         if settings.runs(OPENBAO.name):
             self._make(OPENBAO.name, child, OPENBAO, KEEPER)
-        beside = [service for service in services if service in (PACKAGES, STORE)]
+        beside = [service for service in services if service in (PACKAGES, SENDING, COPY, STORE)]
         self._make("sandbox", child, *beside, EXECUTOR, API, *(service for service in services if service.unit_of))
         if observability := [service for service in self._context.services if service in catalog.OBSERVABILITY]:
             component = pulumi.ComponentResource("vps:infra:Observability", "observability", None, child)

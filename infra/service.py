@@ -68,11 +68,13 @@ class WatchedFile:
 @dataclass(frozen=True)
 class Volume:
     """A directory that outlives a container. `data` also outlives the stack: the next `up` finds it again, and backups
-    hold it, copied as `copying` says; None: they don't."""
+    hold it, copied as `copying` says; None: they don't. On a cluster, one without data goes with its pod: it has
+    `disk_mb` MiB of the node's disk, or is in memory, for sockets."""
 
     name: str
     data: bool = True
     copying: Copying | None = field(default_factory=Copying)
+    disk_mb: int | None = None
 
 
 @dataclass(frozen=True)
@@ -320,8 +322,8 @@ class Service:
     Prometheus scrapes `target`, under `name` as its job; the edge publishes `route`; Grafana queries `source`, a URL.
     `unit_of` is the name of the service that runs beside this one in another unit, and shares job and route with it.
     With `part` this one serves that part of the route, and the others serve the rest.
-    Spans are sent to `otlp_endpoint`, a URL of OTLP over HTTP, and alerts to `alerts_address`, a `host:port`. A service
-    that `reads` files of its machine runs on each node of a cluster.
+    Spans are sent to `otlp_endpoint`, a URL of OTLP over HTTP, and alerts to `alerts_address`, a `host:port`. On a
+    cluster it asks the services at the URLs in `uses`, and one that `reads` files of its machine runs on each node.
     """
 
     name: str
@@ -334,6 +336,7 @@ class Service:
     source: str | None = None
     otlp_endpoint: str | None = None
     alerts_address: str | None = None
+    uses: Sequence[str] = ()
     reads: Callable[[PlatformSettings], Sequence[HostPath]] = lambda _: ()
 
 

@@ -331,8 +331,6 @@ class PlatformSettings(Settings):
             raise ValueError(f"{several}, and each unit would count by itself. Set sandbox.rate_store: {STACKS_STORE}")
         if self.backup:
             raise ValueError("backup is for Docker: on a cluster, its storage makes snapshots of volumes. Leave it out")
-        if self.sandbox.packages:
-            raise ValueError("sandbox.packages is for Docker: units of a cluster share no store yet. Leave it out")
         for field in (SERVICES[service] for service in NOT_ON_CLUSTERS):
             if getattr(self.services, field).enabled:
                 raise ValueError(f"services.{field} does not run on a cluster. Set services.{field}.enabled: false")

@@ -1,14 +1,18 @@
-"""The packages service: its ways out, what it holds, and who may write to its store."""
+"""The packages service, and on a cluster its copies: ways out, what they hold, and who may write to their stores."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from policies.inputs import Inputs
+from policies.kubernetes import WORKLOAD
 from policies.rules import rule
 
 PACKAGES = "packages"
 _STORE, _SOCKET = "-packages-store", "-packages-run"
 _OUTBOUND = "-outbound"
+_IN_POD = ("packages-store", "packages-run")
+_MAY_MOUNT = {PACKAGES: {*_IN_POD, "packages-memory-tmp"}, "packages-copy": {*_IN_POD}}
+"""The volumes that the containers of these names have in their pods."""
 
 
 def _mounts(inputs: Inputs) -> list[dict[str, Any]]:
@@ -56,3 +60,24 @@ def store(inputs: Inputs) -> Iterator[str]:
         for mount in _mounts(inputs):
             if _is(mount, _STORE) and mount.get("readOnly") is not True:
                 yield f"readOnly of {mount.get('source')!r} is {mount.get('readOnly')!r}"
+
+
+@rule("packages-pod", resource_type=WORKLOAD)
+def pod(inputs: Inputs) -> Iterator[str]:
+    """In a pod, only the packages service or a unit's copy writes to a store of packages, and it has no other volume.
+
+    Fix: Set readOnly to true for the mount of the store or of its socket, and remove other mounts of the service.
+    """
+    found = Inputs(Inputs(Inputs(inputs.mapping("spec")).mapping("template")).mapping("spec"))
+    for container in map(Inputs, _known([*found.sequence("containers"), *found.sequence("initContainers")])):
+        for mount in _known(container.sequence("volumeMounts")):
+            may_mount, volume = _MAY_MOUNT.get(str(container.get("name"))), mount.get("name")
+            writes = volume in _IN_POD and mount.get("readOnly") is not True
+            faulty = writes if may_mount is None else volume not in may_mount
+            if faulty:
+                yield f"a mount of {container.get('name')!r} is {mount!r}"
+
+
+def _known(items: list[Any]) -> list[dict[str, Any]]:
+    """Those that are known before the update. `pod-image` and others refuse a container that is not."""
+    return [it for it in items if isinstance(it, dict)]

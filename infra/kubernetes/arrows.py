@@ -46,6 +46,7 @@ def _uses(services: Sequence[Service]) -> Iterator[tuple[str, str]]:
     for api in apis:
         yield api, STACKS_STORE
     for service in services:
+        yield from ((service.name, url) for url in service.uses)
         if service.route:
             yield _EDGE, service.route.target
         if service.part:

@@ -10,16 +10,20 @@ import pulumi_kubernetes as kubernetes
 from infra.cluster import ADAPTER, NAMESPACES, ROOMS_UNIT, UNIT, UNITS, Cluster, Gateway
 from infra.kubernetes.arrows import Arrow
 from infra.service import SERVICE_LABEL, STACK_LABEL, Service
+from infra.services.packages import COPY, ROOMS_COPY, SENDING
 from infra.settings import VALKEY, PlatformSettings
 
-EDGE, _, STORE, MONITORING, NODES, SCALING = NAMESPACES
-_WORKLOADS = {"api": UNIT, "executor": UNIT, "api-rooms": ROOMS_UNIT, "executor-rooms": ROOMS_UNIT}
+EDGE, _, STORE, MONITORING, NODES, SCALING, PACKAGES = NAMESPACES
+_WORKLOADS = {
+    **dict.fromkeys(("api", "executor", COPY.name), UNIT),
+    **dict.fromkeys(("api-rooms", "executor-rooms", ROOMS_COPY.name), ROOMS_UNIT),
+}
 _PRIVILEGED = (UNITS, NODES)
 """The executor's capabilities, and paths of a node, are beyond Pod Security's levels: policies of the stack hold these
 two namespaces."""
-_PODS = {EDGE: 4, STORE: 2, MONITORING: 24, NODES: 4000, SCALING: 4}
+_PODS = {EDGE: 4, STORE: 2, MONITORING: 24, NODES: 4000, SCALING: 4, PACKAGES: 4}
 """The most pods of each. In `nodes` they are a few for each of 1,000 nodes."""
-_TRUST = {"traefik": EDGE, ADAPTER: SCALING, VALKEY: STORE, **dict.fromkeys(_WORKLOADS, UNITS)}
+_TRUST = {"traefik": EDGE, ADAPTER: SCALING, VALKEY: STORE, SENDING.name: PACKAGES, **dict.fromkeys(_WORKLOADS, UNITS)}
 _NAMESPACE = "kubernetes.io/metadata.name"
 _DNS = {_NAMESPACE: "kube-system"}
 _METADATA_SERVICES = ("169.254.0.0/16", "fd00:ec2::254/128")

@@ -108,9 +108,13 @@ def on_node(volume: Volume) -> Object:
     return {"name": volume.name, "emptyDir": {"sizeLimit": _ON_NODE}}
 
 
-def shared(volume: Volume) -> Object:
-    """A volume that the containers of a pod share, in memory: it holds a socket."""
-    return {"name": volume.name, "emptyDir": _memory(1)}
+def passing(volume: Volume) -> Object:
+    """A volume that the containers of a pod may share, and that goes with it: on the node's disk, or in memory for a
+    socket. A pod that has more on the disk than its volume may hold is evicted."""
+    return {
+        "name": volume.name,
+        "emptyDir": {"sizeLimit": f"{volume.disk_mb}Mi"} if volume.disk_mb else _memory(1),
+    }
 
 
 def _in_memory(args: ServiceArgs) -> dict[str, int]:

@@ -92,7 +92,7 @@ class Workload(pulumi.ComponentResource):
                 }
             ],
             "volumes": [
-                *(pod.shared(volume) for volume in passing),
+                *(pod.passing(volume) for volume in passing),
                 *(pod.on_node(volume) for volume in held if not replicas),
                 *(it for service, args in services.items() for it in self._volumes(service, containers[service], args)),
             ],

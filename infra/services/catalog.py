@@ -12,7 +12,7 @@ from infra.services.jaeger import JAEGER
 from infra.services.loki import LOKI
 from infra.services.node_exporter import NODE_EXPORTER
 from infra.services.openbao import KEEPER, OPENBAO
-from infra.services.packages import PACKAGES
+from infra.services.packages import COPY, PACKAGES, ROOMS_COPY, SENDING
 from infra.services.portainer import PORTAINER
 from infra.services.prometheus import PROMETHEUS
 from infra.services.prometheus_adapter import METRICS_ADAPTER
@@ -31,8 +31,10 @@ def running(settings: PlatformSettings) -> list[Service]:
     optional = [service for service in (*OBSERVABILITY, *MANAGEMENT, STATUS) if settings.runs(service.name)]
     vault = [OPENBAO, KEEPER] if settings.runs(OPENBAO.name) else []
     store = [STORE] if settings.sandbox.in_valkey else []
-    packages = [PACKAGES] if settings.sandbox.packages else []
+    copied = bool(settings.cluster and settings.sandbox.packages)
+    packages = [SENDING, COPY] if copied else [PACKAGES] if settings.sandbox.packages else []
     others = [service for number in range(2, settings.sandbox.units + 1) for service in unit(number)]
     backup = [BACKUP] if settings.backup else []
-    others += [ROOMS_EXECUTOR, ROOMS_API] if settings.rooms_apart else []
+    rooms = [*([ROOMS_COPY] if copied else []), ROOMS_EXECUTOR, ROOMS_API]
+    others += rooms if settings.rooms_apart else []
     return [API, EXECUTOR, *others, *vault, *store, *packages, *optional, *backup, TRAEFIK]

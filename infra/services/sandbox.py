@@ -80,7 +80,7 @@ def describe_executor(context: Context, run: Volume) -> ServiceArgs:
             apparmor.EXECUTOR if context.settings.engine.apparmor else "unconfined",
             own_users,
         ),
-        mounts=[Mount(run, _RUN_PATH), *([packages.STORE_TO_READ] if settings.packages else [])],
+        mounts=[Mount(run, _RUN_PATH), *packages.store_to_read(settings)],
         tmp_mb=16,
         run_mb=16,
         overlaps=True,

@@ -42,6 +42,11 @@ def behind_gateway() -> list[Resource]:
     return [Resource(it.type, it.name, it.inputs) for it in found]
 
 
+def with_packages() -> list[Resource]:
+    found = run_program("cluster", platform_config("cluster", sandbox={"packages": {}}))
+    return [Resource(it.type, it.name, it.inputs) for it in found]
+
+
 @pytest.fixture(scope="module")
 def made() -> list[Resource]:
     return several("adapter")
@@ -78,6 +83,29 @@ def test_it_makes_each_kind_that_the_pack_allows(made: list[Resource]) -> None:
     every = [*made, *several("keda", {}), *behind_gateway()]
     assert {it.type for it in every if it.type.startswith("kubernetes:")} == KINDS
     assert violations(every) == []
+
+
+def test_packages_on_a_cluster_pass_every_policy() -> None:
+    assert violations(with_packages()) == []
+
+
+@pytest.mark.parametrize(
+    ("workload", "container", "mount"),
+    [
+        ("sandbox", "executor", {"name": "packages-store", "mountPath": "/x", "readOnly": False}),
+        ("sandbox", "api", {"name": "packages-run", "mountPath": "/x"}),
+        ("sandbox", "api", {"name": "packages-store", "mountPath": "/x", "readOnly": UNKNOWN_STRING_VALUE}),
+        ("sandbox", "packages-copy", {"name": "api-watched", "mountPath": "/x", "readOnly": True}),
+        ("packages", "packages", {"name": "packages-secrets", "mountPath": "/x", "readOnly": True}),
+    ],
+)
+def test_only_the_packages_service_and_a_copy_write_to_a_store(
+    workload: str, container: str, mount: dict[str, Any]
+) -> None:
+    found = next(it for it in with_packages() if it.name == f"{workload}-deployment")
+    every = [*pod(found).get("initContainers", ()), *pod(found)["containers"]]
+    next(it for it in every if it["name"] == container)["volumeMounts"].append(mount)
+    assert fired(found) == {"packages-pod"}
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -3,6 +3,7 @@
 import argparse
 
 from app.executor import seccomp
+from infra.services.packages import PACKAGES
 from infra.settings import VALKEY
 from tools.build import images
 from tools.commands.up import TRY_THIS, show
@@ -66,8 +67,9 @@ class _Cluster(Preparation):
         return f"{len(loaded)} images loaded, {len(wanted) - len(loaded)} there already"
 
     def _runs(self, image: str) -> bool:
-        store = self._settings.sandbox.in_valkey and image == VALKEY
-        return store or image in ("app", "executor", "traefik") or self._settings.runs(image)
+        sandbox = self._settings.sandbox
+        of_sandbox = {VALKEY: sandbox.in_valkey, PACKAGES.name: sandbox.packages is not None}
+        return of_sandbox.get(image, image in ("app", "executor", "traefik") or self._settings.runs(image))
 
     def _configure(self, report: Report) -> str:
         values = config.node_values(self.engine, self.images) if self.kubernetes.takes_images() else {}

@@ -375,7 +375,6 @@ def test_what_outlives_a_pod_is_claimed_by_a_stateful_set(made: list[Resource]) 
             {**ISSUED, "edge": {"http_port": 30080, "tls": {"port": 30443, "email": "a@example.com"}}},
             "edge.tls.email is for ACME, and cluster.issuer issues the certificate. Leave it out",
         ),
-        ({"sandbox": {"packages": {}}}, "sandbox.packages is for Docker"),
         (
             {"sandbox": {"rooms": {}}},
             "on a cluster, sandbox.rooms have a unit of their own, and each unit would count by itself. Set "

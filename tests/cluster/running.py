@@ -1,5 +1,6 @@
 """What runs in the cluster, as this machine sees it: it can enter the networks of nodes and pods."""
 
+import contextlib
 import json
 import re
 import subprocess
@@ -9,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from offline.kubernetes import layout
 from offline.kubernetes.cluster import Cluster
+from offline.kubernetes.layout import Node
 from tools.machine import kubernetes
 from tools.machine.kubernetes import Kubernetes
 
@@ -149,6 +152,21 @@ def memory_limit(container: str) -> tuple[Path, int]:
         folder, name, used = Path(f"/sys/fs/cgroup{path}"), "memory.max", "anon"
     (held,) = re.findall(rf"^{used} (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE)
     return folder / name, int(held)
+
+
+@contextlib.contextmanager
+def answering_at(*addresses: str) -> Iterator[None]:
+    """This machine at addresses that are not the cluster's, to whose pods it finds the way back."""
+    for address in addresses:
+        subprocess.run(["ip", "address", "add", f"{address}/32", "dev", layout.HOST_LINK], check=True)
+    back = ["ip", "route", "replace", layout.PODS, "via", Node(1, Path()).address, "dev", layout.HOST_LINK]
+    subprocess.run(back, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["ip", "route", "del", layout.PODS], check=True)
+        for address in addresses:
+            subprocess.run(["ip", "address", "del", f"{address}/32", "dev", layout.HOST_LINK], check=True)
 
 
 def arriving(process: int, addresses: Sequence[tuple[Any, ...]]) -> set[tuple[str, int]]:

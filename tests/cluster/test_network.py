@@ -15,7 +15,7 @@ from offline.kubernetes import layout
 from offline.kubernetes.cluster import Cluster
 from offline.kubernetes.layout import Node
 from tests.cluster.conftest import STACK, UNITS
-from tests.cluster.running import Pod, arrive, arriving, node_process, pods
+from tests.cluster.running import Pod, answering_at, arrive, arriving, node_process, pods
 from tests.waiting import until
 from tools.machine.kubernetes import Kubernetes
 from tools.stack.cluster_stack import ClusterStack
@@ -83,11 +83,11 @@ def outside(network: Network) -> Iterator[None]:
     """This machine at addresses that are not the cluster's."""
     assert network.pods
     listen = f"import http.server as it; it.test(it.BaseHTTPRequestHandler, port={PORT}, bind='0.0.0.0')"
-    for address in (INTERNET, METADATA):
-        subprocess.run(["ip", "address", "add", f"{address}/32", "dev", layout.HOST_LINK], check=True)
-    back = ["ip", "route", "replace", layout.PODS, "via", Node(1, Path()).address, "dev", layout.HOST_LINK]
-    subprocess.run(back, check=True)
-    with subprocess.Popen([sys.executable, "-c", listen], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as it:
+    quiet = subprocess.DEVNULL
+    with (
+        answering_at(INTERNET, METADATA),
+        subprocess.Popen([sys.executable, "-c", listen], stderr=quiet, stdout=quiet) as it,
+    ):
         try:
             node = node_process("node-2")
             until(lambda: arriving(node, [(socket.AF_INET, INTERNET, PORT)]), 10, "a listener")
@@ -95,9 +95,6 @@ def outside(network: Network) -> Iterator[None]:
             yield
         finally:
             it.kill()
-            subprocess.run(["ip", "route", "del", layout.PODS], check=True)
-            for address in (INTERNET, METADATA):
-                subprocess.run(["ip", "address", "del", f"{address}/32", "dev", layout.HOST_LINK], check=True)
 
 
 def test_each_node_runs_a_unit(network: Network) -> None:

@@ -53,7 +53,7 @@ class PackagesOptions(Settings):
     set_mb: int = Field(200, ge=1, le=4096)
     """Size of a set when unpacked, in MB; its wheels may have as much again."""
     store_mb: int = Field(2000, ge=1, le=1_000_000)
-    """Disk for all sets, in MB. Beyond it the least recently used ones are removed."""
+    """Disk for all sets, in MB; on a cluster, of each unit too. Beyond it the least recently used ones are removed."""
     seconds: int = Field(20, ge=1, le=45)
     """Seconds to resolve and fetch a set, up to 45: the edge answers 504 after 60."""
     sets_per_hour: int = Field(20, ge=1)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,8 @@ from app.packages.store import Entry, Store, complete
 from app.wire.packages import PackageSet
 from app.wire.problems import Code, Refused
 from tests.unit.app.fake_executor import serving
-from tests.unit.app.package_unit import SITE, Unit
+from tests.unit.app.package_unit import SITE, Unit, by_tcp
+from tests.waiting import until
 from tools.measure import package_index
 from tools.measure.package_index import Index, wheel
 
@@ -226,6 +228,28 @@ async def test_the_service_serves_sets_alone_and_reads_no_long_body(central: Cen
             assert (await client.get(f"/sets/{name}")).status_code == 404, name
         answer = await client.post("/prepare", content=b" " * (1024 * 1024 + 1))
     assert answer.json()["code"] == Code.BODY_TOO_LONG
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_a_set_that_nobody_reads_is_cut_off_and_may_be_removed_then(tmp_path: Path, hangs_up: bool) -> None:
+    store = Store(tmp_path, 100)
+    store.open()
+    made = PackageSet(id="a" * 64, environment="python", packages=(), size=50_000_000)
+    with store.workplace() as place:
+        (place / SITE).mkdir(parents=True)
+        (place / SITE / "large.bin").write_bytes(bytes(made.size))
+        store.keep(complete(made, place), place)
+    nobody: Any = None
+    seconds = 60 if hangs_up else 1
+    with by_tcp(build_packages(nobody, Metrics(store), store, seconds)) as url:
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(f"GET /sets/{made.id} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            client.recv(1000)
+            assert not stores.unused(tmp_path / "sets" / made.id)
+            if hangs_up:
+                client.close()
+            until(lambda: stores.unused(tmp_path / "sets" / made.id), 10, "a set that nobody holds")
 
 
 def test_the_store_counts_whole_blocks(tmp_path: Path) -> None:

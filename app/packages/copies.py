@@ -15,7 +15,7 @@ from app.packages.service import WAITING, busy, finished, with_packages
 from app.packages.settings import AT_ONCE, PackagesSettings
 from app.packages.store import DESCRIPTION, Entry, Store, complete
 from app.packages.tars import entries
-from app.packages.unpacking import MOST_FILES, Away, Room, parts_below, write
+from app.packages.unpacking import Away, Room, parts_below, write
 from app.process import correlation
 from app.wire.media import JSON
 from app.wire.packages import LAYER, News, PackageSet, Prepared, Unprepared, Wanted, asked
@@ -73,10 +73,10 @@ class Copies:
             if found := self._store.find(key):
                 return Prepared(set=found)
             return await self._made(key, wanted)
+        except OSError as error:
+            return _refusal(Away("The packages could not be stored.", repr(error)))
         except Refused as refused:
-            if isinstance(refused, Away):
-                _log.error("packages could not be copied: %s", refused.cause)
-            return Unprepared(problem=refused.problem)
+            return _refusal(refused)
 
     async def _made(self, key: str, wanted: Wanted) -> News:
         """What the packages service tells each client that asks for a set: it counts them. At the end, a copy."""
@@ -153,7 +153,7 @@ class Copies:
     async def _copy(self, made: PackageSet) -> None:
         seconds = self._settings.seconds
         async with self._places:
-            room = Room(made.size, time.monotonic() + seconds, files=2 * MOST_FILES)
+            room = Room(made.size, time.monotonic() + seconds)
             try:
                 with self._store.workplace() as place:
                     async with asyncio.timeout(seconds):
@@ -162,8 +162,6 @@ class Copies:
                     self._store.keep(entry, place)
             except TimeoutError as error:
                 raise Away("The packages were not copied in time.", f"over {seconds} s") from error
-            except OSError as error:
-                raise Away("The packages could not be stored.", repr(error)) from error
 
     async def _fetch(self, made: PackageSet, archive: Path) -> None:
         """Write the stream of a set to a file."""
@@ -200,7 +198,7 @@ def _unpack(made: PackageSet, place: Path, room: Room) -> Entry:
             if described is None:
                 described = _described(entry.name, content)
             else:
-                _write(content, site, PurePosixPath(*parts_below(entry.name)), room)
+                write(content, site, PurePosixPath(*parts_below(entry.name)), room)
     except (tarfile.TarError, EOFError, OverflowError, RuntimeError, ValueError) as error:
         raise _away(f"the stream of a set can't be read: {error}") from error
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
@@ -224,11 +222,10 @@ def _described(name: str, content: IO[bytes]) -> Entry:
     return Entry.model_validate_json(text)
 
 
-def _write(content: IO[bytes], site: Path, target: PurePosixPath, room: Room) -> None:
-    """Write a file, and count the folders that it needs too."""
-    missing = sum(not (site / folder).is_dir() for folder in target.parents)
-    room.take(0, files=missing)
-    write(content, site, target, room)
+def _refusal(refused: Refused) -> News:
+    if isinstance(refused, Away):
+        _log.error("packages could not be copied: %s", refused.cause)
+    return Unprepared(problem=refused.problem)
 
 
 def _away(cause: str) -> Away:

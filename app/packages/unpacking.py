@@ -50,18 +50,21 @@ class Away(Refused):
 
 @dataclass
 class Room:
-    """What is left of a set's bounds: bytes, files, and the moment of time.monotonic() at which it must be done."""
+    """What is left of a set's bounds: bytes, files, folders, and the moment of time.monotonic() at which it must be
+    done."""
 
     bytes: int
     deadline: float
     files: int = MOST_FILES
+    folders: int = MOST_FILES
 
-    def take(self, size: int, files: int = 0) -> None:
+    def take(self, size: int, files: int = 0, folders: int = 0) -> None:
         """Take from it, or `Refused`."""
         self.bytes -= size
         self.files -= files
-        if self.bytes < 0 or self.files < 0:
-            what = "MB" if self.bytes < 0 else f"{MOST_FILES} files"
+        self.folders -= folders
+        if self.bytes < 0 or self.files < 0 or self.folders < 0:
+            what = "MB" if self.bytes < 0 else "files" if self.files < 0 else "folders"
             raise Refused(Code.PACKAGES_TOO_LARGE, f"The set is larger than a set may be: too many {what}.")
         if time.monotonic() > self.deadline:
             raise Away("The packages were not ready in time.", "unpacking took too long")
@@ -125,11 +128,19 @@ def parts_below(name: str) -> Sequence[str]:
 
 
 def write(source: IO[bytes], site: Path, target: PurePosixPath, room: Room) -> None:
-    """Write a file below the folder `site`."""
-    room.take(0, files=1)
+    """Write a file below the folder `site`, with the folders that it needs."""
     place = site / target
+    room.take(0, files=1, folders=_missing(place.parent, site))
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.open("wb") as file:
         while chunk := source.read(_CHUNK):
             room.take(len(chunk))
             file.write(chunk)
+
+
+def _missing(folder: Path, site: Path) -> int:
+    """The number of folders from this one up to `site` that are not there."""
+    count = 0
+    while folder != site and not folder.is_dir():
+        folder, count = folder.parent, count + 1
+    return count

@@ -35,13 +35,13 @@ def service(index: Index, tmp_path: Path) -> Service:
 
 
 def refused(folder: Path, content: bytes, place: str = "x") -> Problem:
-    """The problem of a tarball that is unpacked into a folder of 5 MB and 100 files."""
+    """The problem of a tarball that is unpacked into a folder of 5 MB, 100 files and 100 folders."""
     archive, site = folder / "archive", folder / "layer" / "site"
     archive.write_bytes(content)
     site.mkdir(parents=True)
     locked = Locked(LockedPackage(name="x", version="1.0.0", hash="sha512:00"), "https://x/x.tgz", None, place)
     with pytest.raises(Refused) as caught:
-        unpack(locked, archive, site, Room(5 * MB, time.monotonic() + 60, files=100))
+        unpack(locked, archive, site, Room(5 * MB, time.monotonic() + 60, files=100, folders=100))
     return caught.value.problem
 
 
@@ -258,3 +258,9 @@ DAMAGED = {
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_tarball(tmp_path: Path, content: bytes) -> None:
     assert refused(tmp_path, content).code == Code.PACKAGE_NOT_ALLOWED
+
+
+def test_a_tarball_with_too_many_folders(tmp_path: Path) -> None:
+    """One file may need hundreds of them."""
+    problem = refused(tmp_path, tarball({"package/" + "d/" * 110 + "x.js": ""}, name="x"))
+    assert (problem.code, "too many folders" in problem.detail) == (Code.PACKAGES_TOO_LARGE, True)

@@ -1,6 +1,7 @@
 """What a unit refuses of a packages service that somebody has taken over."""
 
 import asyncio
+import functools
 import io
 import tarfile
 import tempfile
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp
 
 from app.packages import copies
 from app.packages.store import Entry, complete
+from app.packages.unpacking import Room
 from app.wire.packages import PackageSet, Prepared
 from app.wire.problems import Code
 from tests.unit.app.package_unit import SITE, Unit, by_tcp
@@ -117,7 +119,7 @@ async def test_no_name_leads_out(name: str, tmp_path: Path, caplog: pytest.LogCa
 async def test_a_stream_that_is_not_the_set(
     stream: bytes, why: str, tmp_path: Path, *, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copies, "MOST_FILES", 50)
+    monkeypatch.setattr(copies, "Room", functools.partial(Room, files=100, folders=100))
     assert why in await refused(hostile(stream), tmp_path, caplog)
 
 

@@ -6,8 +6,10 @@ import pytest
 import yaml
 
 from app.packages.settings import PackagesOptions, PackagesSettings
-from tests.program import Resource, platform_config, run_program
-from tests.unit.infra.test_cluster import WITHOUT, containers, of_kind, pods
+from infra.settings import STACKS_STORE
+from tests.policies.support import violations
+from tests.program import IMAGES, Resource, platform_config, run_program
+from tests.unit.infra.test_cluster import IMAGE, WITHOUT, containers, of_kind, pods
 
 OPTIONS = {"set_mb": 100, "store_mb": 1000, "deny": ["bad"]}
 NAMESPACE = "vps-cluster-packages"
@@ -116,6 +118,21 @@ def test_a_monitoring_of_the_clusters_own_asks_it_too() -> None:
     (monitor,) = [it for it in of_kind(made, "ServiceMonitor").values() if it["metadata"]["name"] == "packages"]
     assert monitor["spec"]["namespaceSelector"]["matchNames"] == [NAMESPACE]
     assert "vps-cluster-packages/monitoring-to-packages-8001" in of_kind(made, "NetworkPolicy")
+
+
+def test_the_unit_that_has_the_rooms_has_a_copy_too() -> None:
+    sandbox = {"packages": OPTIONS, "rooms": {}, "rate_store": STACKS_STORE}
+    images = {**IMAGES, "valkey": IMAGE}
+    made = run_program("cluster", platform_config("cluster", sandbox=sandbox, images=images))
+    unit, of_rooms = pods(made)["sandbox"], pods(made)["sandbox-rooms"]
+    assert [it["name"] for it in of_rooms["initContainers"]] == ["packages-copy", "executor"]
+    copy, other = unit["initContainers"][0], of_rooms["initContainers"][0]
+    assert copy == other
+    (source,) = of_kind(made, "NetworkPolicy")[f"{NAMESPACE}/packages-copy-rooms-to-packages-8001-in"]["spec"][
+        "ingress"
+    ][0]["from"]
+    assert source["podSelector"] == {"matchLabels": {"vps.service": "sandbox-rooms"}}
+    assert violations([(it.type, it.name, it.inputs) for it in made]) == []
 
 
 def test_without_packages_nothing_is_made_for_them() -> None:

@@ -13,6 +13,8 @@ banaction_allports = nftables[type=allports]
 [sshd]
 enabled = true
 backend = systemd
+# A refused key counts too: sshd accepts nothing else. One that is accepted afterwards takes those before it back.
+filter = sshd[publickey=any]
 maxretry = 5
 findtime = 10m
 bantime = 1h

@@ -14,6 +14,8 @@ X11Forwarding no
 AllowAgentForwarding no
 AllowTcpForwarding no
 MaxAuthTries 4
+# At its usual level, sshd does not say that it has refused a key, and fail2ban counts what it says.
+LogLevel VERBOSE
 LoginGraceTime 20
 # Pulumi opens a connection for each container, many at the same time.
 MaxStartups 64:30:128

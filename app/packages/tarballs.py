@@ -21,19 +21,19 @@ def unpack(locked: Locked, tarball: Path, site: Path, room: Room) -> None:
         for entry, source in entries(gzip.GzipFile(tarball)):
             target = _target(locked, entry, is_file=source is not None)
             if target and source:
-                write(source, folder, target, room)
+                write(source, site, target, room)
             else:
                 room.take(0, files=1)
     _check_built(locked, folder)
 
 
 def _target(locked: Locked, entry: tarfile.TarInfo, *, is_file: bool) -> PurePosixPath | None:
-    """Where an entry belongs below the package's folder; None: nowhere."""
+    """Where an entry belongs below the site folder; None: nowhere."""
     if not (is_file or entry.isdir()):
         raise not_allowed(locked, f"{entry.name!r} is neither a file nor a folder")
     # npm takes the first part away, whatever it is.
     _, *parts = parts_of(locked, entry.name)
-    return PurePosixPath(*parts) if parts else None
+    return PurePosixPath(*parts_of(locked, "/".join((locked.place, *parts)))) if parts else None
 
 
 def _check_built(locked: Locked, folder: Path) -> None:

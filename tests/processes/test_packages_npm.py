@@ -188,6 +188,12 @@ def test_a_tarball_that_climbs_out(tmp_path: Path, path: str) -> None:
     assert [*tmp_path.rglob("escaped.js"), *Path(tempfile.gettempdir()).glob("escaped.js")] == []
 
 
+def test_a_name_that_is_too_long_with_its_place(tmp_path: Path) -> None:
+    """The copy services of a cluster would refuse it as the name of a set's file."""
+    problem = refused(tmp_path, tarball({"package/" + "d/" * 450 + "x.js": ""}, name="x"), "y" * 150)
+    assert (problem.code, "/d/d/d/" in problem.detail) == (Code.PACKAGE_NOT_ALLOWED, True)
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, b"S"])
 def test_a_tarball_with_what_is_no_file(tmp_path: Path, kind: bytes) -> None:
     entry = tarfile.TarInfo("package/link")
@@ -260,7 +266,8 @@ def test_a_damaged_tarball(tmp_path: Path, content: bytes) -> None:
     assert refused(tmp_path, content).code == Code.PACKAGE_NOT_ALLOWED
 
 
-def test_a_tarball_with_too_many_folders(tmp_path: Path) -> None:
-    """One file may need hundreds of them."""
-    problem = refused(tmp_path, tarball({"package/" + "d/" * 110 + "x.js": ""}, name="x"))
+@pytest.mark.parametrize(("place", "folders"), [("x", 110), ("x/" * 60 + "x", 50)])
+def test_a_tarball_with_too_many_folders(tmp_path: Path, place: str, folders: int) -> None:
+    """One file may need hundreds of them, with those of its place."""
+    problem = refused(tmp_path, tarball({"package/" + "d/" * folders + "x.js": ""}, name="x"), place)
     assert (problem.code, "too many folders" in problem.detail) == (Code.PACKAGES_TOO_LARGE, True)

@@ -20,19 +20,23 @@ from app.process import correlation
 from app.process.connection import while_connected
 from app.wire.admission import parse
 from app.wire.media import JSON
-from app.wire.packages import News, PackageSet, Prepared, Unprepared, Wanted
+from app.wire.packages import (
+    BESIDE_SECONDS,
+    PAUSE_SECONDS,
+    REPLACED_SECONDS,
+    News,
+    PackageSet,
+    Prepared,
+    Unprepared,
+    Wanted,
+)
 from app.wire.problems import Code, Refused
 from app.wire.protocol import Execution, Message, Package, PackageName, Preparing
 from app.wire.unix_http import UnixHttp, Unreachable
 
 _log = logging.getLogger(__name__)
 
-_BESIDE_SECONDS = 60.0
-"""Time beside a preparation: the wait for other ones."""
 _QUICK_SECONDS = 5.0
-_REPLACED_SECONDS = 15.0
-"""How long the service may be away without a refusal, while another one takes its place. It takes 3 to 5."""
-_PAUSE_SECONDS = 0.2
 _RETRY_SECONDS = 10
 _NEWS: TypeAdapter[News] = TypeAdapter(News)
 
@@ -128,7 +132,7 @@ class Packages:
             installed=await self._installed_in(environment),
             client=client.name,
         )
-        seconds = self._options.seconds + _BESIDE_SECONDS
+        seconds = self._options.seconds + BESIDE_SECONDS
         while True:
             news = await self._ask(wanted, seconds)
             if isinstance(news, Unprepared):
@@ -142,7 +146,7 @@ class Packages:
     async def _ask(self, wanted: Wanted, seconds: float) -> News:
         now = correlation.current.get()
         headers = {"Content-Type": JSON, **(now.headers if now else {})}
-        end = time.monotonic() + _REPLACED_SECONDS
+        end = time.monotonic() + REPLACED_SECONDS
         while True:
             # To ask twice prepares nothing twice.
             try:
@@ -152,7 +156,7 @@ class Packages:
                 if time.monotonic() > end:
                     _log.error("the packages service can't be reached: %r", error)
                     raise _away() from error
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _installed_in(self, environment: str) -> tuple[Package, ...]:
         """The packages of the environment's own, which the executor has found at its start."""

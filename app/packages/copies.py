@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 import tarfile
 import time
 from pathlib import Path, PurePosixPath
@@ -18,7 +17,19 @@ from app.packages.tars import entries
 from app.packages.unpacking import Away, Room, parts_below, write
 from app.process import correlation
 from app.wire.media import JSON
-from app.wire.packages import LAYER, News, PackageSet, Prepared, Unprepared, Wanted, asked
+from app.wire.packages import (
+    BESIDE_SECONDS,
+    LAYER,
+    PAUSE_SECONDS,
+    REPLACED_SECONDS,
+    SET_ID,
+    News,
+    PackageSet,
+    Prepared,
+    Unprepared,
+    Wanted,
+    asked,
+)
 from app.wire.problems import Refused
 
 _log = logging.getLogger(__name__)
@@ -30,20 +41,13 @@ _LONGEST_DESCRIPTION = 1 * _MB
 _HEADERS_MB = 64
 """MB of a stream beside the bytes of its files: the most files, with the longest names."""
 _ASKED_AT_ONCE = 256
-"""Connections to the packages service. Each request that waits for a set has one."""
+"""Connections to the packages service of requests that wait for sets: each has one."""
 _QUICK_SECONDS = 5.0
-_BESIDE_SECONDS = 60.0
-"""Time of an answer beside a preparation: the wait for other ones. The same as the api's."""
-_REPLACED_SECONDS = 15.0
-"""How long the packages service may be away without a refusal, while another one takes its place. The same as the
-api's."""
-_PAUSE_SECONDS = 0.2
-_ID = re.compile("[0-9a-f]{64}")
 _NEWS: TypeAdapter[News] = TypeAdapter(News)
 
 
 class _Gone(Exception):
-    """The packages service has the set no more."""
+    """The packages service has the set no more, or has gone away with it. The message is the cause for the log."""
 
 
 class Copies:
@@ -57,13 +61,9 @@ class Copies:
         self._store = store
         self._copying: dict[str, asyncio.Task[None]] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
-        waiting = settings.seconds + _BESIDE_SECONDS
-        self._client = httpx.AsyncClient(
-            base_url=settings.source or "",
-            trust_env=False,
-            timeout=httpx.Timeout(waiting, connect=_QUICK_SECONDS, pool=_QUICK_SECONDS),
-            limits=httpx.Limits(max_connections=_ASKED_AT_ONCE),
-        )
+        self._asking = self._client(_ASKED_AT_ONCE)
+        # Requests that wait take no connection from the copy that they wait for.
+        self._fetching = self._client(AT_ONCE)
 
     async def prepare(self, wanted: Wanted) -> News:
         """The set or its refusal, or the next step towards it. Whoever stops waiting stops nothing."""
@@ -78,20 +78,30 @@ class Copies:
         except Refused as refused:
             return _refusal(refused)
 
+    def _client(self, connections: int) -> httpx.AsyncClient:
+        waiting = self._settings.seconds + BESIDE_SECONDS
+        return httpx.AsyncClient(
+            base_url=self._settings.source or "",
+            trust_env=False,
+            timeout=httpx.Timeout(waiting, connect=_QUICK_SECONDS, pool=_QUICK_SECONDS),
+            limits=httpx.Limits(max_connections=connections),
+        )
+
     async def _made(self, key: str, wanted: Wanted) -> News:
         """What the packages service tells each client that asks for a set: it counts them. At the end, a copy."""
+        cause = ""
         for _ in range(2):
             news = await self._ask(wanted)
             if not isinstance(news, Prepared):
                 return news
             try:
                 return Prepared(set=await self._copied(key, self._checked(news.set, wanted)))
-            except _Gone:  # it is made again
-                continue
-        raise Away("The packages could not be copied in time.", "the packages service removes what it has made")
+            except _Gone as gone:  # it is made again, or another service has it
+                cause = str(gone)
+        raise _away(cause)
 
     async def _ask(self, wanted: Wanted) -> News:
-        end = time.monotonic() + _REPLACED_SECONDS
+        end = time.monotonic() + REPLACED_SECONDS
         while True:
             # To ask twice prepares nothing twice.
             try:
@@ -99,7 +109,7 @@ class Copies:
             except (httpx.HTTPError, ValidationError) as error:
                 if time.monotonic() > end:
                     raise _away(repr(error)) from error
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _news(self, wanted: Wanted) -> News:
         now = correlation.current.get()
@@ -107,8 +117,8 @@ class Copies:
         body = bytearray()
         try:
             async with (
-                asyncio.timeout(self._settings.seconds + _BESIDE_SECONDS),
-                self._client.stream("POST", "/prepare", headers=headers, content=wanted.model_dump_json()) as answer,
+                asyncio.timeout(self._settings.seconds + BESIDE_SECONDS),
+                self._asking.stream("POST", "/prepare", headers=headers, content=wanted.model_dump_json()) as answer,
             ):
                 async for chunk in answer.aiter_raw(_CHUNK):
                     body += chunk
@@ -121,12 +131,14 @@ class Copies:
     def _checked(self, made: PackageSet, wanted: Wanted) -> PackageSet:
         """The set, if it can be what was asked for: its id names a folder."""
         fits = made.environment == wanted.environment and 0 <= made.size <= self._settings.set_mb * _MB
-        if not (_ID.fullmatch(made.id) and fits):
+        if not (SET_ID.fullmatch(made.id) and fits):
             raise _away(f"it tells of a set {made.id!r} of {made.size} bytes for {made.environment!r}")
         return made
 
     async def _copied(self, key: str, made: PackageSet) -> PackageSet:
         found = self._store.use(made.id)
+        if found and found.environment != made.environment:
+            raise _away(f"the set {made.id} is for {found.environment!r}, and it tells of it for {made.environment!r}")
         if not found:
             if made.id not in self._copying:
                 self._start(made)
@@ -167,9 +179,9 @@ class Copies:
         """Write the stream of a set to a file."""
         left = made.size + _HEADERS_MB * _MB
         try:
-            async with self._client.stream("GET", f"/sets/{made.id}") as answer:
+            async with self._fetching.stream("GET", f"/sets/{made.id}") as answer:
                 if answer.status_code == httpx.codes.NOT_FOUND:
-                    raise _Gone
+                    raise _Gone(f"it has the set {made.id} no more")
                 if answer.status_code != httpx.codes.OK:
                     raise _away(f"it answers {answer.status_code} for a set")
                 with archive.open("wb") as file:
@@ -179,7 +191,7 @@ class Copies:
                             raise _away("the stream of a set has no end")
                         file.write(chunk)
         except httpx.HTTPError as error:
-            raise _away(f"the stream of a set: {error!r}") from error
+            raise _Gone(f"the stream of a set: {error!r}") from error
 
 
 def _unpack(made: PackageSet, place: Path, room: Room) -> Entry:

@@ -1,7 +1,6 @@
 """The HTTP interface of the packages service: on a Unix socket to the api, or by TCP to the copy services of units."""
 
 import asyncio
-import re
 from typing import Protocol
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -17,11 +16,10 @@ from app.packages.store import Store
 from app.process.connection import while_connected
 from app.process.correlation import Correlate
 from app.wire.admission import parse
-from app.wire.packages import News, Wanted
+from app.wire.packages import SET_ID, News, Wanted
 from app.wire.problems import Code, Refused, exception_handlers
 
 _LONGEST_BODY = 1024 * 1024
-_ID = re.compile("[0-9a-f]{64}")
 
 
 class Prepares(Protocol):
@@ -48,7 +46,7 @@ def build_packages(prepares: Prepares, metrics: Metrics, sent: Store | None = No
 
     async def set_of(request: Request) -> Response:
         identity = request.path_params["identity"]
-        held = sent.hold(identity) if sent is not None and _ID.fullmatch(identity) else None
+        held = sent.hold(identity) if sent is not None and SET_ID.fullmatch(identity) else None
         if held is None:
             raise Refused(Code.NOT_FOUND, "There is no such set.")
         return SetStream(held, sending, seconds)

@@ -1,7 +1,8 @@
-"""The messages between `api` and the packages service, and how the executor finds a set in the store."""
+"""The messages to the packages service and from it, and how the executor finds a set in the store."""
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +14,13 @@ from app.wire.protocol import Message, Package, PackageName, Preparing
 
 LAYER = "layer"
 """The folder of a set that becomes a layer of a sandbox's root."""
+SET_ID = re.compile("[0-9a-f]{64}")
+BESIDE_SECONDS = 60.0
+"""Time of an answer to POST /prepare beside the preparation itself: the wait for other ones."""
+REPLACED_SECONDS = 15.0
+"""How long the service may be away without a refusal, while another one takes its place. It takes 3 to 5."""
+PAUSE_SECONDS = 0.2
+"""Between two attempts to reach the service."""
 
 
 class LockedPackage(Package):

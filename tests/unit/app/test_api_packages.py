@@ -113,7 +113,7 @@ async def test_a_service_that_another_one_replaces_is_waited_for(
 
 
 async def test_a_service_that_is_away(executor: FakeExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.api.packages._REPLACED_SECONDS", 0.3)
+    monkeypatch.setattr("app.api.packages.REPLACED_SECONDS", 0.3)
     async with api(executor, PACKAGES="{}", PACKAGES_SOCKET=str(tmp_path / "none")) as client:
         answer = await client.post("/execute", json=BODY)
         assert (answer.status_code, answer.json()["code"]) == (503, "packages_unavailable")

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.packages import copies
+from app.packages import copies, sending
 from app.packages import store as stores
 from app.packages.metrics import Metrics
 from app.packages.server import build_packages
@@ -105,7 +105,7 @@ async def test_long_and_foreign_names_are_copied(central: Central, index: Index,
 async def test_what_a_unit_has_it_asks_nobody_for_and_goes_on_without_the_service(
     central: Central, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copies, "_REPLACED_SECONDS", 0.2)
+    monkeypatch.setattr(copies, "REPLACED_SECONDS", 0.2)
     unit = Unit(central.url, tmp_path)
     found = await unit.ask()
     asked = len(central.sent)
@@ -180,6 +180,40 @@ async def test_a_set_that_the_service_has_removed_in_between_is_made_again(
     central.store.hold = vanished  # type: ignore[method-assign]
     assert await other.ask() == found
     assert gone == [found.id]
+
+
+async def test_a_stream_that_breaks_off_is_asked_for_again(
+    central: Central, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when another packages service takes the place of the one that sends."""
+    whole = sending._tar
+
+    def cut(description: Path, site: Path) -> Iterator[bytes]:
+        if central.streams == 1:
+            yield bytes(300_000)
+            raise EOFError("the service ends")
+        yield from whole(description, site)
+
+    monkeypatch.setattr(sending, "_tar", cut)
+    assert (await Unit(central.url, tmp_path).ask()).packages
+    assert central.streams == 2
+
+
+async def test_requests_that_wait_take_no_connection_from_a_copy(
+    central: Central, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as there may be wait for the service while one of them has its answer, and copies."""
+    monkeypatch.setattr(copies, "_ASKED_AT_ONCE", 1)
+    monkeypatch.setattr(copies, "_QUICK_SECONDS", 0.2)
+    unit = Unit(central.url, tmp_path)
+    fetch = unit.copies._fetch
+
+    async def fetched(made: PackageSet, archive: Path) -> None:
+        async with unit.copies._asking.stream("GET", "/health"):
+            await fetch(made, archive)
+
+    monkeypatch.setattr(unit.copies, "_fetch", fetched)
+    assert (await unit.ask()).packages
 
 
 async def test_a_set_is_not_removed_while_it_is_sent(

@@ -182,6 +182,15 @@ async def test_a_set_that_was_not_asked_for(
     assert "it tells of a set" in await refused(hostile(tar(), prepared), tmp_path, caplog)
 
 
+async def test_a_set_of_another_environment_that_the_unit_has(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with by_tcp(hostile(tar(digest=digest_of(tmp_path / "made", {})))) as url:
+        assert await Unit(url, tmp_path).ask() == ENTRY.set
+    with by_tcp(hostile(tar(), ENTRY.set.model_copy(update={"environment": "node"}))) as url:
+        problem = await Unit(url, tmp_path).ask(environment="node")
+    assert problem.code == Code.PACKAGES_UNAVAILABLE
+    assert "is for 'python', and it tells of it for 'node'" in caplog.text
+
+
 async def test_an_answer_without_an_end_is_bounded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def prepare(_: Request) -> Response:
         async def endless() -> AsyncIterator[bytes]:
@@ -200,4 +209,4 @@ async def test_a_set_that_is_never_there(tmp_path: Path, caplog: pytest.LogCaptu
         return JSONResponse(Prepared(set=ENTRY.set).model_dump(mode="json"))
 
     app = Starlette(routes=[Route("/prepare", prepare, methods=["POST"])])
-    assert "removes what it has made" in await refused(app, tmp_path, caplog)
+    assert "has the set" in await refused(app, tmp_path, caplog)

@@ -14,7 +14,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import stat
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -32,7 +31,7 @@ _MB = 1024 * 1024
 _FRESH_SECONDS = 24 * 3600.0
 """After this time a request is resolved anew."""
 _BLOCK = 4096
-"""Bytes of a block of the disk, of which each file takes whole ones, and a folder one."""
+"""Bytes of a block of the disk, of which each file and each folder takes whole ones."""
 _RECENT_SECONDS = 120.0
 """A set that was asked for within this time is not removed: its execution may still wait for a sandbox."""
 
@@ -184,7 +183,7 @@ class HeldSet:
 def complete(made: PackageSet, place: Path) -> Entry:
     """Describe the set in a workplace, whose folder `LAYER` it is, and write all of it to disk. May run in a thread."""
     layer = place / LAYER
-    entry = Entry(set=made, digest=_digest(layer), disk=sum(map(_disk, layer.rglob("*"))))
+    entry = Entry(set=made, digest=_digest(layer), disk=sum(map(_disk, _below(layer))))
     (place / DESCRIPTION).write_text(entry.model_dump_json())
     _sync(place)
     return entry
@@ -205,7 +204,7 @@ def unused(place: Path) -> bool:
 def _digest(layer: Path) -> str:
     """The SHA-256 of all names, kinds and contents below a folder."""
     digest = hashlib.sha256()
-    for place in sorted(layer.rglob("*")):
+    for place in _below(layer):
         content = b"a folder"
         if place.is_symlink() or not (place.is_dir() or place.is_file()):
             content = b"something else"
@@ -216,10 +215,20 @@ def _digest(layer: Path) -> str:
     return digest.hexdigest()
 
 
+def _below(folder: Path) -> Iterator[Path]:
+    """All below a folder by name, each before what is in it. To sort all at once would take 3 KB for a long name."""
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        if place != folder:
+            yield place
+        if place.is_dir() and not place.is_symlink():
+            waiting += sorted(place.iterdir(), key=lambda it: it.name, reverse=True)
+
+
 def _disk(place: Path) -> int:
-    """Bytes that a file or a folder takes on disk."""
-    status = place.lstat()
-    return -(-status.st_size // _BLOCK) * _BLOCK if stat.S_ISREG(status.st_mode) else _BLOCK
+    """Bytes that a file or a folder takes on disk. An empty one is counted too: there are only so many inodes."""
+    return max(1, -(-place.lstat().st_size // _BLOCK)) * _BLOCK
 
 
 def _sync(folder: Path) -> None:

@@ -33,4 +33,6 @@ def entries(tar: io.RawIOBase | io.BufferedIOBase) -> Iterator[tuple[tarfile.Tar
             content = found.extractfile(entry) if entry.isfile() and not entry.issparse() else None
             stream.headers = None
             yield entry, content
+            # tarfile would keep all entries until the end. getmembers() would read them first.
+            found.members.clear()  # type: ignore[attr-defined]
             stream.headers = _MOST_HEADERS

@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import fcntl
+import hashlib
 import os
 import socket
+import time
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +23,8 @@ from app.packages.server import build_packages
 from app.packages.service import Preparations
 from app.packages.settings import PackagesSettings
 from app.packages.store import Entry, Store, complete
-from app.wire.packages import PackageSet
+from app.packages.unpacking import Room
+from app.wire.packages import LAYER, PackageSet
 from app.wire.problems import Code, Refused
 from tests.unit.app.fake_executor import serving
 from tests.unit.app.package_unit import SITE, Unit, by_tcp
@@ -286,15 +290,49 @@ def test_a_set_that_nobody_reads_is_cut_off_and_may_be_removed_then(tmp_path: Pa
             until(lambda: stores.unused(tmp_path / "sets" / made.id), 10, "a set that nobody holds")
 
 
-def test_the_store_counts_whole_blocks(tmp_path: Path) -> None:
-    """A set of many small files takes more of the disk than their bytes."""
+@pytest.mark.parametrize("content", [b"x", b""])
+def test_the_store_counts_whole_blocks(tmp_path: Path, content: bytes) -> None:
+    """A set of many small files takes more of the disk than their bytes, and one of empty files takes inodes."""
     store = Store(tmp_path, 1)
     store.open()
     made = PackageSet(id="a" * 64, environment="python", packages=(), size=300)
     with store.workplace() as place:
         (place / SITE).mkdir(parents=True)
         for number in range(300):
-            (place / SITE / str(number)).write_bytes(b"x")
+            (place / SITE / str(number)).write_bytes(content)
         with pytest.raises(Refused):
             store.keep(complete(made, place), place)
     assert store.size == 0
+
+
+def test_the_digest_takes_files_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    """It is that of the sets which an earlier version has made."""
+    for name in ("b/c", "b-d", "b/a/x", "B", "é", "a.b", "a/y"):
+        (tmp_path / LAYER / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / LAYER / name).write_text(name)
+    made = PackageSet(id="a" * 64, environment="python", packages=(), size=20)
+    expected = hashlib.sha256()
+    for place in sorted((tmp_path / LAYER).rglob("*")):
+        content = hashlib.sha256(place.read_bytes()).digest() if place.is_file() else b"a folder"
+        expected.update(place.relative_to(tmp_path / LAYER).as_posix().encode() + b"\0" + content + b"\0")
+    assert complete(made, tmp_path).digest == expected.hexdigest()
+
+
+def test_the_names_of_many_files_are_not_kept_in_memory(tmp_path: Path) -> None:
+    """Two sets of the most files with the longest names fit into the copy service's memory."""
+    files, folder = 1000, SITE.joinpath(*(letter * 240 for letter in "abc"))
+    made = PackageSet(id="a" * 64, environment="python", packages=(), size=0)
+    one, other = tmp_path / "one", tmp_path / "other"
+    (one / folder).mkdir(parents=True)
+    for number in range(files):
+        (one / folder / f"{number}{'x' * 200}").touch()
+    complete(made, one)
+    other.mkdir()
+    (other / "archive").write_bytes(b"".join(sending._tar(one / "set.json", one / SITE)))
+    tracemalloc.start()
+    try:
+        copies._unpack(made, other, Room(0, time.monotonic() + 60))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1500 * files

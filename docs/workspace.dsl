@@ -11,10 +11,10 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
         cloudflare = softwareSystem "Cloudflare" "DNS, and a proxy in front of the server where it is switched on" "External"
         authority = softwareSystem "Let's Encrypt" "Issues certificates by DNS-01" "External"
         github = softwareSystem "GitHub Actions" "Tests, previews pull requests, deploys, detects drift" "External"
-        index = softwareSystem "Package index" "Wheels of Python packages: PyPI, or a mirror" "External"
+        index = softwareSystem "Package indexes" "Wheels of PyPI and tarballs of npm's registry, or mirrors of them" "External"
         receiver = softwareSystem "Receiver of alerts" "Webhook, e-mail or Slack" "External"
 
-        platform = softwareSystem "Platform" "Everything that runs on one Docker" {
+        platform = softwareSystem "Platform" "Everything that runs on one Docker, or on a cluster" {
             program = container "Pulumi program" "Turns settings into components and components into resources; a policy pack refuses what is weaker than the profile" "Python, Pulumi, CrossGuard" "Program" {
                 settings = component "settings" "The whole configuration as immutable models; unknown keys are refused" "pydantic"
                 platformComponent = component "platform" "Builds the components and collects their routes" "ComponentResource"
@@ -38,13 +38,14 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
                 pool = component "pool" "Keeps sandboxes ready; hands out each one once" "asyncio"
                 workshop = component "workshop" "Starts a sandbox with every limit of the profile, and destroys it" "OCI bundles"
             }
-            packages = container "packages" "Off by default: resolves packages and unpacks their wheels, which the executor mounts read-only" "Python, uv"
+            packages = container "packages" "Off by default: resolves packages, and fetches and unpacks their archives; the executor mounts the sets read-only" "Python, uv, npm"
+            packagesCopy = container "packages-copy" "On a cluster, where packages are on: in each unit, keeps the sets that the unit needs" "Python"
             valkey = container "valkey" "Off by default: counts requests for several units" "Valkey"
             sandbox = container "sandbox" "Runs one execution and is destroyed: no network, read-only root, no capabilities" "the plain interpreter, in a container of crun or runsc" "Sandbox"
             prometheus = container "prometheus" "Metrics of the last 15 days, recording rules, alerts" "Prometheus" "Monitoring"
             alertmanager = container "alertmanager" "Routes alerts by severity" "Alertmanager" "Monitoring"
             loki = container "loki" "Logs of the last 15 days" "Loki" "Monitoring"
-            collector = container "collector" "Reads Docker's log files; holds no socket" "OpenTelemetry Collector" "Monitoring"
+            collector = container "collector" "Reads the containers' log files; holds no socket" "OpenTelemetry Collector" "Monitoring"
             jaeger = container "jaeger" "A trace for each execution" "Jaeger" "Monitoring"
             grafana = container "grafana" "Dashboards as code" "Grafana" "Monitoring"
             exporters = container "exporters" "Metrics of the host and its containers; probes of every public route" "node_exporter, blackbox_exporter, Python" "Monitoring"
@@ -79,8 +80,11 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
         platform.api.rooms -> platform.api.executorClient "Hands over executions"
         platform.api.rate -> platform.valkey "Counts requests, where it runs" "RESP"
         platform.api.operations -> platform.packages "Asks for sets of packages" "HTTP over a Unix socket"
-        platform.packages -> index "Fetches wheels" "HTTPS"
+        platform.packages -> index "Fetches archives" "HTTPS"
         platform.executor.workshop -> platform.packages "Mounts its sets, read-only" "volume"
+        platform.api.operations -> platform.packagesCopy "Asks for sets of packages" "HTTP over a Unix socket"
+        platform.packagesCopy -> platform.packages "Asks for sets, and copies them" "HTTP"
+        platform.executor.workshop -> platform.packagesCopy "Mounts its sets, read-only" "volume"
         platform.api.executorClient -> platform.executor.server "Requests executions" "HTTP over a Unix socket"
         platform.api -> platform.jaeger "Sends spans, the executor's too" "OTLP"
         platform.executor.launcher -> platform.executor.server "Starts, as root of the namespace alone"
@@ -90,6 +94,7 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
 
         platform.prometheus -> platform.traefik "Scrapes" "HTTP"
         platform.prometheus -> platform.api "Scrapes, the executor's metrics too" "HTTP"
+        platform.prometheus -> platform.packages "Scrapes, on a cluster" "HTTP"
         platform.prometheus -> platform.exporters "Scrapes" "HTTP"
         platform.prometheus -> platform.alertmanager "Sends alerts" "HTTP"
         platform.alertmanager -> receiver "Notifies" "HTTPS, SMTP"
@@ -107,6 +112,8 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
         platform.program.policies -> platform.program.service "Checks the resources of"
 
         production = deploymentEnvironment "Production" {
+            others = deploymentGroup "Default"
+            withPackages = deploymentGroup "packages"
             deploymentNode "Laptop or CI" "" "Python, Pulumi" {
                 containerInstance platform.program
             }
@@ -116,13 +123,13 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
                         containerInstance platform.traefik
                     }
                     deploymentNode "api" "Internal: no way out" "network" {
-                        containerInstance platform.api
+                        containerInstance platform.api others,withPackages
                     }
                     deploymentNode "store" "Internal: no way out" "network" {
                         containerInstance platform.valkey
                     }
                     deploymentNode "outbound" "Has a way out; nothing else of the platform is on it" "network" {
-                        containerInstance platform.packages
+                        containerInstance platform.packages withPackages
                     }
                     deploymentNode "monitoring" "Internal: no way out" "network" {
                         containerInstance platform.prometheus
@@ -137,7 +144,7 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
                         containerInstance platform.portainer
                     }
                     deploymentNode "no network" "Only a loopback interface" "network" {
-                        containerInstance platform.executor
+                        containerInstance platform.executor others,withPackages
                         deploymentNode "the executor's namespaces" "One memory limit holds the executor and all sandboxes" "user namespace" {
                             containerInstance platform.sandbox
                         }
@@ -147,6 +154,8 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
         }
 
         cluster = deploymentEnvironment "Cluster" {
+            others = deploymentGroup "Default"
+            withPackages = deploymentGroup "packages"
             deploymentNode "Laptop or CI" "" "Python, Pulumi" {
                 containerInstance platform.program
             }
@@ -155,21 +164,28 @@ workspace "VPS" "A server as one typed stack, with a sandbox that visitors may r
                     containerInstance platform.traefik
                 }
                 deploymentNode "units" "Its pods are held by admission policies" "namespace" {
-                    deploymentNode "sandbox" "A unit; as many as it takes" "pod" {
+                    deploymentNode "sandbox; with rooms one more, sandbox-rooms" "A unit; as many as it takes" "pod" {
                         containerInstance platform.api
                         containerInstance platform.executor
+                        containerInstance platform.packagesCopy others,withPackages
                         deploymentNode "the executor's namespaces" "No network; one memory limit holds the executor and all sandboxes" "user namespace" {
                             containerInstance platform.sandbox
                         }
                     }
                 }
+                deploymentNode "store" "Pod Security: restricted" "namespace" {
+                    containerInstance platform.valkey
+                }
                 deploymentNode "monitoring" "Pod Security: restricted" "namespace" {
-                    containerInstance platform.prometheus
                     containerInstance platform.alertmanager
                     containerInstance platform.loki
                     containerInstance platform.jaeger
                     containerInstance platform.grafana
                     containerInstance platform.exporters
+                    containerInstance platform.prometheus others,withPackages
+                }
+                deploymentNode "packages" "Pod Security: restricted; alone has a way out to the package indexes" "namespace" {
+                    containerInstance platform.packages withPackages
                 }
                 deploymentNode "nodes" "A pod on each node, held by admission policies" "namespace" {
                     containerInstance platform.collector

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from policies.inputs import Inputs
-from policies.kubernetes import WORKLOAD
+from policies.kubernetes import WORKLOAD, pod_of
 from policies.rules import rule
 
 PACKAGES = "packages"
@@ -15,8 +15,9 @@ _MAY_MOUNT = {PACKAGES: {*_IN_POD, "packages-memory-tmp"}, "packages-copy": {*_I
 """The volumes that the containers of these names have in their pods."""
 
 
-def _mounts(inputs: Inputs) -> list[dict[str, Any]]:
-    return [mount for mount in inputs.sequence("mounts") if isinstance(mount, dict)]
+def _known(items: list[Any]) -> list[dict[str, Any]]:
+    """Those that are known before the update. On a cluster, `pod-image` and others refuse a container that is not."""
+    return [it for it in items if isinstance(it, dict)]
 
 
 def _is(mount: dict[str, Any], volume: str) -> bool:
@@ -57,7 +58,7 @@ def store(inputs: Inputs) -> Iterator[str]:
     Fix: Set readOnly to true for the mount of the store.
     """
     if inputs.service != PACKAGES:
-        for mount in _mounts(inputs):
+        for mount in _known(inputs.sequence("mounts")):
             if _is(mount, _STORE) and mount.get("readOnly") is not True:
                 yield f"readOnly of {mount.get('source')!r} is {mount.get('readOnly')!r}"
 
@@ -68,16 +69,11 @@ def pod(inputs: Inputs) -> Iterator[str]:
 
     Fix: Set readOnly to true for the mount of the store or of its socket, and remove other mounts of the service.
     """
-    found = Inputs(Inputs(Inputs(inputs.mapping("spec")).mapping("template")).mapping("spec"))
+    found = pod_of(inputs)
     for container in map(Inputs, _known([*found.sequence("containers"), *found.sequence("initContainers")])):
+        may_mount = _MAY_MOUNT.get(str(container.get("name")))
         for mount in _known(container.sequence("volumeMounts")):
-            may_mount, volume = _MAY_MOUNT.get(str(container.get("name"))), mount.get("name")
-            writes = volume in _IN_POD and mount.get("readOnly") is not True
-            faulty = writes if may_mount is None else volume not in may_mount
+            writes = mount.get("name") in _IN_POD and mount.get("readOnly") is not True
+            faulty = writes if may_mount is None else mount.get("name") not in may_mount
             if faulty:
                 yield f"a mount of {container.get('name')!r} is {mount!r}"
-
-
-def _known(items: list[Any]) -> list[dict[str, Any]]:
-    """Those that are known before the update. `pod-image` and others refuse a container that is not."""
-    return [it for it in items if isinstance(it, dict)]

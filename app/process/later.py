@@ -6,11 +6,11 @@ from typing import TypeVarTuple
 
 Ts = TypeVarTuple("Ts")
 
-SECONDS = 0.01
+_SECONDS = 0.01
 """Several times what the edge and the visitor take to receive an answer. They need a processor for it: on two cores, an
 execution that was counted and logged at once had its answer 1 ms later."""
 
 
 def later(do: Callable[[*Ts], object], *args: *Ts) -> None:
     """Call `do` in the context of now, when the answer that is about to be sent has arrived."""
-    asyncio.get_running_loop().call_later(SECONDS, do, *args)
+    asyncio.get_running_loop().call_later(_SECONDS, do, *args)

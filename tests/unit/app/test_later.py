@@ -5,16 +5,13 @@ from contextvars import ContextVar
 
 import pytest
 
-from app.process import later
+from app.process.later import later
 
 _request: ContextVar[str] = ContextVar("request")
 
 
 @pytest.mark.anyio
-async def test_it_is_done_after_what_is_ready_to_run_and_in_the_context_of_its_request(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(later, "SECONDS", 0.01)
+async def test_it_is_done_after_what_is_ready_to_run_and_in_the_context_of_its_request() -> None:
     done: list[str] = []
     told = asyncio.Event()
 
@@ -23,7 +20,7 @@ async def test_it_is_done_after_what_is_ready_to_run_and_in_the_context_of_its_r
         told.set()
 
     _request.set("this request")
-    later.later(account, "the account")
+    later(account, "the account")
     _request.set("the next request")
     for _ in range(10):
         await asyncio.sleep(0)

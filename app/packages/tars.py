@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import IO
 
 _MOST_HEADERS = 1024 * 1024
-"""Bytes of the headers before one file. tarfile reads them into memory."""
+"""Bytes of the headers before one file, and of those that apply to all that follows. tarfile has them in memory."""
 
 
 class _Tar(io.BufferedReader):
@@ -30,9 +30,11 @@ def entries(tar: io.RawIOBase | io.BufferedIOBase) -> Iterator[tuple[tarfile.Tar
     """
     with _Tar(tar) as stream, tarfile.open(fileobj=stream, mode="r:") as found:
         while entry := found.next():
+            if sum(len(name) + len(value) for name, value in found.pax_headers.items()) > _MOST_HEADERS:
+                raise tarfile.ReadError("the headers of all files are too long")
             content = found.extractfile(entry) if entry.isfile() and not entry.issparse() else None
             stream.headers = None
             yield entry, content
-            # tarfile would keep all entries until the end. getmembers() would read them first.
+            # tarfile would keep all entries with their headers until the end. getmembers() would read them first.
             found.members.clear()  # type: ignore[attr-defined]
             stream.headers = _MOST_HEADERS

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from app.api.connections import HttpConnection, WebSocketConnection
 from app.api.server import build_api
 from app.api.settings import ApiSettings
+from app.process import later
 from app.process.logs import configure_logs
 from app.process.settings import SettingsError
 from app.wire.admission import longest_body
@@ -47,6 +48,7 @@ class _PublicServer(uvicorn.Server):
                 it.cycle.default_headers = [*it.cycle.default_headers, close]
         await asyncio.sleep(self._linger_seconds)
         await super().shutdown(sockets)
+        await later.done()
 
 
 class _SideServer(uvicorn.Server):

@@ -23,6 +23,7 @@ from app.executor.server import build_executor
 from app.executor.service import BrokenEnvironment, Service, survey
 from app.executor.settings import ExecutorSettings
 from app.executor.workshop import OciWorkshop, Pattern
+from app.process import later
 from app.process.logs import configure_logs
 from app.process.settings import SettingsError
 from app.process.start_tracing import start_tracing
@@ -59,6 +60,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._service.close()
         await super().shutdown(sockets)
+        await later.done()
 
 
 async def _serve(settings: ExecutorSettings) -> None:

@@ -70,6 +70,7 @@ def test_it_serves_visitors_and_prometheus_until_sigterm_and_then_ends_what_runs
         assert answer.result().json()["execution_id"] == RESULT["execution_id"]
         _, errors = api.communicate(timeout=START_SECONDS)
     assert "Traceback" not in errors
+    assert [json.loads(line)["message"] for line in errors.splitlines()].count("execution") == 2, "both are logged"
     assert api.returncode in {0, -signal.SIGTERM}
 
 

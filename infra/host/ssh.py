@@ -11,7 +11,8 @@ from infra.config import SettingsError
 from infra.settings import Ssh
 
 _SCRIPTS = Path(__file__).parent / "scripts"
-_SECONDS_TO_CONNECT = 10
+_SECONDS_TO_DIAL, _SECONDS_TO_CONNECT = 10, 30
+"""pulumi-command dials ten times, and `ssh` once: a server whose processors are all busy takes its time."""
 OTHER_KEY = "Host key verification failed"
 """What `ssh` says of a host with another key than the pinned one."""
 
@@ -28,7 +29,7 @@ def connection(ssh: Ssh) -> command.remote.ConnectionArgs:
         user=ssh.user,
         host_key=ssh.host_key,
         private_key=pulumi.Output.secret(_private_key(ssh)),
-        per_dial_timeout=_SECONDS_TO_CONNECT,
+        per_dial_timeout=_SECONDS_TO_DIAL,
     )
 
 

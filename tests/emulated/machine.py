@@ -24,7 +24,7 @@ from tests.vps import distributions, images
 from tests.vps.network import Namespace
 from tests.waiting import until
 from tools.console.steps import Report
-from tools.machine import docker_tunnel, process
+from tools.machine import process
 from tools.machine.docker_engine import DockerEngine
 from tools.paths import cache, private_folder
 from tools.stack import health
@@ -111,7 +111,8 @@ class Machine:
         # All of 127.0.0.0/8 is this machine's: no port that it uses is taken.
         self.address = f"127.{'.'.join(str(2 + secrets.randbelow(250)) for _ in range(3))}"
         self._console = self._folder / "console.log"
-        self.engine = DockerEngine(f"unix://{self._folder / 'docker.sock'}")
+        self._docker = self._folder / "docker.sock"
+        self.engine = DockerEngine(f"unix://{self._docker}")
         self._running = contextlib.ExitStack()
         self._new_key = ""
 
@@ -157,9 +158,6 @@ class Machine:
             *("-netdev", f"user,id=net,restrict=on{forwards}", "-device", "virtio-net-pci,netdev=net"),
         )
         self._connect()
-        # Not by a forwarded socket: the sshd of a prepared host forwards nothing.
-        dial = ["ssh", *self._control(), f"root@{self.address}", " ".join(docker_tunnel.DIAL)]
-        self._running.enter_context(docker_tunnel.listening(self._folder, dial, self._report))
         # Otherwise apt would ask for newer lists than those of the disk, and there is no network.
         self.shell("touch /var/lib/apt/lists")
 
@@ -182,11 +180,13 @@ class Machine:
         while (said := self._ssh(_BOOT_ID, seconds=60)).returncode or said.stdout == other_than:
             assert time.monotonic() < deadline, f"no sshd answers: {self._console.read_text(errors='replace')[-2000:]}"
             time.sleep(1)
-        # One connection for all commands: a new one takes a second.
+        # One connection for all commands and forwarded sockets: a new one takes a second.
         self._start(*self._beside, "ssh", *self._control("-M", "-N"), f"root@{self.address}")
         while self._tell_connection("check"):
             assert time.monotonic() < deadline, "no SSH connection stays"
             time.sleep(0.1)
+        self._docker.unlink(missing_ok=True)
+        self._forward("/run/docker.sock", self._docker)
         self.shell(f"systemd-run --quiet --unit=shares sh -c {shlex.quote(_SHARES)}")
 
     def shell(self, script: str, check: bool = True) -> str:
@@ -217,10 +217,12 @@ class Machine:
         return dict(answer.json())
 
     def reach(self, socket: Path) -> None:
-        """Make a Unix socket of the machine, which need not exist yet, one of this machine, at the same path. The
-        connection must be older than the host's preparation."""
+        """Make a Unix socket of the machine, which need not exist yet, one of this machine, at the same path."""
         if not socket.exists():
-            assert not self._tell_connection("forward", "-L", f"{socket}:{socket}"), f"{socket} can't be reached"
+            self._forward(str(socket), socket)
+
+    def _forward(self, there: str, here: Path) -> None:
+        assert not self._tell_connection("forward", "-L", f"{here}:{there}"), f"{there} can't be reached"
 
     def _tell_connection(self, *command: str) -> int:
         """The exit code of a command to the SSH connection that stays."""

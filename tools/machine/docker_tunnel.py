@@ -12,8 +12,7 @@ from infra.host import ssh
 from infra.settings import Host
 from tools.console.steps import Report
 
-DIAL = ("docker", "system", "dial-stdio")
-"""The command that passes its standard input and output on to the Docker of the machine that it runs on."""
+_DIAL = ("docker", "system", "dial-stdio")
 
 
 class _Sockets(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -29,31 +28,24 @@ def engine(host: Host, report: Report, *, as_root: bool = False) -> Iterator[str
     Each connection is an SSH connection of its own, as the deploy user, for whom sshd allows this command only; or as
     root, on a host that has no such user yet.
     """
-    argv = ssh.arguments(host.ssh, *DIAL) if as_root else command(host)
-    with tempfile.TemporaryDirectory(prefix="vps-") as folder, listening(Path(folder), argv, report) as place:
-        yield f"unix://{place}"
-
-
-@contextlib.contextmanager
-def listening(folder: Path, argv: Sequence[str], report: Report) -> Iterator[Path]:
-    """A Unix socket in this folder, of which each connection is a process of this command while the block runs."""
+    argv = ssh.arguments(host.ssh, *_DIAL) if as_root else command(host)
 
     class Connection(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with report.log.open("a") as log:
                 subprocess.run(argv, stdin=self.request, stdout=self.request, stderr=log, check=False)
 
-    place = folder / "docker.sock"
-    with _Sockets(str(place), Connection) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield place
-        finally:
-            server.shutdown()
-            place.unlink()
+    with tempfile.TemporaryDirectory(prefix="vps-") as folder:
+        place = Path(folder) / "docker.sock"
+        with _Sockets(str(place), Connection) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            try:
+                yield f"unix://{place}"
+            finally:
+                server.shutdown()
 
 
 def command(host: Host) -> Sequence[str]:
     """The command that passes its standard input and output on to Docker."""
     destination = ["-p", str(host.ssh.port), f"{host.deploy_user}@{host.ssh.address}"]
-    return ["ssh", "-T", *ssh.options(host.ssh), *destination, " ".join(DIAL)]
+    return ["ssh", "-T", *ssh.options(host.ssh), *destination, " ".join(_DIAL)]

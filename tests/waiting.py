@@ -13,7 +13,8 @@ SLOWNESS = float(os.environ.get("VPS_TEST_SLOWNESS", "1"))
 
 
 def until(condition: Callable[[], T | None], seconds: float, what: str) -> T:
-    """The first true value of `condition`, polled each 50 ms at first and up to each 250 ms when it lasts.
+    """The first true value of `condition`, polled each 50 ms at first and up to each 250 ms when it lasts, on a usual
+    machine: a slow one would have nothing else to do.
 
     Raises:
         AssertionError: none came within `seconds` of a usual machine; the message names `what`.
@@ -22,7 +23,7 @@ def until(condition: Callable[[], T | None], seconds: float, what: str) -> T:
     while not (found := condition()):
         waited = time.monotonic() - began
         assert waited < seconds * SLOWNESS, f"waited {seconds * SLOWNESS:g} s for {what}"
-        time.sleep(min(0.25, 0.05 + waited / 20))
+        time.sleep(min(0.25, 0.05 + waited / SLOWNESS / 20) * SLOWNESS)
     return found
 
 

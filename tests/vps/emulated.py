@@ -1,8 +1,9 @@
 """An emulated VPS on the simulated internet: a fresh machine with its own kernel and systemd."""
 
+import ipaddress
 from collections.abc import Sequence
 
-from tests.emulated.machine import Machine, Plan
+from tests.emulated.machine import SSH_SOURCE, Machine, Plan
 from tests.vps import distributions
 from tests.vps.network import Namespace
 from tools.console.steps import Report
@@ -30,6 +31,10 @@ Address=10.0.2.15/24
 LinkLocalAddressing=no
 IPv6AcceptRA=no
 """
+_CONSOLES_SSHD = f"""Match Address {ipaddress.ip_interface(SSH_SOURCE).ip}
+    AllowTcpForwarding local
+"""
+"""The sshd of a prepared host forwards nothing, not even the socket of its Docker. To the console it still does."""
 
 
 class EmulatedVps(Machine):
@@ -48,6 +53,7 @@ class EmulatedVps(Machine):
             packages=(),
             files=(
                 ("etc/resolv.conf", ""),
+                ("etc/ssh/sshd_config.d/00-console.conf", _CONSOLES_SSHD),
                 ("etc/systemd/network/eth0.network", _INTERNET.format(addresses=own)),
                 ("etc/systemd/network/eth1.network", _CONSOLE),
             ),

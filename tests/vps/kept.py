@@ -14,7 +14,7 @@ from websockets.exceptions import WebSocketException
 
 from tests.vps.kinds import Vps
 from tests.vps.visits import Visitor
-from tests.waiting import until
+from tests.waiting import SLOWNESS, until
 from tools.console.steps import Report
 from tools.stack.config import merge
 from tools.stack.local_stack import Stack
@@ -34,7 +34,10 @@ def with_backups(stack: Stack, storage: Vps, report: Report) -> Stack:
     more = {
         "backup": {"sftp": sftp},
         "sandbox": {"rooms": {}},
-        "services": {"prometheus": {"enabled": True, "scrape_seconds": 1}, "loki": {"enabled": True}},
+        "services": {
+            "prometheus": {"enabled": True, "scrape_seconds": round(min(SLOWNESS, 10))},
+            "loki": {"enabled": True},
+        },
     }
     stack.set_secret("vps:backupPassword", secrets.token_urlsafe(), report)
     stack.set_secret("vps:backupSftpKey", storage.identity.read_text(), report)

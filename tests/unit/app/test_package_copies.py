@@ -8,7 +8,7 @@ import os
 import socket
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -239,7 +239,7 @@ async def test_a_set_is_not_removed_while_it_is_sent(
         problem = await unit.ask("second")
         assert problem.code == Code.PACKAGES_UNAVAILABLE
         held.close()
-        await asyncio.sleep(1.1)  # for so long the refusal is told
+        await asyncio.sleep(1.1)  # The service repeats its refusal for one second.
         assert (await unit.ask("second")).packages
         assert central.store.hold(first.id) is None
 
@@ -273,15 +273,22 @@ async def test_the_service_serves_sets_alone_and_reads_no_long_body(central: Cen
     assert answer.json()["code"] == Code.BODY_TOO_LONG
 
 
+def keep_set(store: Store, files: Mapping[str, bytes], *, size: int) -> PackageSet:
+    """Open a store, and keep a set of these files in it that says it has `size` bytes."""
+    store.open()
+    made = PackageSet(id="a" * 64, environment="python", packages=(), size=size)
+    with store.workplace() as place:
+        (place / SITE).mkdir(parents=True)
+        for name, content in files.items():
+            (place / SITE / name).write_bytes(content)
+        store.keep(complete(made, place), place)
+    return made
+
+
 @pytest.mark.parametrize("hangs_up", [False, True])
 def test_a_set_that_nobody_reads_is_cut_off_and_may_be_removed_then(tmp_path: Path, hangs_up: bool) -> None:
     store = Store(tmp_path, 100)
-    store.open()
-    made = PackageSet(id="a" * 64, environment="python", packages=(), size=50_000_000)
-    with store.workplace() as place:
-        (place / SITE).mkdir(parents=True)
-        (place / SITE / "large.bin").write_bytes(bytes(made.size))
-        store.keep(complete(made, place), place)
+    made = keep_set(store, {"large.bin": bytes(50_000_000)}, size=50_000_000)
     nobody: Any = None
     seconds = 60 if hangs_up else 1
     with by_tcp(build_packages(nobody, Metrics(store), store, seconds)) as url:
@@ -299,14 +306,8 @@ def test_a_set_that_nobody_reads_is_cut_off_and_may_be_removed_then(tmp_path: Pa
 def test_the_store_counts_whole_blocks(tmp_path: Path, content: bytes) -> None:
     """A set of many small files takes more of the disk than their bytes, and one of empty files takes inodes."""
     store = Store(tmp_path, 1)
-    store.open()
-    made = PackageSet(id="a" * 64, environment="python", packages=(), size=300)
-    with store.workplace() as place:
-        (place / SITE).mkdir(parents=True)
-        for number in range(300):
-            (place / SITE / str(number)).write_bytes(content)
-        with pytest.raises(Refused):
-            store.keep(complete(made, place), place)
+    with pytest.raises(Refused):
+        keep_set(store, {str(number): content for number in range(300)}, size=300)
     assert store.size == 0
 
 

@@ -171,6 +171,14 @@ def test_the_documented_preview_shows_no_change_and_a_container_removed_by_hand(
     assert "api" in server.checkout.run("make status STACK=prod")
 
 
+def test_services_that_were_stopped_by_hand_are_started(server: Server) -> None:
+    client, before = server.engine.client(), server.containers()
+    for service in ("api", "executor"):
+        client.containers.get(before[service]).stop()
+    assert "started what was stopped: api, executor" in server.checkout.run("make up STACK=prod")
+    assert server.containers() == before
+
+
 @pytest.mark.parametrize(
     ("variables", "said"),
     [

@@ -74,6 +74,8 @@ class LocalStack(Preparation):
     def _configure(self, report: Report) -> str:
         self.stack.configure(self.images, report)
         done = self.stack.mend(report)
+        if started := health.start_stopped(self.engine, self.stack.prefix):
+            done.append(started)
         return "; ".join(done) or f"{LOCAL}, kept in {HOME}"
 
     def _deploy(self, report: Report) -> str:

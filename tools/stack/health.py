@@ -1,4 +1,7 @@
-"""Waits until a stack works: Docker reports every service healthy, and the API answers through the edge."""
+"""Waits until a stack works: Docker reports every service healthy, and the API answers through the edge.
+
+Before that, services that were stopped by hand can be started.
+"""
 
 import time
 from collections.abc import Mapping
@@ -14,6 +17,7 @@ from tools.machine.docker_engine import DockerEngine
 
 SECONDS_TO_BE_HEALTHY = 60
 _LINES_OF_LOG = 10
+_STOPPED = "exited"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,25 @@ def services(client: docker.DockerClient, prefix: str) -> list[ServiceState]:
     mine: dict[str, str | list[str] | bool] = {"label": [f"{STACK_LABEL}={prefix}", f"{ROLE_LABEL}=service"]}
     found = client.containers.list(all=True, filters=mine, ignore_removed=True)
     return sorted((_state(container.attrs) for container in found), key=lambda state: state.service)
+
+
+def start_stopped(engine: DockerEngine, prefix: str) -> str:
+    """Start the services that were stopped by hand, which Pulumi does not notice. Returns what was done, or "".
+
+    Raises:
+        StepFailed: Docker can't start one of them. The message has the reason.
+    """
+    client = engine.client()
+    stopped = [state for state in services(client, prefix) if state.health == _STOPPED]
+    for state in stopped:
+        try:
+            client.containers.get(state.container).start()
+        except docker.errors.APIError as error:
+            raise StepFailed(
+                f"The service {state.service} was stopped, and Docker can't start it: {error.explanation}",
+                "Fix the cause, or remove the container, so that it is made anew: docker rm -f " + state.container,
+            ) from error
+    return f"started what was stopped: {', '.join(state.service for state in stopped)}" if stopped else ""
 
 
 def wait(engine: DockerEngine, prefix: str, api_url: str | None, report: Report) -> str:

@@ -4,7 +4,7 @@ from infra.services.catalog import running
 from tools.console.steps import Report, Step, StepFailed
 from tools.machine.preparation import Preparation
 from tools.stack import config, health, target
-from tools.stack.pulumi_stack import PulumiStack, changes
+from tools.stack.pulumi_stack import CONTAINER, PulumiStack, changes
 
 
 class Server(Preparation):
@@ -45,8 +45,13 @@ class Server(Preparation):
 
     def _deploy(self, report: Report) -> str:
         stack = self.stack
-        dropped = stack.drop_unhealthy(stack.export(report), lambda: target.docker(self.settings, report), report)
-        return "; ".join(filter(None, [dropped, changes(stack.up(report))]))
+        state = stack.export(report)
+        dropped = stack.drop_unhealthy(state, lambda: target.docker(self.settings, report), report)
+        started = ""
+        if any(it["type"] == CONTAINER for it in state.get("resources", ())):
+            with target.docker(self.settings, report) as engine:
+                started = health.start_stopped(engine, self.settings.name)
+        return "; ".join(filter(None, [dropped, started, changes(stack.up(report))]))
 
     def _wait(self, report: Report) -> str:
         self.outputs = self.stack.outputs(report)

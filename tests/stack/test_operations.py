@@ -246,7 +246,7 @@ def test_an_api_that_never_gets_healthy_leaves_the_old_one_serving(server: Serve
             f"pulumi config set --stack prod --path vps:platform.sandbox.start_seconds 10\n{put.format(broken)}"
         )
         assert failed.returncode != 0
-        assert "A new container did not get healthy" in failed.stdout
+        assert "The new api did not get healthy" in failed.stdout
         assert set(before.values()) <= {str(it.id) for it in server.engine.client().containers.list(sparse=True)}
         mended = server.checkout.run(
             f"pulumi config set --stack prod --path vps:platform.sandbox.start_seconds 60\n{put.format(good)}"

@@ -20,11 +20,6 @@ POLICIES = ROOT / "policies"
 CONTAINER = "docker:index/container:Container"
 _VARIABLES = "set -a; . ./.env; set +a (docs/DEPLOYMENT.md, State, passphrase, stack)"
 _CAUSES = {
-    "failed to be in healthy state": (
-        "A new container did not get healthy, so the old one serves on.",
-        "make status names it. See why in its log (make logs SERVICE=api), and for an api in the executor's. Mend it, "
-        "or put back what was changed; the next make up removes the new one first.",
-    ),
     "must be set for login": (
         "Nothing tells where the state is: PULUMI_BACKEND_URL is not set, and you are logged in nowhere.",
         f"Set it, as .env.example shows, then run this again: {_VARIABLES}.",
@@ -75,6 +70,11 @@ _CAUSES = {
 }
 """By what Pulumi says: the cause and the fix."""
 _UNSET = re.compile(r"configuration key 'vps:(\S+)' not found for stack")
+# How Pulumi prints, in the progress and in the diagnostics, that a service's container was not healthy in time: the
+# provider's words follow the container's name with no other resource of Docker's between.
+_UNHEALTHY = re.compile(
+    r"docker:index:Container \(?(\S+)-container\b(?:(?!docker:index:).)*?failed to be in healthy state", re.DOTALL
+)
 # How Pulumi prints a violation of the policy pack (see policies/rules.py).
 _REFUSAL = re.compile(r"\[mandatory\]\s+(\S+).*?Found: (.*?) Fix: ([^\n]*)", re.DOTALL)
 
@@ -222,6 +222,14 @@ class PulumiStack:
         if unset := _UNSET.search(error.output):
             fix = f"Set it: make secret KEY={unset[1]}{config.argument(self.name)}"
             return StepFailed(f"The stack has no secret {unset[1]}.", fix)
+        if unhealthy := list(dict.fromkeys(_UNHEALTHY.findall(error.output))):
+            logs = ", ".join(f"make logs SERVICE={service}{config.argument(self.name)}" for service in unhealthy)
+            return StepFailed(
+                f"The new {', '.join(unhealthy)} did not get healthy. What was to be replaced serves on.",
+                f"See why in the log ({logs}), and for an api in the executor's. Mend it, or put back what was "
+                "changed; the next make up removes the new one first.",
+                report.log,
+            )
         for text, (cause, fix) in self.causes.items():
             if text in error.output:
                 return StepFailed(cause, fix, report.log)

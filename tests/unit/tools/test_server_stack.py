@@ -65,6 +65,12 @@ def test_the_operators_state_passphrase_and_logins_are_used(
             "KEY=dashboardPassword STACK=prod",
         ),
         ("the stack is currently locked by 1 lock(s)", "Another", "pulumi cancel --stack prod"),
+        (
+            "update failed\n  docker:index:Container (api-container):\n"
+            "    error:   sdk-v2/provider2.go:572: sdk.helper_schema: container failed to be in healthy state",
+            "The new api did not get healthy",
+            "make logs SERVICE=api STACK=prod",
+        ),
         ("something else", "something else", "resumes"),
     ],
 )

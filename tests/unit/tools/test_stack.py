@@ -61,6 +61,32 @@ class FakeEngine:
 
 
 MakeStack = Callable[..., Stack]
+PROVIDER = "sdk-v2/provider2.go:572: sdk.helper_schema: container failed to be in healthy state: provider=docker@5.2.0"
+ONE_UNHEALTHY = f"""
+ +  vps:infra:Service container-exporter creating (31s)
+ +  docker:index:Container container-exporter-container creating (0s)
+ +  docker:index:Container container-exporter-container created (1s)
+@ updating....
+ +  docker:index:Container executor-2-container creating (120s) error:   {PROVIDER}
+ +  docker:index:Container executor-2-container **creating failed** error:   {PROVIDER}
+ +  pulumi:pulumi:Stack vps-local **failed** 2 errors
+"""
+TWO_UNHEALTHY = f"""
+Diagnostics:
+  docker:index:Container (executor-container):
+    error:   {PROVIDER}
+    error: 1 error occurred:
+    \t* container failed to be in healthy state
+
+  docker:index:Container (status-container):
+    warning: the image has no label
+
+  docker:index:Container (api-container):
+    error:   {PROVIDER}
+
+  pulumi:pulumi:Stack (vps-local):
+    error: update failed
+"""
 
 
 @pytest.fixture
@@ -155,6 +181,8 @@ def test_pulumi_finds_state_and_passphrase_by_its_environment_only(
             r"refuses this stack.\n  read-only-root: readOnly is None\.",
             r"Set readOnly to true\.",
         ),
+        (ONE_UNHEALTHY, "The new executor-2 did not get healthy", r"\(make logs SERVICE=executor-2 STACK=trial\)"),
+        (TWO_UNHEALTHY, "The new executor, api did not get healthy", "make logs SERVICE=api STACK=trial"),
         ("pulumi:Stack error: unknown config vps:x", "^unknown config vps:x$", "it resumes where it stopped"),
         ("no reason at all", "pulumi up --yes` ended with exit code 255", "it resumes where it stopped"),
     ],

@@ -51,7 +51,7 @@ def examine(settings: PlatformSettings, stack: Callable[[], PulumiStack], report
     yield from _host(settings, report)
     try:
         with target.docker(settings, report) as engine:
-            yield Finding("Docker", f"{engine.version()} on {engine.system()}")
+            yield doctor.docker(engine.version(), engine.system())
             yield from _services(engine.client(), settings)
     except StepFailed as failure:
         yield Finding("Docker", failure.message, "docs/OPERATIONS.md#the-server-does-not-answer")
@@ -78,6 +78,7 @@ def _host(settings: PlatformSettings, report: Report) -> Iterator[Finding]:
     yield doctor.disk(found["disk"])
     if host:
         yield Finding("host key", "the pinned one")
+        yield doctor.system(found["system"])
         yield doctor.firewall(found["firewall"])
         yield doctor.updates(found["updates"], now)
 

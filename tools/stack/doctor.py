@@ -4,6 +4,7 @@ The checks read facts: the output of one script on Docker's host, and what Docke
 """
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ FULL_PERCENT = 85
 DAYS_LEFT = 14
 BACKUP_DAYS = 2
 LISTS_DAYS = 3
+OLDEST_DOCKER = (20, 10)
+"""The oldest that the platform is tested with, as docs/GETTING_STARTED.md has it."""
+OLDEST_DEBIAN = 12
 NAMES = 4
 """Packages that are named; of more, the number is told."""
 
@@ -43,6 +47,7 @@ _ON_OURS = {
         [ -e /etc/systemd/system/sysinit.target.wants/vps-firewall.service ] || echo "nothing loads the rules at boot"
         [ ! -e /run/vps-firewall/before ] || echo "rules are on trial"
     """,
+    "system": '(. /etc/os-release && echo "$ID ${VERSION_ID:-}")',
     "updates": """
         [ ! -e /run/reboot-required ] || echo restart
         apt-get --simulate --quiet=2 dist-upgrade 2>/dev/null | grep -i '^Inst .*security' || true
@@ -50,6 +55,7 @@ _ON_OURS = {
     """,
 }
 _HEADER = "== "
+_TOO_OLD = "versions-that-are-too-old"
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,21 @@ def disk(lines: Sequence[str]) -> Finding:
         used[place] = max(int(share.rstrip("%")) for share in percent if share != "-")
     place, most = max(used.items(), key=lambda it: it[1])
     return Finding("disk", f"{most}% of {place} is used", _operations("diskfilling") if most > FULL_PERCENT else "")
+
+
+def docker(version: str, system: str) -> Finding:
+    """`version` is Docker's own word for it, for example `20.10.24+dfsg1`; `system` is what its containers run on."""
+    is_old = tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST_DOCKER
+    least = f"; the oldest that is supported is {'.'.join(map(str, OLDEST_DOCKER))}" if is_old else ""
+    return Finding("Docker", f"{version} on {system}{least}", _operations(_TOO_OLD) if is_old else "")
+
+
+def system(lines: Sequence[str]) -> Finding:
+    """The distribution and its release, for example `debian 12`. Debian's testing has none."""
+    release = re.findall(r"\d+", lines[0])
+    is_old = lines[0].startswith("debian") and bool(release) and int(release[0]) < OLDEST_DEBIAN
+    least = f"; the oldest that is supported is {OLDEST_DEBIAN}" if is_old else ""
+    return Finding("system", f"{lines[0]}{least}", _operations(_TOO_OLD) if is_old else "")
 
 
 def firewall(lines: Sequence[str]) -> Finding:

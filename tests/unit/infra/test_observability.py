@@ -112,6 +112,13 @@ def test_spans_of_the_edge_and_the_api_go_to_jaeger(local: list[Resource]) -> No
     assert "EXECUTOR_TRACES=true" in containers(local)["executor"]["envs"]
 
 
+@pytest.mark.parametrize("hours", [1, 36])
+def test_jaeger_keeps_traces_for_as_many_hours_as_the_setting_tells(hours: int) -> None:
+    resources = run_program("local", platform_config("local", services={"jaeger": {"retention_hours": hours}}))
+    storage = config(resources, "jaeger", "/etc/jaeger/jaeger.yml")["extensions"]["jaeger_storage"]
+    assert storage["backends"]["disk"]["badger"]["ttl"] == {"spans": f"{hours}h"}
+
+
 def test_grafana_has_every_source_and_every_dashboard(local: list[Resource]) -> None:
     sources = config(local, "grafana", "/etc/grafana/provisioning/datasources/platform.yml")["datasources"]
     assert {source["uid"]: source["url"] for source in sources} == {

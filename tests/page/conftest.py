@@ -29,6 +29,15 @@ We are **moving** to [another disk](https://provider.example/). <img src=x onerr
 [Not a link](javascript:alert(3)) ![not fetched](https://provider.example/pixel.png)
 """
 
+WORK = """+++
+title = "Another disk"
+begins = 2099-01-01T22:00:00Z
+ends = 2099-01-01T23:30:00Z
+planned = true
++++
+We are moving then.
+"""
+
 
 def _program(name: str, package: str) -> str:
     path = shutil.which(name)
@@ -82,10 +91,11 @@ def page_url(
     sandbox: dict[str, object],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> str:
-    """URL of a stack's API. Its status page tells of an incident."""
+    """URL of a stack's API. Its status page tells of an incident, and of work that is planned."""
     port = free_port()
     notices = tmp_path_factory.mktemp("notices")
     (notices / "slow.md").write_text(NOTICE)
+    (notices / "disk.md").write_text(WORK)
     stack = new_stack(
         edge={"http_port": port},
         services={**ONLY_CORE, "status": {"notices": str(notices)}},

@@ -1,4 +1,5 @@
-"""The status page in a browser: of a stack without Prometheus, with an incident whose text attacks the page."""
+"""The status page in a browser: of a stack without Prometheus, with an incident whose text attacks the page,
+and with planned work."""
 
 from collections.abc import Iterator
 
@@ -31,8 +32,8 @@ def shown(page: Page, selector: str) -> list[str]:
 def test_an_incident_is_shown_as_text_and_plain_links(status: Page) -> None:
     assert shown(status, "h1") == ["Status of localhost"]
     assert shown(status, ".banner") == ["An incident or planned work is under way."]
-    assert shown(status, "article h3") == ["Slow <script>alert(1)</script>"]
-    (text,) = shown(status, "article > div")
+    assert shown(status, "#slow h3") == ["Slow <script>alert(1)</script>"]
+    (text,) = shown(status, "#slow > div")
     assert "<img src=x onerror=alert(1)>" in text
     assert "moving" in shown(status, "article strong")
     links = [it.get_attribute("href") for it in status.browser.find_elements(By.CSS_SELECTOR, "article a")]
@@ -41,6 +42,12 @@ def test_an_incident_is_shown_as_text_and_plain_links(status: Page) -> None:
     assert len(status.browser.find_elements(By.CSS_SELECTOR, ".days li")) == 90
     # The style applies, although the policy of the page allows nothing but what it has itself.
     assert status.script("return getComputedStyle(document.querySelector('.days')).display") == "flex"
+
+
+def test_planned_work_is_shown_ahead(status: Page) -> None:
+    assert shown(status, "h2")[:2] == ["Open now", "Planned"]
+    assert shown(status, "#disk h3") == ["Another disk"]
+    assert shown(status, "#disk small") == ["Planned work, ahead: from 2099-01-01 22:00, until 2099-01-01 23:30."]
 
 
 def test_a_page_that_nobody_writes_says_so(status: Page) -> None:

@@ -16,6 +16,16 @@ from app.status.page import feed, page
 from app.status.settings import StatusSettings
 
 NOW = datetime(2026, 11, 30, 12, 0, 30, tzinfo=UTC)
+WORK = """+++
+title = "Another disk"
+begins = 2026-12-01T22:00:00Z
+ends = 2026-12-02T00:30:00+01:00
+planned = true
+affects = ["api"]
++++
+We are moving.
+"""
+TAG = re.compile("<[^>]+>")
 FACTS = '+++\ntitle = "Slow"\nbegins = 2026-11-30T10:00:00Z\n+++\n'
 
 
@@ -138,6 +148,25 @@ def test_no_notice_puts_more_than_text_and_plain_links_on_the_page(attack: str) 
     described = channel.findtext("item/description") or ""
     assert {tag for tag, _ in Tags(described).found} <= {*texts, "small", "time"}
     assert channel.findtext("item/title") == title
+
+
+@pytest.mark.parametrize(
+    ("hour", "heading", "state"), [(21, "Planned", "ahead"), (22, "Open now", "now"), (23.5, "Before", "over")]
+)
+def test_planned_work_is_on_the_page_and_in_the_feed_before_during_and_after_it(
+    hour: float, heading: str, state: str
+) -> None:
+    work, now = parse("disk.md", WORK), datetime(2026, 12, 1, tzinfo=UTC) + timedelta(hours=hour)
+    facts = f"Planned work, {state}: from 2026-12-01 22:00, until 2026-12-01 23:30. Affects api."
+    shown = page("Status", {}, [work], now)
+    assert f'<h2>{heading}</h2><article id="disk"><h3>Another disk</h3>' in shown
+    assert f"{facts}We are moving." in TAG.sub("", shown)
+    assert ("An incident or planned work is under way" in shown) is (state == "now")
+    (channel,) = fromstring(feed("Status", "https://status.example.com", [work], now))  # noqa: S314 - it is ours
+    assert channel.findtext("item/title") == "Another disk"
+    assert channel.findtext("item/link") == "https://status.example.com/#disk"
+    assert channel.findtext("item/pubDate") == "Tue, 01 Dec 2026 22:00:00 +0000"
+    assert TAG.sub("", channel.findtext("item/description") or "").strip() == f"{facts}We are moving."
 
 
 def test_what_is_over_is_asked_for_once_and_kept_for_longer_than_prometheus_keeps_it() -> None:

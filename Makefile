@@ -74,8 +74,8 @@ format: ## Format the code and sort its imports
 generate: ## Write every generated file again: seccomp profile, dashboards, tables of the documents, page, lock files
 	@$(TOOLS) generate
 
-test: ## `make check` and every test, with real Docker and Pulumi. GVISOR=1: only the attacks, under gVisor; VM=1: on an emulated VPS; CLUSTER=1: on Kubernetes; VAULT=1: with a vault
-	@$(TOOLS) test $(if $(GVISOR),--gvisor) $(if $(VM),--vm) $(if $(CLUSTER),--cluster) $(if $(VAULT),--vault)
+test: ## `make check` and every test, with real Docker and Pulumi. GVISOR=1: only the attacks, under gVisor; VM=1: on an emulated VPS; CLUSTER=1: on Kubernetes; VAULT=1: with a vault; SUITE="name": that one of tests/suites.toml
+	@$(TOOLS) test $(if $(GVISOR),--gvisor) $(if $(VM),--vm) $(if $(CLUSTER),--cluster) $(if $(VAULT),--vault) $(if $(SUITE),--suite "$(SUITE)")
 
 bench: ## Compare the platform with `docker run` and nsjail, in 5 minutes. QUICK=1: in one; PEERS=1: with go-judge too
 	@$(TOOLS) bench $(if $(QUICK),--quick) $(if $(PEERS),--peers)

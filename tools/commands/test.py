@@ -159,21 +159,40 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gvisor", action="store_true")
     for group in ALONE:
         parser.add_argument(f"--{group}", action="store_true")
+    parser.add_argument("--suite")
+
+
+def chosen(options: argparse.Namespace) -> Mapping[str, Suite]:
+    """The suites that the options name, by their names.
+
+    Raises:
+        StepFailed: none of them has the name that was asked for.
+    """
+    suites = {**SUITES["unit"], **SUITES["parts"]}
+    if group := _alone(options):
+        suites = SUITES[group]
+    elif options.gvisor:
+        suites = {"gVisor": replace(suites["gVisor"], environments=None)}
+    if not options.suite:
+        return suites
+    if options.suite not in suites:
+        names = ", ".join(f'"{name}"' for name in suites)
+        raise StepFailed(f"there is no suite {options.suite!r} here.", f"Set SUITE to one of these: {names}.")
+    return {options.suite: suites[options.suite]}
+
+
+def _alone(options: argparse.Namespace) -> str | None:
+    return next((group for group in ALONE if getattr(options, group)), None)
 
 
 def run(options: argparse.Namespace, runner: Runner) -> int:
-    suites = {**SUITES["unit"], **SUITES["parts"]}
-    alone = next((group for group in ALONE if getattr(options, group)), None)
-    if alone:
-        suites = SUITES[alone]
-    elif options.gvisor:
-        suites = {"gVisor": replace(suites["gVisor"], environments=None)}
+    suites, alone = chosen(options), _alone(options)
     needed = PROGRAMS[alone] if alone else {**PROGRAMS["unit"], **PROGRAMS["parts"]}
     preparation = Preparation(ENVIRONMENTS, clusters=alone == "cluster")
     programs = Step("Programs", preparation.compile_programs)
     runner.run([*preparation.steps(), programs, Step("Programs of the tests", partial(debian.ensure, needed))])
     tests = Tests(preparation)
-    return tests.run([*([] if alone else tests.checks()), *tests.suites(suites)], runner)
+    return tests.run([*([] if alone or options.suite else tests.checks()), *tests.suites(suites)], runner)
 
 
 def _python(argv: Sequence[str], report: Report, environment: Mapping[str, str], message: str) -> str:

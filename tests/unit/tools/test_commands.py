@@ -1,3 +1,4 @@
+import argparse
 import io
 import re
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from tools.commands import test
 from tools.commands.generate import lock_files
 from tools.console import junit
 from tools.console.junit import Count, Failure
-from tools.console.steps import EXIT_FAILED, Runner
+from tools.console.steps import EXIT_FAILED, Runner, StepFailed
 from tools.machine import process
 from tools.paths import ROOT
 from tools.stack import pulumi_stack
@@ -164,6 +165,31 @@ def test_what_a_suite_leaves_out_is_a_test_of_its_paths(suite: test.Suite, test:
     assert f"\ndef {name}(" in (ROOT / "tests" / path).read_text()
 
 
+def chosen(*arguments: str) -> list[str]:
+    parser = argparse.ArgumentParser()
+    test.options(parser)
+    return list(test.chosen(parser.parse_args(arguments)))
+
+
+def test_suite_chooses_one_of_a_group() -> None:
+    assert chosen("--vm") == list(test.SUITES["vm"])
+    name = "the life of an emulated Debian 13"
+    assert chosen("--vm", "--suite", name) == [name]
+    assert chosen("--suite", "no parts") == ["no parts"]
+
+
+def test_a_suite_that_the_group_lacks_is_refused_with_the_names_of_those_that_it_has() -> None:
+    with pytest.raises(StepFailed, match="there is no suite 'a vault' here") as refused:
+        chosen("--vm", "--suite", "a vault")
+    assert all(f'"{name}"' in refused.value.fix for name in test.SUITES["vm"])
+
+
+def test_the_life_of_an_emulated_server_leaves_out_the_same_tests_on_each_debian() -> None:
+    lives = [suite for suite in test.SUITES["vm"].values() if suite.paths == ["vps"]]
+    assert [suite.variables["VPS_TEST_HOST"] for suite in lives] == ["debian-12", "debian-13"]
+    assert lives[0].left_out == lives[1].left_out
+
+
 def test_each_command_is_a_target_of_make_and_has_a_line_of_help() -> None:
     targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(targets) == {*(name.replace("_", "-") for name in COMMANDS), "help", "core"}
@@ -195,8 +221,10 @@ def test_make_generate_runs_the_commands_that_the_lock_files_name() -> None:
     }
 
 
-@pytest.mark.parametrize("path", test.SUITES["parts"]["gVisor"].paths)
-def test_the_tests_that_run_under_gvisor_exist(path: str) -> None:
+@pytest.mark.parametrize(
+    "path", sorted({path for suites in test.SUITES.values() for suite in suites.values() for path in suite.paths})
+)
+def test_the_tests_of_the_suites_exist(path: str) -> None:
     file, _, name = path.partition("::")
     assert (ROOT / "tests" / file).exists()
     assert not name or f"\ndef {name}(" in (ROOT / "tests" / file).read_text()

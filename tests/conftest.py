@@ -2,7 +2,7 @@
 
 import functools
 import gc
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 from unittest import mock
 
@@ -10,7 +10,8 @@ import httpx
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-from tests.emulated.machine import HTTP_PORT, IMAGES, SSH_SOURCE, Machine
+from tests.emulated.machine import HTTP_PORT, IMAGES, SSH_SOURCE, Machine, cgroup_version, chosen
+from tests.sandbox.processes import RUNTIME
 from tests.stacks import StackFactory
 from tools.console.steps import Report
 from tools.machine.preparation import Preparation, prepare
@@ -18,6 +19,17 @@ from tools.stack.config import ONLY_CORE
 from tools.stack.local_stack import Stack
 
 PAGE = "tests/page/"
+SANDBOXES: Mapping[str, Mapping[str, object]] = {
+    "crun": {"environments": ["python", "node", "bash"], "start_seconds": 3600},
+    # While it waits, an emulated gVisor takes up to half a processor, and a new one seconds until its Python waits.
+    "runsc": {
+        "environments": ["python"],
+        "pools": {"python": {"min": 2, "max": 2}},
+        "queue_seconds": 60,
+        "start_seconds": 1800,
+    },
+}
+"""The settings of the core on an emulated VPS, by the runtime of its sandboxes."""
 
 
 def pytest_configure() -> None:
@@ -77,7 +89,7 @@ def new_stack(
 def machine(prepared: Preparation, report: Report) -> Iterator[Machine]:
     """An emulated VPS that has booted: a fresh Debian, which has not been prepared yet."""
     names = [prepared.images.references[name] for name in IMAGES]
-    made = Machine(prepared.engine, names, report)
+    made = Machine(prepared.engine, names, report, chosen())
     try:
         made.boot()
         yield made
@@ -95,8 +107,8 @@ def core(new_stack: StackFactory, machine: Machine, report: Report) -> Stack:
             "deploy_keys": [machine.public_key],
             "swap_mb": 0,
         },
-        engine={"cgroup_version": 2, "apparmor": True},
-        sandbox={"environments": ["python", "node", "bash"], "requests_per_minute": 1000, "start_seconds": 3600},
+        engine={"cgroup_version": cgroup_version(), "apparmor": True},
+        sandbox={"runtime": RUNTIME, "requests_per_minute": 1000, **SANDBOXES[RUNTIME]},
         edge={
             "ipv4": "0.0.0.0",  # noqa: S104 - of the emulated machine
             "http_port": HTTP_PORT,

@@ -1,9 +1,10 @@
-"""An emulated VPS: Debian 12 with its own kernel, control groups of version 2, systemd and AppArmor.
+"""An emulated VPS: Debian 12 with its own kernel, control groups, systemd and AppArmor.
 
 Its processor is emulated too, so that it needs no right and runs anywhere; all in it takes ten to twenty times as long.
 """
 
 import contextlib
+import os
 import secrets
 import shlex
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import httpx
 from app.profile import FLOOR
 from infra.host import ssh
 from infra.settings import Ssh
+from tests.sandbox.processes import RUNTIME
 from tests.vps import distributions, images
 from tests.vps.network import Namespace
 from tests.waiting import until
@@ -36,6 +38,8 @@ SSH_SOURCE = "10.0.2.2/32"
 """From where QEMU's own network forwards connections."""
 EMULATED = "VPS_TEST_EMULATED"
 """The variable that makes an emulated VPS the host of tests/sandbox, and the VPS of tests/vps."""
+CGROUPS = "VPS_TEST_CGROUPS"
+"""The variable with the version of the control groups that such a host has. Unset: 2."""
 IMAGES = ("app", "executor", "traefik")
 """Those on the disk of each machine."""
 SECONDS = 60
@@ -47,10 +51,15 @@ _COMMAND_SECONDS = 1200
 _MEMORY_MB = 6144
 _PACKAGES = ("apparmor", "dbus", "initramfs-tools", "linux-image-amd64", "systemd-sysv", "udev")
 _DISKS = ("etc/fstab", "/dev/vda / ext4 defaults 0 0\n/dev/vdb /var/lib/docker ext4 defaults 0 0\n")
+_KERNEL = ("root=/dev/vda", "rw", "console=ttyS0", "net.ifnames=0", "mitigations=off")
 _SHARES = """
 while sleep 2; do
-    for group in /sys/fs/cgroup/system.slice/docker-*.scope /sys/fs/cgroup/docker/*/; do
-        [ ! -e "$group/cpu.max" ] || echo max >"$group/cpu.max"
+    for limit in /sys/fs/cgroup/docker/*/cpu.max /sys/fs/cgroup/system.slice/docker-*.scope/cpu.max; do
+        [ ! -e "$limit" ] || echo max >"$limit"
+    done
+    cd /sys/fs/cgroup/cpu 2>/dev/null || continue
+    for limit in docker/*/cpu.cfs_quota_us system.slice/docker-*.scope/cpu.cfs_quota_us; do
+        [ ! -e "$limit" ] || echo -1 >"$limit"
     done
 done
 """
@@ -60,12 +69,16 @@ done
 
 @dataclass(frozen=True)
 class Plan:
-    """What a machine is made of: its distribution, packages and files besides, and the port of its sshd."""
+    """What a machine is made of: its distribution, packages and files besides, the port of its sshd, words that its
+    kernel's command line has besides, and its processor as QEMU names it."""
 
     distribution: str
     packages: tuple[str, ...]
     files: tuple[tuple[str, str], ...]
     ssh_port: int
+    kernel: tuple[str, ...] = ()
+    # One with less than `max` is emulated faster: Python starts in 0.5 s in place of 0.8.
+    processor: str = "Nehalem"
 
 
 PREPARED = Plan(
@@ -79,6 +92,24 @@ PREPARED = Plan(
     ssh_port=SSH_PORT,
 )
 """A machine that only this one reaches."""
+WITH_VERSION_1 = replace(
+    PREPARED, kernel=("systemd.unified_cgroup_hierarchy=0", "systemd.legacy_systemd_cgroup_controller=1")
+)
+"""The same with control groups of version 1 alone."""
+FOR_GVISOR = replace(PREPARED, processor=f"{PREPARED.processor},+fsgsbase,+xsave,+xsaveopt")
+"""The same with what each processor of the last ten years has, and gVisor has failed without (its issue 9996)."""
+
+
+def chosen() -> Plan:
+    """The machine that the variables of the tests ask for."""
+    if cgroup_version() == 1:
+        return WITH_VERSION_1
+    return FOR_GVISOR if RUNTIME == "runsc" else PREPARED
+
+
+def cgroup_version() -> int:
+    """The version that the variable names."""
+    return int(os.environ.get(CGROUPS, "2"))
 
 
 class Machine:
@@ -93,7 +124,7 @@ class Machine:
         source: DockerEngine,
         names: Sequence[str],
         report: Report,
-        plan: Plan = PREPARED,
+        plan: Plan,
         at: Namespace | None = None,
     ) -> None:
         self._report = report
@@ -146,13 +177,11 @@ class Machine:
             "-device",
             "virtio-net-pci,netdev=switch",
         )
-        # A processor with less than `max` is emulated faster: Python starts in 0.5 s in place of 0.8.
         self._start(
             *self._beside,
-            *("nice", "-n", "5", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "Nehalem", "-smp", "2"),
-            *("-m", str(_MEMORY_MB), "-display", "none", "-serial", f"file:{self._console}", "-snapshot"),
-            *("-kernel", str(kernel), "-initrd", str(initial), "-append"),
-            "root=/dev/vda rw console=ttyS0 net.ifnames=0 mitigations=off",
+            *("nice", "-n", "5", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", self._plan.processor),
+            *("-smp", "2", "-m", str(_MEMORY_MB), "-display", "none", "-serial", f"file:{self._console}", "-snapshot"),
+            *("-kernel", str(kernel), "-initrd", str(initial), "-append", " ".join((*_KERNEL, *self._plan.kernel))),
             *(part for disk in self._disks for part in ("-drive", f"file={disk},format=raw,if=virtio,cache=unsafe")),
             *(tap if self._at else ()),
             *("-netdev", f"user,id=net,restrict=on{forwards}", "-device", "virtio-net-pci,netdev=net"),

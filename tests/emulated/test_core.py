@@ -35,6 +35,13 @@ def profile_of(machine: Machine, core: Stack, service: str) -> str:
     return str(machine.engine.client().api.inspect_container(states[service])["AppArmorProfile"])
 
 
+def figures(machine: Machine, core: Stack) -> dict[str, dict[str, float]]:
+    """What the container-exporter tells of each service, by the names of the service and of the metric."""
+    text = machine.shell(f'docker exec {core.prefix}-container-exporter python -c "{SCRAPE}"')
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {name: {it.name: it.value for it in samples if it.labels.get("service") == name} for name in SERVICES}
+
+
 def test_every_service_becomes_healthy(machine: Machine, core: Stack) -> None:
     client = machine.engine.client()
 
@@ -88,10 +95,7 @@ def test_limits_of_a_sandbox(machine: Machine, core: Stack) -> None:
 
 
 def test_the_exporter_has_figures_of_each_service(machine: Machine, core: Stack) -> None:
-    text = machine.shell(f'docker exec {core.prefix}-container-exporter python -c "{SCRAPE}"')
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    for service in SERVICES:
-        found = {sample.name: sample.value for sample in samples if sample.labels.get("service") == service}
+    for found in figures(machine, core).values():
         assert found["container_running"] == 1
         assert found["container_cpu_seconds_total"] > 0
         assert 1_000_000 < found["container_memory_bytes"] <= found["container_memory_limit_bytes"]

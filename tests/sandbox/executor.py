@@ -180,6 +180,13 @@ class Executor:
         docker_cli = ("docker", "-H", self._host.engine.url, "update")
         subprocess.run([*docker_cli, *options, self._name], check=True, capture_output=True)
 
+    def python(self, code: str) -> str:
+        """What code prints that runs in the container beside the executor, as its root. A failure fails the test."""
+        ended = self._container_made.exec_run(["python", "-c", code], user="0:0")
+        assert isinstance(ended.output, bytes)
+        assert ended.exit_code == 0, ended.output
+        return ended.output.decode()
+
     def processes(self) -> list[str]:
         """The states and commands of all processes in the container, the sandboxes' too."""
         return [" ".join(process) for process in self._container_made.top(ps_args="-eo pid,stat,args")["Processes"]]

@@ -1,24 +1,29 @@
 """What a sandbox has besides its environment's files: user, mounts, devices and limits, seen from inside."""
 
+import json
 from typing import Any
 
 import pytest
 
 from app.profile import FLOOR
 from tests.sandbox.attacks.carrier import shelled
+from tests.sandbox.executor import Host
 from tests.sandbox.processes import Platform, output_json
 
+IDENTITY = """
+import json, os
+def identity(path):
+    found = os.stat(path)
+    return [os.major(found.st_dev), os.minor(found.st_dev), found.st_ino]
+"""
 LOOK = """
-import json, os, resource, socket, stat, sys
+import resource, socket, stat, sys
 def read(path):
     with open(path) as file: return file.read()
 def shown(path):
     "Whether a masked file or folder has content. AppArmor closes some."
     try: return bool((os.listdir if os.path.isdir(path) else read)(path))
     except PermissionError: return False
-def identity(path):
-    found = os.stat(path)
-    return [os.major(found.st_dev), os.minor(found.st_dev), found.st_ino]
 mounts = {}
 for line in read("/proc/self/mountinfo").splitlines():
     place, options, kind, own = (line.split()[index] for index in (4, 5, -3, -1))
@@ -49,12 +54,12 @@ CLOSED = {"nosuid", "nodev", "noexec"}
 @pytest.fixture(scope="module")
 def two(shared: Platform) -> tuple[Any, Any]:
     """What two sandboxes see that run at the same time."""
-    with shared.stream("python", LOOK) as first:
+    with shared.stream("python", IDENTITY + LOOK) as first:
         first.receive()
         text = ""
         while not text.endswith("\n"):
             text += first.receive()["data"]
-        second = output_json(shared.run("python", LOOK))
+        second = output_json(shared.run("python", IDENTITY + LOOK))
         first.send("stdin", data="\n")
         end = first.end()
     return output_json({**end, "stdout": text}), second
@@ -71,6 +76,16 @@ def test_each_sandbox_has_inodes_of_its_own(two: tuple[Any, Any]) -> None:
     assert first["masked"].keys() == second["masked"].keys() >= {"/proc/keys", "/proc/interrupts"}
     for kind in ("masked", "inodes"):
         assert [path for path in first[kind] if first[kind][path] == second[kind][path]] == []
+
+
+def test_no_inode_is_the_hosts_or_the_executors(two: tuple[Any, Any], shared: Platform, host: Host) -> None:
+    """Whatever they call it: a file may be masked with the device of another place."""
+    own = {**two[0]["masked"], **two[0]["inodes"]}
+    look = f"{IDENTITY}\nprint(json.dumps({{path: identity(path) for path in {list(own)} if os.path.exists(path)}}))"
+    for said in (host.python(look), shared.executor.python(look)):
+        theirs = json.loads(said)
+        assert theirs.keys() >= {"/dev/null", "/proc/keys", "/proc/interrupts"}
+        assert [path for path, inode in own.items() if inode in theirs.values()] == []
 
 
 def test_masked_files_are_empty(two: tuple[Any, Any]) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.environments import ENVIRONMENTS
+from app.environments import ENVIRONMENTS, VARIANTS
 from app.executor.bundle import COMMON
 from app.profile import FLOOR
 from app.wire.protocol import RESULTS, Execution
 from tools.machine import docker_engine
 
+NAMED = {**ENVIRONMENTS, **VARIANTS}
+"""Each environment and variant, by its name."""
 _USER = 1000
 _SECONDS = 600
 _DRIVER = Path(__file__).with_suffix(".pl")
@@ -30,9 +32,9 @@ class Ended:
 
 
 def run_all(image: str, executions: Mapping[str, Execution], folder: Path) -> Mapping[str, Ended]:
-    """Run each in an empty /tmp. All are of one environment. `folder` is new, and is shared with the container."""
-    (environment,) = {execution.home for execution in executions.values()}
-    variables = [f"{name}={value}" for name, value in ENVIRONMENTS[environment].variables.items()]
+    """Run each in an empty /tmp. All have one home. `folder` is new, and is shared with the container."""
+    (home,) = {execution.home for execution in executions.values()}
+    variables = [f"{name}={value}" for name, value in ENVIRONMENTS[home].variables.items()]
     folder.chmod(0o755)
     folders = {name: folder / str(number) for number, name in enumerate(executions)}
     for name, execution in executions.items():
@@ -58,7 +60,7 @@ def _write(execution: Execution, folder: Path) -> None:
     if execution.results is not None:
         (folder / "files" / RESULTS).mkdir(exist_ok=True)
     (folder / "stdin").write_text(execution.stdin)
-    command = ENVIRONMENTS[execution.environment].command(execution.main_file, execution.args, FLOOR.memory_mb)
+    command = NAMED[execution.environment].command(execution.main_file, execution.args, FLOOR.memory_mb)
     # Without what Node loads ahead, of which a program notices nothing.
     (folder / "command").write_text("".join(f"{word}\0" for word in command if not word.startswith("--require=")))
     folder.chmod(0o777)

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from app.environments import ENVIRONMENTS
 from app.wire.protocol import Execution
 from tests.sandbox import outside
-from tests.sandbox.outside import Ended
+from tests.sandbox.outside import NAMED, Ended
 from tests.sandbox.processes import Answer, Platform
 from tests.sandbox.programs import PROGRAMS
 from tests.sandbox.programs.program import Program
@@ -26,7 +25,7 @@ execution with one gets a sandbox made to order."""
 
 def body(program: Program, others: Sequence[tuple[str, bytes]] = ()) -> dict[str, Any]:
     """The body of POST /execute, without the environment."""
-    code = ((ENVIRONMENTS[program.environment].main, program.code or ""),)
+    code = ((NAMED[program.environment].main, program.code or ""),)
     files = [
         {"name": name, "content": content}
         if isinstance(content, str)
@@ -69,23 +68,24 @@ Plain = Callable[[str], Ended]
 
 @pytest.fixture(scope="session")
 def plain(request: pytest.FixtureRequest, images: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Plain:
-    """How each program of this run ends outside, by its name. All of an environment are run at once."""
+    """How each program of this run ends outside, by its name. All with one home are run at once."""
     names = {
         item.callspec.params["name"]
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.path == Path(__file__)
     }
+    executions = {
+        name: Execution.model_validate_json(json.dumps({"environment": program.environment, **body(program)}))
+        for name, program in PROGRAMS.items()
+        if name in names
+    }
 
     @cache
-    def run(environment: str) -> Mapping[str, Ended]:
-        executions = {
-            name: Execution.model_validate_json(json.dumps({"environment": environment, **body(program)}))
-            for name, program in PROGRAMS.items()
-            if name in names and program.environment == environment
-        }
-        return outside.run_all(images[environment], executions, tmp_path_factory.mktemp("outside"))
+    def run(home: str) -> Mapping[str, Ended]:
+        of_home = {name: execution for name, execution in executions.items() if execution.home == home}
+        return outside.run_all(images[home], of_home, tmp_path_factory.mktemp("outside"))
 
-    return lambda name: run(PROGRAMS[name].environment)[name]
+    return lambda name: run(executions[name].home)[name]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

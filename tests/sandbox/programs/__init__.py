@@ -10,8 +10,9 @@ from tests.sandbox.programs.program import Program
 from tests.sandbox.programs.python_ends import ENDS, FILES
 from tests.sandbox.programs.python_frames import FRAMES
 from tests.sandbox.programs.python_modules import MODULES, SOURCES
+from tests.sandbox.programs.typescript import TYPESCRIPT
 
 PROGRAMS: Mapping[str, Program] = MappingProxyType(
-    {**FILES, **ENDS, **FRAMES, **MODULES, **SOURCES, **NODE, **BASH, **OTHERS}
+    {**FILES, **ENDS, **FRAMES, **MODULES, **SOURCES, **NODE, **TYPESCRIPT, **BASH, **OTHERS}
 )
 """By what each is about."""

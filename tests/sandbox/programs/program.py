@@ -25,6 +25,11 @@ def node(code: str, *, stdin: str = "") -> Program:
     return Program("node", code, stdin=stdin)
 
 
+def typescript(code: str) -> Program:
+    """One file of TypeScript."""
+    return Program("typescript", code)
+
+
 def bash(code: str, *, stdin: str = "", results: bool = False) -> Program:
     """One file of Bash."""
     return Program("bash", code, stdin=stdin, results=results)

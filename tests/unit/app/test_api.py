@@ -180,6 +180,7 @@ async def test_environments_have_versions_and_limits(executor: FakeExecutor) -> 
         response = await client.get("/environments")
     assert response.json()["environments"] == ENVIRONMENTS
     assert response.json()["limits"]["timeout_seconds"] == 30
+    assert any("No file in /tmp can be executed" in note for note in response.json()["notes"])
 
 
 async def test_unknown_paths_and_methods_are_refused(executor: FakeExecutor) -> None:

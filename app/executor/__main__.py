@@ -89,7 +89,11 @@ async def _serve(settings: ExecutorSettings) -> None:
         fix = (WITH_HOST_USERS if settings.host_users else WITH_OWN_USERS).fix
         raise EngineError(f"{error}. {fix}.") from error
     if not settings.apparmor:
-        _log.warning("no AppArmor profile holds the executor and its sandboxes; docs/SECURITY.md says what is lost")
+        _log.warning(
+            "no AppArmor profile holds the executor and its sandboxes: where a namespace or a filter of system calls "
+            "has a hole, nothing else refuses the executor the kernel's settings and raw memory, or a sandbox mounts, "
+            "capabilities and programs that are not in its image (docs/SECURITY.md)"
+        )
     engine.start()
     try:
         environments = await survey(engine, settings.environments)

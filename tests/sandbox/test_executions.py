@@ -1,8 +1,11 @@
 """The results of code that keeps within the limits."""
 
+import json
+
 import pytest
 
 from app.environments import ENVIRONMENTS
+from tests.sandbox.executor import Host
 from tests.sandbox.processes import Platform, output_json
 
 VERSION = {
@@ -141,3 +144,10 @@ def test_a_script_that_is_executed_as_a_program_is_explained(platform: Platform)
     assert answer["stderr"].endswith("./a.sh: Permission denied\n")
     assert "run a script by its interpreter, as in `bash a.sh`" in answer["error"]
     assert platform.run("bash", files=[{"name": "main.sh", "content": "bash a.sh"}, script])["stdout"] == "inside\n"
+
+
+def test_an_executor_without_apparmor_says_once_what_is_lost(platform: Platform, host: Host) -> None:
+    said = [json.loads(line) for line in platform.executor.log().splitlines() if "AppArmor" in line]
+    assert [line["level"] for line in said] == ([] if host.apparmor else ["warning"])
+    lost = ("the kernel's settings and raw memory", "mounts, capabilities and programs")
+    assert all(words in line["message"] for line in said for words in lost)

@@ -77,6 +77,11 @@ found["file systems with a device"] = sorted(
 found["file systems"] = sorted(
     kind[-1] for kind in kinds if len(kind) == 2 and apart(lambda: mounted("none", kind[-1])) == "done")
 
+# The search finds what the executor may write.
+opened(lambda: os.mkdir("/tmp/own"))
+opened(lambda: open("/tmp/own/file", "w").close())
+found["its own"] = list(writable("/tmp/own"))
+
 # The kernel's settings, control groups, the container's image.
 found["sysctls"] = sorted(writable("/proc/sys"))
 own = {f"/proc/{name}" for name in os.listdir("/proc") if name.isdigit() or name in ("self", "thread-self")}
@@ -189,6 +194,11 @@ def test_it_has_every_capability_in_its_own_user_namespace(found: Any) -> None:
     """Shows that the attack is made with all that the executor has."""
     assert found["user"] == [[0, 0, 0], ["0", "100000", "65536"]]
     assert int(found["capabilities"], 16) >= 2**38 - 1
+
+
+def test_the_search_finds_what_the_executor_may_write(found: Any) -> None:
+    """So the searches that find nothing are real."""
+    assert found["its own"] == ["/tmp/own/file"]
 
 
 def test_no_device_of_the_host_is_made_or_mounted(found: Any) -> None:

@@ -88,6 +88,27 @@ def test_a_program_has_a_terminal_that_takes_keys(page: Page) -> None:
     assert page.output == "Who? Ada!\nAda! True True\n"
 
 
+def test_a_window_that_is_resized_reaches_the_program(page: Page) -> None:
+    code = """
+import os, signal, sys
+def tell(*_):
+    print(os.get_terminal_size().columns)
+def resized(*_):
+    tell()
+    sys.exit()
+signal.signal(signal.SIGWINCH, resized)
+tell()
+input()
+"""
+    page.run("python", code)
+    page.prints("\n")
+    page.takes_input()
+    page.emulate("Emulation.setDeviceMetricsOverride", width=390, height=780, deviceScaleFactor=1, mobile=False)
+    page.ends("Success")
+    wide, narrow = map(int, page.output.split())
+    assert 20 < narrow < wide
+
+
 def test_ctrl_c_interrupts_what_has_a_terminal(page: Page) -> None:
     page.run("node", "console.log('up'); process.stdin.resume()")
     page.prints("up")

@@ -20,6 +20,8 @@ _NAMESPACE = Path("/proc/self/cgroup")
 _FOLDER = "sandboxes"
 _OURS = "executor"
 _MB = 1024 * 1024
+_ONE_CHARGE = _MB
+"""Bytes below its limit of memory at which a group is full: the charge that has failed was not added."""
 _PERIOD = 100_000
 """The kernel's period for the CPU limit in microseconds, as Docker sets it."""
 _LONGEST = 65536
@@ -113,6 +115,7 @@ class Group:
 
     def __init__(self, name: str) -> None:
         self._folders = {controller: f"{parent}/{name}" for controller, parent in _parents(ROOT).items()}
+        self._refused_before = 0
 
     @property
     def entrances(self) -> list[str]:
@@ -137,6 +140,11 @@ class Group:
                 os.write(descriptor, value.encode())
             finally:
                 os.close(descriptor)
+        self.begin()
+
+    def begin(self) -> None:
+        """Mark the start of the execution: `lacking` ignores what the executor's group refused before. Or OSError."""
+        self._refused_before = _refused_together()
 
     def cpu_seconds(self) -> float:
         """The seconds of processor time that it has used so far, or OSError."""
@@ -156,6 +164,28 @@ class Group:
             peak = int(self._read("memory.max_usage_in_bytes"))
             kills = _numbers(self._read("memory.oom_control")).get("oom_kill", 0)
         return Usage(self.cpu_seconds(), peak, kills, pids_refused=_numbers(self._read("pids.events"))["max"])
+
+    def lacking(self, used: Usage) -> str | None:
+        """What was refused to it below its own limit: "memory", "processes", or None; or OSError.
+
+        Then the executor's group, which bounds all sandboxes together, or the host had no more.
+        """
+        if used.memory_kills:
+            if is_v2():
+                was_full = _numbers(self._read("memory.events"))["oom"] > 0
+            else:  # Version 1 counts no refusals in Linux 6.18: memory.failcnt stays 0.
+                limit = int(self._read("memory.limit_in_bytes"))
+                was_full = used.memory_peak is not None and used.memory_peak > limit - _ONE_CHARGE
+            return None if was_full else "memory"
+        # Since Linux 6.11, version 2 counts a refusal in the group whose limit it was, else in that of the process.
+        refused = not self._pids_were_full() if used.pids_refused else _refused_together() > self._refused_before
+        return "processes" if refused else None
+
+    def _pids_were_full(self) -> bool:
+        try:
+            return int(self._read("pids.peak")) >= int(self._read("pids.max"))
+        except FileNotFoundError:  # the kernel is older than 6.1
+            return True
 
     def remove(self) -> bool:
         """Remove it, and return whether it is gone. If not, what was left in it is killed: try again in a moment."""
@@ -222,6 +252,14 @@ def left_over() -> list[str]:
     """The names of the existing groups. Before this executor makes any, an earlier one has left them."""
     folder = ROOT / _FOLDER if is_v2() else ROOT / "pids" / _FOLDER
     return [group.name for group in folder.iterdir() if group.is_dir() and group.name != _OURS]
+
+
+def _refused_together() -> int:
+    """How often the executor's group was at its limit of processes. 0 where the sandbox's own group counts that."""
+    try:
+        return _numbers(_read(f"{ROOT}/pids.events.local"))["max"]
+    except FileNotFoundError:
+        return 0
 
 
 def _read(file: str) -> str:

@@ -9,7 +9,17 @@ from app.wire.protocol import Command, Execution, ResultFile, Status
 
 
 class EngineError(Exception):
-    """A sandbox could not be made, started or used. Visitors' code never causes it."""
+    """A sandbox could not be made, started or used. Visitors' code never causes it. `told` is what visitors read."""
+
+    told = "No sandbox could be run."
+
+
+class Exhausted(EngineError):
+    """Code failed because all sandboxes together, or the host, had no more of `what`: "memory" or "processes"."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the sandboxes together, or the host, have no {what} left")
+        self.told = f"The platform had no {what} left for your code."
 
 
 class Busy(Exception):

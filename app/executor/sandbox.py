@@ -15,7 +15,7 @@ import anyio
 from app.environments import ENVIRONMENTS
 from app.executor import results
 from app.executor.cgroups import Group
-from app.executor.engine import EngineError, Outcome, Visitor
+from app.executor.engine import EngineError, Exhausted, Outcome, Visitor
 from app.executor.files import Folder
 from app.executor.output import Listener
 from app.executor.package_sets import HeldSet
@@ -183,6 +183,7 @@ class OciSandbox:
         """Give the code to the waiting interpreter. From then on its script is a plain file for whoever opens it."""
         # A waiting gVisor uses CPU time, which does not belong to the execution.
         self._cpu_before = self.group.cpu_seconds()
+        self.group.begin()
         main = execution.sources[execution.main_file]
         self._files.replace(self._waits_for, main)
         self._files.write_all({name: it for name, it in execution.sources.items() if name != execution.main_file})
@@ -265,14 +266,21 @@ class OciSandbox:
     def _outcome(
         self, execution: Execution, stopped: Status | None, said: bytes, transcript: Transcript, seconds: float
     ) -> Outcome:
-        """`stopped` is the reason for which the executor has ended the code; None if the code has ended by itself."""
+        """`stopped` is the reason for which the executor has ended the code; None if the code has ended by itself.
+
+        Raises:
+            Exhausted: the code failed, and was refused memory or processes below its own limits.
+        """
         if stopped is not None:
             return Outcome(stopped, transcript, seconds)
         used = self.group.usage()
-        try:
+        code = None
+        with contextlib.suppress(struct.error, ValueError):
             (status,) = _STATUS.unpack(said)
             code = os.waitstatus_to_exitcode(status & ~_FULL)
-        except (struct.error, ValueError):  # PID 1 was killed. Under gVisor, the code may also have written here.
+        if code != 0 and (what := self.group.lacking(used)):
+            raise Exhausted(what)
+        if code is None:  # PID 1 was killed. Under gVisor, the code may also have written to its descriptor.
             return Outcome(Status.MEMORY_LIMIT if used.memory_kills else Status.KILLED, transcript, seconds)
         pictures = ENVIRONMENTS[execution.home].pictures
         files, warnings = results.collect(self.tmp, execution.results, self._profile, pictures)

@@ -196,7 +196,7 @@ class Service:
             _log.error("an execution of %s has failed: %s", execution.environment, error)
             raise Refused(
                 Code.ENGINE_UNAVAILABLE,
-                "No sandbox could be run. This is a fault of the platform, not of your code: try again later.",
+                f"{error.told} This is a fault of the platform, not of your code: try again later.",
                 _ENGINE_RETRY_SECONDS,
             ) from error
         finally:

@@ -115,7 +115,7 @@ def test_code_that_takes_all_memory_of_its_sandbox_ends_with_a_status(ours: Clus
     assert restarts(ours) == before
 
 
-def test_units_without_memory_end_code_with_a_status_and_go_on(ours: Cluster, edge: httpx.Client) -> None:
+def test_units_without_memory_say_so_to_whose_code_was_killed_and_go_on(ours: Cluster, edge: httpx.Client) -> None:
     """The code stays below the memory of its own sandbox, and its unit has less left."""
     hog = "held = bytes([1]) * 2**20 * 200\nprint('held')"
     assert run(edge, hog) == ("success", "held\n")
@@ -125,7 +125,9 @@ def test_units_without_memory_end_code_with_a_status_and_go_on(ours: Cluster, ed
     try:
         for limit, held in limits:
             limit.write_text(str(held + LEFT))
-        assert run(edge, hog) == ("memory_limit", "")
+        told = edge.post("/execute", json={"environment": "python", "code": hog})
+        assert (told.status_code, told.json()["code"]) == (503, "engine_unavailable")
+        assert told.json()["detail"].startswith("The platform had no memory left for your code.")
     finally:
         for limit, value in earlier.items():
             limit.write_text(value)

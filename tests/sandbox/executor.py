@@ -165,13 +165,16 @@ class Executor:
         subprocess.run([*entered, *command], check=True)
 
     def kill_runtimes(self, name: str, seconds: float) -> None:
-        """For `seconds`, kill each process of the OCI runtime `name` that appears in the container."""
+        """For `seconds`, kill each process of the OCI runtime `name` that is or appears in the container.
+
+        gVisor's have longer names: runsc-sandbox and runsc-gofer.
+        """
         end, identity = time.monotonic() + seconds, str(self._container_made.id)
         while time.monotonic() < end:
             for process in Path("/proc").glob("[0-9]*"):
                 with contextlib.suppress(OSError):
                     command = (process / "cmdline").read_bytes().split(b"\0")[0]
-                    if command == name.encode() and identity in (process / "cgroup").read_text():
+                    if command.startswith(name.encode()) and identity in (process / "cgroup").read_text():
                         os.kill(int(process.name), signal.SIGKILL)
 
     def bound(self, **limits: str) -> None:

@@ -5,12 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
+from app.runtimes import RUNTIMES
 from tests.sandbox.conftest import MakePlatform
-from tests.sandbox.processes import RUNTIME, Platform
+from tests.sandbox.processes import RUNTIME, Answer, Platform
 from tests.waiting import until
 
 HELLO = "print('hello')"
 HOG = "held = bytes([1]) * 2**20 * 200\nprint('held')"
+FORK = "import os\nprint('begun', flush=True)\ninput()\nos.fork()"
+SLEEP = "import time\nprint('begun', flush=True)\ntime.sleep(6)\nprint('ended')"
+NOT_TOUCHED, ENDED = ("success", "begun\nended\n", None), ("killed", "begun\n", "The code was stopped before its end.")
 SECONDS = 30
 
 
@@ -44,8 +48,22 @@ def test_a_container_without_memory_ends_code_and_not_the_executor(platform: Pla
     assert platform.run("python", HOG)["stdout"] == "held\n"
     platform.wait_until_idle()
     platform.executor.bound(memory="190m", memory_swap="190m")
-    answer = platform.run("python", HOG)
-    assert (answer["status"], answer["stdout"]) == ("memory_limit", "")
+    answer = platform.post("python", HOG)
+    _check_refusal(answer)
+    _check_lacking(answer.json(), "memory")
+    with platform.stream("python", HOG) as stream:
+        _check_lacking(stream.end(), "memory")
+    _check_recovery(platform)
+
+
+def test_code_that_runs_in_a_container_without_processes_is_told_so(platform: Platform) -> None:
+    """The code stays below the processes of its own sandbox."""
+    with platform.stream("python", FORK) as stream:
+        stream.until_output("begun")
+        platform.executor.bound(pids_limit="1")
+        stream.send("stdin", data="\n")
+        _check_lacking(stream.end(), "processes")
+    platform.executor.bound(pids_limit="-1")
     _check_recovery(platform)
 
 
@@ -73,6 +91,18 @@ def test_executions_are_refused_while_the_runtime_is_killed(platform: Platform) 
     _check_recovery(platform)
 
 
+def test_code_that_runs_when_the_runtime_is_killed_has_an_end(platform: Platform) -> None:
+    """crun is gone once it has started a sandbox. gVisor's processes hold the code until it ends."""
+    with ThreadPoolExecutor(1) as pool, platform.stream("python", SLEEP) as stream:
+        stream.until_output("begun")
+        killing = pool.submit(platform.executor.kill_runtimes, RUNTIME, seconds=3)
+        _check_refusal(until(lambda: _refusal(platform, args=["x"]), SECONDS, "a refusal"))
+        killing.result()
+        end = stream.end()
+    assert (end["status"], end["stdout"], end["error"]) == (ENDED if RUNTIMES[RUNTIME].own_kernel else NOT_TOUCHED)
+    _check_recovery(platform)
+
+
 def test_all_ends_with_the_executors_process_and_nothing_is_left_at_the_next_start(platform: Platform) -> None:
     platform.wait_until_idle()
     with ThreadPoolExecutor(1) as pool:
@@ -87,6 +117,11 @@ def test_all_ends_with_the_executors_process_and_nothing_is_left_at_the_next_sta
 def _check_refusal(refused: httpx.Response) -> None:
     assert (refused.status_code, refused.json()["code"]) == (503, "engine_unavailable")
     assert int(refused.headers["retry-after"]) > 0
+
+
+def _check_lacking(problem: Answer, what: str) -> None:
+    assert problem["code"] == "engine_unavailable", problem
+    assert problem["detail"].startswith(f"The platform had no {what} left for your code. This is a fault of the")
 
 
 def _check_recovery(platform: Platform) -> None:

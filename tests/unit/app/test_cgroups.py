@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ FILES = {
     "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
     "pids.max": "max\n",
     "pids.events": "max 3\n",
+    "pids.peak": "50\n",
     "cpu.cfs_period_us": "100000\n",
     "cpu.cfs_quota_us": "-1\n",
     "cpuacct.usage": "1500000000\n",
@@ -34,6 +36,7 @@ FILES = {
     "cpu.stat": "usage_usec 1500000\nuser_usec 1000000\nsystem_usec 500000\n",
 }
 """Files of a group that the kernel makes, with what they say at first or after a while."""
+FULL = FLOOR.memory_mb * 1024 * 1024
 USED = Usage(cpu_seconds=1.5, memory_peak=7340032, memory_kills=2, pids_refused=3)
 
 
@@ -122,6 +125,61 @@ def test_usage(kernel: Kernel) -> None:
     group = Group(NAME)
     group.make(limits())
     assert group.usage() == USED
+
+
+def used(**counts: int) -> Usage:
+    return replace(USED, **{"memory_kills": 0, "pids_refused": 0, **counts})
+
+
+def change(kernel: Kernel, **files: str) -> None:
+    """Have files of the group say something else. A name has `_` for each dot."""
+    for folder in made(kernel):
+        for file in folder.iterdir():
+            if (content := files.get(file.name.replace(".", "_"))) is not None:
+                file.write_text(content)
+
+
+def test_nothing_is_lacking_to_a_group_that_reached_its_own_limits(kernel: Kernel) -> None:
+    group = Group(NAME)
+    group.make(limits())
+    full = used(memory_kills=2, memory_peak=FULL)
+    assert [group.lacking(it) for it in (used(), full, used(pids_refused=3))] == [None] * 3
+
+
+def test_memory_is_lacking_when_a_kill_was_not_for_the_groups_own_limit(kernel: Kernel) -> None:
+    group = Group(NAME)
+    group.make(limits())
+    change(kernel, memory_events="low 0\nhigh 0\nmax 0\noom 0\noom_kill 2\n")
+    assert group.lacking(used(memory_kills=2, memory_peak=FULL // 2)) == "memory"
+    assert group.lacking(used()) is None
+
+
+def test_processes_are_lacking_when_the_group_never_had_as_many_as_it_may(kernel: Kernel) -> None:
+    group = Group(NAME)
+    group.make(limits())
+    change(kernel, pids_peak="49\n")
+    assert group.lacking(used(pids_refused=3)) == "processes"
+
+
+def test_a_kernel_before_6_1_does_not_tell_whose_limit_of_processes_it_was(kernel: Kernel) -> None:
+    kernel.without = {"pids.peak"}
+    group = Group(NAME)
+    group.make(limits())
+    assert group.lacking(used(pids_refused=3)) is None
+
+
+def test_a_kernel_since_6_11_counts_refused_processes_in_the_executors_group(kernel: Kernel) -> None:
+    """Under version 2. Only those since the start of the execution are its own."""
+    together = kernel.root / "pids.events.local"
+    together.write_text("max 4\n")
+    group = Group(NAME)
+    group.make(limits())
+    assert group.lacking(used()) is None
+    together.write_text("max 5\n")
+    assert group.lacking(used()) == "processes"
+    assert group.lacking(used(pids_refused=3)) is None
+    group.begin()
+    assert group.lacking(used()) is None
 
 
 def test_a_kernel_before_5_19_does_not_tell_the_peak_of_memory(kernel: Kernel) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from app.executor import sandbox as sandbox_module
 from app.executor.cgroups import Group, Usage
-from app.executor.engine import EngineError, Outcome, Visitor
+from app.executor.engine import EngineError, Exhausted, Outcome, Visitor
 from app.executor.processes import Pipes, spawn
 from app.executor.sandbox import OciSandbox
 from app.executor.transcript import Stream
@@ -60,10 +60,17 @@ NOTHING = Usage(cpu_seconds=0.0, memory_peak=None, memory_kills=0, pids_refused=
 
 
 class FakeGroup:
-    """A control group with the usage that the test sets."""
+    """A control group with the usage that the test sets, and what it lacks."""
 
     def __init__(self) -> None:
         self.said = NOTHING
+        self.lacks: str | None = None
+
+    def begin(self) -> None:
+        self.lacks = None
+
+    def lacking(self, used: Usage) -> str | None:
+        return self.lacks
 
     def cpu_seconds(self) -> float:
         return self.said.cpu_seconds
@@ -230,6 +237,36 @@ async def test_what_the_kernel_refused_is_the_status_of_code_that_failed(
     """The count begins with the sandbox: code made to order may be refused before the executor reads the counter."""
     bench.group.said = replace(NOTHING, **used)
     assert (await run(bench, text)).status == status
+
+
+class Refusing(Sender):
+    """Something is refused to the code below its own limits, once it has written something."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__()
+        self._bench = bench
+
+    def output(self, stream: Stream, text: str) -> None:
+        super().output(stream, text)
+        self._bench.group.lacks = "memory"
+
+
+@pytest.mark.parametrize("text", ["echo; exit 1", "echo; kill -9 $$", "echo; sleep 0.2; kill -9 $PPID; sleep 60"])
+async def test_code_that_failed_for_what_the_platform_lacks_is_no_result(bench: Bench, text: str) -> None:
+    bench.group.said = replace(NOTHING, memory_kills=1)
+    with pytest.raises(Exhausted, match="have no memory left"):
+        await run(bench, text, Refusing(bench))
+
+
+async def test_code_that_succeeded_has_a_result_whatever_the_platform_lacks(bench: Bench) -> None:
+    assert (await run(bench, "echo; exit 0", Refusing(bench))).status == Status.SUCCESS
+
+
+async def test_what_the_platform_lacked_before_the_code_is_not_its_end(bench: Bench) -> None:
+    sandbox = await bench.waiting()
+    bench.group.lacks = "processes"
+    assert (await sandbox.run(code("exit 1"), Sender())).status == Status.ERROR
+    await sandbox.end()
 
 
 async def test_processor_time_is_the_codes_and_not_that_of_a_sandbox_that_waits(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from typing import NoReturn
 import pytest
 
 from app.environments import ENVIRONMENTS
-from app.executor.engine import EngineError, Outcome, Visitor
+from app.executor.engine import EngineError, Exhausted, Outcome, Visitor
 from app.executor.metrics import Metrics
 from app.executor.service import BrokenEnvironment, survey
 from app.executor.transcript import Transcript
@@ -92,6 +92,19 @@ async def test_a_failing_run_is_the_platforms_fault_and_keeps_no_sandbox() -> No
     assert caught.value.problem.code is Code.ENGINE_UNAVAILABLE
     assert "secret" not in caught.value.problem.detail
     assert engine.claimed == set()
+
+
+async def test_what_the_platform_lacks_is_named() -> None:
+    async def behave(execution: Execution, visitor: Visitor) -> Outcome:
+        raise Exhausted("memory")
+
+    with pytest.raises(Refused) as caught:
+        await service(FakeEngine(behave)).execute(HELLO, Visitor())
+    assert (caught.value.problem.code, caught.value.problem.detail) == (
+        Code.ENGINE_UNAVAILABLE,
+        "The platform had no memory left for your code. This is a fault of the platform, not of your code: "
+        "try again later.",
+    )
 
 
 async def test_a_cancelled_run_keeps_no_sandbox() -> None:

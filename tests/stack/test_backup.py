@@ -6,19 +6,14 @@ The services are as the program declares them. The tests build on each other, in
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 
-import docker
 import httpx
 import pytest
 import valkey
 from docker.models.containers import Container
 
-from app.backup.settings import BackupSettings, Copying
 from infra.config import parse_settings
-from infra.service import STACK_LABEL
-from infra.services.backup import CAPABILITIES
 from infra.settings import STACKS_STORE, PlatformSettings
 from tests.declared import DeclaredServices
 from tests.program import SECRETS, platform_config
@@ -28,7 +23,7 @@ from tests.waiting import until
 from tools.console.steps import Report, StepFailed
 from tools.machine import docker_bridge
 from tools.machine.preparation import Preparation
-from tools.stack import backup, docker_objects, health
+from tools.stack import backup, health
 
 KEYS = {
     "backup_password": SECRETS["backupPassword"],
@@ -39,59 +34,6 @@ PORTS = {"prometheus": 9090, "alertmanager": 9093, "loki": 3100, "jaeger": 16686
 SERVICES = ("valkey", *PORTS)
 TRACE = secrets.token_hex(16)
 LINE = f"a line of {secrets.token_hex(4)}"
-WRITES = """
-import itertools, sqlite3
-connection = sqlite3.connect("/data/rooms/rooms.db", isolation_level=None)
-connection.execute("pragma journal_mode=wal")
-connection.execute("create table lines (number integer, text text)")
-for number in itertools.count():
-    connection.execute("begin")
-    for text in ("one", "two"):
-        connection.execute("insert into lines values (?, ?)", (number, text * 500))
-    connection.execute("commit")
-    print(number, flush=True)
-"""
-READS = """
-import sqlite3
-connection = sqlite3.connect("/data/rooms/rooms.db")
-print(connection.execute("pragma integrity_check").fetchone()[0])
-print(connection.execute("select count(*) % 2, count(*) > 1 from lines").fetchone())
-"""
-
-
-@dataclass(frozen=True)
-class Rooms:
-    """Containers with a volume that holds a SQLite database, as the backup service has one, or to write to it."""
-
-    client: docker.DockerClient
-    image: str
-    prefix: str = field(default_factory=lambda: f"test-{secrets.token_hex(4)}")
-
-    def start(self, *command: str, mode: str = "rw", password: str = KEYS["backup_password"]) -> Container:
-        volumes = {"rooms": Copying(databases=("*.db",))}
-        own = BackupSettings(stack="test", repository="/repository", volumes=volumes)
-        made = self.client.containers.create(
-            self.image,
-            list(command),
-            entrypoint="python",
-            user="0:0",
-            network_mode="none",
-            cap_drop=["ALL"],
-            cap_add=list(CAPABILITIES),
-            environment=own.variables(),
-            labels={STACK_LABEL: self.prefix},
-            volumes={
-                self.volume("rooms"): {"bind": "/data/rooms", "mode": mode},
-                **{self.volume(name): {"bind": f"/{name}", "mode": "rw"} for name in ("scratch", "repository")},
-            },
-        )
-        made.put_archive("/run", backup.archive("secrets", {**KEYS, "backup_password": password}))
-        made.start()
-        return made
-
-    def volume(self, name: str) -> str:
-        self.client.volumes.create(f"{self.prefix}-{name}", labels={STACK_LABEL: self.prefix})
-        return f"{self.prefix}-{name}"
 
 
 @pytest.fixture(scope="module")
@@ -217,10 +159,15 @@ def test_what_is_lost_comes_back_with_owners_and_modes(
 def owners(services: DeclaredServices, prepared: Preparation) -> str:
     """Owner and mode of the volumes and of some files in them."""
     some = "find /data -maxdepth 1 -o -name MANIFEST -o -name appendonlydir -o -name chunks"
-    volumes = {f"{services.prefix}-{it}-data": {"bind": f"/data/{it}", "mode": "ro"} for it in SERVICES}
+    return in_volumes(services, prepared, f"{some} | sort | xargs stat -c '%n %u:%g %a'")
+
+
+def in_volumes(services: DeclaredServices, prepared: Preparation, script: str) -> str:
+    """What a shell script prints for which each service's volume is a folder of /data."""
+    volumes = {f"{services.prefix}-{it}-data": {"bind": f"/data/{it}", "mode": "rw"} for it in SERVICES}
     said: bytes = services.client.containers.run(
         prepared.images.references["backup"],
-        ["-c", f"{some} | sort | xargs stat -c '%n %u:%g %a'"],
+        ["-c", script],
         entrypoint="sh",
         user="0:0",
         remove=True,
@@ -236,6 +183,18 @@ def test_a_running_service_goes_back_to_what_it_was(
     restoration.run([], report)
     healthy(services, *SERVICES)
     assert counted(services).get("counted") == b"3"
+
+
+def test_loki_had_written_its_lines_to_chunks_before_the_copy(
+    services: DeclaredServices, prepared: Preparation, restoration: backup.Restoration, moment: float, report: Report
+) -> None:
+    """Without the log of what it has in memory, which it would replay."""
+    container(services, "loki").stop()
+    restoration.run([], report)
+    assert in_volumes(services, prepared, "cd /data/loki; ls -d wal; rm -r wal") == "wal\n"
+    container(services, "loki").start()
+    healthy(services, "loki")
+    until(lambda: what_is_there(services, moment)["loki"], 60, "the line in Loki's chunks")
 
 
 def test_a_flipped_byte_is_refused_and_changes_nothing(
@@ -258,38 +217,3 @@ def test_a_drill_of_a_damaged_repository_fails(services: DeclaredServices) -> No
     healthy(services, "backup")
     assert volume in str(container(services, "backup").attrs["Mounts"])
     until(lambda: "backup_drill_passed 0.0" in metrics(services), 180, "the drill of a damaged repository")
-
-
-@pytest.fixture
-def rooms(prepared: Preparation) -> Iterator[Rooms]:
-    made = Rooms(prepared.engine.client(), prepared.images.references["backup"])
-    yield made
-    docker_objects.remove_volumes(made.client, docker_objects.remove_all(made.client, made.prefix))
-
-
-def test_a_database_is_copied_whole_while_it_is_written(rooms: Rooms) -> None:
-    writer = rooms.start("-c", WRITES)
-    until(lambda: writer.logs().count(b"\n") > 50, 30, "the first writes")
-    backup_service = rooms.start("-m", "app.backup", "now", mode="ro")
-    assert backup_service.wait()["StatusCode"] == 0, backup_service.logs()
-    assert writer.status != "exited"
-    writer.remove(force=True)
-    for command in (
-        ("-c", "import os; [os.remove(it.path) for it in os.scandir('/data/rooms')]"),
-        ("-m", "app.backup", "restore"),
-    ):
-        ended = rooms.start(*command)
-        assert ended.wait()["StatusCode"] == 0, ended.logs()
-    reader = rooms.start("-c", READS)
-    reader.wait()
-    assert reader.logs().decode().splitlines() == ["ok", "(0, 1)"]
-
-
-def test_the_repository_gets_a_changed_password(rooms: Rooms) -> None:
-    for password in ("former", "changed"):
-        ended = rooms.start("-m", "app.backup", "now", password=password)
-        assert ended.wait()["StatusCode"] == 0, ended.logs()
-    rooms.start("-c", "import os; os.remove('/scratch/password')").wait()
-    for password, code in (("former", 1), ("changed", 0)):
-        ended = rooms.start("-m", "app.backup", "list", password=password)
-        assert ended.wait()["StatusCode"] == code, ended.logs()

@@ -46,6 +46,20 @@ keeper.log_in()
 print(json.dumps({it: keeper._vault.get(f"secret/metadata/{it}")["data"]["versions"] for it in keeper.services}))
 """
 
+OPENS = """
+import os, pathlib, shutil, sys, tempfile
+from app.backup.restic import Restic
+from app.backup.settings import BackupSettings
+settings, folder = BackupSettings.read(os.environ), pathlib.Path(tempfile.mkdtemp())
+copy = folder / "secrets"
+shutil.copytree(settings.secrets, copy)
+(copy / "backup_password").write_text(sys.argv[1])
+print(Restic(settings.model_copy(update={"secrets": copy}), folder).attempt("cat", "config").returncode)
+"""
+WRONG_PASSWORD = 12
+"""What restic ends with."""
+BACKUP_PASSWORD = "secret"
+
 
 @dataclass(frozen=True)
 class Vaulted:
@@ -87,8 +101,13 @@ class Vaulted:
     def is_unsealed(self) -> bool:
         return self.output("openbao", "bao", "status", f"-address=unix://{openbao.SOCKET}") != ""
 
-    def execute(self, key: str) -> int:
-        headers, body = {"authorization": f"Bearer {key}"}, {"environment": "bash", "code": "true"}
+    def opens_backups(self, password: str) -> int:
+        """With which code restic ends that opens the repository with this password."""
+        return int(self.output("backup", "python", "-c", OPENS, password))
+
+    def execute(self, key: str | None = None) -> int:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        body = {"environment": "bash", "code": "true"}
         url = f"http://localhost:{self.port}/execute"
         return httpx.post(url, headers=headers, json=body, timeout=30, trust_env=False).status_code
 
@@ -143,7 +162,7 @@ def stack(prepared: Preparation, image: str, folder: Path, report: Report) -> It
         made = Vaulted(checkout, prepared.engine, prefix, port, report)
         try:
             for key in ("backupPassword", "backupS3Id", "backupS3Key"):
-                checkout.run(f"echo secret | make secret KEY={key} STACK=prod")
+                checkout.run(f"echo {BACKUP_PASSWORD} | make secret KEY={key} STACK=prod")
             assert "make up STACK=prod" in made.set_hook(FIRST)
             checkout.run(SWITCH_ON)
             yield made
@@ -192,6 +211,18 @@ def test_a_rotated_password_replaces_no_service(stack: Vaulted) -> None:
     assert {service for service in before if before[service] != after[service]} == {"keeper"}
 
 
+def test_a_changed_password_of_backups_reaches_their_repository(stack: Vaulted) -> None:
+    before, new = stack.starts(), secrets.token_urlsafe(18)
+    assert stack.opens_backups(BACKUP_PASSWORD) == 0
+    said = stack.checkout.run(f"printf %s {new} | make secret KEY=backupPassword STACK=prod")
+    assert "so has backup." in said
+    until(lambda: stack.output("backup", "cat", "/run/secrets/backup_password") == new, 60, "the password")
+    stack.checkout.run("make backup STACK=prod")
+    assert stack.opens_backups(BACKUP_PASSWORD) == WRONG_PASSWORD
+    assert stack.opens_backups(new) == 0
+    assert stack.starts() == before
+
+
 def test_without_the_vault_previews_and_services_work_and_it_unseals_itself(stack: Vaulted) -> None:
     stack.containers()["openbao"].stop()
     said = stack.checkout.run(PREVIEW)
@@ -200,6 +231,7 @@ def test_without_the_vault_previews_and_services_work_and_it_unseals_itself(stac
     for service in ("alertmanager", "traefik", "api"):
         stack.containers()[service].restart()
     until(lambda: stack.dashboard(stack.password()) == httpx.codes.OK, 60, "Traefik")
+    until(lambda: stack.execute() == httpx.codes.OK, 60, "an execution")
     assert stack.output("alertmanager", "cat", FILE) == SECOND
     refused = stack.checkout.attempt(f"printf %s {THIRD} | {MAKE_SECRET}")
     assert refused.returncode != 0

@@ -21,6 +21,7 @@ from infra.settings import STACKS_STORE
 from tests.checkout import Checkout, commands
 from tests.registry import running
 from tests.stack import s3
+from tests.stack.variations import Variations
 from tests.stack.visitors import Visits, events, visiting, websocket
 from tests.stacks import containers
 from tests.waiting import until
@@ -33,6 +34,9 @@ from tools.machine.preparation import Preparation
 from tools.stack import config, docker_objects, health
 from tools.stack.config import ONLY_CORE
 
+# So Pulumi tells with --diff what a refresh would take out of the state.
+REMOVED = "docker:index/container:Container: (delete)"
+CAUSE = "the counts can't be read"
 HELLO = """#!/usr/bin/env python3
 import http.server, sys
 
@@ -45,34 +49,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 if "--check" not in sys.argv:
     http.server.HTTPServer(("", 8080), Handler).serve_forever()
 """
-
-
-class Variations:
-    """Images built from those of the stack, with other content. `close` removes them."""
-
-    def __init__(self, prepared: Preparation, folder: Path) -> None:
-        self._client = prepared.engine.client()
-        self._references = prepared.images.references
-        self._folder = folder
-        self._run = secrets.token_hex(4)
-        self._made: list[str] = []
-
-    def make(self, name: str, original: str, *instructions: str, **files: str) -> str:
-        """The reference of an image made from one of the stack's by Dockerfile instructions, which may copy `files`."""
-        folder = self._folder / name
-        folder.mkdir()
-        for file, text in files.items():
-            (folder / file).write_text(text)
-            (folder / file).chmod(0o755)
-        lines = [f"FROM {self._references[original]}", f"LABEL variation={self._run}", *instructions]
-        (folder / "Dockerfile").write_text("\n".join(lines) + "\n")
-        built, _ = self._client.images.build(path=str(folder), tag=f"test-{self._run}/{name}:1", rm=True)
-        self._made.append(str(built.id))
-        return f"test-{self._run}/{name}:1"
-
-    def close(self) -> None:
-        for image in reversed(self._made):
-            self._client.images.remove(image, force=True)
 
 
 @dataclass(frozen=True)
@@ -98,6 +74,14 @@ class Server:
         self.checkout.run(script)
         health.wait(self.engine, self.prefix, f"http://localhost:{self.port}", self.report)
         return {service for service, id_ in self.containers().items() if before.get(service) != id_}
+
+    def doctor(self, asking: str) -> dict[str, list[str]]:
+        """The verdict of each check, what was found, and the runbook of what is wrong. At least one check is."""
+        asked = self.checkout.attempt(asking)
+        assert asked.returncode != 0
+        assert "doctor] Error 1" in asked.stderr
+        rows = [re.split(r" {3,}", line) for line in asked.stdout.splitlines()]
+        return {row[0]: row[1:] for row in rows if row[1:2] in (["ok"], ["WRONG"])}
 
     def passwords(self) -> dict[str, str]:
         said = self.checkout.run("pulumi stack output passwords --show-secrets --stack prod --json")
@@ -161,13 +145,31 @@ def test_a_revert_restores_the_last_good_images(server: Server, prepared: Prepar
     assert server.image("api") == good
 
 
-def test_the_documented_preview_shows_no_change_and_a_container_removed_by_hand(server: Server) -> None:
+def test_a_container_removed_by_hand_is_seen_by_preview_doctor_and_refresh_and_comes_back(server: Server) -> None:
     previewing, _, _ = commands("docs/DEPLOYMENT.md", "Preview and up")[0].partition("make up")
+    asking, _ = commands("docs/OPERATIONS.md", "Ask the doctor")
+    looking, undoing = commands("docs/OPERATIONS.md", "Drift")
+    # The operator of a copy says yes to all, and a refresh that changes nothing has nothing to confirm.
+    looking = f"unset PULUMI_SKIP_CONFIRMATIONS\n{looking}"
+    refreshing, _, deploying = undoing.partition("\n")
     assert re.search(r"\d+ unchanged", server.checkout.run(previewing))
+    assert REMOVED not in server.checkout.run(looking)
+    found = server.doctor(asking)
+    assert found["services"] == ["ok", f"{len(server.containers())} healthy"]
+    assert found["backup"] == ["WRONG", "the setting backup is not set", "docs/OPERATIONS.md#backup-and-restore"]
+    assert found["drift"] == ["ok", "none"]
+
     server.engine.client().containers.get(server.containers()["api"]).remove(force=True)
     assert "api was removed by hand" in server.checkout.attempt("make up STACK=prod").stdout
-    assert "1 deleted" in server.checkout.run("make refresh STACK=prod")
-    assert server.replaced_by("make up STACK=prod") == {"api"}
+    drifted = server.checkout.attempt(looking)
+    assert drifted.returncode != 0
+    assert REMOVED in drifted.stdout
+    found = server.doctor(asking)
+    assert found["services"] == ["WRONG", "api is missing", "docs/OPERATIONS.md#containerstopped"]
+    assert found["drift"] == ["WRONG", "what is there differs from the state", "docs/OPERATIONS.md#drift"]
+
+    assert "1 deleted" in server.checkout.run(refreshing)
+    assert server.replaced_by(deploying) == {"api"}
     assert "api" in server.checkout.run("make status STACK=prod")
 
 
@@ -237,21 +239,26 @@ def test_no_request_is_lost_and_no_stream_ends_early_while_a_unit_and_the_routes
 
 
 def test_an_api_that_never_gets_healthy_leaves_the_old_one_serving(server: Server, variations: Variations) -> None:
-    broken = variations.make("broken", "app", "COPY rate.py /srv/app/api/", **{"rate.py": "raise SystemExit(1)"})
+    fault = {"rate.py": f"raise SystemExit({CAUSE!r})"}
+    broken = variations.make("broken", "app", "COPY rate.py /srv/app/api/", **fault)
     good = variations.make("good", "app", "LABEL good=1")
-    put = "pulumi config set --stack prod --path vps:platform.images.app {}\nmake up STACK=prod"
+    put = "pulumi config set --stack prod --path vps:platform.sandbox.start_seconds {}\n"
+    put += "pulumi config set --stack prod --path vps:platform.images.app {}\n"
+    (script,) = commands("docs/OPERATIONS.md", "A change nobody notices")
+    status, logs, deploying = script.splitlines()
     before = server.containers()
     with visitors(server) as visits:
-        failed = server.checkout.attempt(
-            f"pulumi config set --stack prod --path vps:platform.sandbox.start_seconds 10\n{put.format(broken)}"
-        )
+        failed = server.checkout.attempt(f"{put.format(10, broken)}{deploying}")
         assert failed.returncode != 0
         assert "The new api did not get healthy" in failed.stdout
         assert set(before.values()) <= {str(it.id) for it in server.engine.client().containers.list(sparse=True)}
-        mended = server.checkout.run(
-            f"pulumi config set --stack prod --path vps:platform.sandbox.start_seconds 60\n{put.format(good)}"
-        )
-        assert "removed what never got healthy" in mended
+        looked = server.checkout.attempt(status)
+        assert looked.returncode != 0
+        healths = re.findall(r"^api +(\S+)", looked.stdout, re.MULTILINE)
+        assert len(healths) == 2
+        assert healths.count("healthy") == 1
+        assert CAUSE in server.checkout.run(logs)
+        assert "removed what never got healthy" in server.checkout.run(f"{put.format(60, good)}{deploying}")
     assert visits.failures == []
     assert server.containers()["api"] != before["api"]
     assert server.containers()["executor"] == before["executor"]
@@ -296,13 +303,29 @@ def test_data_goes_back_to_what_a_backup_holds(server: Server) -> None:
     counting = f"pulumi config set --stack prod --path vps:platform.sandbox.rate_store {STACKS_STORE}"
     keeping = "pulumi config set --stack prod --path vps:platform.sandbox.keep_counts true"
     set_up, making, restoring = commands("docs/OPERATIONS.md", "Backup and restore")
+    *_, choosing = commands("docs/OPERATIONS.md", "Backup and restore", "sh")
     assert server.replaced_by("\n".join([counting, keeping, set_up])) == {"api", "valkey", "backup"}
     store = server.engine.client().containers.get(server.containers()["valkey"])
+    (oldest, *_) = re.findall(r"^([0-9a-f]{8}) ", server.checkout.run(making), re.MULTILINE)
     store.exec_run(["valkey-cli", "set", "counted", "3"])
-    assert "valkey-data: " in server.checkout.run(making)
+    said = server.checkout.run(making)
+    assert "valkey-data: " in said
+    # Of one day it keeps the newest, and the oldest of all.
+    assert re.findall(r"^([0-9a-f]{8}) ", said, re.MULTILINE)[0] == oldest
     store.exec_run(["valkey-cli", "set", "counted", "4"])
+    assert server.replaced_by(choosing.replace("1a2b3c4d", oldest)) == set()
+    assert store.exec_run(["valkey-cli", "get", "counted"]).output == b"\n"
     assert server.replaced_by(restoring) == set()
     assert store.exec_run(["valkey-cli", "get", "counted"]).output == b"3\n"
+
+
+def test_a_second_unit_comes_beside_the_first_one_and_goes(server: Server) -> None:
+    (script,) = commands("docs/OPERATIONS.md", "More units on a bigger host")
+    before = set(server.containers())
+    assert server.replaced_by(script) == {"api-2", "executor-2"}
+    assert set(server.containers()) == before | {"api-2", "executor-2"}
+    assert server.replaced_by(script.replace("units 2", "units 1")) == set()
+    assert set(server.containers()) == before
 
 
 def test_recover_brings_back_what_docker_and_the_state_have_lost(server: Server) -> None:

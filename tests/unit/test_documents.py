@@ -1,4 +1,4 @@
-"""The documents' links, the `make` targets that they name, and the index of decisions."""
+"""The documents' links, the `make` targets that they name, the commands that tests run, and the index of decisions."""
 
 import re
 from pathlib import Path
@@ -21,6 +21,15 @@ CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:^|`)make ([a-z]+)", re.MULTILINE)
 ROW = re.compile(r"^\| \[(\d+)\]\((\S+)\) \| (.+) \| (.+) \|$", re.MULTILINE)
 TARGET = re.compile(r"^([a-z]+):", re.MULTILINE)
+BLOCK = re.compile(r"^```(\w*)\n.*?^```$", re.MULTILINE | re.DOTALL)
+NO_COMMANDS = {"json", "yaml"}
+"""Languages of blocks that are content of files."""
+RUN = re.compile(r'\bcommands\(\s*(?:OPERATIONS|"docs/OPERATIONS\.md"),\s*"([^"]+)"(?:,\s*"(\w*)")?,?\s*\)')
+"""How a test takes them from a section of docs/OPERATIONS.md."""
+NOT_RUN = {
+    ("Agents", ""): "It is a command of Claude Code, which is not ours; tests/unit/app/test_api_agents.py calls /mcp",
+}
+"""Why no test runs the commands with this language in this section of docs/OPERATIONS.md."""
 
 
 def dead_links(document: Path) -> list[str]:
@@ -34,6 +43,15 @@ def dead_links(document: Path) -> list[str]:
         if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
             dead.append(link)
     return dead
+
+
+def commands_that_no_test_runs(document: str, tests: str) -> set[tuple[str, str]]:
+    """Return the section and the language of the commands in a document that no call in the tests' code names."""
+    documented = set()
+    for section in document.split("\n## ")[1:]:
+        title, _, text = section.partition("\n")
+        documented |= {(title, language) for language in BLOCK.findall(text) if language not in NO_COMMANDS}
+    return documented - set(RUN.findall(tests))
 
 
 def name(document: Path) -> str:
@@ -55,6 +73,21 @@ def test_a_dead_link_is_found(tmp_path: Path) -> None:
     document = tmp_path / "document.md"
     document.write_text("# One\n[a](#one) [b](#two) [c](gone.md) [d](document.md#two) [e](https://example.com/#f)\n")
     assert dead_links(document) == ["#two", "gone.md", "document.md#two"]
+
+
+def test_a_test_runs_the_commands_of_each_procedure() -> None:
+    tests = "".join(path.read_text() for path in sorted((ROOT / "tests").rglob("*.py")) if path != Path(__file__))
+    document = (ROOT / "docs" / "OPERATIONS.md").read_text()
+    assert commands_that_no_test_runs(document, tests) == set(NOT_RUN)
+
+
+def test_commands_that_no_test_runs_are_found() -> None:
+    plain, sh, yaml = (f"```{language}\nmake up\n```\n" for language in ("", "sh", "yaml"))
+    document = f"# A\n\n## One\n{plain}{sh}\n## Two\n{plain}\n## Three\n{yaml}{yaml}"
+    tests = 'commands("docs/OPERATIONS.md", "One")\ncommands(DEPLOYMENT, "Two")\n'
+    assert commands_that_no_test_runs(document, tests) == {("One", "sh"), ("Two", "")}
+    tests += 'commands(\n    OPERATIONS, "One", "sh"\n)\ncommands(OPERATIONS, "Two")[0]\n'
+    assert commands_that_no_test_runs(document, tests) == set()
 
 
 def test_the_readme_links_to_every_document() -> None:

@@ -76,10 +76,10 @@ def events(post: Post) -> Any:
     return json.loads(last).get("output", f"{answer.status_code} {answer.text}")
 
 
-def websocket(url: str) -> Any:
-    """The output in the last frame of a WebSocket, or that frame."""
+def websocket(url: str, **connection: Any) -> Any:
+    """The output in the last frame of a WebSocket, or that frame. `connection` are arguments of `connect`."""
     last: dict[str, Any] = {}
-    with connect(f"{url.replace('http', 'ws', 1)}/execute/stream", proxy=None) as socket:
+    with connect(f"{url.replace('http', 'ws', 1)}/execute/stream", proxy=None, **connection) as socket:
         socket.send(json.dumps({"type": "start", "environment": "bash", "code": _PROGRAM}))
         while last.get("type") not in ("result", "problem"):
             last = json.loads(socket.recv())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.optional_services import Services
+from app.environments import ENVIRONMENTS
 from tests.emulated.machine import EMULATED, SSH_SOURCE, TAP
 from tests.stacks import StackFactory
 from tests.vps import distributions, images, pebble
@@ -29,11 +29,14 @@ from tests.waiting import SLOWNESS
 from tools.console.steps import Report
 from tools.machine.preparation import Preparation
 from tools.paths import cache
+from tools.stack.config import ONLY_CORE
 from tools.stack.local_stack import Stack
 
 DOMAIN = "vps.test"
 API = f"sandbox.{DOMAIN}"
-IMAGES = ("app", "executor", "traefik", "backup", "prometheus", "loki")
+IMAGES = ("app", "executor", "traefik", "backup", "prometheus", "alertmanager", "loki", "jaeger")
+READY = ("bash", "python", "node")
+"""Environments with a sandbox that waits. The others' are made to order."""
 METADATA = ("169.254.169.254", "fd00:ec2::254")
 IS_EMULATED = EMULATED in os.environ
 
@@ -145,7 +148,9 @@ def trust(internet: Internet, authority: Pebble) -> ssl.SSLContext:
 def production(
     new_stack: StackFactory, operator: Operator, vps: Vps, cloudflare: Cloudflare, authority: Pebble
 ) -> Stack:
-    """The stack of Pulumi.prod.yaml for this VPS, without optional services: configured, but not up yet."""
+    """The stack of Pulumi.prod.yaml for this VPS, with all environments, and with the status page as its only optional
+    service: configured, but not up yet.
+    """
     stack = new_stack(
         "prod",
         # In namespaces, the VPS has this machine's kernel, whose AppArmor it can't load profiles into.
@@ -183,12 +188,12 @@ def production(
             "base_url": cloudflare.base_url,
         },
         sandbox={
-            "environments": list(vps.environments),
+            "environments": list(ENVIRONMENTS),
             "requests_per_minute": 1000,
-            "pools": {name: {"min": 1, "max": 2} for name in vps.environments},
+            "pools": {name: {"min": int(name in READY), "max": 2} for name in ENVIRONMENTS},
             "start_seconds": round(120 * SLOWNESS),
         },
-        services={name: {"enabled": False} for name in Services.model_fields},
+        services={**ONLY_CORE, "status": {"enabled": True}},
         images={name: operator.prepared.images.references[name] for name in IMAGES},
     )
     stack.set_secret("vps:cloudflareToken", cloudflare.token, operator.report)

@@ -40,8 +40,6 @@ _CONSOLES_SSHD = f"""Match Address {ipaddress.ip_interface(SSH_SOURCE).ip}
 class EmulatedVps(Machine):
     """One VPS. Its second interface, which only this machine reaches, takes the place of a provider's console."""
 
-    environments = ("bash", "python", "node")
-
     def __init__(self, namespace: Namespace, source: DockerEngine, names: Sequence[str], report: Report) -> None:
         self.namespace = namespace
         own = "".join(

@@ -31,8 +31,6 @@ class NamespaceVps:
     `docker_images` are the images that its Docker has, once one is installed.
     """
 
-    environments = ("bash",)
-
     def __init__(
         self,
         namespace: Namespace,

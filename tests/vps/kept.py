@@ -36,7 +36,9 @@ def with_backups(stack: Stack, storage: Vps, report: Report) -> Stack:
         "sandbox": {"rooms": {}},
         "services": {
             "prometheus": {"enabled": True, "scrape_seconds": round(min(SLOWNESS, 10))},
+            "alertmanager": {"enabled": True},
             "loki": {"enabled": True},
+            "jaeger": {"enabled": True},
         },
     }
     stack.set_secret("vps:backupPassword", secrets.token_urlsafe(), report)
@@ -46,10 +48,12 @@ def with_backups(stack: Stack, storage: Vps, report: Report) -> Stack:
 
 @dataclass
 class Kept:
-    """A room, a sample of Prometheus, a line in Loki and a certificate, at the API with this host name."""
+    """A room at the API with this host name, a sample of Prometheus, a line in Loki, and the certificate of another
+    host name, which is in no other certificate."""
 
     visitor: Visitor
     host: str
+    certified: str
     line: str = field(default_factory=lambda: f"a line of {secrets.token_hex(4)}")
     moment: float = 0.0
     certificate: bytes = b""
@@ -85,7 +89,7 @@ class Kept:
 
     def _certificate(self) -> bytes | None:
         with _unless_it_starts():
-            return self.visitor.certificate(self.host)
+            return self.visitor.certificate(self.certified)
         return None
 
     def _push(self, vps: Vps) -> bool:

@@ -30,10 +30,6 @@ class Vps(Protocol):
     def engine(self) -> DockerEngine:
         """Its Docker, reached from this machine."""
 
-    @property
-    def environments(self) -> tuple[str, ...]:
-        """Those that run there."""
-
     def shell(self, script: str, check: bool = True) -> str:
         """Run a shell script inside as root, not over the internet. Returns its stdout.
 

@@ -1,6 +1,7 @@
 """Looks at a VPS from inside and outside, for the tests."""
 
 import contextlib
+import io
 import json
 import secrets
 import socket
@@ -19,6 +20,7 @@ from tests.vps.kinds import Vps
 from tests.vps.network import Namespace
 from tests.vps.visits import Visitor
 from tests.waiting import SLOWNESS, until
+from tools.console.steps import Report
 from tools.stack import health
 from tools.stack.local_stack import Stack
 
@@ -30,6 +32,34 @@ _KEPT = (
     "|/etc/default/docker.dpkg-dist|/root/.cache/motd.legal-displayed|/etc/ssh/ssh_host_.*"
 )
 FILES = f"find /etc /usr/local /root /home -type f -regextype egrep ! -regex '{_KEPT}' -exec sha256sum {{}} + | sort"
+CONTAINERS = "docker ps --no-trunc --format '{{.Label \"vps.service\"}} {{.ID}}' | sort"
+
+
+def replaced(vps: Vps, running: str) -> set[str]:
+    """The services of which a container has come or gone since CONTAINERS printed `running`."""
+    return {line.split()[0] for line in {*running.splitlines()} ^ {*vps.shell(CONTAINERS).splitlines()}}
+
+
+def newer(vps: Vps, image: str) -> str:
+    """The reference of another image in the VPS's Docker, made from this one."""
+    recipe = io.BytesIO(f"FROM {image}\nLABEL next=1\n".encode())
+    vps.engine.client().images.build(fileobj=recipe, tag=f"{image}-next")
+    return f"{image}-next"
+
+
+def statuses(visitor: Visitor, stack: Stack, report: Report) -> dict[str, tuple[int, ...]]:
+    """The status with which each URL of the stack's outputs answers, by service: without a password, and then with the
+    login that the outputs name for it, if any.
+    """
+    outputs = stack.outputs(report, show_secrets=True)
+    found = {}
+    for service, url in outputs["urls"].items():
+        answers = [once_certified(partial(visitor.page, url))]
+        if login := outputs["logins"].get(service):
+            password = outputs["passwords"][login["secret"]]
+            answers.append(visitor.page(url, auth=(login["user"], password)))
+        found[service] = tuple(answer.status_code for answer in answers)
+    return found
 
 
 def once_certified(ask: Callable[[], httpx.Response]) -> httpx.Response:

@@ -9,6 +9,7 @@ import dataclasses
 import re
 import shlex
 import ssl
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,9 +18,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.emulated.test_core import HELLOS
+from app.environments import ENVIRONMENTS, VARIANTS, Environment
+from tests.checkout import commands
 from tests.interruptions import cut_off, interrupt, kill
-from tests.stack.visitors import events, visiting
+from tests.stack.visitors import events, visiting, websocket
 from tests.vps.attacker import NOTHING, PORTS, attack, attacker_reaches
 from tests.vps.cloudflare import Cloudflare
 from tests.vps.conftest import API, DOMAIN, IS_EMULATED, METADATA, Internet
@@ -27,6 +29,7 @@ from tests.vps.kept import Kept, with_backups
 from tests.vps.kinds import Vps
 from tests.vps.operator import Operator
 from tests.vps.probes import (
+    CONTAINERS,
     FILES,
     addresses_in,
     advertise,
@@ -37,10 +40,13 @@ from tests.vps.probes import (
     healthy,
     listen,
     networks_of_the_edge,
+    newer,
     once_certified,
     other_key,
+    replaced,
     seconds_from_boot,
     seen_by_the_edge,
+    statuses,
     units_that_failed,
     without_rules,
 )
@@ -48,10 +54,14 @@ from tests.vps.visits import Visitor, all_open_ports, open_ports
 from tests.waiting import SLOWNESS, until
 from tools.console.steps import Report, StepFailed
 from tools.stack import backup, docker_objects, health
+from tools.stack.config import merge
 from tools.stack.local_stack import Stack
 
 PROGRAM = "/usr/local/lib/vps/firewall"
-SERVICES = {"api", "executor", "traefik"}
+NEXT_API = f"next.{DOMAIN}"
+SERVICES = {"api", "executor", "status", "traefik"}
+OPEN, LOCKED = (200,), (401, 200)
+ROUTES = {"api": OPEN, "status": OPEN, "traefik": LOCKED}
 SET_BY_DOCKER = "net.ipv4.conf.all.forwarding"
 """What Docker sets at its start. `destroy` leaves Docker, which is a package, running."""
 SYSCTLS = (
@@ -60,7 +70,6 @@ SYSCTLS = (
 )
 WHOLE = pytest.mark.skipif(not IS_EMULATED, reason="needs a machine of its own, as `make test VM=1` has it")
 STARTS = "docker inspect --format '{{.Name}} {{.State.StartedAt}}' $(docker ps -q) | sort"
-CONTAINERS = "docker ps --no-trunc --format '{{.Names}} {{.ID}}' | sort"
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +108,7 @@ def test_an_interrupted_up_is_mended(operator: Operator, stack: Stack, vps: Vps)
     def run() -> None:
         operator.up(stack)
 
-    # The connection breaks while apt installs Docker; then Pulumi is killed, and interrupted, between the 6 containers.
+    # The connection breaks while apt installs Docker; then Pulumi is killed, and interrupted, between two containers.
     cut_off(run, lambda: "docker.io" in vps.shell("ps axww"), lambda _: vps.cut_connections())
     cut_off(run, lambda: containers(vps, stack) >= 1, kill)
     operator.mend(stack)
@@ -115,7 +124,7 @@ def test_up_ends_with_healthy_services(operator: Operator, stack: Stack, vps: Vp
 def test_every_host_name_has_records_with_the_hosts_addresses(cloudflare: Cloudflare, internet: Internet) -> None:
     for kind, address in {"A": internet.vps.ipv4, "AAAA": internet.vps.ipv6}.items():
         kept = {name: record["content"] for name, record in cloudflare.kept(kind).items()}
-        assert kept == dict.fromkeys((API, f"traefik.{DOMAIN}"), address)
+        assert kept == dict.fromkeys((API, f"status.{DOMAIN}", f"traefik.{DOMAIN}"), address)
 
 
 def test_the_api_answers_over_https_with_a_certificate_of_the_authority(visitors: list[Visitor]) -> None:
@@ -125,17 +134,18 @@ def test_the_api_answers_over_https_with_a_certificate_of_the_authority(visitors
         assert answer.headers["strict-transport-security"]
 
 
-def test_each_environment_works(visitors: list[Visitor], vps: Vps) -> None:
-    said = {name: execute(visitors, HELLOS[name], name) for name in vps.environments}
-    assert said == dict.fromkeys(vps.environments, ["hello\n"] * 2)
+@pytest.mark.parametrize("environment", [*ENVIRONMENTS.values(), *VARIANTS.values()], ids=lambda it: it.name)
+def test_each_environment_works(visitors: list[Visitor], environment: Environment) -> None:
+    said = execute(visitors, environment.hello, environment.name)
+    # SQL prints a table.
+    assert ["Hello, World!" in output for output in said] == [True, True], said
 
 
-def test_the_dashboard_asks_for_the_password(visitors: list[Visitor], stack: Stack, report: Report) -> None:
-    url = f"https://traefik.{DOMAIN}/dashboard/"
-    auth = ("admin", stack.secret("vps:dashboardPassword", report))
+def test_each_url_of_the_outputs_answers_over_https_and_asks_for_its_password(
+    visitors: list[Visitor], stack: Stack, report: Report
+) -> None:
     for visitor in visitors:
-        assert once_certified(partial(visitor.ask, "GET", url)).status_code == httpx.codes.UNAUTHORIZED
-        assert visitor.ask("GET", url, auth=auth).status_code == httpx.codes.OK
+        assert statuses(visitor, stack, report) == ROUTES
 
 
 def test_the_edge_trusts_the_forwarded_headers_of_cloudflare(
@@ -275,6 +285,20 @@ def test_an_upgrade_of_docker_restarts_no_service(visitors: list[Visitor], vps: 
     assert execute(visitors, "echo through") == ["through\n"] * 2
 
 
+@WHOLE
+def test_the_documented_updates_of_the_host_run_and_restart_no_service(operator: Operator, vps: Vps) -> None:
+    (script,) = (it for it in commands("docs/OPERATIONS.md", "Ask the doctor") if "unattended-upgrade" in it)
+    updates, docker, restart = script.splitlines()
+    before = vps.shell(STARTS)
+    operator.run(vps, updates.replace("--verbose", "--dry-run"))
+    operator.run(vps, updates)
+    # There is nothing newer without a network.
+    assert "0 upgraded, 0 newly installed, 0 to remove" in operator.run(vps, docker)
+    assert vps.shell(STARTS) == before
+    # A later test restarts the host.
+    assert restart.endswith("systemctl reboot")
+
+
 def test_no_port_opens_while_rules_are_replaced(internet: Internet, vps: Vps) -> None:
     rules = vps.shell("cat /etc/vps/firewall.nft")
     with attack(internet, scans=50) as is_going_on:
@@ -317,7 +341,7 @@ def test_the_doctor_tells_what_is_wrong(operator: Operator, stack: Stack, vps: V
 def test_changed_settings_replace_only_what_depends_on_them(
     operator: Operator, stack: Stack, vps: Vps, cloudflare: Cloudflare
 ) -> None:
-    running = set(vps.shell(CONTAINERS).splitlines())
+    running = vps.shell(CONTAINERS)
     without = {part: {**stack.overrides[part], "ipv6": None} for part in ("edge", "dns")}
     host = {**stack.overrides["host"], "time_zone": "Europe/Berlin"}
     changed = dataclasses.replace(stack, overrides={**stack.overrides, **without, "host": host})
@@ -327,8 +351,7 @@ def test_changed_settings_replace_only_what_depends_on_them(
     assert vps.shell("date +%Z").strip() in ("CET", "CEST")
     assert "ip6" not in vps.shell("[ /var/run/docker.pid -nt /etc/docker/daemon.json ] && cat /etc/docker/daemon.json")
     assert cloudflare.kept("AAAA") == {}
-    replaced = {line.split()[0] for line in running ^ set(vps.shell(CONTAINERS).splitlines())}
-    assert replaced == {f"{stack.prefix}-traefik"}
+    assert replaced(vps, running) == {"traefik"}
     assert vps.shell("docker network ls --filter name=public --format '{{.Name}}'").split() == [
         f"{stack.prefix}-public"
     ]
@@ -350,31 +373,61 @@ def test_a_container_that_was_removed_by_hand_is_noticed_and_made_again(
 def test_a_rotated_password_replaces_only_the_edge_which_refuses_the_old_one(
     operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps, report: Report
 ) -> None:
-    old, running = stack.secret("vps:dashboardPassword", report), set(vps.shell(CONTAINERS).splitlines())
+    old, running = stack.secret("vps:dashboardPassword", report), vps.shell(CONTAINERS)
     new = operator.rotate(stack, "dashboardPassword")
     assert healthy(vps, stack) == SERVICES
     ask = partial(visitors[0].ask, "GET", f"https://traefik.{DOMAIN}/dashboard/")
     answers = [once_certified(partial(ask, auth=("admin", password))).status_code for password in (old, new)]
     assert answers == [httpx.codes.UNAUTHORIZED, httpx.codes.OK]
-    replaced = {line.split()[0] for line in running ^ set(vps.shell(CONTAINERS).splitlines())}
-    assert replaced == {f"{stack.prefix}-traefik"}
+    assert replaced(vps, running) == {"traefik"}
 
 
-def test_no_request_is_lost_while_a_unit_is_replaced_over_ssh(
-    operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps
+def test_no_request_is_lost_while_a_unit_its_images_and_the_routes_are_replaced_over_ssh(
+    operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps, cloudflare: Cloudflare
 ) -> None:
-    settings = {**stack.overrides["sandbox"], "queue_seconds": 11}
-    next_one = dataclasses.replace(stack, overrides={**stack.overrides, "sandbox": settings})
+    changes = {
+        "sandbox": {"queue_seconds": 11},
+        "edge": {"api_hosts": [API, NEXT_API]},
+        "images": {name: newer(vps, stack.overrides["images"][name]) for name in ("app", "executor")},
+    }
+    next_one = dataclasses.replace(stack, overrides=merge(stack.overrides, changes))
     operator.configure(next_one)
-    running = set(vps.shell(CONTAINERS).splitlines())
-    posts = [partial(visitor.ask, "POST", f"https://{API}/execute") for visitor in visitors]
-    with visiting(posts[0], *(partial(events, post) for post in posts)) as visits:
+    running = vps.shell(CONTAINERS)
+    post = partial(visitors[0].ask, "POST", f"https://{API}/execute")
+    streams = (partial(events, post), lambda: websocket(f"https://{API}", **visitors[1].connection()))
+    with visiting(post, *streams) as visits:
         until(lambda: visits.executions >= 5, 60, "visitors")
         operator.up(next_one)
+        for visitor in visitors:
+            answer = once_certified(partial(visitor.ask, "GET", f"https://{NEXT_API}/health"))
+            assert answer.status_code == httpx.codes.OK
         seen = visits.executions
         until(lambda: visits.executions >= seen + 5, 60, "visitors of the next unit")
     assert visits.failures == []
-    assert len(running - set(vps.shell(CONTAINERS).splitlines())) == 2
+    # The edge reads its routes again.
+    assert replaced(vps, running) == {"api", "executor", "status"}
+    assert NEXT_API in cloudflare.kept("A").keys() & cloudflare.kept("AAAA").keys()
+
+
+def test_a_flame_graph_of_the_running_api_is_drawn_over_ssh(
+    operator: Operator, visitors: list[Visitor], stack: Stack, vps: Vps, tmp_path: Path
+) -> None:
+    (command,) = commands("docs/OPERATIONS.md", "Where the time goes")
+    stop = threading.Event()
+
+    def visit() -> None:
+        while not stop.is_set():
+            execute(visitors[:1], "true")
+
+    with ThreadPoolExecutor(1) as visitor:
+        visitor.submit(visit)
+        try:
+            operator.make(stack, command.replace("SECONDS=30", "SECONDS=3"), tmp_path / "copy")
+        finally:
+            stop.set()
+    (drawn,) = (tmp_path / "copy/.vps/profiles").glob("prod-api-*.svg")
+    assert "app/api/" in drawn.read_text()
+    assert vps.shell("ls -d /var/tmp/profile-* 2>/dev/null || true") == ""
 
 
 def test_no_secret_is_readable_anywhere(stack: Stack, vps: Vps, report: Report) -> None:
@@ -439,7 +492,10 @@ def test_recover_brings_the_platform_back_on_an_empty_server(
     operator.configure(backed_up)
     operator.up(backed_up)
     healthy(vps, stack)
-    kept = Kept(visitors[0], API)
+    routes = ROUTES | dict.fromkeys(("prometheus", "alertmanager", "jaeger"), LOCKED)
+    assert statuses(visitors[0], stack, operator.report) == routes
+    # The certificate of the API's name would be one of two: it had another name beside it.
+    kept = Kept(visitors[0], API, certified=f"status.{DOMAIN}")
     kept.make(vps)
     until(lambda: kept.is_found(vps), 60, "what the platform keeps")
     backup.ask(vps.engine.client(), health.services(vps.engine.client(), stack.prefix), "now")
@@ -455,6 +511,7 @@ def test_recover_brings_the_platform_back_on_an_empty_server(
     operator.recover(renewed)
     healthy(vps, stack)
     until(lambda: kept.is_found(vps), 60, "what the platform had kept")
+    assert statuses(visitors[1], stack, operator.report) == routes
     assert time.monotonic() - begin < 600 * SLOWNESS
     assert not operator.sees_drift(renewed)
     with pytest.raises(StepFailed, match="is not empty"):

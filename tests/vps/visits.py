@@ -69,6 +69,17 @@ class Visitor:
                 **options,
             )
 
+    def page(self, url: str, **options: Any) -> httpx.Response:
+        """The answer to GET, after redirects."""
+        answer = self.ask("GET", url, **options)
+        if not answer.has_redirect_location:
+            return answer
+        return self.page(str(httpx.URL(url).join(answer.headers["location"])), **options)
+
+    def connection(self) -> dict[str, Any]:
+        """The arguments of websockets' `connect` for a new connection, without pings: a slow VPS answers them late."""
+        return {"sock": self._connected(), "ssl": self.trust, "open_timeout": 20 * SLOWNESS, "ping_interval": None}
+
     def certificate(self, host: str) -> bytes:
         """The certificate that is served for a host name (DER)."""
         with self._connected() as tcp, self.trust.wrap_socket(tcp, server_hostname=host) as tls:
@@ -81,18 +92,17 @@ class Visitor:
         token = links["edit"].partition("token=")[2]
         with connect(
             f"wss://{host}/rooms/{links['id']}/runs",
-            sock=self._connected(),
-            ssl=self.trust,
+            **self.connection(),
             proxy=None,
             subprotocols=[Subprotocol("vps-room"), Subprotocol(f"token.{token}")],
         ) as room:
             room.send(json.dumps({"type": "run", "name": (name := secrets.token_hex(4))}))
             # The frames of a former run come first.
-            frames = (json.loads(room.recv(timeout=20)) for _ in itertools.count())
+            frames = (json.loads(room.recv(timeout=20 * SLOWNESS)) for _ in itertools.count())
             ours = itertools.dropwhile(lambda frame: frame.get("name") != name and frame["type"] != "problem", frames)
             last: dict[str, Any] = next(frame for frame in ours if frame["type"] in ("result", "problem"))
         return str(last.get("output", last))
 
     def _connected(self) -> socket.socket:
         with self.at.entered():
-            return socket.create_connection((self.address, 443), timeout=20)
+            return socket.create_connection((self.address, 443), timeout=20 * SLOWNESS)

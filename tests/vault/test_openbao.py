@@ -202,15 +202,6 @@ def test_a_new_key_of_a_site_is_valid_without_an_up_or_a_restart(stack: Vaulted)
     assert stack.starts() == before
 
 
-def test_a_rotated_password_replaces_no_service(stack: Vaulted) -> None:
-    before, old = stack.starts(), stack.password()
-    stack.checkout.run(ROTATE)
-    until(lambda: stack.dashboard(stack.password()) == httpx.codes.OK, 60, "the new password")
-    assert stack.dashboard(old) == httpx.codes.UNAUTHORIZED
-    after = stack.starts()
-    assert {service for service in before if before[service] != after[service]} == {"keeper"}
-
-
 def test_a_changed_password_of_backups_reaches_their_repository(stack: Vaulted) -> None:
     before, new = stack.starts(), secrets.token_urlsafe(18)
     assert stack.opens_backups(BACKUP_PASSWORD) == 0
@@ -221,6 +212,15 @@ def test_a_changed_password_of_backups_reaches_their_repository(stack: Vaulted) 
     assert stack.opens_backups(BACKUP_PASSWORD) == WRONG_PASSWORD
     assert stack.opens_backups(new) == 0
     assert stack.starts() == before
+
+
+def test_a_rotated_password_replaces_no_service(stack: Vaulted) -> None:
+    before, old = stack.starts(), stack.password()
+    stack.checkout.run(ROTATE)
+    until(lambda: stack.dashboard(stack.password()) == httpx.codes.OK, 60, "the new password")
+    assert stack.dashboard(old) == httpx.codes.UNAUTHORIZED
+    after = stack.starts()
+    assert {service for service in before if before[service] != after[service]} == {"keeper"}
 
 
 def test_without_the_vault_previews_and_services_work_and_it_unseals_itself(stack: Vaulted) -> None:

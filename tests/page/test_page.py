@@ -61,7 +61,7 @@ def test_packages_are_listed(page: Page) -> None:
 
 def test_output_arrives_before_the_end(page: Page) -> None:
     page.run("python", "import time\nprint('early')\ntime.sleep(2)\nprint('late')")
-    page.prints("early")
+    page.prints("early\n")
     assert (page.status, page.output) == ("Running…", "early\n")
     page.ends("Success")
     assert page.output == "early\nlate\n"

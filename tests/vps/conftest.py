@@ -35,10 +35,12 @@ from tools.stack.local_stack import Stack
 DOMAIN = "vps.test"
 API = f"sandbox.{DOMAIN}"
 IMAGES = ("app", "executor", "traefik", "backup", "prometheus", "alertmanager", "loki", "jaeger")
+IS_EMULATED = EMULATED in os.environ
+RUN = tuple(name for name in ENVIRONMENTS if not (IS_EMULATED and name == "python-data"))
+"""The environments of the VPS. Emulated, python-data imports its packages for longer than the executor waits: 120 s."""
 READY = ("bash", "python", "node")
 """Environments with a sandbox that waits. The others' are made to order."""
 METADATA = ("169.254.169.254", "fd00:ec2::254")
-IS_EMULATED = EMULATED in os.environ
 
 
 @dataclass(frozen=True)
@@ -188,9 +190,9 @@ def production(
             "base_url": cloudflare.base_url,
         },
         sandbox={
-            "environments": list(ENVIRONMENTS),
+            "environments": list(RUN),
             "requests_per_minute": 1000,
-            "pools": {name: {"min": int(name in READY), "max": 2} for name in ENVIRONMENTS},
+            "pools": {name: {"min": int(name in READY), "max": 2} for name in RUN},
             "start_seconds": round(120 * SLOWNESS),
         },
         services={**ONLY_CORE, "status": {"enabled": True}},

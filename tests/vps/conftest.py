@@ -150,8 +150,8 @@ def trust(internet: Internet, authority: Pebble) -> ssl.SSLContext:
 def production(
     new_stack: StackFactory, operator: Operator, vps: Vps, cloudflare: Cloudflare, authority: Pebble
 ) -> Stack:
-    """The stack of Pulumi.prod.yaml for this VPS, with all environments, and with the status page as its only optional
-    service: configured, but not up yet.
+    """The stack of Pulumi.prod.yaml for this VPS, with the environments RUN, and with the status page as its only
+    optional service: configured, but not up yet.
     """
     stack = new_stack(
         "prod",

@@ -55,7 +55,6 @@ _ON_OURS = {
     """,
 }
 _HEADER = "== "
-_TOO_OLD = "versions-that-are-too-old"
 
 
 @dataclass(frozen=True)
@@ -111,16 +110,14 @@ def disk(lines: Sequence[str]) -> Finding:
 def docker(version: str, system: str) -> Finding:
     """`version` is Docker's own word for it, for example `20.10.24+dfsg1`; `system` is what its containers run on."""
     is_old = tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST_DOCKER
-    least = f"; the oldest that is supported is {'.'.join(map(str, OLDEST_DOCKER))}" if is_old else ""
-    return Finding("Docker", f"{version} on {system}{least}", _operations(_TOO_OLD) if is_old else "")
+    return _version("Docker", f"{version} on {system}", is_old, ".".join(map(str, OLDEST_DOCKER)))
 
 
 def system(lines: Sequence[str]) -> Finding:
     """The distribution and its release, for example `debian 12`. Debian's testing has none."""
     release = re.findall(r"\d+", lines[0])
     is_old = lines[0].startswith("debian") and bool(release) and int(release[0]) < OLDEST_DEBIAN
-    least = f"; the oldest that is supported is {OLDEST_DEBIAN}" if is_old else ""
-    return Finding("system", f"{lines[0]}{least}", _operations(_TOO_OLD) if is_old else "")
+    return _version("system", lines[0], is_old, str(OLDEST_DEBIAN))
 
 
 def firewall(lines: Sequence[str]) -> Finding:
@@ -192,6 +189,13 @@ def backup(known: Mapping[str, float], now: float) -> Finding:
     days = (now - made) / _DAY
     late = _operations("backupmissing") if days > BACKUP_DAYS else ""
     return Finding("backup", f"the last one is {days:.1f} days old", late)
+
+
+def _version(check: str, found: str, is_old: bool, oldest: str) -> Finding:
+    if not is_old:
+        return Finding(check, found)
+    says = f"{found}; the oldest that is supported is {oldest}"
+    return Finding(check, says, _operations("versions-that-are-too-old"))
 
 
 def _operations(section: str) -> str:

@@ -80,8 +80,7 @@ def test_one_sandbox_takes_nothing_from_others(platform: Platform, host: Host, k
         greedy.send("cancel")
         greedy.end()
     assert runtime == "runsc" or int(frame["data"]) <= BOUNDED_AT.get(kind, GREEDY - 1), "the attacker was not stopped"
-    assert alone >= 16
-    assert beside >= alone * 0.9, "another sandbox gets less"
+    assert beside >= alone >= 16
     assert of_a_service_beside >= of_a_service * 0.9, "a service of the host gets less"
 
 

@@ -4,15 +4,14 @@ Before the executor serves, it has tried each limit, that of memory by the group
 order, each on the state that the one before left.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from app.profile import FLOOR
 from tests.emulated.machine import Machine
 from tests.emulated.test_core import FORKS, HELLOS, MEMORY_BOMB, test_every_service_becomes_healthy
-from tests.sandbox.attacks.carrier import CALLS
-from tests.sandbox.attacks.test_isolation import CHANNELS, LOCKS, REACHABLE_INSIDE
+from tests.sandbox.attacks.test_isolation import LOCKS, REACHABLE_INSIDE, found_by_another, holder_and_seeker
 from tests.sandbox.attacks.test_resources import FORK_BOMBS
 from tests.sandbox.processes import RUNTIME, output_json
 from tools.stack.local_stack import Stack
@@ -23,10 +22,8 @@ KERNEL = "import os; print(os.uname().release)"
 EXECUTOR = "$(docker ps --no-trunc --quiet --filter label=vps.service=executor)"
 GROUP = f"/sys/fs/cgroup/system.slice/docker-{EXECUTOR}.scope"
 """The folder of the executor's control group on the host; below it are the sandboxes'."""
-HOLDER = f"{CALLS}{CHANNELS}\nbegun = time.time()\nhold(12)\ntime.sleep(12)\nprint(json.dumps([begun, time.time()]))"
-SEEKER = f"{CALLS}{CHANNELS}\nbegun = time.time()\nfound = seek(6)\nprint(json.dumps([begun, time.time(), found]))"
-BOTH = f"{CALLS}{CHANNELS}\nhold(12)\nprint(json.dumps(apart(lambda: seek(6))))"
-"""As in tests/sandbox/attacks/test_isolation.py, with time for an emulated machine."""
+SECONDS = 8
+"""For which code seeks or holds channels, on an emulated machine."""
 
 
 def kills(machine: Machine) -> int:
@@ -67,13 +64,8 @@ def test_a_fork_bomb_ends_with_its_sandbox(machine: Machine, core: Stack) -> Non
 
 
 def test_the_probe_finds_channels_within_one_sandbox(machine: Machine, core: Stack) -> None:
-    assert REACHABLE_INSIDE - set(output_json(machine.execute("python", BOTH))) <= LOCKS
+    assert REACHABLE_INSIDE - set(output_json(machine.execute("python", holder_and_seeker(SECONDS)))) <= LOCKS
 
 
 def test_two_sandboxes_have_no_channel(machine: Machine, core: Stack) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        holding, seeking = (pool.submit(machine.execute, "python", attack) for attack in (HOLDER, SEEKER))
-        held_from, held_until = output_json(holding.result())
-        sought_from, sought_until, found = output_json(seeking.result())
-    assert min(held_until, sought_until) - max(held_from, sought_from) > 1, "they did not run at the same time"
-    assert found == []
+    assert found_by_another(partial(machine.execute, "python"), SECONDS) == []

@@ -12,10 +12,6 @@ from docker.errors import APIError
 from app.environments import ENVIRONMENTS
 from tests.sandbox import executor
 
-_FIRST = {ENVIRONMENTS[name].language: name for name in reversed(ENVIRONMENTS)}
-ATTACKED = tuple(name for name in ENVIRONMENTS if name in _FIRST.values())
-"""The first environment of each language."""
-
 _ARMING = """
 FROM {image}
 WORKDIR /environments
@@ -28,7 +24,10 @@ WORKDIR /srv
 @contextlib.contextmanager
 def armed(client: docker.DockerClient, environments: Iterable[str]) -> Iterator[str]:
     """The executor's image, or one like it, made for the moment, in which each of the environments has a Python."""
-    image, without = os.environ[executor.IMAGE], [name for name in environments if name != "python"]
+    image, without = (
+        os.environ[executor.IMAGE],
+        [name for name in environments if ENVIRONMENTS[name].language != "python"],
+    )
     if not without:
         yield image
         return

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 import httpx
 import pytest
 
-from tests.sandbox.attacks.carrier import ATTACKED, armed
+from app.environments import ENVIRONMENTS
+from tests.sandbox.attacks.carrier import armed
 from tests.sandbox.executor import Host
 from tests.sandbox.processes import ANSWER_SECONDS, RUNTIME, Platform
 from tests.waiting import SLOWNESS
@@ -32,7 +33,7 @@ def attacked(
     host: Host, images: Mapping[str, str], names: Iterator[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:
     """The platform of all attacks, with the floor's profile, and a Python in each environment that this run has."""
-    environments = [name for name in ATTACKED if name in images]
+    environments = [name for name in ENVIRONMENTS if name in images]
     folder = tmp_path_factory.mktemp("attacked") / "it"
     with armed(host.client, environments) as image:
         platform = Platform(host, next(names), environments, folder, image=image)

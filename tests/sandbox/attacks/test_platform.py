@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from app.environments import ENVIRONMENTS
 from app.profile import FLOOR
-from tests.sandbox.attacks.carrier import ATTACKED, carried
+from tests.sandbox.attacks.carrier import carried
 from tests.sandbox.conftest import MakePlatform
 from tests.sandbox.processes import Platform
 from tests.waiting import until
@@ -37,7 +38,7 @@ def test_signals_to_pid_1(platform: Platform, environment: str, runtime: str) ->
     assert (answer["status"], answer["signal"], answer["stdout"]) == ends
 
 
-@pytest.mark.parametrize("environment", ATTACKED)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_a_killed_pid_1_ends_only_its_own_sandbox(platform: Platform, environment: str) -> None:
     """The answer comes in time, with any status, and the platform stays healthy."""
     answer = platform.run(environment, carried(environment, KILL_PID_1), timeout=5)
@@ -67,7 +68,7 @@ STOPPED = 0x7F
 """The wait status of a process that has not ended."""
 
 
-@pytest.mark.parametrize("environment", ATTACKED)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_the_wait_status_that_pid_1_tells_cannot_be_forged(platform: Platform, environment: str, runtime: str) -> None:
     """In gVisor code can write to the descriptors of PID 1: it can have any end, as it can by exiting, but no other."""
     ends = []
@@ -102,7 +103,7 @@ for name in ("new\\nline", "\\x1b[2J", "..."):
 """
 
 
-@pytest.mark.parametrize("environment", ATTACKED)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_only_regular_files_are_results(platform: Platform, environment: str) -> None:
     answer = platform.run(environment, carried(environment, HOSTILE_RESULTS), results=["*"], timeout=10)
     assert answer["status"] == "success"
@@ -123,7 +124,7 @@ os.symlink("/etc", "/tmp/results")
 """
 
 
-@pytest.mark.parametrize("environment", ATTACKED)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_a_results_folder_that_is_a_link_gives_no_results(platform: Platform, environment: str) -> None:
     answer = platform.run(environment, carried(environment, RESULTS_ELSEWHERE), results=["*", "passwd"])
     assert (answer["status"], answer["files"]) == ("success", [])
@@ -160,7 +161,7 @@ def test_names_with_traversal_in_files(platform: Platform) -> None:
 ESCAPES = "\x1b[2J\x1b]0;title\x07\x1b[31m\x1b[?1049h\x9b31m\u202e\ufeff\0\x7f\b\r"
 
 
-@pytest.mark.parametrize("environment", ATTACKED)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_terminal_escapes_arrive_as_data(platform: Platform, environment: str) -> None:
     """Control characters are escaped in the JSON, so that a terminal or a log that shows the raw answer is safe."""
     attack = f"import sys\nsys.stdout.buffer.write({ESCAPES!r}.encode())"
@@ -172,7 +173,7 @@ def test_terminal_escapes_arrive_as_data(platform: Platform, environment: str) -
 INVALID = b"\xff\xfe\xc0\x80\xed\xa0\x80\xf5\x80\x80\x80\xe2\x82A\xf0\x9f\x98"
 
 
-@pytest.mark.parametrize("environment", ATTACKED)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_output_that_is_not_utf8(platform: Platform, environment: str) -> None:
     answer = platform.run(environment, carried(environment, f"import os\nos.write(1, {INVALID!r})\nos.write(2, b'ok')"))
     assert answer["stdout"] == INVALID.decode(errors="replace")

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from app.environments import ENVIRONMENTS
 from app.profile import FLOOR
-from tests.sandbox.attacks.carrier import ATTACKED, carried
+from tests.sandbox.attacks.carrier import carried
 from tests.sandbox.processes import Platform, output_json
 from tests.waiting import SLOWNESS
 
@@ -92,7 +93,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("environment", ATTACKED)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_files_in_tmp_and_shared_memory_count_as_memory(platform: Platform, environment: str) -> None:
     answer = platform.run(environment, carried(environment, HUGE_FILES_AND_MEMORY))
     in_tmp, in_shm, *held = map(int, answer["stdout"].split())
@@ -179,7 +180,7 @@ print(json.dumps({folder: filled(folder) for folder in FOLDERS}))
 """
 
 
-@pytest.mark.parametrize("environment", ATTACKED)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_filling_every_file_system(platform: Platform, environment: str) -> None:
     filled = output_json(platform.run(environment, carried(environment, FILL)))
     assert (FLOOR.tmp_mb - 1) * 2**20 < filled.pop("/tmp") <= FLOOR.tmp_mb * 2**20
@@ -202,7 +203,7 @@ INODE_BYTES = 500
 """Less memory than the kernel needs for an empty file on a tmpfs, in bytes."""
 
 
-@pytest.mark.parametrize("environment", ATTACKED)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_filling_the_inodes(platform: Platform, environment: str) -> None:
     """The file system, the memory limit or the timeout bounds the number of files."""
     answer = platform.run(environment, carried(environment, INODES), timeout=10)
@@ -233,7 +234,7 @@ print(json.dumps(sorted(set(written))))
 """
 
 
-@pytest.mark.parametrize("environment", ATTACKED)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_nothing_outside_of_tmp_and_shared_memory_can_be_written(platform: Platform, environment: str) -> None:
     assert output_json(platform.run(environment, carried(environment, WRITE_EVERYWHERE))) == []
 
@@ -253,7 +254,7 @@ print("parent ends", flush=True)
 """
 
 
-@pytest.mark.parametrize("environment", ATTACKED)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_detached_children_end_with_the_code(platform: Platform, environment: str) -> None:
     started = time.monotonic()
     answer = platform.run(environment, carried(environment, DETACHED), timeout=20)
@@ -261,7 +262,7 @@ def test_detached_children_end_with_the_code(platform: Platform, environment: st
     assert (answer["status"], answer["stdout"]) == ("success", "parent ends\n")
 
 
-@pytest.mark.parametrize("environment", ATTACKED)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_sleeping_past_the_deadline_with_detached_children(platform: Platform, environment: str) -> None:
     started = time.monotonic()
     answer = platform.run(environment, carried(environment, DETACHED + "time.sleep(600)"), timeout=8)

@@ -202,7 +202,9 @@ class Machine:
         self._running.close()
         self._new_key = ""
         self.boot()
-        self._new_key = self.shell(f"rm /etc/ssh/ssh_host_*; ssh-keygen -A >/dev/null; cat /{_HOST_KEY}")
+        # OpenSSH 10 reads its keys when it starts.
+        anew = "rm /etc/ssh/ssh_host_*; ssh-keygen -A >/dev/null; systemctl restart ssh"
+        self._new_key = self.shell(f"{anew}; cat /{_HOST_KEY}")
 
     def _connect(self, other_than: str = "") -> None:
         deadline = time.monotonic() + _BOOT_SECONDS

@@ -72,9 +72,9 @@ WHOLE = pytest.mark.skipif(not IS_EMULATED, reason="needs a machine of its own, 
 STARTS = "docker inspect --format '{{.Name}} {{.State.StartedAt}}' $(docker ps -q) | sort"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def before(vps: Vps) -> dict[str, str]:
-    """The files and kernel parameters of the fresh host."""
+    """The files and kernel parameters of the fresh host, before the first test that runs."""
     return {"files": vps.shell(FILES), "sysctls": vps.shell(SYSCTLS)}
 
 

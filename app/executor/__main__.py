@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 import uvicorn
 import uvloop
 
+from app.environments import ENVIRONMENTS
+from app.executor import page_cache
 from app.executor.cgroups import CgroupError
 from app.executor.engine import EngineError
 from app.executor.launcher import LISTENER, WITH_HOST_USERS, WITH_OWN_USERS
@@ -94,6 +96,8 @@ async def _serve(settings: ExecutorSettings) -> None:
             "has a hole, nothing else refuses the executor the kernel's settings and raw memory, or a sandbox mounts, "
             "capabilities and programs that are not in its image (docs/SECURITY.md)"
         )
+    programs = (page_cache.program(root, ENVIRONMENTS[name].start[0]) for name, root in roots.items())
+    page_cache.renew(filter(None, programs))
     engine.start()
     try:
         environments = await survey(engine, settings.environments)

@@ -24,10 +24,8 @@ WORKDIR /srv
 @contextlib.contextmanager
 def armed(client: docker.DockerClient, environments: Iterable[str]) -> Iterator[str]:
     """The executor's image, or one like it, made for the moment, in which each of the environments has a Python."""
-    image, without = (
-        os.environ[executor.IMAGE],
-        [name for name in environments if ENVIRONMENTS[name].language != "python"],
-    )
+    image = os.environ[executor.IMAGE]
+    without = [name for name in environments if ENVIRONMENTS[name].language != "python"]
     if not without:
         yield image
         return

@@ -138,9 +138,8 @@ def found_by_another(run: Callable[[str], Any], seconds: float) -> list[str]:
     """
 
     def timed(doing: str) -> str:
-        return (
-            f"{CALLS}{CHANNELS}\nbegun = time.time()\nfound = {doing}\nprint(json.dumps([begun, time.time(), found]))"
-        )
+        result = "print(json.dumps([begun, time.time(), found]))"
+        return f"{CALLS}{CHANNELS}\nbegun = time.time()\nfound = {doing}\n{result}"
 
     with ThreadPoolExecutor(2) as pool:
         holding = pool.submit(run, timed(f"(hold({seconds}), time.sleep({seconds}))"))

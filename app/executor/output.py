@@ -14,8 +14,8 @@ _STREAMS = {STDOUT: Stream.STDOUT, STDERR: Stream.STDERR}
 class Listener:
     """Passes a sandbox's output to a recorder and a visitor, until the recorder is full or the code has ended.
 
-    `said` has the bytes that PID 1 has written, at most `size`. With so many it has said that all other processes are
-    gone; unless `doubted`, where the code could have written them too.
+    `said` has the bytes that PID 1 has written, at most `size`. With so many it has said that no other process runs any
+    more; unless `doubted`, where the code could have written them too.
     """
 
     def __init__(self, pipes: Pipes, recorder: Recorder, visitor: Visitor, size: int, *, doubted: bool) -> None:
@@ -35,7 +35,7 @@ class Listener:
         return len(self.said) == self._size and not self._doubted
 
     async def listen(self, process: Child) -> None:
-        """Return when all processes but PID 1 are gone and their output is read, or when there was too much of it."""
+        """Return when no process but PID 1 runs and all output is read, or when there was too much of it."""
         loop = asyncio.get_running_loop()
         process.call_at_end(self._over.set)
         for number, descriptor in self._open.items():

@@ -166,7 +166,9 @@ class OciSandbox:
                     await listener.listen(self._process)
                 status = Status.OUTPUT_LIMIT if recorder.truncated else None
             finally:
-                self._process.kill()
+                # Else no code runs, and the end of PID 1 would compete with the answer for the processor.
+                if not listener.told:
+                    self._process.kill()
         seconds = time.monotonic() - started
         if wanted.cancelled_caught:
             status = Status.KILLED

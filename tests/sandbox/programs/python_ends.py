@@ -131,6 +131,27 @@ import builtins; builtins.kept = A('builtin')
         "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\nprint('end')\n"
     ),
     "an exception in a thread": python("import threading\nthreading.Thread(target=lambda: 1 / 0).start()\n"),
+    # PID 1 reads the status of a process that is ending from /proc, where a program chooses its name, and which may be
+    # closed to others.
+    **{
+        f"status: {name}": python(f"import ctypes, os, platform, threading, time\nlibc = ctypes.CDLL(None)\n{code}\n")
+        for name, code in {
+            "closed to others": "libc.prctl(4, 0); raise SystemExit(3)",
+            "closed to others, by a signal": "libc.prctl(4, 0); os.kill(os.getpid(), 15)",
+            "under a name like a status": "libc.prctl(15, b') Z 1 2 3 4'); raise SystemExit(4)",
+            "under a name with a line's end": "libc.prctl(15, b'a\\n) 0 0\\n('); raise SystemExit(4)",
+            "by the system call": "libc.syscall({'x86_64': 60, 'aarch64': 93}[platform.machine()], 5)",
+            "of the last thread": "threading.Thread(target=lambda: (time.sleep(0.2), os._exit(6))).start()\n"
+            "libc.syscall({'x86_64': 60, 'aarch64': 93}[platform.machine()], 0)",
+            "of what a thread became": "shell = '/bin/sh', ['sh', '-c', 'exit 7']\n"
+            "threading.Thread(target=os.execv, args=shell).start()\ntime.sleep(60)",
+            "while threads run": "def busy():\n    while True: pass\n"
+            "for _ in range(8): threading.Thread(target=busy, daemon=True).start()\nos._exit(8)",
+            "while a child sleeps": "if os.fork() == 0: time.sleep(60)\nprint('end', flush=True); os._exit(9)",
+            "killed by a child": "if os.fork() == 0: os.kill(os.getppid(), 9)\ntime.sleep(60)",
+            "with much memory": "kept = bytearray(100 << 20); raise SystemExit(10)",
+        }.items()
+    },
     **{
         f"exit: {code}": python(f"import os, sys\n{code}\n")
         for code in (

@@ -5,13 +5,14 @@ documents.
 """
 
 import asyncio
+import re
 import uuid
 from http import HTTPStatus
 from typing import Any
 
-import h11
+import httptools
 from starlette.requests import HTTPConnection
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.datastructures import Headers
 from websockets.frames import CloseCode, Frame
@@ -19,10 +20,13 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from app.process.correlation import REQUEST_ID
+from app.wire.joined_writes import JoinedWrites
 from app.wire.problems import Code, Refused, problem_response
 
 LONGEST_HEAD = 32 * 1024
-"""Bytes of a request's first line and headers together. Up to _SLICE more may be accepted."""
+"""Bytes of a request's first line and headers together. Up to two slices more may be accepted."""
+_LONGEST_METHOD = 64
+"""Bytes before the URL, and more."""
 _SLICE = 4096
 """Bytes that are parsed at once. The event loop reads up to 256 KB at a time. Parsed into empty frames, compressed
 messages or header lines, that can take up to 1,000 times as much memory."""
@@ -34,6 +38,10 @@ _DISCARD_SECONDS = 2
 """How long a client has to read a refusal and close its end."""
 _ABORT = "abort"
 _STOPPING = "stopping"
+_MALFORMED = Refused(Code.MALFORMED_REQUEST, "What was sent is not an HTTP/1.1 request.")
+_URI_TOO_LONG = Refused(Code.URI_TOO_LONG, f"The URL is longer than {LONGEST_HEAD} bytes.")
+_UNKNOWN_METHOD = Refused(Code.METHOD_NOT_ALLOWED, "No resource has this method.")
+_REQUEST_LINE = re.compile(rb"[!#-'*+\-.^-z|~\w]+ [!-~]+ HTTP/1\.[01]\r?\n")
 _HEADERS = {"Connection": "close", "X-Content-Type-Options": "nosniff"}
 
 
@@ -48,44 +56,131 @@ def stopping(websocket: HTTPConnection) -> asyncio.Event:
     return event
 
 
-class HttpConnection(H11Protocol):
-    """HTTP/1.1 by h11. Pipelined requests wait unparsed, at most 256 KB of them."""
+class HttpConnection(HttpToolsProtocol):
+    """HTTP/1.1 by httptools. Pipelined requests wait unparsed, at most 256 KB and one slice of them."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
-        """Limit the length of a request's head, and give `abort` the connection."""
-        super().connection_made(transport)
-        self.conn = h11.Connection(h11.SERVER, LONGEST_HEAD)
+        """Start with nothing received, and give `abort` the connection."""
+        super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
         self.app_state = {**self.app_state, _ABORT: transport.abort}
+        self.url = b""
+        self._unparsed = bytearray()
+        self._in_head = False
+        self._beside_body = 0
+        self._fault: Refused | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Parse slice by slice until the connection is closed or upgraded to a WebSocket."""
-        for start in range(0, len(data), _SLICE):
-            if self.transport.is_closing() or self.transport.get_protocol() is not self:
-                return
-            super().data_received(data[start : start + _SLICE])
+        """Queue the data and parse as much of it as belongs to one request."""
+        self._unset_keepalive_if_required()
+        self._unparsed += data
+        self._parse()
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer a request that h11 can't parse. uvicorn calls this; `msg` is its log message."""
-        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            refused = self._refusal()
-            self.transport.write(_answer(refused))
-            self.transport.write_eof()
-            self.transport.set_protocol(_Discarding(self.transport))
-            self.transport.resume_reading()
-            # The application has no client any more.
-            self.connection_lost(ConnectionAbortedError(refused.problem.detail))
-        else:
+    def on_message_begin(self) -> None:
+        """See uvicorn."""
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Add a header. Trailers are ignored: one must not take the place of a header that the edge has set."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Refuse a request without a host, or with two, as RFC 9112 demands."""
+        self._in_head, self._beside_body = False, 0
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            raise ValueError(f"{hosts} hosts")
+        if not self._ignores_upgrade:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """See uvicorn."""
+        self._beside_body = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """See uvicorn."""
+        self._beside_body = 0
+        if not self._ignores_upgrade:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with what was received meanwhile."""
+        super().on_response_complete()
+        self.loop.call_soon(self._parse)
+
+    def _parse(self) -> None:
+        """Parse slice by slice until a request is complete, or the connection is closed or becomes a WebSocket."""
+        while self._unparsed and self._free:
+            data = bytes(self._unparsed[:_SLICE])
+            del self._unparsed[:_SLICE]
+            self._beside_body += len(data)
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._ignores_upgrade:
+                    self.handle_websocket_upgrade()
+                elif self.parser.get_method() == b"CONNECT":
+                    self._fault = _UNKNOWN_METHOD
+                else:
+                    self._unparsed[:0] = self._head_without_upgrade() + data[upgrade.args[0] :]
+                    self._renew_parser()
+            except httptools.HttpParserInvalidMethodError:
+                begins_here = self._beside_body == len(data)
+                self._fault = _UNKNOWN_METHOD if begins_here and _REQUEST_LINE.match(data) else _MALFORMED
+            except httptools.HttpParserError:
+                self._fault = _MALFORMED
+            if self._beside_body > LONGEST_HEAD:
+                self._fault = _URI_TOO_LONG if len(self.url) > LONGEST_HEAD - _LONGEST_METHOD else _MALFORMED
+            if self._fault:
+                self._unparsed.clear()
+                if self.cycle and self.cycle.more_body:
+                    # The request itself is at fault.
+                    self._refuse(self._fault)
+        if self._fault and self._free:
+            self._refuse(self._fault)
+        if self._unparsed:
+            self.flow.pause_reading()
+
+    @property
+    def _free(self) -> bool:
+        """Whether more may be parsed: the connection is open, and no request that is complete awaits its answer."""
+        ours = not self.transport.is_closing() and self.transport.get_protocol() is self
+        return ours and (self.cycle is None or self.cycle.response_complete or self.cycle.more_body)
+
+    def _refuse(self, fault: Refused) -> None:
+        """Answer what can't be parsed, unless another answer has begun."""
+        if self.cycle and self.cycle.response_started and not self.cycle.response_complete:
             self.transport.close()
+            return
+        self.transport.write(_answer(fault))
+        self.transport.write_eof()
+        self.transport.set_protocol(_Discarding(self.transport))
+        self.transport.resume_reading()
+        # The application has no client any more.
+        self.connection_lost(ConnectionAbortedError(fault.problem.detail))
+
+    def _renew_parser(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        # As uvicorn does: a request may follow on one that asks to close the connection, and is not answered.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    @property
+    def _ignores_upgrade(self) -> bool:
+        """Whether this request asks for an upgrade that is not ours. httptools takes it for one without a body."""
+        return bool(self.parser.should_upgrade()) and not self._should_upgrade()
+
+    def _head_without_upgrade(self) -> bytes:
+        """The request's head, to be parsed as one that asks for no upgrade, with its body."""
+        version = self.parser.get_http_version().encode()
+        lines = [b" ".join((self.parser.get_method(), self.url, b"HTTP/" + version))]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
     def _should_upgrade(self) -> bool:
         """Leave a malformed handshake to the application: it refuses a GET of a WebSocket with a problem document."""
-        return super()._should_upgrade() and _is_handshake(self.scope["method"], self.headers)
-
-    def _refusal(self) -> Refused:
-        head, _ = self.conn.trailing_data
-        if self.conn.our_state is h11.IDLE and len(head) > LONGEST_HEAD and b"\n" not in head:
-            return Refused(Code.URI_TOO_LONG, f"The URL is longer than {LONGEST_HEAD} bytes.")
-        return Refused(Code.MALFORMED_REQUEST, "What was sent is not an HTTP/1.1 request.")
+        return super()._should_upgrade() and _is_handshake(self.parser.get_method().decode(), self.headers)
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
@@ -204,7 +299,8 @@ def _is_handshake(method: str, headers: list[tuple[bytes, bytes]]) -> bool:
 
 
 def _answer(refused: Refused) -> bytes:
-    response = problem_response(refused.problem, {**_HEADERS, REQUEST_ID: uuid.uuid4().hex})
+    allow = {"Allow": "GET, POST"} if refused is _UNKNOWN_METHOD else {}
+    response = problem_response(refused.problem, {**_HEADERS, **allow, REQUEST_ID: uuid.uuid4().hex})
     lines = [f"HTTP/1.1 {refused.problem.status} {refused.problem.title}".encode()]
     lines += [name + b": " + value for name, value in response.raw_headers]
     return b"\r\n".join([*lines, b"", bytes(response.body)])

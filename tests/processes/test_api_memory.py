@@ -21,6 +21,7 @@ from tests.unit.app.raw_client import CONTINUATION, PING, TEXT, connected, flood
 _GROWTH_MB = 16
 """The container has 192 MB; the process takes 50 MB when it has just started."""
 RUN = b'{"environment": "python", "code": "1"}'
+CHUNKED = b"POST /execute HTTP/1.1\r\nHost: api\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,10 @@ FLOODS: dict[str, Callable[[int], socket]] = {
     "header lines": lambda port: endless_head(port, b"GET / HTTP/1.1\r\n", b"a: b\r\n" * 10_000, 200),
     "a header": lambda port: endless_head(port, b"GET / HTTP/1.1\r\na: ", b"a" * 65536, 500),
     "a URL": lambda port: endless_head(port, b"GET /", b"a" * 65536, 500),
+    "blank lines": lambda port: endless_head(port, b"", b"\r\n" * 32_768, 500),
+    "a trailer": lambda port: endless_head(port, CHUNKED + b"0\r\na: ", b"a" * 65536, 500),
+    "trailers": lambda port: endless_head(port, CHUNKED + b"0\r\n", b"a: b\r\n" * 10_000, 200),
+    "a chunk's extension": lambda port: endless_head(port, CHUNKED + b"1;a=", b"a" * 65536, 500),
     "pipelined requests": pipelined_requests,
     "requests behind a run": requests_behind_a_run,
     "a body after its refusal": a_body_after_its_refusal,

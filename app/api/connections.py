@@ -71,7 +71,6 @@ class HttpConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Queue the data and parse as much of it as belongs to one request."""
-        self._unset_keepalive_if_required()
         self._unparsed += data
         self._parse()
 
@@ -113,6 +112,7 @@ class HttpConnection(HttpToolsProtocol):
     def _parse(self) -> None:
         """Parse slice by slice until a request is complete, or the connection is closed or becomes a WebSocket."""
         while self._unparsed and self._free:
+            self._unset_keepalive_if_required()
             data = bytes(self._unparsed[:_SLICE])
             del self._unparsed[:_SLICE]
             self._beside_body += len(data)

@@ -1,8 +1,8 @@
 """Media types and codings in a request's headers: those of its body, and those that it accepts in the answer."""
 
 import math
-from collections.abc import Sequence
 from email.message import Message
+from functools import lru_cache
 
 from starlette.datastructures import Headers
 
@@ -11,6 +11,8 @@ from app.wire.problems import Code, Refused
 JSON = "application/json"
 _UTF_8 = (None, "utf-8", "utf8")
 _NO_CODING = ("", "identity")
+_HEADERS = 16
+"""How many different headers of a kind are remembered with what they mean. Nearly all clients send the same few."""
 
 
 def require_json(headers: Headers) -> None:
@@ -24,15 +26,23 @@ def require_json(headers: Headers) -> None:
         raise Refused(
             Code.UNSUPPORTED_MEDIA_TYPE, f"The body is compressed (Content-Encoding: {coding}); send it uncompressed."
         )
-    content = Message()
-    content["Content-Type"] = headers.get("Content-Type", "")
-    if content.get_content_type() != JSON:
+    media_type, charset = _content(headers.get("Content-Type", ""))
+    if media_type != JSON:
         raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, f"The body must be JSON, with Content-Type: {JSON}.")
-    if (charset := content.get_content_charset()) not in _UTF_8:
+    if charset not in _UTF_8:
         raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, f"JSON is UTF-8, and the Content-Type says charset={charset}.")
 
 
-def preferred(accept: str, offered: Sequence[str]) -> str:
+@lru_cache(_HEADERS)
+def _content(content_type: str) -> tuple[str, str | None]:
+    """The media type and the charset of a Content-Type header."""
+    content = Message()
+    content["Content-Type"] = content_type
+    return content.get_content_type(), content.get_content_charset()
+
+
+@lru_cache(_HEADERS)
+def preferred(accept: str, offered: tuple[str, ...]) -> str:
     """The media type among `offered` that an Accept header prefers, or the coding that Accept-Encoding does.
 
     RFC 9110, sections 12.5.1 and 12.5.3. The highest weight wins; among equal weights the more specific range, then the
@@ -52,7 +62,7 @@ def preferred(accept: str, offered: Sequence[str]) -> str:
     return best if rank(best)[0] > 0 else offered[0]
 
 
-def accepted(headers: Headers, offered: Sequence[str]) -> str:
+def accepted(headers: Headers, offered: tuple[str, ...]) -> str:
     """The media type among `offered` that a request's Accept headers together prefer; see `preferred`."""
     return preferred(",".join(headers.getlist("Accept")), offered)
 

@@ -129,7 +129,7 @@ NODE: Mapping[str, Program] = {
             "console.log(process.argv0, process.title, process.execPath, process.exitCode, process.stdin.isTTY,"
             " process.stdout.isTTY, process.stdout.writableLength, process.stdout.constructor.name)"
         ),
-        "the environment": node("const { HOSTNAME, ...rest } = process.env; console.log(rest)"),
+        "the environment": node("const { HOSTNAME, ...rest } = process.env; console.log(Object.entries(rest).sort())"),
         "globals": node(
             "console.log(Object.keys(globalThis), typeof require, typeof exports, this === module.exports)"
         ),

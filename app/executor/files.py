@@ -24,17 +24,13 @@ class Folder:
         for name, content in sources.items():
             for parent in reversed(Path(name).parents[:-1]):
                 self._make_folder(self.place / parent)
-            write_and_close(self._open(self.place / name), content)
+            self._write(self.place / name, content)
 
-    def replace(self, name: str) -> int:
-        """Replace the file of this name by an empty one, or OSError. /tmp must not have other files yet.
-
-        Returns the file's descriptor, to be written to and closed.
-        """
+    def replace(self, name: str, content: bytes) -> None:
+        """Replace the file of this name in one step, or OSError. /tmp must not have other files yet."""
         beside = self.place / f".{name}.new"
-        descriptor = self._open(beside)
+        self._write(beside, content)
         beside.rename(self.place / name)
-        return descriptor
 
     def make_results(self) -> None:
         """Make the folder for result files, or OSError."""
@@ -45,23 +41,15 @@ class Folder:
             place.mkdir()
             self._own(place)
 
-    def _open(self, place: Path) -> int:
+    def _write(self, place: Path, content: bytes) -> None:
+        """As pathlib does, with half its system calls: a visitor waits for them."""
         descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            self._own(place)
-        except BaseException:
+            while content:
+                content = content[os.write(descriptor, content) :]
+        finally:
             os.close(descriptor)
-            raise
-        return descriptor
+        self._own(place)
 
     def _own(self, place: Path) -> None:
         os.chown(place, self._user, self._user)
-
-
-def write_and_close(descriptor: int, content: bytes) -> None:
-    """Write all of this to a file, or OSError, and close it."""
-    try:
-        while content:
-            content = content[os.write(descriptor, content) :]
-    finally:
-        os.close(descriptor)

@@ -16,7 +16,7 @@ from app.environments import ENVIRONMENTS
 from app.executor import results
 from app.executor.cgroups import Group
 from app.executor.engine import EngineError, Exhausted, Outcome, Visitor
-from app.executor.files import Folder, write_and_close
+from app.executor.files import Folder
 from app.executor.output import Listener
 from app.executor.package_sets import HeldSet
 from app.executor.processes import STDERR, STDIN, STDOUT, Child, Pipes, write_all
@@ -60,7 +60,6 @@ class OciSandbox:
         self._own_kernel = own_kernel
         self._files = Folder(folder / "tmp", self.user)
         self._waits_for = ""
-        self._fifo: int | None = None
         self._script: int | None = None
         self._child: Child | None = None
         self._pipes = Pipes.none()
@@ -107,7 +106,7 @@ class OciSandbox:
         started = time.monotonic()
         try:
             with anyio.fail_after(_READY_SECONDS):
-                while not self._opened_fifo():
+                while not self._opened_script():
                     if ending.done():
                         raise EngineError(f"the interpreter has ended before it waited for code: {self._said()}")
                     await asyncio.sleep(max(_POLL_SECONDS, (time.monotonic() - started) / _POLLS))
@@ -116,8 +115,6 @@ class OciSandbox:
             raise EngineError(f"the interpreter {late}: {self._said()}") from None
         finally:
             ending.cancel()
-        # The interpreter has the FIFO open. Whoever opens the script again shall find a plain file.
-        self._script = self._files.replace(self._waits_for)
 
     async def ended(self) -> None:
         """Return when PID 1 has ended."""
@@ -136,10 +133,7 @@ class OciSandbox:
             self._child.kill()
             await self._child.wait()
         await self._unused.wait()
-        for descriptor in (self._fifo, self._script):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._fifo = self._script = None
+        self._close_script()
         self._pipes.close()
 
     @property
@@ -188,34 +182,34 @@ class OciSandbox:
         return self._outcome(execution, status, listener.said, recorder.transcript(), seconds)
 
     async def _hand_over(self, execution: Execution) -> None:
-        """Give the code to the waiting interpreter."""
-        if self._fifo is None or self._script is None:
-            raise EngineError("the sandbox is not ready")
+        """Give the code to the waiting interpreter. From then on its script is a plain file for whoever opens it."""
         # A waiting gVisor uses CPU time, which does not belong to the execution.
         self._cpu_before = self.group.cpu_seconds()
         self.group.begin()
         main = execution.sources[execution.main_file]
-        script, self._script = self._script, None
-        write_and_close(script, main)
+        self._files.replace(self._waits_for, main)
         self._files.write_all({name: it for name, it in execution.sources.items() if name != execution.main_file})
         if execution.results is not None:
             self._files.make_results()
-        fifo, self._fifo = self._fifo, None
-        try:
+        if self._script is not None:
             # An interpreter may end before it has read its whole script: Bash does at `exit`.
             with contextlib.suppress(BrokenPipeError):
-                await write_all(fifo, main)
-        finally:
-            os.close(fifo)
+                await write_all(self._script, main)
+        self._close_script()
 
-    def _opened_fifo(self) -> bool:
+    def _opened_script(self) -> bool:
         """Open the FIFO for writing. Returns whether the interpreter has it open, without which it can't be opened."""
         try:
-            self._fifo = os.open(self.tmp / self._waits_for, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._script = os.open(self.tmp / self._waits_for, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
-        return self._fifo is not None
+        return self._script is not None
+
+    def _close_script(self) -> None:
+        if self._script is not None:
+            os.close(self._script)
+            self._script = None
 
     @contextlib.asynccontextmanager
     async def _obeying(

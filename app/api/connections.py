@@ -12,7 +12,6 @@ from typing import Any
 
 import httptools
 from starlette.requests import HTTPConnection
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.datastructures import Headers
 from websockets.frames import CloseCode, Frame
@@ -20,13 +19,13 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from app.process.correlation import REQUEST_ID
-from app.wire.joined_writes import JoinedWrites
+from app.wire.joined_writes import JoinedHttp
 from app.wire.problems import Code, Refused, problem_response
 
 LONGEST_HEAD = 32 * 1024
 """Bytes of a request's first line and headers together. Up to two slices more may be accepted."""
 _LONGEST_METHOD = 64
-"""Bytes before the URL, and more."""
+"""More bytes than a method has with the space after it."""
 _SLICE = 4096
 """Bytes that are parsed at once. The event loop reads up to 256 KB at a time. Parsed into empty frames, compressed
 messages or header lines, that can take up to 1,000 times as much memory."""
@@ -56,17 +55,18 @@ def stopping(websocket: HTTPConnection) -> asyncio.Event:
     return event
 
 
-class HttpConnection(HttpToolsProtocol):
+class HttpConnection(JoinedHttp):
     """HTTP/1.1 by httptools. Pipelined requests wait unparsed, at most 256 KB and one slice of them."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         """Start with nothing received, and give `abort` the connection."""
-        super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
+        super().connection_made(transport)
         self.app_state = {**self.app_state, _ABORT: transport.abort}
         self.url = b""
         self._unparsed = bytearray()
         self._in_head = False
         self._beside_body = 0
+        self._becomes_websocket = False
         self._fault: Refused | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -90,6 +90,9 @@ class HttpConnection(HttpToolsProtocol):
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             raise ValueError(f"{hosts} hosts")
+        # A malformed handshake is left to the application: it refuses a GET of a WebSocket with a problem document.
+        handshake = self.parser.should_upgrade() and super()._should_upgrade()
+        self._becomes_websocket = handshake and _is_handshake(self.parser.get_method().decode(), self.headers)
         if not self._ignores_upgrade:
             super().on_headers_complete()
 
@@ -169,7 +172,7 @@ class HttpConnection(HttpToolsProtocol):
     @property
     def _ignores_upgrade(self) -> bool:
         """Whether this request asks for an upgrade that is not ours. httptools takes it for one without a body."""
-        return bool(self.parser.should_upgrade()) and not self._should_upgrade()
+        return bool(self.parser.should_upgrade()) and not self._becomes_websocket
 
     def _head_without_upgrade(self) -> bytes:
         """The request's head, to be parsed as one that asks for no upgrade, with its body."""
@@ -179,8 +182,8 @@ class HttpConnection(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def _should_upgrade(self) -> bool:
-        """Leave a malformed handshake to the application: it refuses a GET of a WebSocket with a problem document."""
-        return super()._should_upgrade() and _is_handshake(self.parser.get_method().decode(), self.headers)
+        """See uvicorn, which asks several times for each request."""
+        return self._becomes_websocket
 
 
 class WebSocketConnection(WebSocketsSansIOProtocol):

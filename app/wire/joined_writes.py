@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
 
 class JoinedWrites:
     """Holds what is written until the next write, or the end of this turn of the event loop, and writes both at once.
@@ -41,3 +43,11 @@ class JoinedWrites:
         held, self._held = self._held, b""
         if held and not self._transport.is_closing():
             self._transport.write(held)
+
+
+class JoinedHttp(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 over such a transport."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
+        """See asyncio."""
+        super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]  # it has all that uvicorn calls

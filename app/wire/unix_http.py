@@ -9,24 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.wire.joined_writes import JoinedWrites
+from app.wire.joined_writes import JoinedHttp
 
 _KEEP_ALIVE_SECONDS = 60
 """For so long the server keeps a connection without a request."""
-
-
-class _ServedConnection(HttpToolsProtocol):
-    """A connection of the server."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
-        """See asyncio."""
-        super().connection_made(JoinedWrites(transport))  # type: ignore[arg-type]
-
-
 SERVER: Mapping[str, Any] = {
-    "http": _ServedConnection,
+    "http": JoinedHttp,
     "timeout_keep_alive": _KEEP_ALIVE_SECONDS,
     "proxy_headers": False,
     "server_header": False,

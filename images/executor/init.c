@@ -149,7 +149,7 @@ static void type(void)
 
 /* Open `running`: the listener of a filter of system calls that allows all. It hangs up with the last process that has
  * the filter, as the command's descendants do. Since Linux 6.11 that is at the beginning of its end, before the kernel
- * takes back its memory: 0.8 ms earlier for Python. Without one, as under gVisor, PID 1 waits for the end. */
+ * takes back its memory: 0.7 ms earlier for Python. Without one, as under gVisor, PID 1 waits for the end. */
 static void watch(void)
 {
     struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
